@@ -1,0 +1,1 @@
+"""Titan: the services of the trading stack."""
