@@ -1,0 +1,1 @@
+"""The operator: resources become a running, policy-bound stack."""

@@ -1,0 +1,1 @@
+"""The brain process: capital, risk, posture, decisions."""

@@ -1,0 +1,1 @@
+"""The pure core: money, instruments, intents, orders, positions, ledger, policy. No I/O, no clock, no async."""

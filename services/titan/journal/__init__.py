@@ -1,0 +1,1 @@
+"""The append-only file that is the authority, and the lease beside it."""

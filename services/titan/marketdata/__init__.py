@@ -1,0 +1,1 @@
+"""The marketdata process: sources of prices, and who subscribes to them."""

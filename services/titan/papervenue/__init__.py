@@ -1,0 +1,1 @@
+"""The papervenue process: a simulated venue with a memory of its own."""

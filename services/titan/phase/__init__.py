@@ -1,0 +1,1 @@
+"""The phase process: runs one strategy."""

@@ -1,0 +1,1 @@
+"""Pure risk: guards, allocation, budgets, posture."""

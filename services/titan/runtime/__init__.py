@@ -1,0 +1,1 @@
+"""What every process shares: settings, logging, telemetry, health, gRPC with mTLS, lifecycle."""

@@ -1,0 +1,1 @@
+"""Scavenger: traps."""

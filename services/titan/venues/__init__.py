@@ -1,0 +1,1 @@
+"""The Venue protocol and its adapters."""
