@@ -1,0 +1,102 @@
+"""Who may call what: the one table of roles, ports and edges.
+
+From it come the method check in every gRPC server (the peer's certificate says its role), the addresses of peers, the
+network policies in a cluster, and a test that tries every edge, allowed and forbidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from titan.runtime.contract import (
+    BRAIN_EXPLAIN_DECISION,
+    BRAIN_GET_BRAIN,
+    BRAIN_LIST_DECISIONS,
+    BRAIN_SET_POSTURE,
+    BRAIN_SUBMIT,
+    EXECUTION_GET_EQUITY,
+    EXECUTION_GET_EXECUTION,
+    EXECUTION_LIST_FILLS,
+    EXECUTION_LIST_ORDERS,
+    EXECUTION_LIST_POSITIONS,
+    EXECUTION_PLACE,
+    EXECUTION_TIGHTEN,
+    MARKETDATA_GET_MARKET,
+    MARKETDATA_SUBSCRIBE,
+    METHODS,
+    PAPERVENUE_GET_ACCOUNT,
+    PAPERVENUE_GET_VENUE_ORDER,
+    PAPERVENUE_LIST_OPEN_ORDERS,
+    PAPERVENUE_LIST_VENUE_TRADES,
+    PAPERVENUE_TRADE,
+)
+
+
+@dataclass(frozen=True)
+class Role:
+    """One role: its ports (gRPC 0: serves none) and the service of the contract it serves."""
+
+    name: str
+    grpc_port: int
+    http_port: int
+    service: str = ""
+
+
+# HTTP ports are the ones people know; gRPC ports are ours.
+ROLES: dict[str, Role] = {
+    role.name: role
+    for role in (
+        Role("marketdata", 3210, 3200, "MarketData"),
+        Role("papervenue", 3310, 3300, "PaperVenue"),
+        Role("execution", 3012, 3002, "Execution"),
+        Role("brain", 3110, 3100, "Brain"),
+        Role("scavenger", 0, 8081),
+        Role("hunter", 0, 8083),
+        Role("sentinel", 0, 8084),
+        # People and the operator: they call, they serve nothing here.
+        Role("cli", 0, 0),
+        Role("operator", 0, 0),
+    )
+}
+
+# In rank order: where several phases want to act in one step, the first here is decided first.
+PHASES = ("scavenger", "hunter", "sentinel")
+_PEOPLE = ("cli", "operator")
+
+# Method → the roles that may call it. A method that is not here may be called by nobody.
+CALLERS: dict[str, tuple[str, ...]] = {
+    method.path: callers
+    for method, callers in (
+        (MARKETDATA_SUBSCRIBE, ("papervenue", "execution", "brain", *PHASES)),
+        (MARKETDATA_GET_MARKET, _PEOPLE),
+        (BRAIN_SUBMIT, PHASES),
+        (BRAIN_SET_POSTURE, _PEOPLE),
+        (BRAIN_GET_BRAIN, _PEOPLE),
+        (BRAIN_LIST_DECISIONS, _PEOPLE),
+        (BRAIN_EXPLAIN_DECISION, _PEOPLE),
+        (EXECUTION_PLACE, ("brain",)),
+        (EXECUTION_TIGHTEN, _PEOPLE),
+        (EXECUTION_GET_EXECUTION, _PEOPLE),
+        (EXECUTION_LIST_ORDERS, _PEOPLE),
+        (EXECUTION_LIST_FILLS, _PEOPLE),
+        (EXECUTION_LIST_POSITIONS, _PEOPLE),
+        (EXECUTION_GET_EQUITY, _PEOPLE),
+        (PAPERVENUE_TRADE, ("execution",)),
+        # People may ask the venue itself what it has: that is how Execution's word is checked.
+        (PAPERVENUE_GET_VENUE_ORDER, ("execution", *_PEOPLE)),
+        (PAPERVENUE_LIST_OPEN_ORDERS, ("execution", *_PEOPLE)),
+        (PAPERVENUE_LIST_VENUE_TRADES, ("execution", *_PEOPLE)),
+        (PAPERVENUE_GET_ACCOUNT, ("execution", *_PEOPLE)),
+    )
+}
+
+
+def may_call(role: str, path: str) -> bool:
+    """Whether a peer with this role may call the method at this path."""
+    return role in CALLERS.get(path, ())
+
+
+def peers_of(role: str) -> tuple[str, ...]:
+    """Roles whose servers ``role`` calls, in the order of the table: the addresses it needs."""
+    services = {method.service for method in METHODS if may_call(role, method.path)}
+    return tuple(peer.name for peer in ROLES.values() if peer.service in services and peer.service)
