@@ -50,7 +50,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
     """One execution.
 
-    ``fee`` in ``fee_currency``, positive when paid; ``realized_pnl`` in quote units, gross of fees.
+    ``fee`` in ``fee_currency``, positive when paid; ``realized_pnl`` in quote units, gross of fees;
+    ``venue_sequence`` the venue's cursor, 0 where it gives none.
     """
 
     trade_id: str
@@ -68,3 +69,4 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     event_time_ns: int
     policy_hash: str
     realized_pnl: Decimal = ZERO
+    venue_sequence: int = 0
