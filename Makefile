@@ -1,0 +1,69 @@
+# Everything from a machine with make, Python >= 3.11 and a network to install from. Nothing outside .venv is touched.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --warn-undefined-variables
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# The first interpreter that is new enough; lazily, so that `make help` needs none.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
+PROTOS := $(wildcard protos/titan/v1/*.proto)
+
+.PHONY: help install up test lint breaking unit service bench lock clean
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(BIN)/.titan ## Python environment in .venv, from requirements.lock (by itself before everything else)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on the PATH (PYTHON=… names one)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) comes without venv and pip;" \
+		"install them (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@"$(PYTHON)" -m venv "$(VENV)"
+
+$(BIN)/.requirements: requirements.lock | $(BIN)/python
+	@echo "installing into $(VENV): once, about a minute" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# Builds the protos too (hatch_build.py). No index is asked: what it needs is installed by now.
+$(BIN)/.titan: $(BIN)/.requirements pyproject.toml hatch_build.py $(PROTOS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: install ## A whole stack on this machine, on the simulated market, armed on paper; Ctrl-C stops it
+	@$(BIN)/titan up -f policies/demo.yaml -f examples/quickstart.yaml --arm $(ARGS)
+
+test: install lint ## Everything that a change must pass: lint, then unit and service tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install breaking ## Style, types, layers, protos
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/buf lint
+
+breaking: install ## Whether the protos still fit those of the last commit on main that changed them
+	@BUF=$(BIN)/buf ci/breaking.sh
+
+unit: install ## The pure tests only
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+service: install ## Each process over real gRPC, and whole stacks
+	@$(BIN)/python -m pytest tests/service $(ARGS)
+
+bench: install ## Latencies, with the floor measured in the same run
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(BIN)/python ## requirements.lock anew from pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
+		--no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+
+clean: ## Remove what the tools wrote (not .venv, not .titan)
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
