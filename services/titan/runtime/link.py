@@ -1,0 +1,113 @@
+"""A long-lived client stream that reconnects for ever: the edges of the order path and the market feed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from titan.runtime.contract import Method
+from titan.runtime.logs import Log
+from titan.runtime.rpc import ClientStream, RpcChannel, RpcError
+
+Req = TypeVar("Req", bound=Message)
+Resp = TypeVar("Resp", bound=Message)
+
+_FIRST_BACKOFF_S = 0.02
+_LONGEST_BACKOFF_S = 0.5
+
+
+class Link(Generic[Req, Resp]):
+    """Keeps one stream open.
+
+    ``on_connect`` says what to send first on each new stream; ``on_message`` is called in order, on the event loop,
+    without a hand-off; ``on_lost`` is told why a stream ended. Nothing is queued while the peer is away: what must be
+    said again is said by ``on_connect``.
+    """
+
+    def __init__(
+        self,
+        channel: RpcChannel,
+        method: Method[Req, Resp],
+        on_connect: Callable[[], Iterable[Req]],
+        on_message: Callable[[Resp], None],
+        on_lost: Callable[[str], None],
+        log: Log,
+    ) -> None:
+        self._channel = channel
+        self._method = method
+        self._on_connect = on_connect
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._log = log.bind(peer=channel.role, method=method.label)
+        self._stream: ClientStream[Req, Resp] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.failure: BaseException | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the stream is up."""
+        return self._stream is not None
+
+    def start(self) -> None:
+        """Begin to connect, and go on for ever."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"link {self._method.label}")
+
+    async def stop(self) -> None:
+        """End the stream and the attempts; what was posted goes out first."""
+        if self._stream is not None:
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._stream.flush()
+            except TimeoutError:
+                self._log.warning("messages were left behind at stop", pending=self._stream.pending)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._channel.close()
+
+    def post(self, message: Req) -> bool:
+        """Send ``message`` if connected; say whether it was."""
+        if self._stream is None:
+            return False
+        self._stream.post(message)
+        return True
+
+    async def _run(self) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        complained = ""
+        while True:
+            stream = self._channel.open(self._method)
+            reason = "the peer ended the stream"
+            try:
+                await stream.wait_connected()
+                for message in self._on_connect():
+                    stream.post(message)
+                self._stream = stream
+                backoff_s = _FIRST_BACKOFF_S
+                self._log.info("connected")
+                complained = ""
+                async for response in stream:
+                    self._on_message(response)
+            except RpcError as error:
+                reason = str(error)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                # A defect in our own handler: never swallowed; the process must not go on half deaf.
+                self.failure = error
+                self._log.exception("handler failed")
+                raise
+            finally:
+                was_connected, self._stream = self._stream is not None, None
+                stream.close()
+            if was_connected:
+                self._log.warning("connection lost", reason=reason)
+                self._on_lost(reason)
+            elif reason != complained:
+                complained = reason
+                self._log.info("not reached yet", reason=reason)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)

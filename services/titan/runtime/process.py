@@ -1,0 +1,181 @@
+"""A process: settings, logging, HTTP, signals and exit codes around one composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+
+from titan.runtime.http import HttpServer, Page
+from titan.runtime.logs import Log, capture_native_log, configure_logging, get_logger
+from titan.runtime.settings import ProcessSettings, SettingsError, load_settings
+from titan.runtime.telemetry import Metrics
+
+Settings = TypeVar("Settings", bound=ProcessSettings)
+
+EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
+
+
+class StartError(Exception):
+    """The process cannot start; the message is one sentence for a person. Exit code 2: it will not heal by itself."""
+
+
+class ServiceApp(Generic[Settings]):
+    """Base of every composition root: constructs all parts, starts and stops them, and tells how they are."""
+
+    SETTINGS: ClassVar[type[ProcessSettings]]
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.log: Log = get_logger(settings.role)
+        self.metrics = Metrics()
+        self._failed: asyncio.Future[str] | None = None
+        self.metrics.gauge("titan_process_start_seconds", "When the process started, UTC.").set_to_current_time()
+        self.metrics.counter("titan_rpc_refused", "Calls and connections refused, by cause.", ["cause"])
+
+    async def start(self) -> None:
+        """Start all parts. Raises :class:`StartError` with one sentence when that cannot be."""
+        raise NotImplementedError
+
+    async def stop(self) -> None:
+        """Stop all parts, gracefully, in the reverse order."""
+        raise NotImplementedError
+
+    def not_ready(self) -> list[str]:
+        """Why the process is not ready, a sentence each; empty when it is."""
+        raise NotImplementedError
+
+    def status(self) -> dict[str, object]:
+        """What ``/status`` shows."""
+        raise NotImplementedError
+
+    def fail(self, reason: str) -> None:
+        """End the process with exit code 1: a part broke that the process cannot do without."""
+        self.log.error("process fails", reason=reason)
+        if self._failed is not None and not self._failed.done():
+            self._failed.set_result(reason)
+
+    async def failed(self) -> str:
+        """Wait for :meth:`fail`; return its reason."""
+        if self._failed is None:
+            self._failed = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._failed)
+
+    def count_handshake(self, cause: str) -> None:
+        """Count a TLS handshake that failed: no certificate, or one of a foreign CA."""
+        self.metrics.counter("titan_rpc_refused", "Calls and connections refused, by cause.", ["cause"]).labels(
+            f"tls_{cause.lower()}"
+        ).inc()
+
+    def pages(self) -> dict[str, Any]:
+        """Pages of the HTTP side, by path."""
+        return {
+            "/health": self._health,
+            "/live": lambda: (HTTPStatus.OK, "text/plain", b"alive\n"),
+            "/metrics": lambda: (HTTPStatus.OK, "text/plain; version=0.0.4", self.metrics.exposition()),
+            "/status": lambda: (HTTPStatus.OK, "application/json", _json(self.status())),
+        }
+
+    def _health(self) -> Page:
+        reasons = self.not_ready()
+        body: dict[str, object] = {
+            "status": "ok" if not reasons else "not ready",
+            "role": self.settings.role,
+            "reasons": reasons,
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+        return (HTTPStatus.OK if not reasons else HTTPStatus.SERVICE_UNAVAILABLE), "application/json", _json(body)
+
+
+def _json(body: dict[str, object]) -> bytes:
+    return json.dumps(body, indent=1, default=str).encode() + b"\n"
+
+
+@asynccontextmanager
+async def running(app: ServiceApp[Any]) -> AsyncIterator[HttpServer]:
+    """Run a composition root with its HTTP side; stop it at the end. What tests use, and :func:`run` too.
+
+    Raises
+    ------
+    StartError
+        When it cannot start; whatever had started is stopped again.
+    """
+    server = HttpServer(app.pages(), app.log)
+    try:
+        await server.start(app.settings.bind, app.settings.http_port)
+    except OSError as error:
+        address = f"{app.settings.bind}:{app.settings.http_port}"
+        raise StartError(f"http_port: {address} cannot be served on: {error.strerror or error}") from error
+    try:
+        try:
+            await app.start()
+        except OSError as error:
+            raise StartError(str(error)) from error
+        yield server
+    finally:
+        try:
+            await app.stop()
+        finally:
+            await server.stop()
+
+
+async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> int:
+    loop = asyncio.get_running_loop()
+    log = get_logger(settings.role)
+    handshakes: list[str] = []
+    app: ServiceApp[Any] | None = None
+
+    def on_handshake(cause: str) -> None:
+        if app is not None:
+            app.count_handshake(cause)
+        else:
+            handshakes.append(cause)
+
+    original = capture_native_log(loop, log, on_handshake)
+    configure_logging(settings.log_format, settings.log_level, original)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log = get_logger(settings.role)
+    try:
+        app = app_type(settings)
+        async with running(app) as server:
+            log.info("started", pid=os.getpid(), grpc_port=settings.grpc_port, http_port=server.port)
+            # What lives now lives for ever: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            stopping, failing = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(app.failed())
+            await asyncio.wait((stopping, failing), return_when=asyncio.FIRST_COMPLETED)
+            failed = failing.done()
+            for waiting in (stopping, failing):
+                waiting.cancel()
+            log.info("stopping")
+    except StartError as error:
+        # One sentence for a person; a trace would hide it.
+        log.error("cannot start", reason=str(error))  # noqa: TRY400
+        return EXIT_BAD_INPUT
+    log.info("stopped")
+    return EXIT_FAILED if failed else EXIT_DONE
+
+
+def run(app_type: type[ServiceApp[Any]]) -> NoReturn:
+    """Run a process: its ``main``. Exit codes: 0 stopped, 1 failed, 2 bad settings or cannot start."""
+    # The handshake's failure is logged by gRPC at this level and nowhere else.
+    os.environ.setdefault("GRPC_VERBOSITY", "INFO")
+    configure_logging("console", "info")
+    try:
+        settings = load_settings(app_type.SETTINGS, sys.argv[1:], os.environ)
+    except SettingsError as error:
+        get_logger("settings").error("bad settings", reason=str(error))
+        sys.exit(EXIT_BAD_INPUT)
+    import uvloop
+
+    sys.exit(uvloop.run(_serve(app_type, settings)))
