@@ -1,4 +1,9 @@
-"""Positions: the account's net position in a symbol, each phase's share of it, and finished round trips."""
+"""Positions: the account's net position in a symbol, each phase's share of it, and finished round trips.
+
+A *net position* is what the venue sees. A *share* is a phase's part of it; the net is the sum of its shares. A *lot* is
+what is left of one entry: it carries the stop and target that were decided with it, and exits take from the oldest
+lot first. A *round trip* is a share's way from flat to flat.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ import msgspec
 
 from titan.domain.kinds import Side
 from titan.domain.numbers import ZERO
+from titan.domain.orders import PRECISION
 
 
 class PhaseShare(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,3 +60,156 @@ class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     opened_ns: int
     closed_ns: int
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """A signed quantity (base units) at an average entry price (quote units)."""
+
+    quantity: Decimal = ZERO
+    average_entry_price: Decimal = ZERO
+    opened_ns: int = 0
+
+    def unrealized_pnl(self, mark_price: Decimal) -> Decimal:
+        """Profit in quote units if closed at ``mark_price``, before fees."""
+        return (self.quantity * (mark_price - self.average_entry_price)).quantize(PRECISION)
+
+
+def trade(holding: Holding, signed_quantity: Decimal, price: Decimal, time_ns: int) -> tuple[Holding, Decimal]:
+    """Book one execution onto a holding.
+
+    Parameters
+    ----------
+    holding
+        Before the trade.
+    signed_quantity
+        Base units, positive for a buy.
+    price
+        Quote units.
+    time_ns
+        Market time; the new opening time when the holding opens or reverses.
+
+    Returns
+    -------
+    tuple
+        The holding after, and the profit realised in quote units (0 while it only grows).
+    """
+    before, after = holding.quantity, holding.quantity + signed_quantity
+    if before == ZERO:
+        return Holding(after, price, time_ns), ZERO
+    if (before > ZERO) == (signed_quantity > ZERO):
+        average = (holding.average_entry_price * before + price * signed_quantity) / after
+        return Holding(after, average.quantize(PRECISION), holding.opened_ns), ZERO
+    closed = before if abs(signed_quantity) >= abs(before) else -signed_quantity
+    realized = (closed * (price - holding.average_entry_price)).quantize(PRECISION)
+    if after == ZERO:
+        return Holding(), realized
+    if (after > ZERO) == (before > ZERO):
+        return Holding(after, holding.average_entry_price, holding.opened_ns), realized
+    # Reversal: the rest opens a position of the other side at this price.
+    return Holding(after, price, time_ns), realized
+
+
+class Lot(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of one entry: signed base units; ``stop_price`` 0 where none was decided (adopted positions)."""
+
+    intent_id: str
+    phase_id: str
+    symbol: str
+    quantity: Decimal
+    stop_price: Decimal = ZERO
+    target_price: Decimal = ZERO
+    opened_ns: int = 0
+    updated_ns: int = 0
+
+
+def enter_lot(lots: tuple[Lot, ...], new: Lot) -> tuple[Lot, ...]:
+    """Add an entry's quantity to its lot, or make the lot."""
+    for index, lot in enumerate(lots):
+        if lot.intent_id == new.intent_id:
+            grown = msgspec.structs.replace(lot, quantity=lot.quantity + new.quantity, updated_ns=new.updated_ns)
+            return (*lots[:index], grown, *lots[index + 1 :])
+    return (*lots, new)
+
+
+def leave_lots(
+    lots: tuple[Lot, ...], signed_quantity: Decimal, first_intent_id: str, time_ns: int
+) -> tuple[tuple[Lot, ...], Decimal]:
+    """Take an exit's quantity from the lots of one share.
+
+    Parameters
+    ----------
+    lots
+        Of one share, oldest first.
+    signed_quantity
+        Base units of the exit, opposite in sign to the lots it takes from.
+    first_intent_id
+        A stop or target takes from its own entry's lot before it takes from the oldest.
+    time_ns
+        Market time.
+
+    Returns
+    -------
+    tuple
+        The lots that are left, and the quantity that found no lot to take from.
+    """
+    order = sorted(range(len(lots)), key=lambda index: (lots[index].intent_id != first_intent_id, index))
+    left = {index: lots[index] for index in range(len(lots))}
+    rest = signed_quantity
+    for index in order:
+        lot = left[index]
+        if rest == ZERO:
+            break
+        if (lot.quantity > ZERO) == (rest > ZERO):
+            continue
+        taken = -lot.quantity if abs(rest) >= abs(lot.quantity) else rest
+        rest -= taken
+        left[index] = msgspec.structs.replace(lot, quantity=lot.quantity + taken, updated_ns=time_ns)
+    return tuple(lot for _, lot in sorted(left.items()) if lot.quantity != ZERO), rest
+
+
+class TripProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """A round trip that is not finished: what was bought and sold of a share since it was flat."""
+
+    intent_id: str
+    setup: str
+    side: Side
+    opened_ns: int
+    entered_quantity: Decimal = ZERO
+    entered_notional: Decimal = ZERO
+    left_quantity: Decimal = ZERO
+    left_notional: Decimal = ZERO
+    fees: Decimal = ZERO
+
+    def with_trade(self, side: Side, quantity: Decimal, price: Decimal, fee: Decimal) -> TripProgress:
+        """Book one execution (base units, quote units, fee in quote units)."""
+        if side is self.side:
+            return msgspec.structs.replace(
+                self,
+                entered_quantity=self.entered_quantity + quantity,
+                entered_notional=self.entered_notional + quantity * price,
+                fees=self.fees + fee,
+            )
+        return msgspec.structs.replace(
+            self,
+            left_quantity=self.left_quantity + quantity,
+            left_notional=self.left_notional + quantity * price,
+            fees=self.fees + fee,
+        )
+
+    def finished(self, phase_id: str, symbol: str, closed_ns: int) -> RoundTrip:
+        """The round trip, now that as much was left as was entered."""
+        gain = (self.left_notional - self.entered_notional) * self.side.sign
+        return RoundTrip(
+            intent_id=self.intent_id,
+            phase_id=phase_id,
+            setup=self.setup,
+            symbol=symbol,
+            side=self.side,
+            quantity=self.entered_quantity,
+            entry_price=(self.entered_notional / self.entered_quantity).quantize(PRECISION),
+            exit_price=(self.left_notional / self.left_quantity).quantize(PRECISION),
+            realized_pnl=gain.quantize(PRECISION),
+            fees=self.fees.quantize(PRECISION),
+            opened_ns=self.opened_ns,
+            closed_ns=closed_ns,
+        )
