@@ -1,0 +1,102 @@
+"""A strategy's own table of parameters, as rules for YAML: what the strategy declares, and no second list.
+
+YAML spells them in camelCase, integers as integers and fractions as canonical decimal strings; inside the strategy the
+latter are floats, for they only feed signal maths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from pydantic.alias_generators import to_camel
+
+from titan.domain.numbers import parse_decimal
+from titan.domain.policy_rules import BooleanRule, IntegerRule, RuleError, WordRule, shown, spelled
+from titan_operator.api.fields import InnerError
+
+Parameters = TypeVar("Parameters", bound=msgspec.Struct)
+
+
+class SignalNumberRule(msgspec.Struct, frozen=True):
+    """A float of signal maths, written as a canonical decimal string; ``above`` excludes the lower bound."""
+
+    lowest: float
+    highest: float
+    above: bool
+
+    @property
+    def allowed(self) -> str:
+        """What a document may say."""
+        return f"a canonical decimal string {'above' if self.above else 'from'} {self.lowest:g} to {self.highest:g}"
+
+    def read(self, value: object) -> float:
+        """Raises RuleError."""
+        if not isinstance(value, str):
+            raise RuleError(value, self.allowed)
+        try:
+            number = float(parse_decimal(value, ""))
+        except ValueError as error:
+            raise RuleError(value, self.allowed) from error
+        if not self.lowest <= number <= self.highest or (self.above and number == self.lowest):
+            raise RuleError(value, self.allowed)
+        return number
+
+
+Rule = SignalNumberRule | IntegerRule | BooleanRule | WordRule
+
+
+def _rule(hint: object) -> Rule:
+    base, meta = (get_args(hint)[0], get_args(hint)[1]) if get_origin(hint) is Annotated else (hint, msgspec.Meta())
+    if base is bool:
+        return BooleanRule("")
+    lowest, highest = meta.gt if meta.ge is None else meta.ge, meta.le
+    if lowest is not None and highest is not None and base is int:
+        return IntegerRule(int(lowest), int(highest), "")
+    if lowest is not None and highest is not None and base is float:
+        return SignalNumberRule(float(lowest), float(highest), meta.ge is None)
+    if get_origin(base) is Literal:
+        return WordRule(tuple(map(str, get_args(base))), "")
+    raise TypeError(f"{hint} cannot be a parameter: allowed are bounded int and float, bool and Literal of str")
+
+
+class ParameterTable(Generic[Parameters]):
+    """Rules made of the annotations of a strategy's parameter struct.
+
+    Parameters
+    ----------
+    kind
+        A struct whose fields are int and float with ``Meta`` bounds, bool, or Literal of strings.
+    fixed
+        Fields that a resource says elsewhere (symbols), which are no parameters in YAML.
+    """
+
+    def __init__(self, kind: Callable[..., Parameters], fixed: tuple[str, ...]) -> None:
+        hints = get_type_hints(kind, include_extras=True)
+        self._kind = kind
+        self.fields = {to_camel(field): field for field in hints if field not in fixed}
+        self.rules = {key: _rule(hints[field]) for key, field in self.fields.items()}
+
+    def read(self, value: object) -> Mapping[str, Any]:
+        """Read ``spec.parameters`` to the struct's own field names and types; absent ones keep their defaults.
+
+        Raises
+        ------
+        ValueError
+            One sentence: parameter, value, what is allowed.
+        """
+        if not isinstance(value, dict):
+            raise RuleError(value, "an object of parameters")
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            rule = self.rules.get(key)
+            if rule is None:
+                allowed = ", ".join(self.rules)
+                raise InnerError(shown(str(key)), f"{spelled(item)}: no such parameter; allowed are {allowed}")
+            try:
+                found[self.fields[key]] = rule.read(item)
+            except RuleError as error:
+                raise InnerError(key, str(error)) from error
+        self._kind(**found)  # what concerns several parameters at once is the strategy's own to refuse
+        return found
