@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 
@@ -103,8 +104,7 @@ class BarWindow:
         """Standard deviation of log returns scaled to ``horizon_ns``, a fraction of price; 0 with under 3 bars."""
         if len(self.closes) < 3:
             return 0.0
-        closes = list(self.closes)
-        returns = [math.log(later / earlier) for earlier, later in zip(closes, closes[1:], strict=False)]
+        returns = [math.log(later / earlier) for earlier, later in itertools.pairwise(self.closes)]
         mean = sum(returns) / len(returns)
         variance = sum((value - mean) ** 2 for value in returns) / (len(returns) - 1)
         return math.sqrt(variance * horizon_ns / self.bar_ns)

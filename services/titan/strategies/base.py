@@ -87,7 +87,7 @@ class IntentDraft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
-    """This phase's share of a position: signed base units, price in quote units, opening on the market clock."""
+    """A phase's own share of a position: signed base units, price in quote units, opening on the market clock."""
 
     symbol: str
     quantity: Decimal

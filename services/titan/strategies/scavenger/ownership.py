@@ -12,9 +12,7 @@ from titan.strategies.base import DecisionNote, Holding
 from titan.strategies.scavenger.parameters import ScavengerParameters
 
 DAY_NS = 86_400_000_000_000
-_ENDED = frozenset(
-    {OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.LOST}
-)
+_ENDED = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.LOST})
 
 
 class Ownership:

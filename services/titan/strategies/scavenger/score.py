@@ -35,8 +35,8 @@ def score_setup(
 
     ``before`` and ``after`` are spot flow on both sides of the trip; ``spread_bps`` is the perpetual's.
     """
-    # The two windows weigh alike, however long each is: pressure must have been there and must go on.
-    imbalance = _clip((before.imbalance + after.imbalance) / 2)
+    # The weaker of the two windows counts: pressure must have been there and must go on.
+    imbalance = _clip(min(before.imbalance, after.imbalance))
     seconds = (rules.before_ms + rules.confirm_ms) / 1_000
     usual = spot.mean_quantity() * 1_000_000_000 / spot.bar_ns
     ratio = (before.quantity + after.quantity) / seconds / usual if usual > 0.0 else 0.0
@@ -50,14 +50,14 @@ def score_setup(
 
 
 def _place_in_range(side: Side, spot: BarWindow) -> float:
-    """0 in the middle of spot's own closed range or on the wrong side of it, 1 at its edge and beyond."""
+    """0 in the middle of spot's own closed range and behind it, 1/2 at its edge, 1 half a range beyond the edge."""
     if not spot.highs:
         return 0.0
     top, bottom = max(spot.highs), min(spot.lows)
-    half = (top - bottom) / 2
-    if half <= 0.0:
-        return 1.0 if side.sign * (spot.last_price - top) > 0.0 else 0.0
-    return _clip(side.sign * (spot.last_price - (top + bottom) / 2) / half)
+    beyond_middle = side.sign * (spot.last_price - (top + bottom) / 2)
+    if top <= bottom:
+        return 1.0 if beyond_middle > 0.0 else 0.0
+    return _clip(beyond_middle / (top - bottom))
 
 
 def _clip(value: float) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
@@ -17,7 +16,7 @@ import msgspec
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import Action, OrderType, Side, TimeInForce
 from titan.domain.market import Bar, MarketEvent, QuoteEvent, TradeEvent
-from titan.domain.numbers import ZERO
+from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Fill, Order
 from titan.strategies.bars import BarWindow
 from titan.strategies.base import (
@@ -175,6 +174,39 @@ class Scavenger:
     def load_state(self, state: Mapping[str, int]) -> None:
         """See :meth:`Ownership.load_state`."""
         self._own.load_state(state)
+
+    def status(self) -> dict[str, object]:
+        """Levels, the trap under confirmation, the last outcome, the holding and the day's trades."""
+        holding, trip = self._own.holding, self._trip
+        return {
+            "bars": {"perp": len(self._perp), "spot": len(self._spot), "wanted": self.parameters.min_level_bars},
+            "levels": [
+                {
+                    "side": trap.side.name,
+                    "price": trap.level.price,
+                    "wire_price": trap.wire_price,
+                    "touches": trap.level.touches,
+                    "age_ms": trap.level.age_bars * self.parameters.bar_ms,
+                    "armed": trap.armed,
+                }
+                for trap in self._traps
+                if trap.level is not None
+            ],
+            "pending_trip": None if trip is None else self._describe(trip, "pending", ""),
+            "last_trap": self._last_outcome or None,
+            "position": None
+            if holding is None
+            else {
+                "symbol": holding.symbol,
+                "quantity": format_decimal(holding.quantity),
+                "average_entry_price": format_decimal(holding.average_entry_price),
+                "opened_ns": holding.opened_ns,
+                "closes_at_ns": holding.opened_ns + self.parameters.hold_ms * _MS,
+            },
+            "trades_today": self._own.trades_today,
+            "max_trades_per_day": self.parameters.max_trades_per_day,
+            "parameters": "demo" if self.parameters == ScavengerParameters() else "own",
+        }
 
     def _advance(self, now_ns: int) -> Sequence[IntentDraft]:
         """Let the market clock reach ``now_ns``: bars close, a window ends, a holding's time is over."""

@@ -7,8 +7,9 @@ from titan.strategies.scavenger.structure import Level
 
 
 class Trap:
-    """ARMED after a trade inside the level, tripped by the first trade at or beyond the tripwire; then only a trade
-    inside arms it again. So a touch from outside is nothing, and one crossing trips once.
+    """Armed by a trade inside the level, tripped by the first trade at or beyond the tripwire.
+
+    Then only a trade inside arms it again: a touch from outside is nothing, and one crossing trips once.
     """
 
     __slots__ = ("_direction", "_inside", "_wire", "armed", "level", "side")

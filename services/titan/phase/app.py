@@ -1,0 +1,173 @@
+"""The composition root of a phase: one process class for all of them; the settings say which strategy it runs."""
+
+from __future__ import annotations
+
+import time
+
+from titan.domain.numbers import format_decimal
+from titan.phase.desk import BrainDesk
+from titan.phase.gauges import StrategyCounts
+from titan.phase.memory import Memory
+from titan.phase.settings import PhaseSettings, load_policy, load_strategy
+from titan.runtime.feed import MarketFeed
+from titan.runtime.process import ServiceApp, run
+from titan.runtime.wire_market import bar_from_wire, event_from_wire, instrument_from_wire
+from titan.v1 import market_pb2 as pb
+
+
+class PhaseApp(ServiceApp[PhaseSettings]):
+    """Market events in, intents out; what became of them comes back."""
+
+    SETTINGS = PhaseSettings
+
+    def __init__(self, settings: PhaseSettings) -> None:
+        super().__init__(settings)
+        self.policy = load_policy(settings)
+        self.strategy = load_strategy(settings)
+        self.memory = Memory(settings.state_dir)
+        self.desk = BrainDesk(
+            settings, self.policy.hash, self.strategy, self.metrics, self.log, self.fail, self._keep_memory
+        )
+        needs = self.strategy.needs
+        self.feed = MarketFeed(
+            settings,
+            (pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES),
+            self._on_hello,
+            self._on_batch,
+            self.metrics,
+            self.log,
+            symbols=needs.symbols,
+            conflate=needs.conflate_quotes,
+        )
+        self.metrics.registry.register(StrategyCounts(self.strategy))
+        self._posture_gauge = self.metrics.gauge(
+            "titan_phase_posture", "Posture in force: 1 FLATTEN to 4 ARMED; 0 unknown."
+        )
+        self._posture_gauge.set_function(lambda: self.desk.posture.in_force if self.desk.posture else 0)
+        budget_gauge = self.metrics.gauge(
+            "titan_phase_budget_left_seconds", "Market time until the budget expires; 0 without a live budget."
+        )
+        budget_gauge.set_function(self._budget_left_s)
+        self._memory_failures = self.metrics.counter("titan_phase_memory_failures", "Failures to keep the own state.")
+
+    async def start(self) -> None:
+        """Take up the state of an earlier life, then connect to Brain and the market.
+
+        Raises
+        ------
+        StartError
+            One sentence when that state cannot be read.
+        """
+        self.strategy.load_state(self.memory.load())
+        # Found out now rather than with the first fill: a folder that takes nothing.
+        self.memory.keep(self.strategy.dump_state())
+        self.desk.start()
+        self.feed.start()
+
+    async def stop(self) -> None:
+        """Stop looking, then let what was posted go out."""
+        await self.feed.stop()
+        await self.desk.stop()
+
+    def not_ready(self) -> list[str]:
+        """Why it cannot trade; being told not to open is no reason."""
+        reasons = []
+        if not self.feed.connected:
+            reasons.append("the market feed is not connected")
+        if not self.desk.connected:
+            reasons.append("Brain is not connected")
+        elif self.desk.posture is None:
+            reasons.append("Brain has not told the posture yet")
+        return reasons
+
+    def status(self) -> dict[str, object]:
+        """Levels, traps, position, budget, posture and the last decision."""
+        desk, feed = self.desk, self.feed
+        posture, budget, decision = desk.posture, desk.budget, desk.last_decision
+        return {
+            "phase": desk.phase_id,
+            "strategy": self.strategy.name,
+            "policy_hash": self.policy.hash,
+            "market": {
+                "label": feed.label or None,
+                "connected": feed.connected,
+                "lockstep": feed.lockstep,
+                "step": feed.last_step,
+                "market_time_ns": feed.clock.now_ns or None,
+                "ended": feed.ended,
+            },
+            "brain": {"connected": desk.connected, "policy_hash": posture.policy_hash if posture else None},
+            "posture": posture.in_force.name if posture else None,
+            "opening": desk.permission.reason if feed.clock.now_ns >= desk.permission.opening_until_ns else "permitted",
+            "budget": None
+            if budget is None
+            else {
+                "budget_id": budget.budget_id,
+                "state": budget.state.name,
+                "max_notional": format_decimal(budget.max_notional),
+                "allocation": format_decimal(budget.allocation),
+                "expires_in_s": round(self._budget_left_s(), 3),
+                "reason": budget.reason,
+            },
+            "undecided_intents": list(desk.undecided),
+            "last_decision": None
+            if decision is None
+            else {
+                "intent_id": decision.intent_id,
+                "approved": decision.approved,
+                "reason": decision.reason.name,
+                "message": decision.message,
+            },
+            **self.strategy.status(),
+        }
+
+    def _budget_left_s(self) -> float:
+        budget = self.desk.budget
+        return max(0.0, (budget.expires_at_ns - self.feed.clock.now_ns) / 1e9) if budget is not None else 0.0
+
+    def _keep_memory(self) -> None:
+        try:
+            self.memory.keep(self.strategy.dump_state())
+        except OSError as error:
+            # What is kept in memory goes on to hold; only a restart would forget it.
+            self._memory_failures.inc()
+            self.log.error("own state could not be kept", reason=str(error))  # noqa: TRY400
+
+    def _on_hello(self, hello: pb.MarketHello) -> None:
+        try:
+            self.strategy.on_instruments([instrument_from_wire(wire) for wire in hello.instruments])
+        except ValueError as error:
+            self.fail(str(error))
+            raise
+        self.strategy.warm_up([bar_from_wire(wire) for wire in hello.history])
+
+    async def _on_batch(self, batch: pb.MarketBatch) -> None:
+        if self.feed.lockstep and not batch.snapshot:
+            # Fills, budgets and posture of this step are known before the strategy runs over it.
+            await self.desk.brain_marker.reached(batch.step)
+        try:
+            self._work_on(batch, time.monotonic_ns())
+        except Exception as error:
+            self.fail(f"step {batch.step} could not be worked on: {error}")
+            raise
+        if batch.step_complete and not batch.snapshot:
+            self.desk.mark(batch.step, batch.market_time_ns)
+
+    def _work_on(self, batch: pb.MarketBatch, taken_up_ns: int) -> None:
+        strategy, queued_ns = self.strategy, batch.queued_ns
+        for wire in batch.events:
+            drafts = strategy.on_event(event_from_wire(wire))
+            if drafts:
+                self.desk.submit(drafts, queued_ns, taken_up_ns)
+        drafts = strategy.on_time(batch.market_time_ns) if not batch.snapshot else ()
+        if drafts:
+            self.desk.submit(drafts, queued_ns, taken_up_ns)
+
+
+def main() -> None:
+    """Run a phase process."""
+    run(PhaseApp)
+
+
+if __name__ == "__main__":
+    main()
