@@ -1,0 +1,110 @@
+"""The file calls that the journal makes, as one object: so that a test can lose what was never synced."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+
+class FileOps(Protocol):
+    """What the journal asks of the operating system. Every call raises ``OSError`` as its namesake in ``os`` does."""
+
+    @property
+    def pwrite(self) -> Callable[[int, bytes, int], int]:
+        """Write at an offset; may write less than asked."""
+
+    @property
+    def fdatasync(self) -> Callable[[int], None]:
+        """Make a file's bytes, and the length needed to read them, durable."""
+
+    def open(self, path: Path, flags: int, mode: int = 0o600) -> int:
+        """Open a file and answer its descriptor."""
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor."""
+
+    def pread(self, descriptor: int, length: int, offset: int) -> bytes:
+        """Read at an offset; less than asked only at the end of the file."""
+
+    def size(self, descriptor: int) -> int:
+        """Length of the file in bytes."""
+
+    def ftruncate(self, descriptor: int, length: int) -> None:
+        """Cut the file to a length."""
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; fails when the name is taken."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name."""
+
+    def names(self, folder: Path) -> list[str]:
+        """The names in a folder."""
+
+    def make_folder(self, folder: Path) -> None:
+        """Create a folder for its owner alone (0700), durably; one that exists is left as it is."""
+
+    def sync_folder(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+
+
+class OsFiles:
+    """The operating system's own calls."""
+
+    pwrite = staticmethod(os.pwrite)
+    fdatasync = staticmethod(os.fdatasync)
+
+    def open(self, path: Path, flags: int, mode: int = 0o600) -> int:
+        """See :class:`FileOps`."""
+        return os.open(path, flags, mode)
+
+    def close(self, descriptor: int) -> None:
+        """See :class:`FileOps`."""
+        os.close(descriptor)
+
+    def pread(self, descriptor: int, length: int, offset: int) -> bytes:
+        """See :class:`FileOps`."""
+        return os.pread(descriptor, length, offset)
+
+    def size(self, descriptor: int) -> int:
+        """See :class:`FileOps`."""
+        return os.fstat(descriptor).st_size
+
+    def ftruncate(self, descriptor: int, length: int) -> None:
+        """See :class:`FileOps`."""
+        os.ftruncate(descriptor, length)
+
+    def link(self, source: Path, target: Path) -> None:
+        """See :class:`FileOps`."""
+        os.link(source, target)
+
+    def unlink(self, path: Path) -> None:
+        """See :class:`FileOps`."""
+        path.unlink()
+
+    def names(self, folder: Path) -> list[str]:
+        """See :class:`FileOps`."""
+        return [entry.name for entry in folder.iterdir()]
+
+    def make_folder(self, folder: Path) -> None:
+        """See :class:`FileOps`."""
+        if folder.is_dir():
+            return
+        if folder.exists():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file, not a folder", str(folder))
+        folder.mkdir(mode=0o700, exist_ok=True)
+        self.sync_folder(folder.parent)
+
+    def sync_folder(self, folder: Path) -> None:
+        """See :class:`FileOps`."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+OS_FILES: FileOps = OsFiles()
