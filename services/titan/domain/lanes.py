@@ -1,0 +1,34 @@
+"""Opening or reducing: what an order does to risk, read from the account and from nothing that anybody says.
+
+*Reducing*: it opposes, and its size fits both the phase's share and the account's net position, less other exits in
+flight. Resting stops and targets reserve nothing. Any excess makes the whole order opening.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from titan.domain.account import AccountBook
+from titan.domain.kinds import Lane, Leg, Side
+from titan.domain.numbers import ZERO
+from titan.domain.positions import Holding
+
+_EXITS = (Leg.EXIT, Leg.FLATTEN)
+
+
+def reducible(book: AccountBook, phase_id: str, symbol: str, side: Side) -> Decimal:
+    """Base units that an order of ``side`` may take off, by the phase's share and the net position."""
+    share = book.shares.get((phase_id, symbol), Holding()).quantity
+    net = book.holdings.get(symbol, Holding()).quantity
+    of_phase = of_account = ZERO
+    for order in book.working.values():
+        if order.symbol == symbol and order.side is side and order.leg in _EXITS:
+            of_account += order.remaining_quantity
+            if order.phase_id == phase_id:
+                of_phase += order.remaining_quantity
+    return max(ZERO, min(-side.sign * share - of_phase, -side.sign * net - of_account))
+
+
+def classify(book: AccountBook, phase_id: str, symbol: str, side: Side, quantity: Decimal) -> Lane:
+    """The lane of an order of ``quantity`` base units."""
+    return Lane.REDUCING if ZERO < quantity <= reducible(book, phase_id, symbol, side) else Lane.OPENING

@@ -1,0 +1,203 @@
+"""The stop obligation as a plan: what has to be sent so that every lot has its stop and target, and nothing else has.
+
+Pure and level-triggered: it looks at the account as it is, so the same plan serves each fill, a refusal, and the first
+moment after a crash. Quantities in base units, times on the market clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+import msgspec
+
+from titan.domain.account import AccountBook
+from titan.domain.ids import client_order_id
+from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.numbers import ZERO
+from titan.domain.orders import Order
+from titan.domain.positions import Lot
+from titan.domain.reasons import Reason
+
+# A stop or target that the venue refused this often is not tried again: the lot is closed instead.
+MAX_ATTEMPTS = 3
+# A flatten order that got nothing is repeated after this much market time.
+FLATTEN_RETRY_NS = 250_000_000
+_PROTECTING = (Leg.STOP, Leg.TARGET)
+_TYPES = {Leg.STOP: OrderType.STOP_MARKET, Leg.TARGET: OrderType.TAKE_PROFIT_MARKET}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Send this new order (state NEW)."""
+
+    order: Order
+
+
+class Amend(msgspec.Struct, frozen=True):
+    """Bring a working order to this total quantity."""
+
+    order: Order
+    quantity: Decimal
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """Cancel a working order: what it protects is gone."""
+
+    order: Order
+    reason: Reason
+
+
+Step = Place | Amend | Cancel
+
+
+class InFlight(msgspec.Struct):
+    """Requests the venue has not answered: they must not be made twice. Quantities in base units."""
+
+    amends: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    cancels: set[str] = msgspec.field(default_factory=set)
+    # Orders whose amendment was refused: they are replaced, not amended again.
+    stubborn: set[str] = msgspec.field(default_factory=set)
+
+    def forget(self, order_id: str) -> None:
+        """The order is final."""
+        self.amends.pop(order_id, None)
+        self.cancels.discard(order_id)
+        self.stubborn.discard(order_id)
+
+
+def reducing_order(
+    book: AccountBook, lot: Lot, leg: Leg, order_type: OrderType, trigger_price: Decimal, now_ns: int, term: int
+) -> Order:
+    """The next order of ``leg`` that closes what is left of a lot."""
+    attempt = book.next_attempt(lot.intent_id, leg)
+    intake = book.intakes.get(lot.intent_id)
+    return Order(
+        client_order_id=client_order_id(lot.intent_id, leg, attempt),
+        intent_id=lot.intent_id,
+        phase_id=lot.phase_id,
+        leg=leg,
+        attempt=attempt,
+        symbol=lot.symbol,
+        side=Side.SELL if lot.quantity > ZERO else Side.BUY,
+        type=order_type,
+        time_in_force=TimeInForce.IOC if order_type is OrderType.MARKET else TimeInForce.GTC,
+        quantity=abs(lot.quantity),
+        reduce_only=True,
+        policy_hash=intake.policy_hash if intake is not None else "",
+        term=term,
+        created_ns=now_ns,
+        updated_ns=now_ns,
+        trigger_price=trigger_price,
+    )
+
+
+def open_lots(book: AccountBook) -> Iterator[Lot]:
+    """Every lot that is not closed."""
+    for lots in book.lots.values():
+        yield from lots
+
+
+def plan_protection(book: AccountBook, flight: InFlight, now_ns: int, term: int) -> list[Step]:
+    """Everything that has to be sent now, stops first.
+
+    Parameters
+    ----------
+    book
+        The account.
+    flight
+        What has been asked of the venue and is not answered.
+    now_ns
+        Market time.
+    term
+        Execution's term, for new orders.
+    """
+    steps: list[Step] = []
+    working: dict[tuple[str, Leg], list[Order]] = {}
+    for order in book.working.values():
+        if order.leg in _PROTECTING:
+            working.setdefault((order.intent_id, order.leg), []).append(order)
+    lots = {lot.intent_id: lot for lot in open_lots(book) if lot.stop_price > ZERO}
+    for leg in _PROTECTING:
+        for lot in lots.values():
+            price = lot.stop_price if leg is Leg.STOP else lot.target_price
+            if price > ZERO:
+                steps += _protect(book, flight, lot, leg, price, working.get((lot.intent_id, leg), []), now_ns, term)
+    steps += _cancel_orphans((order for orders in working.values() for order in orders), lots.keys(), flight)
+    return steps
+
+
+def flatten_lot(book: AccountBook, lot: Lot, now_ns: int, term: int) -> Place | None:
+    """Close a lot at market, unless that is under way or was just tried."""
+    for order in book.working.values():
+        if order.intent_id == lot.intent_id and order.leg is Leg.FLATTEN:
+            return None
+    last = _last(book, lot.intent_id, Leg.FLATTEN)
+    if last is not None and now_ns - last.updated_ns < FLATTEN_RETRY_NS:
+        return None
+    return Place(reducing_order(book, lot, Leg.FLATTEN, OrderType.MARKET, ZERO, now_ns, term))
+
+
+def covered(book: AccountBook, lot: Lot) -> bool:
+    """Whether stops that work at the venue cover the whole lot."""
+    stops = (
+        order.remaining_quantity
+        for order in book.working.values()
+        if order.intent_id == lot.intent_id and order.leg is Leg.STOP and order.at_venue
+    )
+    return sum(stops, ZERO) >= abs(lot.quantity)
+
+
+def _last(book: AccountBook, intent_id: str, leg: Leg) -> Order | None:
+    attempt = book.next_attempt(intent_id, leg) - 1
+    return book.orders.get(client_order_id(intent_id, leg, attempt)) if attempt else None
+
+
+def _protect(
+    book: AccountBook,
+    flight: InFlight,
+    lot: Lot,
+    leg: Leg,
+    price: Decimal,
+    working: list[Order],
+    now_ns: int,
+    term: int,
+) -> list[Step]:
+    current = [order for order in working if order.client_order_id not in flight.cancels]
+    usable = [order for order in current if order.client_order_id not in flight.stubborn]
+    if not usable:
+        placed = _place_next(book, lot, leg, price, now_ns, term)
+        # The new one stands before the old one goes.
+        return [*placed, *(Cancel(order, Reason.OK) for order in current if order.at_venue)]
+    order = usable[-1]
+    steps: list[Step] = [Cancel(extra, Reason.OK) for extra in current if extra is not order and extra.at_venue]
+    wanted = order.filled_quantity + abs(lot.quantity)
+    # Before the venue has it, there is nothing to amend; the deadline of the obligation runs meanwhile.
+    if order.at_venue and order.quantity != wanted and flight.amends.get(order.client_order_id) != wanted:
+        steps.append(Amend(order, wanted))
+    return steps
+
+
+def _place_next(book: AccountBook, lot: Lot, leg: Leg, price: Decimal, now_ns: int, term: int) -> list[Step]:
+    last = _last(book, lot.intent_id, leg)
+    refused = last is not None and last.state is OrderState.REJECTED
+    given_up = refused and book.next_attempt(lot.intent_id, leg) > MAX_ATTEMPTS
+    passed = refused and last is not None and last.reason is Reason.WOULD_TRIGGER
+    if not (passed or given_up):
+        return [Place(reducing_order(book, lot, leg, _TYPES[leg], price, now_ns, term))]
+    if leg is Leg.STOP or passed:
+        # The price is beyond the stop, or beyond the target, already: what either would have done is done now.
+        flatten = flatten_lot(book, lot, now_ns, term)
+        return [flatten] if flatten is not None else []
+    # The lot has its stop; a target that the venue does not take is left out.
+    return []
+
+
+def _cancel_orphans(orders: Iterable[Order], intents: Iterable[str], flight: InFlight) -> list[Step]:
+    wanted = set(intents)
+    return [
+        Cancel(order, Reason.POSITION_CLOSED)
+        for order in orders
+        if order.intent_id not in wanted
+        and order.client_order_id not in flight.cancels
+        and order.state in (OrderState.SENT, OrderState.ACKED, OrderState.PARTIAL)
+    ]
