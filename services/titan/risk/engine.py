@@ -1,0 +1,238 @@
+"""Decides on intents: runs the guards over an intent and the book, and writes the explain record."""
+
+from __future__ import annotations
+
+from decimal import ROUND_DOWN, Decimal
+from enum import Enum
+
+import msgspec
+
+from titan.domain.decisions import Decision, GuardResult
+from titan.domain.intents import Intent
+from titan.domain.kinds import Action, Lane, Side, Verdict
+from titan.domain.numbers import ONE, ZERO, floor_to
+from titan.domain.reasons import Reason
+from titan.risk.book import RiskBook
+from titan.risk.evaluation import Evaluation, Outcome, Raw
+from titan.risk.guards import GUARDS
+from titan.risk.limits import Limits
+from titan.risk.reservations import Reservation
+
+# Numbers in records: no finer than any venue's prices.
+_PLACES = Decimal("1e-8")
+_EXEMPT: Outcome = (Verdict.EXEMPT, Reason.OK, "reducing", "", None)
+_NOT_REACHED: Outcome = (Verdict.NOT_REACHED, Reason.OK, "", "", None)
+
+
+class Assessment(msgspec.Struct, frozen=True, gc=False):
+    """What the guards said of one intent, before it is written down: raw values.
+
+    ``outcomes`` end with a rejection, or hold every guard. ``quantity`` in base units, ``notional`` in quote units.
+    """
+
+    evaluation: Evaluation
+    outcomes: list[Outcome]
+    rejected: bool
+    quantity: Decimal
+    notional: Decimal
+
+
+class RiskEngine:
+    """Pure: the same intent, book and time give the same decision. It changes neither; :meth:`reserve` is apart."""
+
+    __slots__ = ("limits", "term")
+
+    def __init__(self, limits: Limits, term: int) -> None:
+        self.limits = limits
+        self.term = term
+
+    def decide(self, intent: Intent, book: RiskBook, now_ns: int, *, seen: bool = False) -> Decision:
+        """Decide on ``intent`` at ``now_ns`` of the market clock.
+
+        Parameters
+        ----------
+        seen
+            Whether this intent id was decided before, and that decision is not at hand.
+        """
+        symbol = book.symbols.get(intent.symbol)
+        if symbol is None:
+            listed = ", ".join(sorted(book.symbols)) or "none yet"
+            return self.invalid(intent, f"symbol: {intent.symbol} is not listed; allowed are {listed}", now_ns)
+        phase = book.phases.get(intent.phase_id)
+        if phase is None:
+            known = ", ".join(book.phases)
+            return self.invalid(intent, f"phase_id: {intent.phase_id!r} is not planned; allowed are {known}", now_ns)
+        return self.record(self.assess(Evaluation(intent, book, phase, symbol, now_ns, seen)))
+
+    def assess(self, evaluation: Evaluation) -> Assessment:
+        """Run the guards; the first rejection ends it."""
+        outcomes: list[Outcome] = []
+        rejects = Verdict.REJECT
+        reducing = Lane.REDUCING
+        for guard in GUARDS:
+            outcome = guard.check(evaluation)
+            outcomes.append(outcome)
+            if outcome[0] is rejects:
+                return Assessment(evaluation, outcomes, True, ZERO, ZERO)
+            if evaluation.lane is reducing and guard.number == 1:
+                quantity = evaluation.intent.quantity
+                outcomes.extend([_EXEMPT] * (len(GUARDS) - 2))
+                return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.price)
+        wanted = evaluation.notional
+        assert wanted is not None  # guard 3 bounds it
+        if evaluation.scale is not ONE:
+            wanted *= evaluation.scale
+        quantity = floor_to(wanted / evaluation.price, evaluation.symbol.instrument.quantity_step)
+        return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.price)
+
+    def record(self, assessment: Assessment) -> Decision:
+        """Write an assessment down as a decision with its explain record."""
+        e = assessment.evaluation
+        intent = e.intent
+        outcomes = assessment.outcomes
+        outcomes = outcomes + [_NOT_REACHED] * (len(GUARDS) - len(outcomes))
+        results = tuple(
+            GuardResult(
+                guard.number,
+                guard.name,
+                written(outcome[2]),
+                written(outcome[3]),
+                outcome[0],
+                outcome[1],
+                None if outcome[4] is None else outcome[4].quantize(_PLACES, ROUND_DOWN),
+            )
+            for guard, outcome in zip(GUARDS, outcomes, strict=True)
+        )
+        reason, message, largest = Reason.OK, "", ZERO
+        if assessment.rejected:
+            last = results[len(assessment.outcomes) - 1]
+            reason = last.reason
+            message = f"{reason.name}: {last.value}, {last.limit}" if last.limit else f"{reason.name}: {last.value}"
+            largest = last.largest_notional or ZERO
+        return Decision(
+            intent_id=intent.intent_id,
+            phase_id=intent.phase_id,
+            symbol=intent.symbol,
+            side=intent.side,
+            action=intent.action,
+            lane=e.lane,
+            approved=not assessment.rejected,
+            reason=reason,
+            message=message,
+            guards=results,
+            policy_hash=self.limits.policy_hash,
+            term=self.term,
+            event_time_ns=intent.event_time_ns,
+            market_time_ns=e.now_ns,
+            quantity=assessment.quantity,
+            notional=assessment.notional,
+            largest_notional=largest,
+            reference_price=e.price,
+            stop_price=intent.stop_price,
+            target_price=intent.target_price,
+            setup=intent.setup,
+            setup_score=intent.setup_score,
+            hops=intent.hops,
+            evidence=intent.evidence,
+        )
+
+    def invalid(self, intent: Intent, sentence: str, now_ns: int) -> Decision:
+        """Refuse an intent that could be read, but means nothing here."""
+        return self.unreadable(
+            intent.intent_id,
+            intent.phase_id,
+            intent.symbol,
+            sentence,
+            now_ns,
+            side=intent.side,
+            action=intent.action,
+            setup=intent.setup,
+            event_time_ns=intent.event_time_ns,
+            hops=intent.hops,
+        )
+
+    def unreadable(
+        self,
+        intent_id: str,
+        phase_id: str,
+        symbol: str,
+        sentence: str,
+        now_ns: int,
+        *,
+        side: Side | None = None,
+        action: Action | None = None,
+        setup: str = "",
+        event_time_ns: int = 0,
+        hops: tuple[tuple[str, int], ...] = (),
+    ) -> Decision:
+        """Refuse an intent whose fields are wrong; ``sentence`` names field, value and what is allowed."""
+        guards = [GuardResult(0, GUARDS[0].name, "lane=OPENING", "", Verdict.PASS, Reason.OK)]
+        guards.append(
+            GuardResult(1, GUARDS[1].name, sentence, "readable fields", Verdict.REJECT, Reason.INVALID_INTENT)
+        )
+        guards += [
+            GuardResult(guard.number, guard.name, "", "", Verdict.NOT_REACHED, Reason.OK) for guard in GUARDS[2:]
+        ]
+        return Decision(
+            intent_id=intent_id,
+            phase_id=phase_id,
+            symbol=symbol,
+            side=side,
+            action=action,
+            lane=Lane.OPENING,
+            approved=False,
+            reason=Reason.INVALID_INTENT,
+            message=f"{Reason.INVALID_INTENT.name}: {sentence}",
+            guards=tuple(guards),
+            policy_hash=self.limits.policy_hash,
+            term=self.term,
+            event_time_ns=event_time_ns,
+            market_time_ns=now_ns,
+            setup=setup,
+            hops=hops,
+        )
+
+
+def reserve(book: RiskBook, intent: Intent, decision: Decision) -> None:
+    """Count an approved decision as if done. The caller refreshes the book afterwards."""
+    symbol = book.symbols[intent.symbol]
+    opening = decision.lane is Lane.OPENING
+    price = decision.reference_price
+    loss = None
+    if opening and intent.stop_price and price:
+        loss = abs(price - intent.stop_price) / price + symbol.cost_taker
+    held = Reservation(
+        intent_id=intent.intent_id,
+        phase_id=intent.phase_id,
+        symbol=intent.symbol,
+        side=intent.side,
+        quantity=decision.quantity,
+        price=price,
+        loss_fraction=loss,
+        stop_price=intent.stop_price,
+        setup=intent.setup,
+    )
+    if opening:
+        book.reservations.entries[intent.intent_id] = held
+        book.phases[intent.phase_id].openings_ns.append(decision.market_time_ns)
+    else:
+        book.reservations.exits[intent.intent_id] = held
+
+
+def written(raw: Raw) -> str:
+    """Text of a guard's raw value or limit."""
+    if isinstance(raw, str):
+        return raw
+    template = raw[0]
+    assert isinstance(template, str)
+    return template.format(*map(_shown, raw[1:]))
+
+
+def _shown(value: object) -> object:
+    kind = type(value)
+    if kind is Decimal:
+        text = f"{value:.8f}".rstrip("0").rstrip(".")
+        return "0" if text == "-0" else text
+    if kind is float:
+        return f"{value:.6g}"
+    return value.name if isinstance(value, Enum) else value

@@ -1,0 +1,106 @@
+"""One intent under evaluation: what the guards read, and what they leave for each other."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from titan.domain.intents import Intent
+from titan.domain.kinds import Lane, OrderType, Side, TimeInForce, Verdict
+from titan.domain.numbers import ONE, ZERO, ceil_to
+from titan.domain.reasons import Reason
+from titan.risk.book import PhaseBook, RiskBook, SymbolBook
+from titan.risk.limits import Limits
+
+PASS, SHRINK, REJECT = Verdict.PASS, Verdict.SHRINK, Verdict.REJECT
+OK = Reason.OK
+
+# A value or limit as a guard gives it: text, or a template with its arguments. Written out only in the record.
+Raw = str | tuple[object, ...]
+# What a guard says: verdict, reason, value, limit, and the largest notional that it would let pass (quote units).
+Outcome = tuple[Verdict, Reason, Raw, Raw, Decimal | None]
+
+
+class Evaluation:
+    """The intent with everything it is measured by.
+
+    Attributes
+    ----------
+    price
+        Quote units: the limit price, or the far side of the quote, or (no quote) the intent's own reference.
+    least
+        Quote units: the smallest notional that the instrument takes at ``price`` after ``scale`` is applied.
+    notional
+        Quote units: what is left of the wish; None while nothing has bounded it. It only shrinks.
+    scale
+        What the final size is multiplied by (a risk level below NORMAL).
+    loss_fraction
+        Stop distance plus cost, a fraction of price; set by guard 8.
+    """
+
+    __slots__ = (
+        "book",
+        "intent",
+        "lane",
+        "least",
+        "limits",
+        "loss_fraction",
+        "notional",
+        "now_ns",
+        "phase",
+        "price",
+        "scale",
+        "seen",
+        "stop_fraction",
+        "symbol",
+    )
+
+    def __init__(
+        self, intent: Intent, book: RiskBook, phase: PhaseBook, symbol: SymbolBook, now_ns: int, seen: bool
+    ) -> None:
+        self.intent = intent
+        self.book = book
+        self.limits: Limits = book.limits
+        self.phase = phase
+        self.symbol = symbol
+        self.now_ns = now_ns
+        self.seen = seen
+        self.lane = Lane.OPENING
+        if intent.order_type is OrderType.LIMIT:
+            price = intent.limit_price
+        elif symbol.quote_ns:
+            price = symbol.ask if intent.side is Side.BUY else symbol.bid
+        else:
+            price = intent.reference_price
+        self.price = price
+        instrument = symbol.instrument
+        least = instrument.min_quantity
+        if price and least * price < instrument.min_notional:
+            least = ceil_to(instrument.min_notional / price, instrument.quantity_step)
+        self.least = least * price
+        self.notional: Decimal | None = intent.max_notional or None
+        self.scale = ONE
+        self.loss_fraction = ZERO
+        self.stop_fraction = ZERO
+
+    @property
+    def maker(self) -> bool:
+        """Whether the entry only makes."""
+        return self.intent.time_in_force is TimeInForce.POST_ONLY
+
+
+def capped(e: Evaluation, largest: Decimal, reason: Reason, value: Raw, limit: Raw) -> Outcome:
+    """Shrink the wish to ``largest`` (quote units), or reject when that cannot be traded.
+
+    ``reason`` is for a cap that leaves nothing; one that leaves something below the instrument's minimum rejects with
+    BELOW_MINIMUM: a size is never rounded up.
+    """
+    notional = e.notional
+    left = largest if notional is None or largest < notional else notional
+    if left < e.least:
+        if largest <= ZERO:
+            return REJECT, reason, value, limit, ZERO
+        return REJECT, Reason.BELOW_MINIMUM, value, ("minimum={}", e.least), largest
+    if left is notional:
+        return PASS, OK, value, limit, largest
+    e.notional = left
+    return (PASS if notional is None else SHRINK), OK, value, limit, largest

@@ -1,0 +1,69 @@
+"""The policy as guards want it: every number in the type and unit in which it is compared, made once."""
+
+from __future__ import annotations
+
+from titan.domain.policy_rules import Mode, PolicyRules
+from titan.risk.parameters import RiskParameters
+
+MILLISECOND_NS = 1_000_000
+
+
+class Limits:
+    """Rules and parameters, ready to compare. Decimals are money and fractions, floats probabilities."""
+
+    __slots__ = (
+        "kelly_scale",
+        "max_account_leverage",
+        "max_daily_loss",
+        "max_daily_loss_fraction",
+        "max_entry_orders",
+        "max_loss_per_trade",
+        "max_margin_leverage",
+        "max_order_notional",
+        "max_position_notional",
+        "max_price_age_ns",
+        "max_signal_age_ns",
+        "max_total_notional",
+        "min_confidence",
+        "min_edge_to_cost",
+        "min_truth_score",
+        "mode",
+        "mode_problem",
+        "parameters",
+        "policy_hash",
+        "rules",
+        "score_lift",
+        "symbols",
+    )
+
+    def __init__(
+        self,
+        rules: PolicyRules,
+        policy_hash: str,
+        parameters: RiskParameters,
+        mode: Mode,
+        mode_problem: str | None = None,
+    ) -> None:
+        self.rules = rules
+        self.policy_hash = policy_hash
+        self.parameters = parameters
+        self.mode = mode
+        # Why the policy does not allow the mode; changes only when a live approval ends.
+        self.mode_problem = mode_problem
+        self.symbols = frozenset(rules.symbols)
+        self.max_account_leverage = rules.max_account_leverage
+        self.max_margin_leverage = rules.max_margin_leverage
+        self.max_position_notional = rules.max_position_notional
+        self.max_total_notional = rules.max_total_notional
+        self.max_order_notional = rules.max_order_notional
+        self.max_entry_orders = rules.max_entry_orders_per_symbol
+        self.max_loss_per_trade = rules.max_loss_per_trade
+        self.max_daily_loss = rules.max_daily_loss
+        self.max_daily_loss_fraction = rules.max_daily_loss_fraction
+        self.max_price_age_ns = rules.max_price_age_ms * MILLISECOND_NS
+        self.max_signal_age_ns = rules.max_signal_age_ms * MILLISECOND_NS
+        self.min_truth_score = rules.min_truth_score
+        self.min_confidence = float(rules.min_confidence)
+        self.score_lift = float(rules.score_lift)
+        self.min_edge_to_cost = float(rules.min_edge_to_cost)
+        self.kelly_scale = parameters.kelly_scale(parameters.tail_alpha)

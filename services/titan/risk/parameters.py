@@ -1,0 +1,121 @@
+"""Brain's parameters: numbers of the domain that the policy does not name, so they are not part of its hash."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import pairwise
+
+import msgspec
+
+from titan.domain.numbers import ZERO
+
+SECOND_NS = 1_000_000_000
+
+
+class PhaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one phase may do. Source: domain.md section 1.
+
+    ``starts_at_equity`` and ``allocation_cap`` in USDT (cap None: none); ``margin_leverage`` is the venue's margin
+    setting, a multiple; ``margin_use_max`` and the daily drawdowns are fractions of the phase's allocation.
+    """
+
+    rank: int
+    starts_at_equity: Decimal
+    allocation_cap: Decimal | None
+    margin_leverage: Decimal
+    margin_use_max: Decimal
+    daily_drawdown_reduce: Decimal
+    daily_drawdown_halt: Decimal
+
+
+class TailPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """At tail exponent ``alpha`` the Kelly fraction is multiplied by ``kelly``; linear between points."""
+
+    alpha: float
+    kelly: float
+
+
+def _phases() -> dict[str, PhaseParameters]:
+    half, three, five = Decimal("0.5"), Decimal("0.03"), Decimal("0.05")
+    return {
+        "scavenger": PhaseParameters(
+            rank=1,
+            starts_at_equity=Decimal(200),
+            allocation_cap=Decimal(5_000),
+            margin_leverage=Decimal(20),
+            margin_use_max=half,
+            daily_drawdown_reduce=three,
+            daily_drawdown_halt=five,
+        ),
+        "hunter": PhaseParameters(
+            rank=2,
+            starts_at_equity=Decimal(2_500),
+            allocation_cap=Decimal(50_000),
+            margin_leverage=Decimal(5),
+            margin_use_max=Decimal("0.25"),
+            daily_drawdown_reduce=three,
+            daily_drawdown_halt=five,
+        ),
+        "sentinel": PhaseParameters(
+            rank=3,
+            starts_at_equity=Decimal(50_000),
+            allocation_cap=None,
+            margin_leverage=Decimal(3),
+            margin_use_max=Decimal(1),
+            daily_drawdown_reduce=Decimal("0.02"),
+            daily_drawdown_halt=Decimal("0.04"),
+        ),
+    }
+
+
+class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything else that decides. Source: domain.md sections 2 to 4.
+
+    Durations in nanoseconds of the market clock; ``budget_drawdown``, ``hysteresis`` and the daily loss thresholds
+    (of the day's limit) are fractions; ``prior_trades`` is the weight of p0 in finished trades; ``tail_alpha`` is what
+    is assumed of every symbol while there is no estimate.
+    """
+
+    phases: dict[str, PhaseParameters] = msgspec.field(default_factory=_phases)
+    hysteresis: Decimal = Decimal("0.9")
+    # (entered at this equity, account leverage at most), ascending.
+    leverage_tiers: tuple[tuple[Decimal, Decimal], ...] = (
+        (ZERO, Decimal(20)),
+        (Decimal(1_500), Decimal(10)),
+        (Decimal(5_000), Decimal(5)),
+        (Decimal(25_000), Decimal(3)),
+        (Decimal(50_000), Decimal(2)),
+    )
+    budget_period_ns: int = 5 * SECOND_NS
+    budget_lifetime_ns: int = 10 * SECOND_NS
+    budget_drawdown: Decimal = Decimal("0.02")
+    orders_per_minute: int = 30
+    orders_per_minute_throttled: int = 5
+    prior_trades: int = 50
+    probability_max: float = 0.95
+    kelly_by_tail: tuple[TailPoint, ...] = (
+        TailPoint(1.5, 0.1),
+        TailPoint(2.0, 0.2),
+        TailPoint(3.0, 0.5),
+        TailPoint(4.5, 0.8),
+    )
+    tail_alpha: float = 1.5
+    liquidation_stop_distances: int = 3
+    cautious_scale: Decimal = Decimal("0.5")
+    # Phases of this rank wait while the risk level is CAUTIOUS.
+    cautious_waits_rank: int = 2
+    daily_loss_cautious: Decimal = Decimal("0.5")
+    daily_loss_defensive: Decimal = Decimal("0.75")
+    risk_level_dwell_ns: int = 600 * SECOND_NS
+    loss_streak_window_ns: int = 3_600 * SECOND_NS
+
+    def kelly_scale(self, alpha: float) -> float:
+        """Factor on the Kelly fraction at tail exponent ``alpha``."""
+        points = self.kelly_by_tail
+        if alpha <= points[0].alpha:
+            return points[0].kelly
+        for lower, upper in pairwise(points):
+            if alpha <= upper.alpha:
+                share = (alpha - lower.alpha) / (upper.alpha - lower.alpha)
+                return lower.kelly + share * (upper.kelly - lower.kelly)
+        return points[-1].kelly

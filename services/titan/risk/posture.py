@@ -1,0 +1,74 @@
+"""The posture in force, and what must hold before a person may arm. Source: domain.md section 4."""
+
+from __future__ import annotations
+
+import msgspec
+
+from titan.domain.equity import Equity
+from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.truth import TruthSnapshot
+
+_OF_LEVEL = {
+    RiskLevel.NORMAL: Posture.ARMED,
+    RiskLevel.CAUTIOUS: Posture.ARMED,
+    RiskLevel.DEFENSIVE: Posture.CLOSE_ONLY,
+    RiskLevel.EMERGENCY: Posture.FLATTEN,
+}
+
+
+def level_posture(level: RiskLevel) -> Posture:
+    """The most that a risk level allows."""
+    return _OF_LEVEL[level]
+
+
+def posture_in_force(ceiling: Posture, latch: Posture, level: RiskLevel) -> Posture:
+    """The lowest of the three sources: none of them can raise what another lowers.
+
+    EMERGENCY is carried out through the latch (FLATTEN, then HALTED when the account is flat), so here it adds FLATTEN
+    only until the latch has been moved: a finished FLATTEN must not begin again.
+    """
+    lowered = _OF_LEVEL[level]
+    if level is RiskLevel.EMERGENCY and latch is Posture.HALTED:
+        lowered = Posture.HALTED
+    return min(ceiling, latch, lowered)
+
+
+class ArmingFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is looked at before arming. Hashes as ``sha256:…``; ``execution_hash`` empty: not heard."""
+
+    ceiling: Posture
+    risk_level: RiskLevel
+    equity: Equity
+    truth: TruthSnapshot
+    min_truth_score: int
+    reconciled: bool
+    execution_connected: bool
+    policy_hash: str
+    execution_hash: str
+    mode_problem: str | None
+
+
+def arming_problems(facts: ArmingFacts) -> list[str]:
+    """Every precondition of arming that does not hold, each a sentence; empty when all hold."""
+    problems = []
+    if facts.ceiling is not Posture.ARMED:
+        problems.append(f"ceiling: {facts.ceiling.name} in the RiskPolicy resource; arming needs ARMED")
+    if facts.mode_problem is not None:
+        problems.append(facts.mode_problem)
+    if facts.risk_level >= RiskLevel.DEFENSIVE:
+        problems.append(f"risk level: {facts.risk_level.name}; arming needs NORMAL or CAUTIOUS")
+    if not facts.execution_connected:
+        problems.append("execution: not connected; arming needs its stream")
+    elif facts.execution_hash != facts.policy_hash:
+        problems.append(f"policy hash: Brain {facts.policy_hash}, Execution {facts.execution_hash}; they must be equal")
+    if not facts.reconciled:
+        problems.append("orders: not all of those open at start are resolved with the venue yet")
+    if not facts.equity.known:
+        problems.append(f"equity: unknown ({facts.equity.reason or 'not heard yet'}); arming needs it known")
+    if not facts.truth.known:
+        problems.append("truth: unknown, no clean reconciliation yet; arming needs one")
+    elif facts.truth.score < facts.min_truth_score:
+        problems.append(f"truth: score {facts.truth.score}; arming needs {facts.min_truth_score} or more")
+    if facts.truth.unresolved:
+        problems.append(f"truth: {facts.truth.unresolved} unresolved drifts; arming needs none")
+    return problems

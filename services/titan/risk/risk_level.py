@@ -1,0 +1,105 @@
+"""The automatic risk level: down at once, up only after a quiet time. Source: domain.md section 4."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from titan.domain.equity import Equity
+from titan.domain.kinds import RiskLevel
+from titan.domain.numbers import ZERO
+from titan.domain.policy_rules import PolicyRules
+from titan.domain.truth import TruthSnapshot
+from titan.risk.parameters import RiskParameters
+
+
+class RiskLevelState(msgspec.Struct, frozen=True):
+    """The level with its memory; persisted, so that a restart does not forgive.
+
+    ``pending`` is a worse level that one print of the marks (``pending_print_ns``) has asked for; ``calmer`` the worst
+    level seen since ``calmer_since_ns``, when it first was below ``level`` (0: it is not).
+    """
+
+    level: RiskLevel = RiskLevel.NORMAL
+    reason: str = ""
+    pending: RiskLevel = RiskLevel.NORMAL
+    pending_print_ns: int = 0
+    calmer: RiskLevel = RiskLevel.NORMAL
+    calmer_since_ns: int = 0
+
+
+def daily_loss(equity: Equity) -> Decimal:
+    """What the day has lost so far, in USDT; 0 in profit."""
+    return max(ZERO, equity.day_start_equity - equity.equity)
+
+
+def daily_loss_limit(equity: Equity, rules: PolicyRules) -> Decimal:
+    """What the day may lose, in USDT."""
+    return min(rules.max_daily_loss, rules.max_daily_loss_fraction * equity.day_start_equity)
+
+
+def evaluate(
+    state: RiskLevelState,
+    equity: Equity,
+    truth: TruthSnapshot,
+    rules: PolicyRules,
+    parameters: RiskParameters,
+    now_ns: int,
+) -> RiskLevelState:
+    """Look at the account once more, on every fill, mark and second.
+
+    A level that marks ask for needs a second print (an equity of a later ``market_time_ns``): a single wild mark trips
+    nothing. A low truth score needs none. Unknown equity or truth asks for nothing here: guards 3 and 6 refuse then.
+    """
+    marked, marked_reason = _by_equity(equity, rules, parameters) if equity.known else (RiskLevel.NORMAL, "")
+    certain, certain_reason = _by_truth(truth, rules)
+    wanted, reason = max((marked, marked_reason), (certain, certain_reason))
+    if certain > state.level and certain >= marked:
+        return RiskLevelState(certain, certain_reason)
+    if wanted > state.level:
+        if state.pending > state.level and equity.market_time_ns != state.pending_print_ns:
+            # Both prints ask for at least the milder of the two.
+            return RiskLevelState(min(wanted, state.pending), reason)
+        if state.pending > state.level:
+            return state
+        return msgspec.structs.replace(
+            state, pending=wanted, pending_print_ns=equity.market_time_ns, calmer_since_ns=0, calmer=RiskLevel.NORMAL
+        )
+    quiet = msgspec.structs.replace(state, pending=RiskLevel.NORMAL, pending_print_ns=0)
+    if wanted == state.level:
+        return msgspec.structs.replace(quiet, reason=reason, calmer_since_ns=0, calmer=RiskLevel.NORMAL)
+    if not equity.known:
+        return msgspec.structs.replace(quiet, calmer_since_ns=0, calmer=RiskLevel.NORMAL)
+    if not state.calmer_since_ns:
+        return msgspec.structs.replace(quiet, calmer=wanted, calmer_since_ns=now_ns)
+    calmer = max(state.calmer, wanted)
+    if now_ns - state.calmer_since_ns >= parameters.risk_level_dwell_ns:
+        return RiskLevelState(calmer, reason if calmer == wanted else f"calmer than {state.level.name} for long enough")
+    return msgspec.structs.replace(quiet, calmer=calmer)
+
+
+def _by_equity(equity: Equity, rules: PolicyRules, parameters: RiskParameters) -> tuple[RiskLevel, str]:
+    loss, limit = daily_loss(equity), daily_loss_limit(equity, rules)
+    share = loss / limit if limit > ZERO else ZERO
+    drawdown = equity.drawdown
+    said = f"drawdown={_shown(drawdown)}, daily_loss={_shown(loss)} of {_shown(limit)}"
+    if equity.equity < rules.equity_floor:
+        return RiskLevel.EMERGENCY, f"equity={_shown(equity.equity)} below floor={rules.equity_floor}"
+    if drawdown >= rules.drawdown_emergency or share >= 1:
+        return RiskLevel.EMERGENCY, said
+    if drawdown >= rules.drawdown_defensive or share >= parameters.daily_loss_defensive:
+        return RiskLevel.DEFENSIVE, said
+    if drawdown >= rules.drawdown_caution or share >= parameters.daily_loss_cautious:
+        return RiskLevel.CAUTIOUS, said
+    return RiskLevel.NORMAL, ""
+
+
+def _by_truth(truth: TruthSnapshot, rules: PolicyRules) -> tuple[RiskLevel, str]:
+    if truth.known and truth.score < rules.defensive_truth_score:
+        return RiskLevel.DEFENSIVE, f"truth={truth.score} below {rules.defensive_truth_score}"
+    return RiskLevel.NORMAL, ""
+
+
+def _shown(value: Decimal) -> str:
+    return f"{value:.4f}"
