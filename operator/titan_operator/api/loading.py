@@ -44,7 +44,7 @@ def load_resources(text: str, source: str) -> list[Resource]:
         raise ResourceError([f"{source}: no document; allowed are resources of {API_VERSION}"])
     resources: list[Resource] = []
     problems: list[str] = []
-    for number, document in documents:
+    for number, document in enumerate(documents, 1):
         where = f"{source}: document {number}" if len(documents) > 1 else source
         try:
             resources.append(read_resource(document, where))

@@ -17,7 +17,7 @@ from titan_operator.api.signal_parameters import ParameterTable
 
 Source = Literal["simulated", "replay"]
 
-_MULTIPLE = DecimalRule("0.01", "1000", "multiple of real time")
+_MULTIPLE = DecimalRule("1", "1000", "multiple of real time")
 _MONEY = DecimalRule("1", "1000000000", "USDT")
 
 
@@ -38,14 +38,16 @@ class MarketdataParameters(Model):
     """Where the market comes from.
 
     ``seed`` is the simulated market's; ``files`` are the replay's recordings; ``speed`` is ``max`` or a multiple of
-    real time; ``stepMs`` is the slice of market time, at most the paper venue's latency.
+    real time; ``stepMs`` is the slice of market time (0: the source's own), at most the paper venue's latency;
+    ``durationS`` ends the market after that much market time (0: it does not).
     """
 
     source: Annotated[Source, by(WordRule(("simulated", "replay"), ""))]
     seed: Annotated[int, by(IntegerRule(0, 2**53 - 1, ""))] = 1
     files: Files = ()
     speed: Annotated[str, by(SpeedRule())] = "1"
-    step_ms: Annotated[int, by(IntegerRule(1, 10_000, ""))] = 50
+    step_ms: Annotated[int, by(IntegerRule(0, 10_000, ""))] = 0
+    duration_s: Annotated[int, by(IntegerRule(0, 10**9, ""))] = 0
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

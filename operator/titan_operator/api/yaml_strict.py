@@ -82,8 +82,8 @@ for _name in ("binary", "timestamp", "omap", "pairs", "set", "merge", "value"):
     _Loader.add_constructor(_TAG + _name, _other)
 
 
-def load_documents(text: str) -> list[tuple[int, object]]:
-    """Every document of a YAML text that is not empty, with its number from 1.
+def load_documents(text: str) -> list[object]:
+    """Every document of a YAML text that is not empty.
 
     Values are str, int, bool, None, list, dict and NumberLiteral.
 
@@ -95,9 +95,7 @@ def load_documents(text: str) -> list[tuple[int, object]]:
     if len(text) > MAX_BYTES:
         raise YamlError(f"{len(text)} characters; allowed are {MAX_BYTES}")
     try:
-        return [
-            (number, value) for number, value in enumerate(yaml.load_all(text, Loader=_Loader), 1) if value is not None
-        ]
+        return [value for value in yaml.load_all(text, Loader=_Loader) if value is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1} column {mark.column + 1}: " if mark else ""
