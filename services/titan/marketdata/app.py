@@ -1,0 +1,186 @@
+"""Composition root of marketdata: one source, played to everyone who needs prices."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import grpc
+
+from titan.marketdata.player import MarketPlayer, Pace
+from titan.marketdata.position import PositionError, PositionFile
+from titan.marketdata.settings import MarketDataSettings
+from titan.marketdata.sources.base import SourceError
+from titan.marketdata.sources.choose import open_source
+from titan.marketdata.steps import NS_PER_S, cut_steps
+from titan.marketdata.subscribers import MarketStream, Wish
+from titan.marketdata.view import MarketView
+from titan.runtime.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
+from titan.runtime.process import ServiceApp, StartError, run
+from titan.runtime.rpc import Peer, RpcRefused, RpcServer
+from titan.runtime.wire_market import instrument_to_wire
+from titan.v1 import market_pb2 as pb
+
+_FLUSH_S = 1.0
+
+
+class MarketDataApp(ServiceApp[MarketDataSettings]):
+    """Reads one source and serves it.
+
+    A simulation in real time goes on at the machine's clock after a restart; everything else goes on at the step after
+    the last one that is over.
+
+    Raises
+    ------
+    StartError
+        When the source cannot be played, or the state directory holds the position of another market.
+    """
+
+    SETTINGS = MarketDataSettings
+
+    def __init__(self, settings: MarketDataSettings) -> None:
+        super().__init__(settings)
+        settings.check()
+        try:
+            self._position = PositionFile(Path(settings.state_dir) / "position.json")
+            before = self._position.read()
+            source = open_source(settings, before, time.time_ns)
+        except (SourceError, PositionError) as error:
+            raise StartError(str(error)) from error
+        self._source = source
+        endless = settings.source == "simulated" and not settings.lockstep
+        identity = "simulated in real time" if endless else self._identity(source.identity)
+        if before is not None and before.identity != identity:
+            raise StartError(
+                f"state_dir: {settings.state_dir!r} holds another market ({before.identity}, step {before.step}) than "
+                f"{identity}; allowed is the same market, or another state directory"
+            )
+        view = MarketView()
+        self._resume_after = before.step if before is not None else 0
+        if before is not None and endless:
+            view.resume(before.step, before.market_time_ns, before.sequence)
+        over = endless and before is not None and before.ended
+        steps = cut_steps(source, settings.step_ns, settings.duration_s * NS_PER_S, view.step)
+        self._player = MarketPlayer(
+            source=source,
+            steps=iter(()) if over else steps,
+            view=view,
+            position=self._position,
+            identity=identity,
+            step_ns=settings.step_ns,
+            lockstep=settings.lockstep,
+            pace=Pace(settings.speed_factor, catch_up=not settings.lockstep),
+            required=settings.required_subscribers,
+            metrics=self.metrics,
+            log=self.log,
+        )
+        self._server = RpcServer(settings, self.metrics, self.log)
+        self._server.stream(MARKETDATA_SUBSCRIBE, self._subscribe)
+        self._server.unary(MARKETDATA_GET_MARKET, self._get_market)
+        self._task: asyncio.Task[None] | None = None
+
+    def _identity(self, source: str) -> str:
+        """A step is the same step only where its length and the end of the market are the same."""
+        return f"{source}, steps of {self.settings.step_ns} ns, {self.settings.duration_s} s"
+
+    async def start(self) -> None:
+        """Serve, then play."""
+        await self._server.start()
+        self.log.info(
+            "market opened", source=self._source.name, label=self._source.label, identity=self._source.identity
+        )
+        self._task = asyncio.get_running_loop().create_task(self._play(), name="market player")
+
+    async def stop(self) -> None:
+        """Stop playing, let out what was posted, end all streams."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._player.flush(_FLUSH_S)
+        await self._server.stop()
+        self._position.close()
+
+    async def _play(self) -> None:
+        try:
+            await self._player.run(self._resume_after)
+        except (SourceError, PositionError) as error:
+            self.fail(str(error))
+        except Exception as error:
+            self.log.exception("the market player broke")
+            self.fail(f"the market player broke: {error!r}")
+            raise
+
+    async def _subscribe(self, stream: MarketStream) -> None:
+        async for request in stream:
+            if not request.HasField("subscription"):
+                raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "the first message must be the subscription")
+            asked = request.subscription
+            name = asked.subscriber or stream.peer.role
+            if name != stream.peer.role:
+                raise RpcRefused(
+                    grpc.StatusCode.PERMISSION_DENIED,
+                    f"subscriber: {name!r} is not allowed; a {stream.peer.role} subscribes as {stream.peer.role!r}",
+                )
+            known = {one.symbol for one in self._source.instruments}
+            unknown = sorted(set(asked.symbols) - known)
+            if unknown:
+                # A strategy may list more than this market has: it is told what exists, and gets that.
+                self.log.warning("symbols are not in this market", subscriber=name, symbols=unknown)
+            wish = Wish(frozenset(asked.symbols), frozenset(asked.channels), asked.conflate)
+            await self._player.serve(name, wish, stream)
+            return
+
+    async def _get_market(self, _request: pb.GetMarketRequest, _peer: Peer) -> pb.GetMarketResponse:
+        player, counts = self._player, self._source.counts
+        return pb.GetMarketResponse(
+            source=self._source.name,
+            label=self._source.label,
+            step=player.view.step,
+            market_time_ns=player.view.market_time_ns,
+            events=player.view.sequence,
+            book_checks=counts.checks.checked,
+            book_mismatches=counts.checks.mismatches,
+            ended=player.ended,
+            waiting_for=player.waiting_for,
+            instruments=[instrument_to_wire(one) for one in self._source.instruments],
+        )
+
+    def not_ready(self) -> list[str]:
+        """Not ready until the server listens."""
+        return [] if self._task is not None else ["the market is not opened yet"]
+
+    def status(self) -> dict[str, object]:
+        """Source, label, where it stands, the book checks, and whom it waits for."""
+        player, counts = self._player, self._source.counts
+        return {
+            "source": self._source.name,
+            "label": self._source.label,
+            "identity": self._source.identity,
+            "symbols": [one.symbol for one in self._source.instruments],
+            "speed": self.settings.speed,
+            "lockstep": player.lockstep,
+            "step": player.view.step,
+            "market_time_ns": player.view.market_time_ns,
+            "events": player.view.sequence,
+            "book_checks": {
+                "checked": counts.checks.checked,
+                "mismatches": counts.checks.mismatches,
+                "incomparable": counts.checks.incomparable,
+                "gaps": counts.gaps,
+                "unused_snapshots": counts.unused_snapshots,
+                "examples": counts.examples,
+            },
+            "subscribers_behind_steps": player.subscribers,
+            "waiting_for": player.waiting_for,
+            "ended": player.ended,
+        }
+
+
+def main() -> None:
+    """Run the marketdata process."""
+    run(MarketDataApp)
+
+
+if __name__ == "__main__":
+    main()

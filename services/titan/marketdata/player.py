@@ -1,0 +1,254 @@
+"""Plays a source to its subscribers: in lockstep with them, or at the machine's pace.
+
+In lockstep a step is over when every connected subscriber has acknowledged it and every required one is connected; so
+market time stands still while one of them restarts. In real time nobody is waited for but at the start: a subscriber
+that falls too far behind gets nothing until it has caught up, and then the state anew, so that what it costs is
+bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+
+from titan.marketdata.position import Position, PositionFile
+from titan.marketdata.sources.base import MarketSource
+from titan.marketdata.steps import Step
+from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, Wish
+from titan.marketdata.view import MarketView
+from titan.runtime.logs import Log
+from titan.runtime.telemetry import Metrics
+from titan.runtime.wire_market import bar_to_wire, instrument_to_wire
+from titan.v1 import market_pb2 as pb
+
+# In real time: how far a subscriber may be behind, in steps.
+MAX_BEHIND_STEPS = 250
+# While the past is read again after a restart, how often the rest of the process gets its turn, in steps.
+_YIELD_EVERY_STEPS = 20
+
+
+class Pace:
+    """When a step is due on the machine's monotonic clock.
+
+    ``speed`` is market seconds by machine second; 0 means at once. In lockstep a pause is not made up for afterwards,
+    in real time it is, so that market time stays that of the machine.
+    """
+
+    def __init__(self, speed: float, catch_up: bool) -> None:
+        self._speed = speed
+        self._catch_up = catch_up
+        self._due_ns = 0
+
+    async def wait(self, step_ns: int) -> int:
+        """Return when a step of ``step_ns`` is over; gives the monotonic time at which it was due."""
+        now_ns = time.monotonic_ns()
+        if not self._speed:
+            return now_ns
+        if not self._due_ns or not self._catch_up:
+            self._due_ns = max(self._due_ns, now_ns)
+        self._due_ns += int(step_ns / self._speed)
+        if self._due_ns > now_ns:
+            await asyncio.sleep((self._due_ns - now_ns) / 1e9)
+        return self._due_ns
+
+
+class MarketPlayer:
+    """The market of one run.
+
+    Parameters
+    ----------
+    source, steps
+        What is played; ``steps`` begin after the position.
+    view
+        The state after the steps that are over.
+    position, identity
+        Where to write how far it is, and of which market.
+    lockstep
+        Whether steps wait for acknowledgements.
+    required
+        Names of the subscribers without which the market does not start, and in lockstep does not go on.
+    """
+
+    def __init__(
+        self,
+        source: MarketSource,
+        steps: Iterator[Step],
+        view: MarketView,
+        position: PositionFile,
+        identity: str,
+        step_ns: int,
+        lockstep: bool,
+        pace: Pace,
+        required: Sequence[str],
+        metrics: Metrics,
+        log: Log,
+    ) -> None:
+        self.source = source
+        self.view = view
+        self.lockstep = lockstep
+        self.ended = False
+        self.started = False
+        self._steps = steps
+        self._position = position
+        self._identity = identity
+        self._step_ns = step_ns
+        self._pace = pace
+        self._required = tuple(required)
+        self._log = log
+        self._subscribers: dict[str, Subscriber] = {}
+        self._current: Step | None = None
+        self._current_batches: StepBatches | None = None
+        self._wake = asyncio.Event()
+        self._events_total = metrics.counter("titan_market_events", "Market events published.")
+        self._steps_total = metrics.counter("titan_market_steps", "Steps of market time that are over.")
+        self._resyncs = metrics.counter(
+            "titan_market_resyncs", "Subscribers that fell behind and got the state anew.", ["subscriber"]
+        )
+        self._checks = metrics.gauge(
+            "titan_market_book_checks", "Rebuilt books held against the venue's own best prices."
+        )
+        self._mismatches = metrics.gauge("titan_market_book_mismatches", "Checks whose best prices differed.")
+        self._gaps = metrics.gauge("titan_market_book_gaps", "Holes in the chain of book differences.")
+        self._connected = metrics.gauge("titan_market_subscribers", "Subscribers connected.")
+        self._lag = metrics.gauge("titan_market_lag_seconds", "How late the last step was published.")
+
+    @property
+    def waiting_for(self) -> list[str]:
+        """Names of those the market waits for now; empty when it waits for nobody."""
+        if self.ended or (self.started and not self.lockstep):
+            return []
+        missing = [name for name in self._required if name not in self._subscribers]
+        step = self._current
+        if step is not None:
+            missing += [one.name for one in self._subscribers.values() if one.acknowledged < step.number]
+        return missing
+
+    @property
+    def subscribers(self) -> dict[str, int]:
+        """Names of the connected, and how many steps each is behind."""
+        return {one.name: one.behind for one in self._subscribers.values()}
+
+    async def run(self, resume_after: int) -> None:
+        """Play to the end. Steps up to ``resume_after`` were played before a restart and are only read again.
+
+        Raises
+        ------
+        SourceError
+            When the source cannot be read further; all before was played.
+        PositionError
+            When the position cannot be written.
+        """
+        last: Step | None = None
+        while self.view.step < resume_after and (step := next(self._steps, None)) is not None:
+            self.view.apply(step)
+            last = step
+            if step.number % _YIELD_EVERY_STEPS == 0:
+                await asyncio.sleep(0)
+        if last is not None and last.last:
+            self.ended = True
+            return
+        await self._wait_for_all()
+        self.started = True
+        self._log.info("market starts", label=self.source.label, lockstep=self.lockstep, after_step=self.view.step)
+        for step in self._steps:
+            await self._play(step)
+        self.ended = True
+        self._log.info("market ended", step=self.view.step, events=self.view.sequence)
+
+    async def _play(self, step: Step) -> None:
+        due_ns = await self._pace.wait(self._step_ns)
+        batches = StepBatches(step, step.events)
+        self._current, self._current_batches = step, batches
+        for subscriber in list(self._subscribers.values()):
+            self._publish(subscriber, batches, step, due_ns)
+        self._lag.set((time.monotonic_ns() - due_ns) / 1e9)
+        if self.lockstep:
+            await self._wait_for_all()
+        self._current = self._current_batches = None
+        self.view.apply(step)
+        counts = self.source.counts
+        self._checks.set(counts.checks.checked)
+        self._mismatches.set(counts.checks.mismatches)
+        self._gaps.set(counts.gaps)
+        self._events_total.inc(len(step.events))
+        self._steps_total.inc()
+        prices = {base: str(price) for base, price in self.source.last_prices().items()}
+        self._position.write(Position(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices))
+
+    def _publish(self, subscriber: Subscriber, batches: StepBatches, step: Step, due_ns: int) -> None:
+        if not self.lockstep and subscriber.behind >= MAX_BEHIND_STEPS and not subscriber.lagging:
+            subscriber.lagging = True
+            self._resyncs.labels(subscriber.name).inc()
+            self._log.warning("subscriber falls behind: it gets the state anew later", subscriber=subscriber.name)
+        if subscriber.lagging:
+            if subscriber.behind > 0:
+                return
+            self._log.info("subscriber has caught up", subscriber=subscriber.name, after_step=self.view.step)
+            subscriber.post_state(self._state(), self.view.step)
+        subscriber.post_step(batches, step.number, time.monotonic_ns() - due_ns)
+
+    async def _wait_for_all(self) -> None:
+        while self.waiting_for:
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _state(self) -> StepBatches:
+        view = self.view
+        return StepBatches(Step(view.step, view.market_time_ns, ()), view.snapshot(), snapshot=True)
+
+    def _hello(self, wish: Wish) -> pb.MarketHello:
+        shown = [one for one in self.source.instruments if not wish.symbols or one.symbol in wish.symbols]
+        bars = [bar for bar in self.view.bars.closed() if not wish.symbols or bar.symbol in wish.symbols]
+        return pb.MarketHello(
+            source=self.source.name,
+            label=self.source.label,
+            lockstep=self.lockstep,
+            step_ns=self._step_ns,
+            market_time_ns=self.view.market_time_ns,
+            instruments=[instrument_to_wire(one) for one in shown],
+            history=[bar_to_wire(bar) for bar in bars],
+        )
+
+    async def flush(self, timeout_s: float) -> None:
+        """Wait, but not for ever, until what was posted is on its way."""
+        flushes = [asyncio.ensure_future(one.stream.flush()) for one in self._subscribers.values()]
+        if flushes:
+            _, pending = await asyncio.wait(flushes, timeout=timeout_s)
+            for late in pending:
+                late.cancel()
+
+    async def serve(self, name: str, wish: Wish, stream: MarketStream) -> None:
+        """Serve one subscriber until its stream ends.
+
+        A newer subscription of the same name ends the older one: the successor of a frozen process must not wait for
+        it.
+        """
+        older = self._subscribers.get(name)
+        subscriber = Subscriber(name, stream, wish)
+        self._subscribers[name] = subscriber
+        if older is not None:
+            self._log.warning("a newer subscription of the same name ends the older one", subscriber=name)
+            older.stream.close()
+        self._connected.set(len(self._subscribers))
+        self._log.info("subscribed", subscriber=name, after_step=self.view.step)
+        stream.post(pb.SubscribeResponse(hello=self._hello(wish)))
+        subscriber.post_state(self._state(), self.view.step)
+        if self._current is not None and self._current_batches is not None:
+            subscriber.post_step(self._current_batches, self._current.number, 0)
+        elif self.ended:
+            end = Step(self.view.step, self.view.market_time_ns, (), last=True)
+            subscriber.post_step(StepBatches(end, ()), end.number, 0)
+        self._wake.set()
+        try:
+            async for request in stream:
+                if request.HasField("ack"):
+                    subscriber.acknowledged = max(subscriber.acknowledged, request.ack.step)
+                    if not self.waiting_for:
+                        self._wake.set()
+        finally:
+            if self._subscribers.get(name) is subscriber:
+                del self._subscribers[name]
+                self._connected.set(len(self._subscribers))
+                self._log.info("subscriber left", subscriber=name, step=self.view.step)
+            self._wake.set()

@@ -1,0 +1,68 @@
+"""Which source a process plays: from its settings and, for recordings, from what the files hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+from titan.marketdata.position import Position
+from titan.marketdata.settings import DEFAULT_SIMULATED_SYMBOLS, MarketDataSettings
+from titan.marketdata.sources.base import MarketSource, SourceError
+from titan.marketdata.sources.ohlcv import COLUMNS, OhlcvSource
+from titan.marketdata.sources.replay import ReplaySource
+from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
+
+_GZIP = b"\x1f\x8b"
+
+
+def open_source(
+    settings: MarketDataSettings, before: Position | None, wall_clock_ns: Callable[[], int]
+) -> MarketSource:
+    """Open what the settings ask for.
+
+    Parameters
+    ----------
+    settings
+        Checked settings.
+    before
+        Where the run stood when the process ended, if it ran before; a simulation in real time goes on from its prices.
+    wall_clock_ns
+        The machine's UTC nanoseconds: the market time at which a simulation in real time begins.
+
+    Raises
+    ------
+    SourceError
+        When it cannot be played.
+    """
+    if settings.source == "replay":
+        kinds = [_is_recording(path) for path in settings.paths]
+        if all(kinds):
+            return ReplaySource(settings.paths, settings.symbols)
+        if len(kinds) > 1:
+            raise SourceError(f"files: {', '.join(settings.files)}; allowed are gzip recordings, or one CSV file alone")
+        return OhlcvSource(settings.paths[0], settings.symbols, settings.bar_quantity == "quote")
+    symbols = settings.symbols or DEFAULT_SIMULATED_SYMBOLS
+    if settings.lockstep:
+        return SimulatedSource(symbols, settings.seed, lambda: FIXED_START_NS)
+    if before is None:
+        return SimulatedSource(symbols, settings.seed, wall_clock_ns)
+    # Another stretch of the same market: other random numbers, else it would repeat itself.
+    last_ns, prices = before.market_time_ns, {base: Decimal(price) for base, price in before.prices.items()}
+    return SimulatedSource(
+        symbols, settings.seed + before.step, lambda: max(wall_clock_ns(), last_ns), prices, before.sequence
+    )
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether a file is a websocket recording; False: OHLCV bars."""
+    try:
+        with path.open("rb") as opened:
+            head = opened.read(64)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
+    if head.startswith(_GZIP):
+        return True
+    if head.startswith(COLUMNS[0].encode()):
+        return False
+    raise SourceError(f"{path}: is neither a gzip recording nor a CSV file that begins with {','.join(COLUMNS)}")

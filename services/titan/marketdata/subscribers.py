@@ -1,0 +1,106 @@
+"""Who listens: what each wants, how far each is, and batches made once for all that want the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from titan.domain.market import BookEvent, MarketEvent, QuoteEvent
+from titan.marketdata.steps import Step
+from titan.runtime.rpc import ServerStream
+from titan.runtime.wire_market import event_to_wire
+from titan.v1 import market_pb2 as pb
+
+MarketStream = ServerStream[pb.SubscribeRequest, pb.SubscribeResponse]
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """Which events a subscriber wants; no symbols means all. Equal wishes share their batches."""
+
+    symbols: frozenset[str]
+    channels: frozenset[int]
+    conflate: bool
+
+    def chosen(self, events: Sequence[MarketEvent]) -> list[int]:
+        """Indices of the events wanted, in order; where quotes are conflated, of a symbol's the last only."""
+        last_quotes: dict[str, int] = {}
+        wanted: list[int] = []
+        for index, event in enumerate(events):
+            if self.symbols and event.symbol not in self.symbols:
+                continue
+            if isinstance(event, QuoteEvent):
+                if pb.CHANNEL_QUOTES in self.channels:
+                    last_quotes[event.symbol] = index
+                    wanted.append(index)
+            elif (pb.CHANNEL_BOOK if isinstance(event, BookEvent) else pb.CHANNEL_TRADES) in self.channels:
+                wanted.append(index)
+        if not self.conflate:
+            return wanted
+        kept = set(last_quotes.values())
+        return [index for index in wanted if index in kept or not isinstance(events[index], QuoteEvent)]
+
+
+class StepBatches:
+    """The batches of one step: each event becomes a message once, each wish a batch once."""
+
+    def __init__(self, step: Step, events: Sequence[MarketEvent], snapshot: bool = False) -> None:
+        self._step = step
+        self._events = events
+        self._snapshot = snapshot
+        self._wires: dict[int, pb.MarketEvent] = {}
+        self._batches: dict[Wish, pb.SubscribeResponse] = {}
+
+    def batch(self, wish: Wish, queued_ns: int) -> pb.SubscribeResponse:
+        """What a subscriber with this wish gets; it waited ``queued_ns`` monotonic nanoseconds here."""
+        made = self._batches.get(wish)
+        if made is None:
+            step = self._step
+            made = pb.SubscribeResponse(
+                batch=pb.MarketBatch(
+                    step=step.number,
+                    market_time_ns=step.end_ns,
+                    events=[self._wire(index) for index in wish.chosen(self._events)],
+                    step_complete=not self._snapshot,
+                    snapshot=self._snapshot,
+                    end_of_market=step.last and not self._snapshot,
+                    queued_ns=queued_ns,
+                )
+            )
+            self._batches[wish] = made
+        return made
+
+    def _wire(self, index: int) -> pb.MarketEvent:
+        wire = self._wires.get(index)
+        if wire is None:
+            wire = self._wires[index] = event_to_wire(self._events[index])
+        return wire
+
+
+class Subscriber:
+    """One connected subscriber. ``acknowledged`` and ``posted`` are step numbers."""
+
+    def __init__(self, name: str, stream: MarketStream, wish: Wish) -> None:
+        self.name = name
+        self.stream = stream
+        self.wish = wish
+        self.posted = 0
+        self.acknowledged = 0
+        # It fell behind and gets nothing until it has worked through what it has; then the state anew.
+        self.lagging = False
+
+    @property
+    def behind(self) -> int:
+        """Steps posted and not acknowledged."""
+        return self.posted - self.acknowledged
+
+    def post_step(self, batches: StepBatches, number: int, queued_ns: int) -> None:
+        """Send a step."""
+        self.posted = number
+        self.stream.post(batches.batch(self.wish, queued_ns))
+
+    def post_state(self, batches: StepBatches, number: int) -> None:
+        """Send the state as of the end of step ``number``."""
+        self.posted = self.acknowledged = number
+        self.lagging = False
+        self.stream.post(batches.batch(self.wish, 0))
