@@ -1,0 +1,253 @@
+"""The stop obligation: what must be sent, seen from the account alone."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from titan.domain.account import AccountBook
+from titan.domain.instruments import PAPER_INSTRUMENTS
+from titan.domain.kinds import Lane, Leg, OrderType, Side, TimeInForce
+from titan.domain.orders import Fill, Order, OrderEvent, OrderEventKind, apply
+from titan.domain.protection import (
+    FLATTEN_RETRY_NS,
+    MAX_ATTEMPTS,
+    Amend,
+    Cancel,
+    InFlight,
+    Place,
+    Step,
+    covered,
+    flatten_lot,
+    open_lots,
+    plan_protection,
+)
+from titan.domain.reasons import Reason
+from titan.domain.records import Intake, Record
+
+D = Decimal
+PERP = "BTC/USDT:USDT"
+E = OrderEventKind
+
+
+class Scene:
+    """A long of 0.01 by one entry, filled as far as told."""
+
+    def __init__(self, target: str = "70000") -> None:
+        self.book = AccountBook(PAPER_INSTRUMENTS)
+        self.flight = InFlight()
+        self.now_ns = 10
+        self.trades = 0
+        intake = Intake(
+            intent_id="i1",
+            phase_id="scavenger",
+            attempt=1,
+            lane=Lane.OPENING,
+            symbol=PERP,
+            side=Side.BUY,
+            order_type=OrderType.MARKET,
+            time_in_force=TimeInForce.IOC,
+            quantity=D("0.01"),
+            policy_hash="h",
+            term=1,
+            event_time_ns=1,
+            stop_price=D(50000),
+            target_price=D(target),
+        )
+        change = self.book.apply(Record(intake, self.now_ns))
+        assert change.order is not None
+        self.entry = change.order.client_order_id
+
+    def fill(self, order_id: str, quantity: str, price: str = "60000") -> None:
+        self.trades += 1
+        order = self.book.orders[order_id]
+        fill = Fill(
+            trade_id=f"v{self.trades}",
+            client_order_id=order_id,
+            intent_id=order.intent_id,
+            phase_id=order.phase_id,
+            leg=order.leg,
+            symbol=PERP,
+            side=order.side,
+            quantity=D(quantity),
+            price=D(price),
+            fee=D(0),
+            fee_currency="USDT",
+            maker=False,
+            event_time_ns=self.now_ns,
+            policy_hash="h",
+        )
+        self.book.apply(Record(fill, self.now_ns))
+
+    def plan(self) -> list[Step]:
+        return plan_protection(self.book, self.flight, self.now_ns, 3)
+
+    def happen(self, order: Order, *kinds: OrderEventKind, reason: Reason = Reason.OK) -> Order:
+        for kind in kinds:
+            order = apply(order, OrderEvent(kind=kind, market_time_ns=self.now_ns, reason=reason))
+        self.book.apply(Record(order, self.now_ns))
+        return order
+
+    def send_all(self, *kinds: OrderEventKind, reason: Reason = Reason.OK) -> dict[Leg, Order]:
+        """Take every Place of the plan to the venue, and let ``kinds`` happen to it there."""
+        return {
+            step.order.leg: self.happen(step.order, E.JOURNAL, E.SEND, *kinds, reason=reason)
+            for step in self.plan()
+            if isinstance(step, Place)
+        }
+
+
+def summary(steps: list[Step]) -> list[tuple[object, ...]]:
+    told: list[tuple[object, ...]] = []
+    for step in steps:
+        if isinstance(step, Place):
+            told.append(("place", step.order.leg, step.order.type, step.order.quantity, step.order.trigger_price))
+        elif isinstance(step, Amend):
+            told.append(("amend", step.order.leg, step.quantity))
+        else:
+            told.append(("cancel", step.order.leg, step.reason))
+    return told
+
+
+def test_nothing_before_a_fill() -> None:
+    assert Scene().plan() == []
+
+
+def test_stop_first_then_target_for_what_is_filled() -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.004")
+    assert summary(scene.plan()) == [
+        ("place", Leg.STOP, OrderType.STOP_MARKET, D("0.004"), D(50000)),
+        ("place", Leg.TARGET, OrderType.TAKE_PROFIT_MARKET, D("0.004"), D(70000)),
+    ]
+    stop = scene.plan()[0]
+    assert isinstance(stop, Place)
+    assert (stop.order.side, stop.order.reduce_only, stop.order.term) == (Side.SELL, True, 3)
+
+
+def test_the_plan_is_the_same_until_something_happens_and_then_empty() -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    assert scene.plan() == scene.plan()
+    scene.send_all()
+    assert scene.plan() == [], "sent, not acknowledged: wait"
+    for order in list(scene.book.working.values()):
+        if order.leg is not Leg.ENTRY:
+            scene.happen(order, E.ACK)
+    assert scene.plan() == []
+
+
+def test_the_quantity_follows_partial_fills_once_the_venue_has_the_stop() -> None:
+    scene = Scene(target="0")
+    scene.fill(scene.entry, "0.004")
+    stop = scene.send_all()[Leg.STOP]
+    scene.fill(scene.entry, "0.006")
+    assert scene.plan() == []
+    scene.happen(stop, E.ACK)
+    assert summary(scene.plan()) == [("amend", Leg.STOP, D("0.01"))]
+    scene.flight.amends[stop.client_order_id] = D("0.01")
+    assert scene.plan() == [], "an amendment in flight is not made twice"
+
+
+def test_a_refused_amendment_is_replaced_new_before_old() -> None:
+    scene = Scene(target="0")
+    scene.fill(scene.entry, "0.004")
+    stop = scene.send_all(E.ACK)[Leg.STOP]
+    scene.fill(scene.entry, "0.006")
+    scene.flight.stubborn.add(stop.client_order_id)
+    assert summary(scene.plan()) == [
+        ("place", Leg.STOP, OrderType.STOP_MARKET, D("0.01"), D(50000)),
+        ("cancel", Leg.STOP, Reason.OK),
+    ]
+
+
+@pytest.mark.parametrize("closing", [Leg.STOP, Leg.TARGET])
+def test_when_one_closes_the_other_is_canceled(closing: Leg) -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    orders = scene.send_all(E.ACK)
+    scene.fill(orders[closing].client_order_id, "0.01")
+    other = Leg.TARGET if closing is Leg.STOP else Leg.STOP
+    assert summary(scene.plan()) == [("cancel", other, Reason.POSITION_CLOSED)]
+    scene.flight.cancels.add(orders[other].client_order_id)
+    assert scene.plan() == []
+
+
+def test_after_part_of_the_target_both_follow_what_is_left() -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    orders = scene.send_all(E.ACK)
+    scene.fill(orders[Leg.TARGET].client_order_id, "0.003")
+    assert summary(scene.plan()) == [("amend", Leg.STOP, D("0.007"))], "the target's own rest is right already"
+
+
+@pytest.mark.parametrize("leg", [Leg.STOP, Leg.TARGET])
+def test_a_trigger_that_is_passed_already_closes_at_market(leg: Leg) -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    for step in scene.plan():
+        assert isinstance(step, Place)
+        if step.order.leg is leg:
+            scene.happen(step.order, E.JOURNAL, E.SEND, E.REJECT, reason=Reason.WOULD_TRIGGER)
+        else:
+            scene.happen(step.order, E.JOURNAL, E.SEND, E.ACK)
+    assert summary(scene.plan()) == [("place", Leg.FLATTEN, OrderType.MARKET, D("0.01"), D(0))]
+
+
+@pytest.mark.parametrize(("leg", "then"), [(Leg.STOP, Leg.FLATTEN), (Leg.TARGET, None)])
+def test_refusals_are_tried_again_up_to_a_limit(leg: Leg, then: Leg | None) -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    attempts = 0
+    while True:
+        places = {step.order.leg: step.order for step in scene.plan() if isinstance(step, Place)}
+        other = next(
+            (order for name, order in places.items() if name in (Leg.STOP, Leg.TARGET) and name is not leg), None
+        )
+        if other is not None:
+            scene.happen(other, E.JOURNAL, E.SEND, E.ACK)
+        if leg not in places:
+            break
+        attempts += 1
+        scene.happen(places[leg], E.JOURNAL, E.SEND, E.REJECT, reason=Reason.VENUE_ERROR)
+    assert attempts == MAX_ATTEMPTS
+    assert [step.order.leg for step in scene.plan() if isinstance(step, Place)] == ([then] if then else [])
+
+
+def test_a_lot_is_covered_only_by_stops_that_work_at_the_venue() -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    (lot,) = open_lots(scene.book)
+    assert not covered(scene.book, lot)
+    stop = scene.send_all()[Leg.STOP]
+    assert not covered(scene.book, lot), "sent is not working"
+    scene.happen(stop, E.ACK)
+    assert covered(scene.book, lot)
+    scene.happen(msgspec.structs.replace(scene.book.orders[stop.client_order_id], quantity=D("0.009")))
+    assert not covered(scene.book, lot)
+
+
+def test_flattening_is_not_doubled_and_is_repeated_when_it_got_nothing() -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    (lot,) = open_lots(scene.book)
+    first = flatten_lot(scene.book, lot, scene.now_ns, 3)
+    assert first is not None
+    order = scene.happen(first.order, E.JOURNAL, E.SEND)
+    assert flatten_lot(scene.book, lot, scene.now_ns + 10**12, 3) is None, "under way"
+    scene.happen(order, E.REJECT, reason=Reason.NO_LIQUIDITY)
+    assert flatten_lot(scene.book, lot, scene.now_ns + FLATTEN_RETRY_NS - 1, 3) is None
+    again = flatten_lot(scene.book, lot, scene.now_ns + FLATTEN_RETRY_NS, 3)
+    assert again is not None
+    assert again.order.attempt == 2
+
+
+def test_a_cancel_waits_for_nothing_but_not_for_the_unknown() -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    orders = scene.send_all(E.ACK)
+    scene.happen(orders[Leg.TARGET], E.DOUBT)
+    scene.fill(orders[Leg.STOP].client_order_id, "0.01")
+    assert not [step for step in scene.plan() if isinstance(step, Cancel)], "UNKNOWN is asked, not canceled blindly"
