@@ -70,7 +70,7 @@ class PatternRule(msgspec.Struct, frozen=True):
 
     def read(self, value: object) -> str:
         """Raises RuleError."""
-        if not isinstance(value, str) or not re.match(self.pattern, value):
+        if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
             raise RuleError(value, self.allowed)
         return value
 

@@ -27,7 +27,7 @@ def parse_decimal(text: str, field: str) -> Decimal:
     ValueError
         When ``text`` is not canonical; names ``field``, the value and what is allowed.
     """
-    if not _CANONICAL.match(text):
+    if not _CANONICAL.fullmatch(text):
         raise ValueError(
             f"{field}: {text!r} is not a canonical decimal (like 12, -0.5 or 0: no exponent, plus sign or extra zeros)"
         )

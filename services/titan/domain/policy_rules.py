@@ -235,7 +235,7 @@ class LiveApprovalRule(msgspec.Struct, frozen=True):
         if not isinstance(value, dict) or set(value) != {"reference", "approvedBy", "expires"}:
             raise RuleError(value, self.allowed)
         for key, pattern in (("reference", _WORD), ("approvedBy", _WORD), ("expires", _INSTANT)):
-            if not isinstance(value[key], str) or not pattern.match(value[key]):
+            if not isinstance(value[key], str) or not pattern.fullmatch(value[key]):
                 raise RuleError(value[key], self.allowed)
         try:
             datetime.fromisoformat(value["expires"])

@@ -13,7 +13,7 @@ _PERP_SUFFIX = re.compile(r"(-SWAP|[-_]?PERP|\.P)$")
 
 def is_unified(symbol: str) -> bool:
     """Whether ``symbol`` already has the unified spelling."""
-    return bool(_UNIFIED.match(symbol))
+    return bool(_UNIFIED.fullmatch(symbol))
 
 
 def is_perp(symbol: str) -> bool:
@@ -48,7 +48,7 @@ def normalise_symbol(text: str, perp: bool) -> str:
     parts = re.split(r"[/_-]", bare)
     if len(parts) == 2 and all(parts):
         base, quote = parts
-    elif len(parts) == 1 and _PLAIN.match(bare):
+    elif len(parts) == 1 and _PLAIN.fullmatch(bare):
         quote = next((known for known in QUOTES if bare.endswith(known) and len(bare) > len(known)), "")
         base = bare[: -len(quote)] if quote else ""
     else:
