@@ -1,1 +1,1 @@
-"""Tables, migrations and repositories: projections, never the authority."""
+"""Tables, migrations and repositories. Brain and Execution own a schema each and never read each other's."""

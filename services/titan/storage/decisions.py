@@ -1,0 +1,179 @@
+"""Decisions in the table: written behind the order path, never on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from titan.domain.reasons import Reason
+from titan.storage.brain_tables import brain_state, decisions
+from titan.v1 import brain_pb2 as b
+
+# Some minutes of the busiest phase; beyond it a decision is counted as lost to the table, and trading goes on.
+MAX_QUEUED = 20_000
+_BATCH = 256
+_RETRY_S = 1.0
+
+
+class DecisionStore:
+    """Decisions and Brain's state in the database.
+
+    ``save`` and ``remember`` return at once. While the database is away what is to be written waits, up to
+    ``MAX_QUEUED`` decisions; ``unsaved`` tells how many wait, ``dropped`` how many found no room. ``on_problem`` is
+    told each new problem, and None when writing works again.
+    """
+
+    def __init__(self, engine: AsyncEngine, on_problem: Callable[[str | None], None], usable: bool = True) -> None:
+        self._engine = engine
+        self._on_problem = on_problem
+        self._usable = usable
+        self._queue: deque[b.Decision] = deque()
+        self._state: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self.problem: str | None = None
+        self.dropped = 0
+
+    @property
+    def unsaved(self) -> int:
+        """Decisions decided and not yet in the table."""
+        return len(self._queue)
+
+    def start(self) -> None:
+        """Begin to write."""
+        if self._usable:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="decision store")
+
+    async def stop(self) -> None:
+        """Write what is left, if the database takes it within a second; then let it go."""
+        await self.flush(1.0)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._engine.dispose()
+
+    def save(self, decision: b.Decision) -> None:
+        """Take a decision to be written."""
+        if len(self._queue) >= MAX_QUEUED:
+            self.dropped += 1
+            return
+        self._queue.append(decision)
+        self._wake.set()
+        self._idle.clear()
+
+    def remember(self, name: str, value: str) -> None:
+        """Take a piece of Brain's state to be written; only the newest of a name counts."""
+        self._state[name] = value
+        self._wake.set()
+        self._idle.clear()
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until all is written; False when that took too long."""
+        if self._task is None:
+            return not self._queue
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def load_state(self) -> dict[str, str]:
+        """What was remembered, by name.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            When it cannot be read.
+        """
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(brain_state.c.name, brain_state.c.value))
+            return {row.name: row.value for row in rows}
+
+    async def newest(self, limit: int, phase_id: str = "", approved: bool | None = None) -> list[b.Decision]:
+        """Decisions, newest first.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            When they cannot be read.
+        """
+        query = select(decisions.c.record).order_by(decisions.c.sequence.desc()).limit(limit)
+        if phase_id:
+            query = query.where(decisions.c.phase_id == phase_id)
+        if approved is not None:
+            query = query.where(decisions.c.approved == approved)
+        return await self._read(query)
+
+    async def beginning_with(self, beginning: str, limit: int = 2) -> list[b.Decision]:
+        """Decisions whose intent id begins so, at most ``limit``.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            When they cannot be read.
+        """
+        ids = decisions.c.intent_id
+        return await self._read(
+            select(decisions.c.record).where(ids.startswith(beginning, autoescape=True)).limit(limit)
+        )
+
+    async def _read(self, query: object) -> list[b.Decision]:
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(query)  # type: ignore[call-overload]
+            return [b.Decision.FromString(record) for (record,) in rows]
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue or self._state:
+                batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
+                state, self._state = self._state, {}
+                try:
+                    await self._write(batch, state)
+                except (SQLAlchemyError, OSError) as error:
+                    self._state = {**state, **self._state}
+                    self._tell(f"database: decisions cannot be written ({error})")
+                    await asyncio.sleep(_RETRY_S)
+                    continue
+                for _ in batch:
+                    self._queue.popleft()
+                self._tell(None)
+            self._idle.set()
+
+    async def _write(self, batch: Sequence[b.Decision], state: dict[str, str]) -> None:
+        async with self._engine.begin() as connection:
+            if batch:
+                await connection.execute(
+                    decisions.insert().prefix_with("OR IGNORE", dialect="sqlite"), [_row(one) for one in batch]
+                )
+            for name, value in state.items():
+                await connection.execute(brain_state.delete().where(brain_state.c.name == name))
+                await connection.execute(brain_state.insert().values(name=name, value=value))
+
+    def _tell(self, problem: str | None) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            self._on_problem(problem)
+
+
+def _row(decision: b.Decision) -> dict[str, object]:
+    return {
+        "intent_id": decision.intent_id,
+        "phase_id": decision.phase_id,
+        "symbol": decision.symbol,
+        "approved": decision.approved,
+        "reason": Reason(decision.reason).name,
+        "policy_hash": decision.policy_hash,
+        "term": decision.term,
+        "market_time_ns": decision.market_time_ns,
+        "record": decision.SerializeToString(),
+    }
