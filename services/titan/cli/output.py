@@ -1,0 +1,140 @@
+"""One way to print: a table of at most 100 columns, JSON or YAML.
+
+JSON and YAML carry the protobuf messages with their own field names; tables carry what a person looks for. rich and
+yaml are imported when something is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from rich.table import Table
+
+WIDTH = 100
+UNKNOWN = "–"
+# An id is a UUIDv7: its first 13 characters are a time in milliseconds, the next five tell ids of one time apart.
+SHORT_ID = 18
+
+
+class Output(StrEnum):
+    """How a listing is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; ``right`` for numbers."""
+
+    title: str
+    right: bool = False
+
+
+def document(message: Message) -> dict[str, Any]:
+    """A message as plain values, every field present, named as in the protos."""
+    from google.protobuf.json_format import MessageToDict
+
+    fields: dict[str, Any] = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return fields
+
+
+def print_document(value: object, output: Literal[Output.JSON, Output.YAML]) -> None:
+    """Write plain values to standard output as one JSON or YAML document."""
+    if output is Output.JSON:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+    else:
+        import yaml
+
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=WIDTH).rstrip("\n")
+    say(text)
+
+
+def say(text: str) -> None:
+    """Write one or more lines to standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def tell(text: str) -> None:
+    """Write one or more lines to standard error: what is no result."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def make_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
+    """A table in the one style of every listing; long cells are folded, never cut."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Print a table, or the sentence ``empty`` when it has no rows."""
+    if not rows:
+        say(empty)
+        return
+    from rich.console import Console
+
+    Console(width=width(), highlight=False, markup=False).print(make_table(columns, rows))
+
+
+def width() -> int:
+    """Columns to print on: the terminal's, at most 100; 100 where there is none."""
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if sys.stdout.isatty() else WIDTH
+
+
+def number(text: str, places: int = 8) -> str:
+    """A decimal of the wire for a table, rounded to ``places``; a dash where there is none."""
+    if not text:
+        return UNKNOWN
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return text
+    if not value.is_finite() or -int(value.as_tuple().exponent) <= places:
+        return text
+    return format(round(value, places), "f")
+
+
+def percent(text: str) -> str:
+    """A fraction of the wire as a percentage."""
+    return f"{number(str(Decimal(text) * 100), 2)} %" if text else UNKNOWN
+
+
+def clock(time_ns: int) -> str:
+    """Market time as month-day and time of day, UTC, to the millisecond."""
+    if time_ns == 0:
+        return UNKNOWN
+    seconds, rest_ns = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%m-%d %H:%M:%S}.{rest_ns // 1_000_000:03d}"
+
+
+def short_id(identifier: str) -> str:
+    """The beginning of an intent's id that tells it from others; ``explain`` takes it."""
+    return identifier[:SHORT_ID]
+
+
+def word(enum: Any, value: int, prefix: str) -> str:
+    """The name of an enum's value without its type, for tables: ``SIDE_BUY`` is ``BUY``."""
+    name = str(enum.Name(value)) if value in enum.values() else str(value)
+    return name.removeprefix(prefix)
