@@ -1,0 +1,186 @@
+"""Comparing our account with the venue's: drifts, evidence and what is adopted. Pure.
+
+What is compared must be of one moment: the caller has applied every trade up to the one that the venue's account
+names as its last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from titan.domain.account import AccountBook
+from titan.domain.ids import client_order_id
+from titan.domain.instruments import Instrument
+from titan.domain.kinds import DriftClass, Leg, OrderState
+from titan.domain.ledger import Account
+from titan.domain.numbers import ZERO, format_decimal
+from titan.domain.orders import Order
+from titan.domain.positions import Holding
+from titan.domain.records import Adoption
+from titan.domain.truth import Drift, classify_position
+from titan.domain.venue import VenueAccount, VenueOrder
+
+# Averages are kept to 1e-12 on both sides; a difference of balances above this is no rounding. In units of the asset.
+BALANCE_TOLERANCE = Decimal("0.000001")
+# How many attempts of each leg an order may have, when one that the journal does not know has to be recognised.
+_KNOWN_ATTEMPTS = range(1, 6)
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """What a pass found: drifts, and the digests of what was compared."""
+
+    drifts: tuple[Drift, ...]
+    ours_sha256: str
+    venues_sha256: str
+
+
+def compare(
+    book: AccountBook, account: VenueAccount, open_orders: Iterable[VenueOrder], extra: Iterable[Drift] = ()
+) -> Comparison:
+    """Hold our account against the venue's, of the same moment.
+
+    Parameters
+    ----------
+    book
+        Ours.
+    account
+        Balances and positions of the venue.
+    open_orders
+        Orders that work there.
+    extra
+        Drifts that were found on the way here.
+    """
+    ours, theirs = _ours(book), _theirs(account, open_orders)
+    drifts = [*extra]
+    for symbol in sorted({*ours.positions, *theirs.positions}):
+        instrument = book.instruments.get(symbol)
+        minimum = instrument.min_quantity if instrument is not None else ZERO
+        found = classify_position(symbol, ours.positions.get(symbol, ZERO), theirs.positions.get(symbol, ZERO), minimum)
+        if found is not None:
+            drifts.append(found)
+    for asset in sorted({*ours.balances, *theirs.balances}):
+        mine, its = ours.balances.get(asset, ZERO), theirs.balances.get(asset, ZERO)
+        if abs(mine - its) > BALANCE_TOLERANCE:
+            drifts.append(
+                Drift(
+                    drift_class=DriftClass.BALANCE, symbol=asset, ours=format_decimal(mine), venues=format_decimal(its)
+                )
+            )
+    drifts += (
+        Drift(drift_class=DriftClass.ORPHAN_ORDER, symbol=order.symbol, ours="", venues=order.client_order_id)
+        for order in open_orders
+        if order.client_order_id not in book.orders
+    )
+    return Comparison(tuple(drifts), ours.digest(), theirs.digest())
+
+
+def adoptions(drifts: Iterable[Drift], account: VenueAccount) -> list[Adoption]:
+    """What has to be journalled so that our account is the venue's: positions first, then balances."""
+    positions = {position.symbol: position for position in account.positions}
+    adopted: list[Adoption] = []
+    for drift in drifts:
+        if drift.drift_class in (DriftClass.GHOST, DriftClass.UNTRACKED, DriftClass.SIZE_MISMATCH):
+            position = positions.get(drift.symbol)
+            adopted.append(
+                Adoption(
+                    symbol=drift.symbol,
+                    quantity=position.quantity if position is not None else ZERO,
+                    average_entry_price=position.average_entry_price if position is not None else ZERO,
+                )
+            )
+    adopted += (
+        Adoption(asset=drift.symbol, amount=account.balances.get(drift.symbol, ZERO))
+        for drift in drifts
+        if drift.drift_class is DriftClass.BALANCE
+    )
+    return adopted
+
+
+def recognise(book: AccountBook, told: VenueOrder, term: int) -> Order:
+    """An order that the venue has and our journal does not, as an order of ours (state NEW).
+
+    Its id tells whose it is when it is one of ours that never reached the journal; else it is nobody's.
+    """
+    for intent_id, intake in book.intakes.items():
+        for leg in Leg:
+            for attempt in _KNOWN_ATTEMPTS:
+                if client_order_id(intent_id, leg, attempt) == told.client_order_id:
+                    return _adopted(told, intent_id, intake.phase_id, leg, attempt, intake.policy_hash, term)
+    leg = Leg.EXIT if told.reduce_only else Leg.ENTRY
+    return _adopted(told, f"adopted:{told.client_order_id}", "", leg, 1, "", term)
+
+
+def _adopted(
+    told: VenueOrder, intent_id: str, phase_id: str, leg: Leg, attempt: int, policy_hash: str, term: int
+) -> Order:
+    return Order(
+        client_order_id=told.client_order_id,
+        intent_id=intent_id,
+        phase_id=phase_id,
+        leg=leg,
+        attempt=attempt,
+        symbol=told.symbol,
+        side=told.side,
+        type=told.type,
+        time_in_force=told.time_in_force,
+        quantity=told.quantity,
+        reduce_only=told.reduce_only,
+        policy_hash=policy_hash,
+        term=term,
+        created_ns=told.market_time_ns,
+        updated_ns=told.market_time_ns,
+        limit_price=told.limit_price,
+        trigger_price=told.trigger_price,
+        state=OrderState.NEW,
+    )
+
+
+class _Picture(msgspec.Struct, frozen=True):
+    """One side of a comparison."""
+
+    positions: dict[str, Decimal]
+    balances: dict[str, Decimal]
+    orders: dict[str, Decimal]
+
+    def digest(self) -> str:
+        """SHA-256 over a sorted JSON of decimals in canonical form."""
+        document = {
+            name: {key: format_decimal(value) for key, value in getattr(self, name).items() if value != ZERO}
+            for name in self.__struct_fields__
+        }
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def _is_position(symbol: str, instruments: Mapping[str, Instrument]) -> bool:
+    """Spot is compared by its balances."""
+    instrument = instruments.get(symbol)
+    return instrument is None or instrument.kind == "perp"
+
+
+def _ours(book: AccountBook) -> _Picture:
+    return _Picture(
+        positions={
+            symbol: holding.quantity
+            for symbol, holding in book.holdings.items()
+            if holding != Holding() and _is_position(symbol, book.instruments)
+        },
+        balances={
+            currency: amount
+            for (account, currency), amount in book.ledger.balances.items()
+            if account is Account.ASSETS
+        },
+        orders={order.client_order_id: order.remaining_quantity for order in book.working.values() if order.at_venue},
+    )
+
+
+def _theirs(account: VenueAccount, open_orders: Iterable[VenueOrder]) -> _Picture:
+    return _Picture(
+        positions={position.symbol: position.quantity for position in account.positions},
+        balances=dict(account.balances),
+        orders={order.client_order_id: order.remaining_quantity for order in open_orders},
+    )

@@ -1,0 +1,122 @@
+"""What a venue's word means for an order of ours: pure, for news from the stream and answers to questions alike."""
+
+from __future__ import annotations
+
+from titan.domain.kinds import OrderState
+from titan.domain.numbers import ZERO
+from titan.domain.orders import FINAL_STATES, Fill, Order, OrderEvent, OrderEventKind, apply
+from titan.domain.reasons import Reason
+from titan.domain.venue import VenueOrder, VenueOrderState, VenueReject, VenueTrade
+
+_ENDS = {
+    VenueOrderState.CANCELED: OrderEventKind.CANCEL,
+    VenueOrderState.REJECTED: OrderEventKind.REJECT,
+    VenueOrderState.EXPIRED: OrderEventKind.EXPIRE,
+}
+_NOT_ACKNOWLEDGED = frozenset(
+    {OrderState.NEW, OrderState.JOURNALLED, OrderState.SENT, OrderState.UNKNOWN, OrderState.LOST}
+)
+
+
+def after_venue_order(order: Order, told: VenueOrder, asked: tuple[Reason, str] = (Reason.OK, "")) -> Order:
+    """The order after the venue told its own picture of it.
+
+    Fills come from trades only: a picture that has more filled than we know of changes nothing about that.
+
+    Parameters
+    ----------
+    order
+        As we have it.
+    told
+        As the venue has it.
+    asked
+        Why we asked to cancel it, if we did: kept where the venue names no reason of its own.
+
+    Raises
+    ------
+    TransitionError
+        When the venue tells what cannot happen.
+    """
+    end = _ENDS.get(told.state)
+    if end is not OrderEventKind.REJECT and order.state in _NOT_ACKNOWLEDGED:
+        order = apply(order, _event(OrderEventKind.ACK, told))
+    if order.at_venue and _differs(order, told):
+        order = apply(
+            order,
+            OrderEvent(
+                kind=OrderEventKind.AMEND,
+                market_time_ns=told.market_time_ns,
+                quantity=told.quantity if told.quantity >= order.filled_quantity else ZERO,
+                price=told.limit_price,
+                trigger_price=told.trigger_price,
+            ),
+        )
+    if end is None or order.state in FINAL_STATES:
+        # FILLED is made by trades; an end that was told again changes nothing.
+        return order
+    reason, message = (told.reason, told.message) if told.reason is not Reason.OK else asked
+    event = OrderEvent(
+        kind=end,
+        market_time_ns=told.market_time_ns,
+        venue_order_id=told.venue_order_id,
+        reason=reason,
+        message=message or told.message,
+    )
+    return apply(order, event)
+
+
+def after_reject(order: Order, told: VenueReject) -> Order:
+    """The order after its send was refused.
+
+    A duplicate says that the venue has it: that is a doubt, and the venue is asked.
+
+    Raises
+    ------
+    TransitionError
+        When it cannot happen to the order.
+    """
+    duplicate = told.reason is Reason.DUPLICATE_ORDER
+    return apply(
+        order,
+        OrderEvent(
+            kind=OrderEventKind.DOUBT if duplicate else OrderEventKind.REJECT,
+            market_time_ns=told.market_time_ns,
+            reason=told.reason,
+            message=told.message,
+        ),
+    )
+
+
+def fill_from_trade(order: Order, trade: VenueTrade) -> Fill:
+    """A trade of the venue as a fill of our order."""
+    return Fill(
+        trade_id=trade.trade_id,
+        client_order_id=order.client_order_id,
+        intent_id=order.intent_id,
+        phase_id=order.phase_id,
+        leg=order.leg,
+        symbol=trade.symbol,
+        side=trade.side,
+        quantity=trade.quantity,
+        price=trade.price,
+        fee=trade.fee,
+        fee_currency=trade.fee_currency,
+        maker=trade.maker,
+        event_time_ns=trade.market_time_ns,
+        policy_hash=order.policy_hash,
+        venue_sequence=trade.sequence,
+    )
+
+
+def _event(kind: OrderEventKind, told: VenueOrder) -> OrderEvent:
+    return OrderEvent(kind=kind, market_time_ns=told.market_time_ns, venue_order_id=told.venue_order_id)
+
+
+def _differs(order: Order, told: VenueOrder) -> bool:
+    """Whether the venue changed quantity or prices: as we asked, or a reduce-only order shrank to the holding."""
+    return (
+        # Below what its trades filled already is older news.
+        (told.quantity != order.quantity and told.quantity > ZERO and told.quantity >= order.filled_quantity)
+        or (told.limit_price > ZERO and told.limit_price != order.limit_price)
+        or (told.trigger_price > ZERO and told.trigger_price != order.trigger_price)
+    )
