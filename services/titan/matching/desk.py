@@ -78,6 +78,10 @@ class Desk:
         """Orders of the symbol that are not final, first come first."""
         return self._working.get(symbol, [])
 
+    def all_working(self) -> list[WorkingOrder]:
+        """Orders of every symbol that are not final, first come first."""
+        return sorted((order for orders in self._working.values() for order in orders), key=lambda each: each.priority)
+
     # --- orders as they come -----------------------------------------------------------------------------------------
 
     def accept(self, order: WorkingOrder) -> None:

@@ -122,6 +122,10 @@ class MatchingEngine:
 
     # --- the market --------------------------------------------------------------------------------------------------
 
+    def renumber(self) -> None:
+        """Take the next event as new whatever its sequence: the market counts anew."""
+        self._state.last_sequence = 0
+
     def on_snapshot(self, event: MarketEvent) -> None:
         """Set the book from the state of the market at some moment; matches nothing."""
         self._apply(event, catching_up=True)
@@ -239,8 +243,7 @@ class MatchingEngine:
 
     def open_orders(self) -> list[VenueOrder]:
         """Orders that are not final, and those on their way, oldest first."""
-        working = [order for symbol in self._desk.instruments for order in self._desk.working(symbol)]
-        found = [order.to_update() for order in sorted(working, key=lambda each: each.priority)]
+        found = [order.to_update() for order in self._desk.all_working()]
         found += [_order_on_the_way(each) for each in sorted(self._on_the_way.values(), key=lambda each: each.number)]
         return found
 

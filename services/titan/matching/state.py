@@ -94,7 +94,7 @@ class PositionState(msgspec.Struct, frozen=True):
         return (self.cost / self.quantity).quantize(PRICE_PLACES).normalize() if self.quantity else ZERO
 
 
-class VenueDelta(msgspec.Struct, kw_only=True, omit_defaults=True):
+class VenueDelta(msgspec.Struct, kw_only=True, omit_defaults=True, tag=True):
     """What changed since the delta before: applied in order, they rebuild the state. Absent means unchanged."""
 
     last_sequence: int
@@ -106,10 +106,9 @@ class VenueDelta(msgspec.Struct, kw_only=True, omit_defaults=True):
     balances: dict[str, Decimal] | None = None
     positions: dict[str, PositionState] = {}
     taken: dict[str, tuple[TakenLevel, ...]] = {}
-    deposits: Decimal | None = None
 
 
-class VenueState(msgspec.Struct, kw_only=True):
+class VenueState(msgspec.Struct, kw_only=True, tag=True):
     """The venue's memory. Balances by asset in its own units; positions by symbol; requests by number."""
 
     last_sequence: int = 0
@@ -140,8 +139,6 @@ class VenueState(msgspec.Struct, kw_only=True):
             self.last_trade_sequence = trade.sequence
         if delta.balances is not None:
             self.balances = delta.balances
-        if delta.deposits is not None:
-            self.deposits = delta.deposits
         for symbol, position in delta.positions.items():
             if position.quantity:
                 self.positions[symbol] = position

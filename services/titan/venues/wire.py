@@ -1,0 +1,325 @@
+"""What is said to and by the paper venue: between the domain's records and the wire's messages.
+
+Decimals cross as canonical strings (empty reads as zero), enumerations by their number, which both sides share.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import IntEnum
+from typing import TypeVar
+
+from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.reasons import Reason
+from titan.domain.venue import (
+    AmendOrder,
+    CancelOrder,
+    OrderRequest,
+    RequestKind,
+    SendOrder,
+    VenueAccount,
+    VenueHeartbeat,
+    VenueMarker,
+    VenueOrder,
+    VenueOrderState,
+    VenuePosition,
+    VenueReject,
+    VenueTrade,
+)
+from titan.v1 import common_pb2
+from titan.v1 import venue_pb2 as pb
+
+VenueUpdate = VenueOrder | VenueTrade | VenueReject | VenueMarker | VenueHeartbeat
+_Word = TypeVar("_Word", bound=IntEnum)
+
+
+def _number(text: str, field: str) -> Decimal:
+    return parse_decimal(text, field) if text else ZERO
+
+
+def _text(value: Decimal) -> str:
+    return format_decimal(value) if value else ""
+
+
+def _word(kind: type[_Word], number: int, field: str) -> _Word:
+    try:
+        return kind(number)
+    except ValueError as error:
+        allowed = ", ".join(f"{member.value} ({member.name})" for member in kind)
+        raise ValueError(f"{field}: {number} is not allowed; allowed are {allowed}") from error
+
+
+def request_to_wire(request: OrderRequest) -> pb.TradeRequest:
+    """A request as a message."""
+    if isinstance(request, SendOrder):
+        return pb.TradeRequest(
+            send=pb.VenueSend(
+                client_order_id=request.client_order_id,
+                symbol=request.symbol,
+                side=int(request.side),  # type: ignore[arg-type]
+                type=int(request.type),  # type: ignore[arg-type]
+                time_in_force=int(request.time_in_force),  # type: ignore[arg-type]
+                quantity=format_decimal(request.quantity),
+                limit_price=_text(request.limit_price),
+                trigger_price=_text(request.trigger_price),
+                reduce_only=request.reduce_only,
+                market_time_ns=request.market_time_ns,
+                signed_at_ns=request.signed_at_ns,
+                receive_window_ms=request.receive_window_ms,
+            )
+        )
+    if isinstance(request, CancelOrder):
+        return pb.TradeRequest(
+            cancel=pb.VenueCancel(
+                client_order_id=request.client_order_id,
+                market_time_ns=request.market_time_ns,
+                signed_at_ns=request.signed_at_ns,
+                receive_window_ms=request.receive_window_ms,
+            )
+        )
+    return pb.TradeRequest(
+        amend=pb.VenueAmend(
+            client_order_id=request.client_order_id,
+            quantity=_text(request.quantity),
+            limit_price=_text(request.limit_price),
+            trigger_price=_text(request.trigger_price),
+            market_time_ns=request.market_time_ns,
+            signed_at_ns=request.signed_at_ns,
+            receive_window_ms=request.receive_window_ms,
+        )
+    )
+
+
+def request_from_wire(message: pb.TradeRequest) -> OrderRequest:
+    """A send, cancel or amend read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical, an enumeration without a name, or no request at all; says which field.
+    """
+    kind = message.WhichOneof("message")
+    if kind == "send":
+        send = message.send
+        return SendOrder(
+            client_order_id=send.client_order_id,
+            symbol=send.symbol,
+            side=_word(Side, send.side, "send.side"),
+            type=_word(OrderType, send.type, "send.type"),
+            time_in_force=_word(TimeInForce, send.time_in_force, "send.time_in_force"),
+            quantity=_number(send.quantity, "send.quantity"),
+            limit_price=_number(send.limit_price, "send.limit_price"),
+            trigger_price=_number(send.trigger_price, "send.trigger_price"),
+            reduce_only=send.reduce_only,
+            market_time_ns=send.market_time_ns,
+            signed_at_ns=send.signed_at_ns,
+            receive_window_ms=send.receive_window_ms,
+        )
+    if kind == "cancel":
+        cancel = message.cancel
+        return CancelOrder(
+            client_order_id=cancel.client_order_id,
+            market_time_ns=cancel.market_time_ns,
+            signed_at_ns=cancel.signed_at_ns,
+            receive_window_ms=cancel.receive_window_ms,
+        )
+    if kind == "amend":
+        amend = message.amend
+        return AmendOrder(
+            client_order_id=amend.client_order_id,
+            quantity=_number(amend.quantity, "amend.quantity"),
+            limit_price=_number(amend.limit_price, "amend.limit_price"),
+            trigger_price=_number(amend.trigger_price, "amend.trigger_price"),
+            market_time_ns=amend.market_time_ns,
+            signed_at_ns=amend.signed_at_ns,
+            receive_window_ms=amend.receive_window_ms,
+        )
+    raise ValueError(f"message: {kind!r} is no request; allowed are send, cancel and amend")
+
+
+def order_to_wire(order: VenueOrder) -> pb.VenueOrder:
+    """An order of the venue as a message."""
+    return pb.VenueOrder(
+        client_order_id=order.client_order_id,
+        venue_order_id=order.venue_order_id,
+        symbol=order.symbol,
+        side=int(order.side),  # type: ignore[arg-type]
+        type=int(order.type),  # type: ignore[arg-type]
+        time_in_force=int(order.time_in_force),  # type: ignore[arg-type]
+        quantity=format_decimal(order.quantity),
+        filled_quantity=format_decimal(order.filled_quantity),
+        average_price=_text(order.average_price),
+        limit_price=_text(order.limit_price),
+        trigger_price=_text(order.trigger_price),
+        reduce_only=order.reduce_only,
+        state=int(order.state),  # type: ignore[arg-type]
+        reason=int(order.reason),  # type: ignore[arg-type]
+        message=order.message,
+        market_time_ns=order.market_time_ns,
+    )
+
+
+def order_from_wire(message: pb.VenueOrder) -> VenueOrder:
+    """An order of the venue read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical or an enumeration without a name; says which field.
+    """
+    return VenueOrder(
+        client_order_id=message.client_order_id,
+        venue_order_id=message.venue_order_id,
+        symbol=message.symbol,
+        side=_word(Side, message.side, "order.side"),
+        type=_word(OrderType, message.type, "order.type"),
+        time_in_force=_word(TimeInForce, message.time_in_force, "order.time_in_force"),
+        quantity=_number(message.quantity, "order.quantity"),
+        filled_quantity=_number(message.filled_quantity, "order.filled_quantity"),
+        average_price=_number(message.average_price, "order.average_price"),
+        limit_price=_number(message.limit_price, "order.limit_price"),
+        trigger_price=_number(message.trigger_price, "order.trigger_price"),
+        reduce_only=message.reduce_only,
+        state=_word(VenueOrderState, message.state, "order.state"),
+        reason=_word(Reason, message.reason, "order.reason"),
+        message=message.message,
+        market_time_ns=message.market_time_ns,
+    )
+
+
+def trade_to_wire(trade: VenueTrade) -> pb.VenueTrade:
+    """A trade of the venue as a message."""
+    return pb.VenueTrade(
+        sequence=trade.sequence,
+        trade_id=trade.trade_id,
+        client_order_id=trade.client_order_id,
+        symbol=trade.symbol,
+        side=int(trade.side),  # type: ignore[arg-type]
+        quantity=format_decimal(trade.quantity),
+        price=format_decimal(trade.price),
+        fee=format_decimal(trade.fee),
+        fee_currency=trade.fee_currency,
+        maker=trade.maker,
+        market_time_ns=trade.market_time_ns,
+    )
+
+
+def trade_from_wire(message: pb.VenueTrade) -> VenueTrade:
+    """A trade of the venue read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical or a side without a name; says which field.
+    """
+    return VenueTrade(
+        sequence=message.sequence,
+        trade_id=message.trade_id,
+        client_order_id=message.client_order_id,
+        symbol=message.symbol,
+        side=_word(Side, message.side, "trade.side"),
+        quantity=_number(message.quantity, "trade.quantity"),
+        price=_number(message.price, "trade.price"),
+        fee=_number(message.fee, "trade.fee"),
+        fee_currency=message.fee_currency,
+        maker=message.maker,
+        market_time_ns=message.market_time_ns,
+    )
+
+
+def update_to_wire(update: VenueUpdate) -> pb.TradeResponse:
+    """What the venue tells, as a message."""
+    if isinstance(update, VenueOrder):
+        return pb.TradeResponse(order=order_to_wire(update))
+    if isinstance(update, VenueTrade):
+        return pb.TradeResponse(trade=trade_to_wire(update))
+    if isinstance(update, VenueReject):
+        return pb.TradeResponse(
+            reject=pb.VenueReject(
+                client_order_id=update.client_order_id,
+                request=update.request.value,
+                reason=int(update.reason),  # type: ignore[arg-type]
+                message=update.message,
+                market_time_ns=update.market_time_ns,
+            )
+        )
+    if isinstance(update, VenueMarker):
+        return pb.TradeResponse(marker=common_pb2.StepMarker(step=update.step, market_time_ns=update.market_time_ns))
+    return pb.TradeResponse(
+        heartbeat=pb.VenueHeartbeat(wall_time_ns=update.wall_time_ns, last_trade_sequence=update.last_trade_sequence)
+    )
+
+
+def update_from_wire(message: pb.TradeResponse) -> VenueUpdate:
+    """What the venue tells, read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a message that says nothing known, or says it wrongly; names the field.
+    """
+    kind = message.WhichOneof("message")
+    if kind == "order":
+        return order_from_wire(message.order)
+    if kind == "trade":
+        return trade_from_wire(message.trade)
+    if kind == "reject":
+        reject = message.reject
+        return VenueReject(
+            client_order_id=reject.client_order_id,
+            request=RequestKind(reject.request),
+            reason=_word(Reason, reject.reason, "reject.reason"),
+            message=reject.message,
+            market_time_ns=reject.market_time_ns,
+        )
+    if kind == "marker":
+        return VenueMarker(step=message.marker.step, market_time_ns=message.marker.market_time_ns)
+    if kind == "heartbeat":
+        heartbeat = message.heartbeat
+        return VenueHeartbeat(wall_time_ns=heartbeat.wall_time_ns, last_trade_sequence=heartbeat.last_trade_sequence)
+    raise ValueError(f"message: {kind!r} is nothing that a venue tells")
+
+
+def account_to_wire(account: VenueAccount) -> pb.GetAccountResponse:
+    """Balances and positions as a message."""
+    return pb.GetAccountResponse(
+        balances=[pb.Balance(asset=asset, total=format_decimal(total)) for asset, total in account.balances.items()],
+        positions=[
+            pb.VenuePosition(
+                symbol=each.symbol,
+                quantity=format_decimal(each.quantity),
+                average_entry_price=format_decimal(each.average_entry_price),
+            )
+            for each in account.positions
+        ],
+        market_time_ns=account.market_time_ns,
+        wall_time_ns=account.wall_time_ns,
+        last_trade_sequence=account.last_trade_sequence,
+        deposits=format_decimal(account.deposits),
+    )
+
+
+def account_from_wire(message: pb.GetAccountResponse) -> VenueAccount:
+    """Balances and positions read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical; says which field.
+    """
+    return VenueAccount(
+        balances={each.asset: _number(each.total, "balance.total") for each in message.balances},
+        positions=tuple(
+            VenuePosition(
+                symbol=each.symbol,
+                quantity=_number(each.quantity, "position.quantity"),
+                average_entry_price=_number(each.average_entry_price, "position.average_entry_price"),
+            )
+            for each in message.positions
+        ),
+        deposits=_number(message.deposits, "account.deposits"),
+        market_time_ns=message.market_time_ns,
+        wall_time_ns=message.wall_time_ns,
+        last_trade_sequence=message.last_trade_sequence,
+    )
