@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from titan.domain.policy_rules import IntegerRule, RuleError
+from titan_operator.api.fields import FILES
 from titan_operator.api.parameters import MarketdataParameters, SpeedRule
 from titan_operator.api.resources import MarketdataSpec, Resource, TitanPhase
 
@@ -43,9 +44,7 @@ def apply_overrides(resources: Sequence[Resource], flags: Overrides) -> list[Res
         return list(resources)
     if flags.market_files and flags.seed is not None:
         raise OverrideError(f"--seed: {flags.seed} with --market; allowed is a seed for the simulated market only")
-    for text in flags.market_files:
-        if "," in text:
-            raise OverrideError(f"--market: {text!r} holds a comma; allowed are paths without one")
+    _read("--market", FILES.read, list(flags.market_files), None)
     if not any(_is_market(resource) for resource in resources):
         raise OverrideError("--market, --seed, --speed: no TitanPhase of role marketdata is given to change")
     return [_changed(resource, flags) if isinstance(resource, TitanPhase) else resource for resource in resources]

@@ -179,10 +179,17 @@ def _parts(phase: TitanPhase, policy: RiskPolicy, stack: Stack) -> _Parts:
             }
         )
     if isinstance(spec, ExecutionSpec):
-        return _Parts({"mode": spec.mode, "posture_ceiling": policy.spec.posture}, rules, from_rules)
+        # One account has one margin setting a symbol: the most cautious of those that trade it.
+        margin = min(trader.margin.leverage for _, trader in stack.strategies)
+        return _Parts({"mode": spec.mode, "margin_leverage": str(margin)}, rules, from_rules)
     if isinstance(spec, BrainSpec):
-        phases = ",".join(role for role in PHASES if role in {item.spec.role for item, _ in stack.strategies})
-        settings = {"mode": spec.mode, "posture_ceiling": policy.spec.posture, "phases": phases}
+        traders = sorted((trader for _, trader in stack.strategies), key=lambda trader: PHASES.index(trader.role))
+        settings = {
+            "mode": spec.mode,
+            "posture_ceiling": policy.spec.posture,
+            "phases": ",".join(trader.role for trader in traders),
+            "margin_leverage": ",".join(f"{trader.role}={trader.margin.leverage}" for trader in traders),
+        }
         return _Parts(settings, rules, from_rules)
     return _Parts(
         {"strategy": spec.role},

@@ -113,7 +113,11 @@ def by(rule: Readable) -> PlainValidator:
 
 
 def _is_path(text: str) -> bool:
-    return bool(text) and "\x00" not in text and len(text) <= 1000
+    # A comma separates paths in a process's setting.
+    return bool(text) and text.isprintable() and "," not in text and len(text) <= 1000
+
+
+FILES = ListRule(0, 64, "a list of up to 64 different file paths without commas", _is_path)
 
 
 Name = Annotated[
@@ -140,5 +144,5 @@ Symbols = Annotated[
         )
     ),
 ]
-Files = Annotated[tuple[str, ...], by(ListRule(0, 64, "a list of up to 64 different file paths", _is_path))]
+Files = Annotated[tuple[str, ...], by(FILES)]
 Flag = Annotated[bool, by(BooleanRule("yes or no"))]

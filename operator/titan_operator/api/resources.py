@@ -6,10 +6,10 @@ an unknown field.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
+import msgspec
 from pydantic import Discriminator, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -39,6 +39,8 @@ API_VERSION = "titan.trading/v1alpha1"
 
 _MODE = WordRule(("paper", "live"), "")
 _SIZE = PatternRule(r"^[1-9][0-9]{0,4}(Mi|Gi)$", "a size like 512Mi or 1Gi")
+_LEVERAGE = DecimalRule("1", "125", "")
+_WHOLE = 'a whole multiple as a string, from "1" to "125"'
 _POSTURES = ("FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED")
 
 
@@ -107,10 +109,24 @@ class PolicyRef(Model):
     hash: PolicyHash
 
 
+class LeverageRule(msgspec.Struct, frozen=True):
+    """A margin setting: venues take whole multiples only; written as every multiple is, as a decimal string."""
+
+    def read(self, value: object) -> int:
+        """Raises RuleError."""
+        try:
+            number = _LEVERAGE.read(value)
+        except RuleError as error:
+            raise RuleError(value, _WHOLE) from error
+        if number != int(number):
+            raise RuleError(value, _WHOLE)
+        return int(number)
+
+
 class Margin(Model):
     """The venue's margin setting: how much margin a position takes. It is not the account's leverage."""
 
-    leverage: Annotated[Decimal, by(DecimalRule("1", "125", "the venue's margin setting"))]
+    leverage: Annotated[int, by(LeverageRule())]
 
 
 class Storage(Model):

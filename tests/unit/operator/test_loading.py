@@ -238,8 +238,10 @@ FIELDS_REFUSED = [
         SCAVENGER,
         '{leverage: "15"}',
         '{leverage: "126"}',
-        "spec.margin.leverage: '126' (a string); allowed is a canonical decimal",
+        "spec.margin.leverage: '126' (a string); allowed is a whole multiple as a string",
     ),
+    (SCAVENGER, '"15"', '"1.5"', "spec.margin.leverage: '1.5' (a string); allowed is a whole multiple as a string"),
+    (SCAVENGER, '"15"', "15", "spec.margin.leverage: 15 (an integer); allowed is a whole multiple as a string"),
     (SCAVENGER, '{leverage: "15"}', "15", "spec.margin: 15 (an integer); allowed is an object of leverage"),
     (
         SCAVENGER,
