@@ -176,19 +176,19 @@ def _parts(phase: TitanPhase, policy: RiskPolicy, stack: Stack) -> _Parts:
             {
                 "initial_balance": format_decimal(spec.parameters.initial_balance),
                 "latency_ms": str(spec.parameters.latency_ms),
+                "account_leverage": str(_account_margin(stack, policy)),
             }
         )
     if isinstance(spec, ExecutionSpec):
-        # One account has one margin setting a symbol: the most cautious of those that trade it.
-        margin = min(trader.margin.leverage for _, trader in stack.strategies)
-        return _Parts({"mode": spec.mode, "margin_leverage": str(margin)}, rules, from_rules)
+        settings = {"mode": spec.mode, "margin_leverage": str(_account_margin(stack, policy))}
+        return _Parts(settings, rules, from_rules)
     if isinstance(spec, BrainSpec):
         traders = sorted((trader for _, trader in stack.strategies), key=lambda trader: PHASES.index(trader.role))
         settings = {
             "mode": spec.mode,
             "posture_ceiling": policy.spec.posture,
             "phases": ",".join(trader.role for trader in traders),
-            "margin_leverage": ",".join(f"{trader.role}={trader.margin.leverage}" for trader in traders),
+            "margin_leverage": ",".join(f"{trader.role}={_margin(trader, policy)}" for trader in traders),
         }
         return _Parts(settings, rules, from_rules)
     return _Parts(
@@ -196,6 +196,15 @@ def _parts(phase: TitanPhase, policy: RiskPolicy, stack: Stack) -> _Parts:
         {**rules, PARAMETERS_FILE: _json(_scavenger_parameters(spec))},
         {**from_rules, "parameters_file": PARAMETERS_FILE},
     )
+
+
+def _margin(spec: ScavengerSpec, policy: RiskPolicy) -> int:
+    return min(spec.margin.leverage, int(policy.spec.rules.max_margin_leverage))
+
+
+def _account_margin(stack: Stack, policy: RiskPolicy) -> int:
+    # One account has one margin setting: the most cautious of its phases'. Venue, Execution and Brain get the same.
+    return min(_margin(spec, policy) for _, spec in stack.strategies)
 
 
 def _market_settings(spec: MarketdataSpec, stack: Stack) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from titan.domain.policy import parse_rules
 from titan.domain.policy_hash import policy_hash
@@ -115,7 +116,11 @@ def test_settings_by_role() -> None:
         "duration_s": "0",
         "required_subscribers": "papervenue,execution,brain,scavenger",
     }
-    assert planned.workload("papervenue").settings == {"initial_balance": "200", "latency_ms": "50"}
+    assert planned.workload("papervenue").settings == {
+        "initial_balance": "200",
+        "latency_ms": "50",
+        "account_leverage": "15",
+    }
     assert planned.workload("brain").settings == {
         "mode": "paper",
         "posture_ceiling": "ARMED",
@@ -123,6 +128,19 @@ def test_settings_by_role() -> None:
         "margin_leverage": "scavenger=15",
     }
     assert planned.workload("execution").settings == {"mode": "paper", "margin_leverage": "15"}
+
+
+def test_the_margin_setting_is_the_lower_of_the_phases_and_the_policys() -> None:
+    alpha = (ROOT / "policies" / "alpha.yaml").read_text()
+    (policy,) = read(alpha)
+    pinned = STACK.replace("demo-d7413498", policy.metadata.name).replace(
+        DEMO_HASH, yaml.safe_load(alpha)["spec"]["hash"]
+    )
+    for margin, expected in (("15", "5"), ("3", "3")):
+        planned = plan(read(alpha, pinned.replace('leverage: "15"', f'leverage: "{margin}"')))
+        assert planned.workload("papervenue").settings["account_leverage"] == expected
+        assert planned.workload("execution").settings["margin_leverage"] == expected
+        assert planned.workload("brain").settings["margin_leverage"] == f"scavenger={expected}"
 
 
 def test_a_fast_venue_shortens_the_step() -> None:
