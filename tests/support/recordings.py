@@ -17,18 +17,18 @@ def spot_lines(symbol: str = "BTCUSDT") -> list[tuple[int, Any]]:
         data = {"e": "depthUpdate", "E": 1, "s": symbol, "U": first, "u": last, "b": bids, "a": asks}
         return {"stream": "depth", "data": data}
 
-    def ticker(update_id: int, bid: str, ask: str) -> dict[str, Any]:
-        return {"stream": "t", "data": {"u": update_id, "s": symbol, "b": bid, "B": "1.0", "a": ask, "A": "2.00"}}
+    def ticker(update_id: int, bid: str, bid_size: str, ask: str) -> dict[str, Any]:
+        return {"stream": "t", "data": {"u": update_id, "s": symbol, "b": bid, "B": bid_size, "a": ask, "A": "2.00"}}
 
     trade = {"e": "trade", "E": 5, "s": symbol, "t": 77, "p": "100.10", "q": "0.5", "T": 4, "m": True, "M": True}
     return [
         (0, depth(1, 5, [["1.00", "1"]], [])),
         (10, depth(6, 12, [["100.00", "1.0"]], [["100.10", "2.00"]])),
         (20, {"lastUpdateId": 10, "bids": [["99.90", "3"]], "asks": [["100.10", "1"], ["100.20", "1"]]}),
-        (30, ticker(12, "100.00", "100.10")),
+        (30, ticker(12, "100.00", "1.0", "100.10")),
         (40, {"stream": "trade", "data": trade}),
         (50, depth(13, 15, [["100.00", "0"]], [])),
-        (60, ticker(14, "99.90", "100.10")),
+        (60, ticker(14, "99.90", "3", "100.10")),
     ]
 
 

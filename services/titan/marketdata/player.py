@@ -100,6 +100,8 @@ class MarketPlayer:
         self._current: Step | None = None
         self._current_batches: StepBatches | None = None
         self._wake = asyncio.Event()
+        # Nobody is told a state while the past is still being read again.
+        self._past_read = asyncio.Event()
         self._events_total = metrics.counter("titan_market_events", "Market events published.")
         self._steps_total = metrics.counter("titan_market_steps", "Steps of market time that are over.")
         self._resyncs = metrics.counter(
@@ -145,8 +147,9 @@ class MarketPlayer:
             last = step
             if step.number % _YIELD_EVERY_STEPS == 0:
                 await asyncio.sleep(0)
-        if last is not None and last.last:
-            self.ended = True
+        self.ended = last is not None and last.last
+        self._past_read.set()
+        if self.ended:
             return
         await self._wait_for_all()
         self.started = True
@@ -224,6 +227,7 @@ class MarketPlayer:
         A newer subscription of the same name ends the older one: the successor of a frozen process must not wait for
         it.
         """
+        await self._past_read.wait()
         older = self._subscribers.get(name)
         subscriber = Subscriber(name, stream, wish)
         self._subscribers[name] = subscriber

@@ -20,9 +20,7 @@ FUTURES, SPOT = "examples_usdm_btcusdt_20240808.gz", "examples_spot_btcusdt_2024
 
 
 def test_a_small_recording_event_by_event(tmp_path: Path) -> None:
-    lines = spot_lines()
-    lines[-1][1]["data"]["B"] = "3"
-    source = ReplaySource([write(tmp_path / "a.gz", lines)])
+    source = ReplaySource([write(tmp_path / "a.gz", spot_lines())])
     snapshot, diff, quote, trade, last_diff, last_quote = source.events()
     assert source.instruments[0].symbol == "BTC/USDT"
     assert source.start_ns == START_NS

@@ -145,7 +145,7 @@ def test_spread_depth_and_basis_are_of_the_recorded_order() -> None:
     assert 0.9 < spreads.count(Decimal("0.1")) / len(spreads) < 0.98
     assert -4.3 < np.median(basis) < -3.1
     assert 0.3 < np.std(basis) < 1.5
-    assert 4e6 < np.median(depths) < 16e6
+    assert 5e6 < np.median(depths) < 12e6
 
 
 def test_a_run_that_goes_on_begins_at_its_last_prices() -> None:

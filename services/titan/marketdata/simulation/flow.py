@@ -109,7 +109,9 @@ class SymbolFlow:
         self._draw_quotes(quote_ns, prices)
         self._draw_trades(trade_ns, prices, volatility)
         slots = (book_ns.size, 2, flow.slots)
-        self._books = _Books(self._rng.random(slots), np.exp(self._rng.standard_normal(slots) * _LEVEL_SPREAD))
+        # Factors with mean 1: the depth asked for is the mean.
+        sizes = np.exp(self._rng.standard_normal(slots) * _LEVEL_SPREAD - _LEVEL_SPREAD**2 / 2)
+        self._books = _Books(self._rng.random(slots), sizes)
         self._recent = prices[-_CHASE_POINTS:]
         events = [
             (start_ns + time_ns, kind.value, index)

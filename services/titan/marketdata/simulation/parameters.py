@@ -54,7 +54,7 @@ class FlowParameters(msgspec.Struct, frozen=True):
     trade_spread: float
     top_median: float
     depth_1bp: float
-    depth_power: float = 1.3
+    depth_power: float
     top_spread: float = 0.8
     # Share of quotes at which the price moves; the others only change sizes.
     moves: float = 0.3
@@ -74,7 +74,8 @@ PERP_FLOW = FlowParameters(
     trade_median=990,
     trade_spread=1.98,
     top_median=178_000,
-    depth_1bp=400_000,
+    depth_1bp=250_000,
+    depth_power=1.48,
 )
 SPOT_FLOW = FlowParameters(
     quotes_per_s=20,
@@ -85,7 +86,8 @@ SPOT_FLOW = FlowParameters(
     trade_median=37,
     trade_spread=2.68,
     top_median=119_000,
-    depth_1bp=130_000,
+    depth_1bp=120_000,
+    depth_power=1.3,
 )
 
 # Where a first run begins, quote units: about what was traded when the book was recorded.
