@@ -1,0 +1,69 @@
+"""Settings of the execution process."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from titan.runtime.process import StartError
+from titan.runtime.settings import ProcessSettings
+
+# A lease is renewed each fifth of its length.
+RENEWALS_PART = 0.2
+
+
+class ExecutionSettings(ProcessSettings, kw_only=True, frozen=True):
+    """How Execution trades and checks itself.
+
+    ``receive_window_ms`` is how long a signed request is good at the venue, ``clock_skew_ms`` how far the venue's clock
+    may be from ours; an order that is absent there after both is lost. ``lease_s`` is the lease's length,
+    ``brain_silence_s`` when a silent Brain means DEFENSIVE, ``reconcile_interval_s`` the pause between passes: all on
+    the machine's clock. ``stop_deadline_ms`` and ``mark_max_age_ms`` run on the market clock. ``margin_leverage`` is
+    the venue's margin setting; the policy's may be lower. ``database_url`` empty is a SQLite file in ``state_dir``.
+    """
+
+    mode: Literal["paper"] = "paper"
+    receive_window_ms: int = 1_000
+    clock_skew_ms: int = 250
+    lease_s: float = 5.0
+    brain_silence_s: float = 5.0
+    reconcile_interval_s: float = 60.0
+    stop_deadline_ms: int = 2_000
+    mark_max_age_ms: int = 10_000
+    margin_leverage: int = 20
+    database_url: str = ""
+
+    @property
+    def absence_ns(self) -> int:
+        """Nanoseconds after which a signed request can no longer arrive at the venue."""
+        return (self.receive_window_ms + self.clock_skew_ms) * 1_000_000
+
+
+def check_settings(settings: ExecutionSettings) -> None:
+    """Hold the settings against what makes sense.
+
+    Raises
+    ------
+    StartError
+        One sentence: the field, its value and what is allowed.
+    """
+    for field, least in (
+        ("receive_window_ms", 1),
+        ("clock_skew_ms", 0),
+        ("lease_s", 0.5),
+        ("brain_silence_s", 1.5),
+        ("reconcile_interval_s", 0.1),
+        ("stop_deadline_ms", 1),
+        ("mark_max_age_ms", 1),
+        ("margin_leverage", 1),
+    ):
+        value = getattr(settings, field)
+        if not value >= least:
+            raise StartError(f"{field}: {value} is not allowed; allowed are numbers from {least} on")
+    least_lease_s = settings.receive_window_ms / 1000 / (1 - 2 * RENEWALS_PART)
+    if settings.lease_s < least_lease_s:
+        raise StartError(
+            f"lease_s: {settings.lease_s} is not allowed; allowed is {least_lease_s:.2f} and more with "
+            f"receive_window_ms {settings.receive_window_ms}: two renewals and the window must fit"
+        )
+    if not settings.policy_file:
+        raise StartError("policy_file is missing; it holds the rules of the risk policy in force")
