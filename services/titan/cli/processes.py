@@ -81,7 +81,7 @@ class Supervisor:
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def start(self, names: Sequence[str]) -> None:
         """Start processes, all at the same time, and keep them running."""
@@ -90,23 +90,32 @@ class Supervisor:
             process = self.processes[name]
             self._keepers[name] = loop.create_task(self._keep(process), name=f"keep {name}")
             self._watchers.append(loop.create_task(self._watch(process), name=f"watch {name}"))
+            for task in (self._keepers[name], self._watchers[-1]):
+                task.add_done_callback(lambda _task: self._wake())
 
     async def wait_ready(self, names: Sequence[str], timeout_s: float) -> bool:
         """Wait until every named process is ready; False when one has failed or time is up."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not all(self.processes[name].state is ProcessState.READY for name in names):
-                    if self.failed:
+                    if self.failed or self.broken is not None:
                         return False
-                    await self.changed()
+                    await self.next_change()
         except TimeoutError:
             return False
         return True
 
-    async def changed(self) -> None:
-        """Wait for the next change of any process."""
-        self._changed.clear()
-        await self._changed.wait()
+    def next_change(self) -> asyncio.Future[None]:
+        """Done at the next change of any process, counted from this call on."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        return future
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     @property
     def failed(self) -> list[Supervised]:
@@ -149,7 +158,7 @@ class Supervisor:
         if (process.state, process.note) != (state, note):
             process.state, process.note = state, note
             self._on_change(process)
-            self._changed.set()
+            self._wake()
 
     async def _keep(self, process: Supervised) -> None:
         while not self._stopping.is_set():
