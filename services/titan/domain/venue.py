@@ -41,7 +41,7 @@ class RequestKind(StrEnum):
     AMEND = "amend"
 
 
-class SendOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class SendOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="send"):
     """Send one order. A venue refuses it after ``signed_at_ns`` + ``receive_window_ms``."""
 
     client_order_id: str
@@ -58,7 +58,7 @@ class SendOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reduce_only: bool = False
 
 
-class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="cancel"):
     """Cancel one order."""
 
     client_order_id: str
@@ -67,7 +67,7 @@ class CancelOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     receive_window_ms: int
 
 
-class AmendOrder(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class AmendOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="request", tag="amend"):
     """Change the quantity or a price of one order; 0 leaves it."""
 
     client_order_id: str
