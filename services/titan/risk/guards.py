@@ -14,8 +14,7 @@ from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, capped
 from titan.risk.guards_sizing import edge, leverage, losses, notionals
-
-MINUTE_NS = 60_000_000_000
+from titan.risk.history import MINUTE_NS
 
 
 class Guard(NamedTuple):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from titan.domain.numbers import ZERO
 from titan.domain.positions import RoundTrip
 
+MINUTE_NS = 60_000_000_000
 DAY_NS = 86_400_000_000_000
 # Enough for the longest streak of any policy, and for the trades of a busy day.
 _KEPT = 1_000

@@ -28,10 +28,11 @@ class DecisionStore:
     told each new problem, and None when writing works again.
     """
 
-    def __init__(self, engine: AsyncEngine, on_problem: Callable[[str | None], None], usable: bool = True) -> None:
+    def __init__(self, engine: AsyncEngine, on_problem: Callable[[str | None], None]) -> None:
         self._engine = engine
         self._on_problem = on_problem
-        self._usable = usable
+        # False where the database must not be written: it is of a foreign schema.
+        self.usable = True
         self._queue: deque[b.Decision] = deque()
         self._state: dict[str, str] = {}
         self._wake = asyncio.Event()
@@ -48,7 +49,7 @@ class DecisionStore:
 
     def start(self) -> None:
         """Begin to write."""
-        if self._usable:
+        if self.usable:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="decision store")
 
     async def stop(self) -> None:

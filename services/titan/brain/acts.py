@@ -1,0 +1,148 @@
+"""Posture acts of people and the operator. Source: domain.md section 4.
+
+Tightening is instant and needs one actor: Brain's latch first, then Execution, whose answer says who obeyed. Raising
+is one-shot: every precondition holds, Execution raises first, Brain last; so a crash between leaves the lower posture
+in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import grpc
+
+from titan.brain.execution_desk import ExecutionDesk
+from titan.brain.governor import Governor
+from titan.domain.kinds import Posture
+from titan.domain.reasons import Reason
+from titan.journal.latch import LatchRefused, LatchUnavailable
+from titan.risk.book import RiskBook
+from titan.risk.posture import ArmingFacts, arming_problems
+from titan.runtime.logs import Log
+from titan.runtime.rpc import Peer, RpcRefused
+from titan.runtime.wire_brain import posture_to_wire
+from titan.v1 import brain_pb2 as b
+from titan.v1 import execution_pb2 as e
+
+
+class PostureActs:
+    """Serves ``Brain.SetPosture``."""
+
+    def __init__(
+        self,
+        governor: Governor,
+        execution: ExecutionDesk,
+        book: RiskBook,
+        now_ns: Callable[[], int],
+        timeout_s: float,
+        log: Log,
+    ) -> None:
+        self._governor = governor
+        self._execution = execution
+        self._book = book
+        self._now_ns = now_ns
+        self._timeout_s = timeout_s
+        self._log = log
+
+    async def serve(self, request: b.SetPostureRequest, peer: Peer) -> b.SetPostureResponse:
+        """Carry out one act.
+
+        Raises
+        ------
+        RpcRefused
+            When the request itself is wrong: field, value, what is allowed.
+        """
+        try:
+            posture = Posture(request.posture)
+        except ValueError as error:
+            allowed = ", ".join(known.name for known in Posture)
+            sentence = f"posture: {request.posture} is not known; allowed are {allowed}"
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from error
+        if not request.by:
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "by: empty; an act names who makes it")
+        by = f"{request.by} ({peer.role})"
+        if posture <= self._governor.latch.posture and not (posture is Posture.ARMED or request.only_if_never_set):
+            return await self._tighten(posture, by, request.reason)
+        if not request.nonce:
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "nonce: empty; raising the posture is a one-shot act")
+        return await self._raise(posture, by, request)
+
+    async def _tighten(self, posture: Posture, by: str, reason: str) -> b.SetPostureResponse:
+        governor = self._governor
+        not_stored = governor.tighten(posture, by, reason)
+        governor.announce()
+        governor.lease_now(self._now_ns())
+        result = await self._execution.act(posture, by, reason, self._timeout_s)
+        response = self._response(True, Reason.OK, not_stored)
+        return _acknowledged(response, result)
+
+    async def _raise(self, posture: Posture, by: str, request: b.SetPostureRequest) -> b.SetPostureResponse:
+        governor, latch = self._governor, self._governor.latch
+        if request.only_if_never_set and not latch.never_set:
+            sentence = f"the latch was set to {latch.posture.name} by {latch.by or 'an earlier act'} ({latch.reason})"
+            return self._response(False, Reason.POSTURE, f"{sentence}; only a person raises it again")
+        problems = self._problems(posture)
+        if problems:
+            response = self._response(False, Reason.PRECONDITION, "; ".join(problems))
+            response.preconditions.extend(problems)
+            return response
+        result = await self._execution.act(
+            posture, by, request.reason, self._timeout_s, request.nonce, request.only_if_never_set
+        )
+        if result is None:
+            return self._response(False, Reason.EXECUTION_AWAY, "execution did not answer; nothing is raised")
+        if not result.done:
+            return self._response(False, Reason(result.reason), f"execution refused: {result.message}")
+        try:
+            latch.raise_to(posture, by, request.nonce, request.reason, only_if_never_set=request.only_if_never_set)
+        except LatchRefused as refused:
+            return self._response(False, refused.reason, refused.message)
+        except LatchUnavailable as error:
+            return self._response(False, Reason.PRECONDITION, error.reason)
+        self._log.warning("posture raised", latch=posture.name, by=by, reason=request.reason)
+        governor.announce()
+        governor.lease_now(self._now_ns())
+        return _acknowledged(self._response(True, Reason.OK, ""), result)
+
+    def _problems(self, posture: Posture) -> list[str]:
+        governor, book = self._governor, self._book
+        problems = []
+        if governor.latch.posture is Posture.FLATTEN:
+            problems.append("latch: FLATTEN is not finished; raising needs a flat account")
+        if governor.blocked:
+            problems.append(governor.blocked)
+        if not book.execution_connected:
+            problems.append("execution: not connected; arming needs its stream")
+        if posture is not Posture.ARMED:
+            return problems
+        if book.limits.rules.two_person_arm:
+            problems.append("policy: twoPersonArm is true; one person alone cannot arm")
+        facts = ArmingFacts(
+            ceiling=governor.ceiling,
+            risk_level=governor.level.level,
+            equity=book.equity,
+            truth=book.truth,
+            min_truth_score=book.limits.min_truth_score,
+            reconciled=book.reconciled,
+            execution_connected=True,
+            policy_hash=book.limits.policy_hash,
+            execution_hash=book.execution_hash,
+            mode_problem=book.limits.mode_problem,
+        )
+        return problems + (arming_problems(facts) if book.execution_connected else [])
+
+    def _response(self, done: bool, reason: Reason, message: str) -> b.SetPostureResponse:
+        return b.SetPostureResponse(
+            done=done,
+            reason=reason.value,  # type: ignore[arg-type]
+            message=message,
+            posture=posture_to_wire(self._governor.state),
+        )
+
+
+def _acknowledged(response: b.SetPostureResponse, result: e.PostureActResult | None) -> b.SetPostureResponse:
+    if result is not None and result.done:
+        response.acknowledged_by = "execution"
+        response.working_orders = result.working_orders
+        response.open_positions = result.open_positions
+    return response

@@ -1,0 +1,111 @@
+"""What Execution and the market told Brain, put into the book that the guards read."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from titan.domain.orders import Fill, Order
+from titan.domain.positions import RoundTrip
+from titan.risk.book import RiskBook
+from titan.risk.history import MINUTE_NS, PhaseHistory
+from titan.risk.reservations import FINAL_STATES
+from titan.risk.shares import Shares
+from titan.runtime.wire_orders import (
+    equity_from_wire,
+    fill_from_wire,
+    order_from_wire,
+    position_from_wire,
+    round_trip_from_wire,
+    truth_from_wire,
+)
+from titan.v1 import execution_pb2 as e
+from titan.v1 import market_pb2 as m
+from titan.v1 import order_pb2 as o
+
+
+class Picture:
+    """Folds messages into the book. Whoever calls refreshes the book when a batch of them is in."""
+
+    def __init__(self, book: RiskBook) -> None:
+        self.book = book
+        self.shares = Shares()
+        # Working entries and exits by client order id, for phases that connect.
+        self.working: dict[str, Order] = {}
+        self._trades: set[str] = set()
+
+    def on_quotes(self, batch: m.MarketBatch) -> None:
+        """Take in the batch's quotes."""
+        symbols = self.book.symbols
+        for event in batch.events:
+            if event.HasField("quote") and (book := symbols.get(event.symbol)) is not None:
+                quote = event.quote
+                book.quote(Decimal(quote.bid_price), Decimal(quote.ask_price), event.market_time_ns)
+
+    def on_account(self, account: e.AccountState, unanswered: frozenset[str]) -> None:
+        """Start again from what Execution says; ``unanswered`` intents of ours it has not spoken of stay reserved."""
+        book = self.book
+        working = [order_from_wire(wire) for wire in account.working]
+        positions = [position_from_wire(wire) for wire in account.positions]
+        self.working = {order.client_order_id: order for order in working}
+        book.set_positions(positions)
+        book.reservations.rebuild(working, unanswered)
+        self.shares.rebuild(positions)
+        for phase in book.phases.values():
+            phase.history = PhaseHistory()
+        for wire in account.round_trips:
+            self._on_trip(round_trip_from_wire(wire))
+        if account.HasField("equity"):
+            book.equity = equity_from_wire(account.equity)
+        if account.HasField("truth"):
+            book.truth = truth_from_wire(account.truth)
+        book.reconciled = account.reconciled
+        book.execution_hash = account.policy_hash
+        for order in working:
+            book.on_order(order)
+
+    def on_order(self, wire: o.Order) -> Order:
+        """Take in a changed order."""
+        order = order_from_wire(wire)
+        self.book.on_order(order)
+        if order.state in FINAL_STATES:
+            self.working.pop(order.client_order_id, None)
+        else:
+            self.working[order.client_order_id] = order
+        return order
+
+    def on_fill(self, wire: o.Fill) -> Fill | None:
+        """Take in a fill; None where it was told before."""
+        fill = fill_from_wire(wire)
+        key = f"{fill.symbol} {fill.trade_id}"
+        book = self.book.symbols.get(fill.symbol)
+        if key in self._trades or book is None:
+            return None
+        self._trades.add(key)
+        entry = self.book.reservations.entries.get(fill.intent_id)
+        self.book.on_fill(fill)
+        trip = self.shares.on_fill(fill, book.instrument, entry.setup if entry is not None else "")
+        if trip is not None:
+            self._on_trip(trip)
+        return fill
+
+    def on_equity(self, wire: o.Equity) -> None:
+        """Take in what the account is worth."""
+        self.book.equity = equity_from_wire(wire)
+
+    def on_truth(self, wire: o.TruthSnapshot) -> None:
+        """Take in how far Execution believes its picture."""
+        self.book.truth = truth_from_wire(wire)
+        # The first clean pass is what makes truth known.
+        self.book.reconciled = self.book.reconciled or self.book.truth.known
+
+    def _on_trip(self, trip: RoundTrip) -> None:
+        phase = self.book.phases.get(trip.phase_id)
+        if phase is None or not phase.history.add(trip):
+            return
+        rules = self.book.limits.rules
+        until_ns = phase.history.streak_pause_until(
+            rules.loss_streak_count,
+            self.book.limits.parameters.loss_streak_window_ns,
+            rules.loss_streak_pause_minutes * MINUTE_NS,
+        )
+        phase.paused_until_ns = max(phase.paused_until_ns, until_ns)

@@ -1,0 +1,100 @@
+"""What Brain's ``/status`` shows: names for people, unknown as null."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from titan.domain.equity import Equity
+from titan.domain.numbers import format_decimal
+from titan.domain.reasons import Reason
+
+if TYPE_CHECKING:
+    from titan.brain.app import BrainApp
+
+
+def brain_status(app: BrainApp) -> dict[str, object]:
+    """The page as a JSON object."""
+    book, governor, feed = app.book, app.governor, app.feed
+    posture = governor.state
+    last = app.decider.last
+    return {
+        "market": {
+            "label": feed.label or None,
+            "connected": feed.connected,
+            "lockstep": feed.lockstep,
+            "step": feed.last_step,
+            "market_time_ns": app.now_ns() or None,
+            "ended": feed.ended,
+        },
+        "mode": book.limits.mode,
+        "policy_hash": app.policy.hash,
+        "term": app.term,
+        "posture": {
+            "in_force": posture.in_force.name,
+            "reason": posture.reason,
+            "ceiling": posture.ceiling.name,
+            "latch": posture.latch.name,
+            "latch_never_set": posture.latch_never_set,
+            "risk_level": posture.risk_level.name,
+        },
+        "equity": _equity(book.equity),
+        "truth": {"score": book.truth.score, "unresolved": book.truth.unresolved} if book.truth.known else None,
+        "execution": {
+            "connected": app.execution.connected,
+            "policy_hash": book.execution_hash or None,
+            "unanswered": len(app.execution.pending),
+        },
+        "exposure": {
+            "gross_notional": _shown(book.gross_notional),
+            "reserved_worst_case": _shown(book.worst_case),
+            "entries_in_flight": len(book.reservations.entries),
+            "exits_in_flight": len(book.reservations.exits),
+        },
+        "phases": {
+            seat.phase_id: {
+                "connected": seat.stream is not None,
+                "policy_hash": seat.policy_hash or None,
+                "intents": seat.intents,
+                "approved": seat.approved,
+                "budget": _budget(app, seat.phase_id),
+            }
+            for seat in app.phases.seats.values()
+        },
+        "positions": {symbol: _shown(held.net) for symbol, held in book.symbols.items() if held.net},
+        "intents": app.decider.intents,
+        "decisions": {Reason(reason).name: count for reason, count in sorted(app.decider.counts.items())},
+        "last_decision": None
+        if last is None
+        else {"intent_id": last.intent_id, "approved": last.approved, "message": last.message},
+        "decisions_unsaved": app.store.unsaved + app.store.dropped,
+        "database": app.schema_problem or app.store.problem or "ok",
+    }
+
+
+def _equity(equity: Equity) -> dict[str, object] | None:
+    if not equity.known:
+        return None
+    return {
+        "equity": _shown(equity.equity),
+        "realized_pnl": _shown(equity.realized_pnl),
+        "unrealized_pnl": _shown(equity.unrealized_pnl),
+        "fees": _shown(equity.fees),
+        "drawdown": _shown(equity.drawdown),
+    }
+
+
+def _budget(app: BrainApp, phase_id: str) -> dict[str, object] | None:
+    budget = app.book.phases[phase_id].budget
+    if budget is None:
+        return None
+    return {
+        "state": budget.state.name,
+        "reason": budget.reason,
+        "max_notional": format_decimal(budget.max_notional),
+        "used_notional": _shown(app.book.phases[phase_id].used_notional),
+        "expired": budget.expired(app.now_ns()),
+    }
+
+
+def _shown(value: object) -> str:
+    return f"{value:.8f}".rstrip("0").rstrip(".")

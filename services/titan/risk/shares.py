@@ -1,0 +1,110 @@
+"""Each phase's shares of positions as Brain follows them between two accounts of Execution, fill by fill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import msgspec
+
+from titan.domain.instruments import Instrument
+from titan.domain.kinds import Side
+from titan.domain.numbers import ZERO
+from titan.domain.orders import Fill
+from titan.domain.positions import Holding, PhaseShare, Position, RoundTrip, TripProgress, trade
+
+
+class _Share(msgspec.Struct):
+    holding: Holding
+    progress: TripProgress
+
+
+class Shares:
+    """Shares by (phase, symbol); a flat one is absent."""
+
+    def __init__(self) -> None:
+        self._shares: dict[tuple[str, str], _Share] = {}
+
+    def rebuild(self, positions: Iterable[Position]) -> None:
+        """Start again from Execution's positions.
+
+        What a share has earned and paid since it was flat is not told, so a trip that is open now counts the fees of
+        its exit only; the next account brings the exact trip.
+        """
+        self._shares = {}
+        for position in positions:
+            for share in position.shares:
+                if share.quantity == ZERO:
+                    continue
+                quantity = abs(share.quantity)
+                side = Side.BUY if share.quantity > ZERO else Side.SELL
+                progress = TripProgress(
+                    intent_id=share.intent_id,
+                    setup="",
+                    side=side,
+                    opened_ns=position.opened_ns,
+                    entered_quantity=quantity,
+                    entered_notional=quantity * share.average_entry_price,
+                )
+                holding = Holding(share.quantity, share.average_entry_price, position.opened_ns)
+                self._shares[share.phase_id, position.symbol] = _Share(holding, progress)
+
+    def on_fill(self, fill: Fill, instrument: Instrument, setup: str) -> RoundTrip | None:
+        """Book a fill; the finished trip where it made the share flat or turned it over."""
+        key = (fill.phase_id, fill.symbol)
+        share = self._shares.get(key)
+        signed = fill.quantity * fill.side.sign
+        fee = fill.fee * fill.price if fill.fee_currency == instrument.base else fill.fee
+        before = share.holding if share is not None else Holding()
+        after, _ = trade(before, signed, fill.price, fill.event_time_ns)
+        if share is None:
+            self._shares[key] = _Share(after, _begun(fill, setup, fill.quantity, fee))
+            return None
+        turned = after.quantity != ZERO and (after.quantity > ZERO) != (before.quantity > ZERO)
+        # A reversal finishes one trip and begins another: the fill is split between them.
+        closing = abs(before.quantity) if turned else fill.quantity
+        part = closing / fill.quantity
+        share.holding = after
+        share.progress = share.progress.with_trade(fill.side, closing, fill.price, fee * part)
+        if after.quantity != ZERO and not turned:
+            return None
+        finished = share.progress.finished(fill.phase_id, fill.symbol, fill.event_time_ns)
+        if turned:
+            self._shares[key] = _Share(after, _begun(fill, setup, abs(after.quantity), fee * (1 - part)))
+        else:
+            del self._shares[key]
+        return finished
+
+    def of(self, phase_id: str) -> list[Position]:
+        """The phase's own shares, as positions that hold nothing else."""
+        return [
+            Position(
+                symbol=symbol,
+                quantity=share.holding.quantity,
+                average_entry_price=share.holding.average_entry_price,
+                opened_ns=share.holding.opened_ns,
+                shares=(
+                    PhaseShare(
+                        phase_id=phase_id,
+                        quantity=share.holding.quantity,
+                        average_entry_price=share.holding.average_entry_price,
+                        intent_id=share.progress.intent_id,
+                    ),
+                ),
+            )
+            for (owner, symbol), share in self._shares.items()
+            if owner == phase_id
+        ]
+
+
+def _begun(fill: Fill, setup: str, quantity: Decimal, fee: Decimal) -> TripProgress:
+    """A trip that this fill begins."""
+    return TripProgress(
+        intent_id=fill.intent_id,
+        setup=setup,
+        side=fill.side,
+        opened_ns=fill.event_time_ns,
+        entered_quantity=quantity,
+        entered_notional=quantity * fill.price,
+        fees=fee,
+    )
