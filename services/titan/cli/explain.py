@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from titan.cli.client import StackClient, ask, with_stack
 from titan.cli.errors import BadInput, Refused
-from titan.cli.output import UNKNOWN, Column, Output, clock, document, number, print_document, print_table, say, word
+from titan.cli.output import (
+    UNKNOWN,
+    WIDTH,
+    Column,
+    Output,
+    clock,
+    document,
+    number,
+    print_document,
+    print_table,
+    say,
+    word,
+)
 from titan.cli.state import State
 
 if TYPE_CHECKING:
@@ -15,9 +28,9 @@ if TYPE_CHECKING:
 GUARD_COLUMNS = (
     Column("#", right=True),
     Column("GUARD"),
-    Column("VALUE"),
-    Column("LIMIT"),
-    Column("VERDICT"),
+    Column("VALUE", wrap=True),
+    Column("LIMIT", wrap=True),
+    Column("VERDICT", wrap=True),
     Column("LARGEST", right=True),
 )
 SHORTEST_ID = 4
@@ -41,7 +54,7 @@ def explain(state: State, output: Output, intent_id: str | None) -> None:
 def print_decision(decision: b.Decision) -> None:
     """Print one decision: what was wanted, what was decided, and the table of guards."""
     for line in headline(decision):
-        say(line)
+        say(textwrap.fill(line, WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False))
     say("")
     print_table(GUARD_COLUMNS, guard_rows(decision), empty="no guard was asked")
 

@@ -18,6 +18,7 @@ from titan.cli.output import (
     print_document,
     print_table,
     short_id,
+    time_of_day,
     word,
 )
 from titan.cli.state import State
@@ -27,15 +28,14 @@ if TYPE_CHECKING:
     from titan.v1 import order_pb2 as o
 
 ORDER_COLUMNS = (
-    Column("UPDATED"),
+    Column("TIME"),
     Column("INTENT"),
     Column("LEG"),
     Column("SYMBOL"),
     Column("SIDE"),
-    Column("QUANTITY", right=True),
-    Column("FILLED", right=True),
+    Column("FILLED/OF", right=True),
     Column("AT", right=True),
-    Column("STATE"),
+    Column("STATE", wrap=True),
 )
 FILL_COLUMNS = (
     Column("TIME"),
@@ -57,9 +57,9 @@ POSITION_COLUMNS = (
     Column("STOP", right=True),
     Column("COVERED", right=True),
     Column("TARGET", right=True),
-    Column("HELD BY"),
+    Column("HELD BY", wrap=True),
 )
-EQUITY_COLUMNS = (Column("ACCOUNT"), Column("USDT", right=True))
+EQUITY_COLUMNS = (Column("ACCOUNT"), Column("USDT", right=True, wrap=True))
 
 
 def show(message: Message, output: Output, table: Callable[[], None]) -> None:
@@ -116,13 +116,12 @@ def order_rows(found: Sequence[o.Order]) -> list[tuple[str, ...]]:
 
     return [
         (
-            clock(order.updated_ns),
+            time_of_day(order.updated_ns),
             short_id(order.intent_id),
             word(o.Leg, order.leg, "LEG_"),
             order.symbol,
             word(c.Side, order.side, "SIDE_"),
-            number(order.quantity),
-            number(order.filled_quantity),
+            f"{number(order.filled_quantity or '0')}/{number(order.quantity)}",
             _order_price(order),
             _order_state(order),
         )
@@ -153,7 +152,7 @@ def fill_rows(found: Sequence[o.Fill]) -> list[tuple[str, ...]]:
 
     return [
         (
-            clock(fill.event_time_ns),
+            time_of_day(fill.event_time_ns),
             short_id(fill.intent_id),
             word(o.Leg, fill.leg, "LEG_"),
             fill.symbol,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 UNKNOWN = "–"
-# An id is a UUIDv7: its first 13 characters are a time in milliseconds, the next five tell ids of one time apart.
-SHORT_ID = 18
+# An id is a UUIDv7: its first 13 characters are a time in milliseconds.
+SHORT_ID = 13
 
 
 class Output(StrEnum):
@@ -36,10 +36,11 @@ class Output(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; ``right`` for numbers."""
+    """A column of a table; ``right`` for numbers, ``wrap`` for sentences, which share the width that is left."""
 
     title: str
     right: bool = False
+    wrap: bool = False
 
 
 def document(message: Message) -> dict[str, Any]:
@@ -77,12 +78,12 @@ def tell(text: str) -> None:
 
 def make_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
     """A table in the one style of every listing; long cells are folded, never cut."""
-    from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.title, justify=justify, overflow="fold", no_wrap=not column.wrap)
     for row in rows:
         table.add_row(*row)
     return table
@@ -95,7 +96,10 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, emp
         return
     from rich.console import Console
 
-    Console(width=width(), highlight=False, markup=False).print(make_table(columns, rows))
+    console = Console(width=width(), highlight=False, markup=False, color_system=None)
+    with console.capture() as captured:
+        console.print(make_table(columns, rows))
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def width() -> int:
@@ -129,8 +133,13 @@ def clock(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%m-%d %H:%M:%S}.{rest_ns // 1_000_000:03d}"
 
 
+def time_of_day(time_ns: int) -> str:
+    """Market time as time of day, UTC, to the second."""
+    return clock(time_ns)[6:14] if time_ns else UNKNOWN
+
+
 def short_id(identifier: str) -> str:
-    """The beginning of an intent's id that tells it from others; ``explain`` takes it."""
+    """The beginning of an intent's id that mostly tells it from others; ``explain`` takes it."""
     return identifier[:SHORT_ID]
 
 

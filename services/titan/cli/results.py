@@ -125,7 +125,7 @@ def print_totals(result: dict[str, Any], output: Output) -> None:
         print_document(result, output)
         return
     rows = [(name.replace("_", " "), _cell(value)) for name, value in result.items()]
-    print_table((Column("RUN"), Column("")), rows, empty="nothing")
+    print_table((Column("RUN"), Column("", wrap=True)), rows, empty="nothing")
 
 
 def _cell(value: object) -> str:

@@ -36,7 +36,7 @@ PROCESS_COLUMNS = (
     Column("STATE"),
     Column("PID", right=True),
     Column("RESTARTS", right=True),
-    Column("NOTE"),
+    Column("NOTE", wrap=True),
 )
 
 

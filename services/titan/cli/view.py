@@ -21,7 +21,7 @@ COLUMNS = (
     Column("STATE"),
     Column("PID", right=True),
     Column("RESTARTS", right=True),
-    Column("NOTE"),
+    Column("NOTE", wrap=True),
 )
 # Plain lines say what changed, but not more often.
 _PLAIN_EVERY_S = 2.0
