@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,16 @@ app = typer.Typer(
 )
 policy_app = typer.Typer(help="Hash and verify risk policies.")
 app.add_typer(policy_app, name="policy")
+
+
+class LogLevel(StrEnum):
+    """What a process may be told to log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
 
 StateOption = Annotated[
     Path | None,
@@ -70,9 +81,7 @@ def up(
     port_offset: Annotated[
         int, typer.Option("--port-offset", metavar="N", help="Add N to every port: a second stack on this machine.")
     ] = 0,
-    log_level: Annotated[
-        str, typer.Option("--log-level", metavar="debug|info|warning|error", help="What the processes log.")
-    ] = "info",
+    log_level: Annotated[LogLevel, typer.Option("--log-level", help="What the processes log.")] = LogLevel.INFO,
 ) -> None:
     """Run a whole stack on this machine, in the foreground; Ctrl-C stops it, a second one kills it."""
     from titan.cli.prepare import UpOptions
@@ -86,7 +95,7 @@ def up(
         speed=speed,
         duration_s=duration,
         port_offset=port_offset,
-        log_level=log_level,
+        log_level=log_level.value,
     )
     run_up(options, RunOptions(arm=arm, until_end=until_end, output=output), locate(state))
 

@@ -1,0 +1,197 @@
+"""Every bad input of the command line: its exit code, one sentence, no trace, nothing made."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.stack import REPOSITORY
+from titan.cli import app as app_module
+from titan.cli.app import run
+
+DEMO = REPOSITORY / "policies" / "demo.yaml"
+QUICKSTART = REPOSITORY / "examples" / "quickstart.yaml"
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TITAN_STATE", raising=False)
+    monkeypatch.delenv("TITAN_DEBUG", raising=False)
+
+
+def said(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[int, str, str]:
+    code = run(arguments)
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return code, captured.out, captured.err
+
+
+def edited(source: Path, old: str, new: str) -> str:
+    text = source.read_text()
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("description", "arguments", "sentence"),
+    [
+        ("unknown command", ["bogus"], "No such command 'bogus'"),
+        ("unknown flag", ["status", "--bogus"], "No such option: --bogus"),
+        ("unknown output", ["status", "-o", "xml"], "'xml' is not one of 'table', 'json', 'yaml'"),
+        ("limit out of range", ["orders", "-n", "0"], "greater than or equal to 1"),
+        ("no resources", ["up"], "-f: missing; allowed are files and directories"),
+        ("absent file", ["up", "-f", "nowhere.yaml"], "-f: nowhere.yaml does not exist"),
+        ("empty directory", ["up", "-f", "."], "-f: . holds no .yaml file"),
+        ("absent recording", ["up", "-f", str(DEMO), "--market", "gone.gz"], "--market: gone.gz is not a file"),
+        ("no phases", ["up", "-f", str(DEMO)], "the stack lacks marketdata, papervenue"),
+        ("no policy", ["up", "-f", str(QUICKSTART)], "spec.policyRef.name: demo-"),
+        ("bad speed", ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--speed", "fast"], "--speed: 'fast'"),
+        ("NaN speed", ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--speed", "NaN"], "--speed: 'NaN'"),
+        ("negative seed", ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--seed", "-1"], "--seed: -1 (an integer); allowed"),
+        ("no duration", ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--duration", "0"], "--duration: 0 (an integer); allowed"),
+        (
+            "ports out of range",
+            ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--port-offset", "60000"],
+            "--port-offset: 60000 is not allowed; allowed are 0 to ",
+        ),
+        ("result of a run without end", ["up", "-f", str(DEMO), "-o", "json"], "-o: json needs --until-end"),
+        (
+            "log level",
+            ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--log-level", "loud"],
+            "'loud' is not one of 'debug', 'info', 'warning', 'error'",
+        ),
+        ("status of nothing", ["status"], "--state: .titan holds no stack"),
+        ("down of nothing", ["down"], "--state: .titan is no directory"),
+        ("absent policy", ["policy", "hash", "gone.yaml"], "gone.yaml: cannot be read: No such file"),
+        ("no policy in it", ["policy", "verify", str(QUICKSTART)], "holds no RiskPolicy"),
+    ],
+)
+def test_bad_input(
+    capsys: pytest.CaptureFixture[str], description: str, arguments: list[str], sentence: str, tmp_path: Path
+) -> None:
+    code, out, err = said(capsys, arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert len(err.splitlines()) == 1, err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("description", "source", "old", "new", "sentence"),
+    [
+        ("malformed YAML", DEMO, "  rules:", "  rules: [", "malformed YAML"),
+        ("unknown field", DEMO, "  posture: ARMED", "  posture: ARMED\n  colour: red", "spec.colour: "),
+        ("unknown rule", DEMO, "    equityFloor:", "    equityFlor:", "no such rule; allowed is equityFloor?"),
+        ("rules of another hash", DEMO, 'equityFloor: "150"', 'equityFloor: "151"', "the rules hash to sha256:"),
+        ("negative number", DEMO, 'maxOrderNotional: "10000"', 'maxOrderNotional: "-1"', "rules.maxOrderNotional: "),
+        ("NaN", DEMO, 'maxOrderNotional: "10000"', "maxOrderNotional: .nan", "rules.maxOrderNotional: "),
+        ("unknown symbol", QUICKSTART, "symbols: [BTC/USDT, BTC/USDT:USDT]", "symbols: [XYZ/USDT]", "XYZ/USDT"),
+        ("unknown role", QUICKSTART, "role: brain", "role: brian", "role: "),
+        ("pin of another hash", QUICKSTART, "hash: sha256:d7", "hash: sha256:e7", "spec.policyRef.hash: sha256:e7"),
+    ],
+)
+def test_bad_resource(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    description: str,
+    source: Path,
+    old: str,
+    new: str,
+    sentence: str,
+) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(edited(source, old, new))
+    other = QUICKSTART if source is DEMO else DEMO
+    code, out, err = said(capsys, ["up", "-f", str(changed), "-f", str(other)])
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert [path.name for path in tmp_path.iterdir()] == ["changed.yaml"]
+
+
+def test_every_problem_of_a_file_is_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    changed = tmp_path / "changed.yaml"
+    text = edited(DEMO, 'equityFloor: "150"', 'equityFloor: "-1"')
+    changed.write_text(text.replace('maxOrderNotional: "10000"', 'maxOrderNotional: "1e4"'))
+    _, _, err = said(capsys, ["up", "-f", str(changed)])
+    assert [re.search(r"rules\.(\w+)", line)[1] for line in err.splitlines()] == ["maxOrderNotional", "equityFloor"]  # type: ignore[index]
+
+
+def test_hash_and_verify_of_a_good_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said(capsys, ["policy", "hash", str(DEMO)])
+    assert (code, bool(re.fullmatch(r"sha256:[0-9a-f]{64}\n", out))) == (0, True)
+    assert said(capsys, ["policy", "verify", str(DEMO)]) == (0, f"ok  {out.strip()}  demo-{out[7:15]}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("description", "old", "new", "sentence"),
+    [
+        ("changed rule", 'equityFloor: "150"', 'equityFloor: "151"', "the rules' hash is sha256:"),
+        ("changed name", "name: demo-", "name: other", "metadata.name: "),
+    ],
+)
+def test_verify_fails_with_exit_code_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, description: str, old: str, new: str, sentence: str
+) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(edited(DEMO, old, new))
+    code, out, err = said(capsys, ["policy", "verify", str(changed)])
+    assert (code, out) == (1, "")
+    assert sentence in err
+
+
+def test_command_line_of_a_stack_that_does_not_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"addresses": {"brain": "127.0.0.1:1"}, "http": {}, "processes": []}')
+    for command in ("status", "orders", "fills", "positions", "equity", "explain", "why", "arm", "halt", "flatten"):
+        code, out, err = said(capsys, [command, "--state", str(tmp_path)])
+        assert (command, code, out) == (command, 3, "")
+        assert "no stack runs on" in err
+
+
+def test_unexpected_error_is_one_sentence_and_its_trace_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(app_module, "locate", broken)
+    code, out, err = said(capsys, ["status"])
+    assert (code, out) == (1, "")
+    path = re.search(r"unexpected error, KeyError: 'surprise'; the trace is in (\S+)$", err.strip())
+    assert path is not None
+    assert "in broken" in Path(path[1]).read_text()
+    Path(path[1]).unlink()
+
+
+def test_debug_shows_the_trace(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("surprise")
+
+    monkeypatch.setattr(app_module, "locate", broken)
+    monkeypatch.setenv("TITAN_DEBUG", "")
+    assert run(["--debug", "status"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_help_is_fast_and_imports_little() -> None:
+    program = "import sys; from titan.cli.app import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
+    began_s = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    heavy = {"grpc", "pydantic", "sqlalchemy", "cryptography", "alembic", "asyncio", "google.protobuf"}
+    assert heavy & set(done.stderr.split()) == set()
+    assert "up" in done.stdout
+    # Generous for a busy machine; alone it takes a third of a second.
+    assert time.monotonic() - began_s < 3
+
+
+@pytest.mark.parametrize("name", ["titan", "kubectl-titan"])
+def test_program_is_installed_under_both_names(name: str) -> None:
+    program = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert program is not None
+    assert subprocess.run([program], check=False, capture_output=True, timeout=30).returncode == 0
