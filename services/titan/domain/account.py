@@ -12,7 +12,7 @@ from titan.domain.equity import DAY_NS, Peak, Valuation
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import Leg, OrderState, Side
-from titan.domain.ledger import Account, Ledger, fill_transaction, transfer_transaction
+from titan.domain.ledger import Account, Ledger, Transaction, fill_transaction, transfer_transaction
 from titan.domain.numbers import ZERO
 from titan.domain.orders import PRECISION, Fill, Order, OrderEvent
 from titan.domain.positions import Holding, Lot, RoundTrip, TripProgress, enter_lot, leave_lots, trade
@@ -46,6 +46,7 @@ class Change(msgspec.Struct, frozen=True):
     order: Order | None = None
     fill: Fill | None = None
     round_trip: RoundTrip | None = None
+    transaction: Transaction | None = None
 
 
 _NOTHING = Change()
@@ -104,10 +105,8 @@ class AccountBook:
         elif isinstance(fact, BrainTerm):
             self.brain_term = max(self.brain_term, fact.term)
         elif isinstance(fact, Deposit):
-            self.ledger.book(
-                transfer_transaction(Account.DEPOSITS, fact.asset, fact.amount, fact.reference, record.market_time_ns)
-            )
             self.peak = self.peak.deposited(fact.amount)
+            return self._transfer(Account.DEPOSITS, fact.asset, fact.amount, fact.reference, record.market_time_ns)
         elif isinstance(fact, DayStart):
             self.peak = Peak(
                 high_water_mark=fact.high_water_mark,
@@ -117,7 +116,7 @@ class AccountBook:
         elif isinstance(fact, HighWaterMark):
             self.peak = msgspec.structs.replace(self.peak, high_water_mark=max(self.peak.high_water_mark, fact.equity))
         elif isinstance(fact, Adoption):
-            self._adopt(fact, record.market_time_ns)
+            return self._adopt(fact, record.market_time_ns)
         else:
             # Evidence for people: the latch has its own file, and a drift's repair is a record of its own.
             assert isinstance(fact, LatchChange | Drift)
@@ -193,7 +192,8 @@ class AccountBook:
         signed = fill.quantity * fill.side.sign
         holding, realized = trade(self.holdings.get(fill.symbol, Holding()), signed, fill.price, fill.event_time_ns)
         fill = msgspec.structs.replace(fill, realized_pnl=realized)
-        self.ledger.book(fill_transaction(fill, instrument))
+        transaction = fill_transaction(fill, instrument)
+        self.ledger.book(transaction)
         self.holdings[fill.symbol] = holding
         self.realized[fill.symbol] = self.realized.get(fill.symbol, ZERO) + realized
         fee = _fee_in_quote(fill, instrument)
@@ -203,7 +203,7 @@ class AccountBook:
         self.fills.append(fill)
         self._put(filled)
         trip = self._share(fill, signed, fee)
-        return Change(order=filled, fill=fill, round_trip=trip)
+        return Change(order=filled, fill=fill, round_trip=trip, transaction=transaction)
 
     def _share(self, fill: Fill, signed: Decimal, fee: Decimal) -> RoundTrip | None:
         key = (fill.phase_id, fill.symbol)
@@ -270,13 +270,15 @@ class AccountBook:
             self.venue_cursor += 1
             self._ahead.remove(self.venue_cursor)
 
-    def _adopt(self, adoption: Adoption, market_time_ns: int) -> None:
+    def _transfer(self, account: Account, asset: str, amount: Decimal, reference: str, market_time_ns: int) -> Change:
+        transaction = transfer_transaction(account, asset, amount, reference, market_time_ns)
+        self.ledger.book(transaction)
+        return Change(transaction=transaction)
+
+    def _adopt(self, adoption: Adoption, market_time_ns: int) -> Change:
         if adoption.asset:
             over = adoption.amount - self.ledger.balance(Account.ASSETS, adoption.asset)
-            self.ledger.book(
-                transfer_transaction(Account.ADJUSTMENTS, adoption.asset, over, "reconciliation", market_time_ns)
-            )
-            return
+            return self._transfer(Account.ADJUSTMENTS, adoption.asset, over, "reconciliation", market_time_ns)
         symbol = adoption.symbol
         over = adoption.quantity - self.holdings.get(symbol, Holding()).quantity
         self.holdings[symbol] = Holding(adoption.quantity, adoption.average_entry_price, market_time_ns)
@@ -301,6 +303,7 @@ class AccountBook:
                 updated_ns=market_time_ns,
             )
             self.lots[key] = enter_lot(self.lots.get(key, ()), lot)
+        return _NOTHING
 
     def _resize(self, key: Share, taken: Decimal, market_time_ns: int) -> None:
         share = self.shares[key]

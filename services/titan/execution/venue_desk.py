@@ -33,6 +33,8 @@ class VenueDesk:
         When the venue last said anything to us, by stream or answer.
     streamed
         Sequences of the trades that came by the stream since it was last connected.
+    highest_sequence
+        The highest trade that was taken in.
     settled_sequence
         The venue's last trade at the last completed reconciliation: whatever did not fit up to it was adopted.
     protecting
@@ -51,6 +53,7 @@ class VenueDesk:
         self.markers = Watermark()
         self.last_answer_monotonic_ns = time.monotonic_ns()
         self.streamed: set[int] = set()
+        self.highest_sequence = max((fill.venue_sequence for fill in books.book.fills), default=0)
         self.settled_sequence = 0
         self.protecting = False
         self._settings = settings
@@ -92,6 +95,7 @@ class VenueDesk:
 
     def take_trade(self, trade: VenueTrade) -> bool:
         """Book a trade, by stream or by answer; False when it does not fit and reconciliation has to look."""
+        self.highest_sequence = max(self.highest_sequence, trade.sequence)
         order = self._book.orders.get(trade.client_order_id)
         if order is None:
             self._odd("trade_of_unknown_order", f"trade {trade.trade_id}", trade.client_order_id)

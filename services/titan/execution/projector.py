@@ -1,0 +1,195 @@
+"""The journal's facts in tables: behind the order path, by sequence, re-creatable. Trading never waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import msgspec
+from sqlalchemy import Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from titan.domain.account import AccountBook, Change
+from titan.domain.ledger import Transaction
+from titan.domain.numbers import format_decimal
+from titan.domain.records import Adoption, Record
+from titan.runtime.logs import Log
+from titan.runtime.telemetry import Metrics
+from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips
+from titan.storage.schema import schema_problem
+
+_BATCH = 200
+_RETRY_S = 1.0
+_NAME = "journal"
+
+Rows = tuple[Table, dict[str, Any]]
+
+
+class Projector:
+    """Writes what the journal says into tables, in order, each record once.
+
+    Attributes
+    ----------
+    problem
+        Why the tables cannot be written; empty when they can.
+    """
+
+    def __init__(self, engine: AsyncEngine, book: AccountBook, metrics: Metrics, log: Log) -> None:
+        self.problem = ""
+        self._engine = engine
+        self._book = book
+        self._log = log
+        self._queue: deque[tuple[int, list[Rows]]] = deque()
+        self._done: int | None = None
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+        self._lag = metrics.gauge("titan_projection_lag", "Journal records not yet in the tables.")
+        self._lag.set_function(lambda: self.lag)
+
+    @property
+    def lag(self) -> int:
+        """Records of the journal that are not in the tables."""
+        return len(self._queue)
+
+    def hear(self, sequence: int, record: Record, change: Change) -> None:
+        """Take a record to be written, and return at once."""
+        self._queue.append((sequence, list(self._rows(sequence, record, change))))
+        self._idle.clear()
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="projector")
+
+    async def stop(self) -> None:
+        """Write what is left, if the database takes it within two seconds."""
+        if self._task is not None:
+            if not self.problem:
+                try:
+                    async with asyncio.timeout(2.0):
+                        await self._idle.wait()
+                except TimeoutError:
+                    self._log.warning("records are not in the tables yet; the next start writes them", lag=self.lag)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._engine.dispose()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if self._done is None:
+                    self._done = await self._begin()
+                while self._queue and self._done is not None:
+                    await self._write_batch(self._done)
+            except (SQLAlchemyError, OSError) as error:
+                self._trouble(f"database: cannot be written ({error})")
+            if self.problem:
+                await asyncio.sleep(_RETRY_S)
+                continue
+            self._idle.set()
+            await self._wake.wait()
+            self._wake.clear()
+
+    def _trouble(self, problem: str) -> None:
+        self._done = None
+        if problem != self.problem:
+            self._log.error("tables lag behind the journal; trading goes on", reason=problem)
+        self.problem = problem
+
+    async def _begin(self) -> int | None:
+        """How far the tables are; None where they are not ours to write."""
+        problem = await schema_problem(self._engine, "execution", HEAD)
+        if problem is not None:
+            self._trouble(problem)
+            return None
+        async with self._engine.connect() as connection:
+            found = (await connection.execute(select(projection.c.sequence))).scalar_one_or_none()
+        if self.problem:
+            self._log.info("tables are written again", lag=self.lag)
+        self.problem = ""
+        return found or 0
+
+    async def _write_batch(self, done: int) -> None:
+        count = min(_BATCH, len(self._queue))
+        batch = [self._queue[index] for index in range(count)]
+        last = batch[-1][0]
+        if last > done:
+            async with self._engine.begin() as connection:
+                for sequence, rows in batch:
+                    if sequence > done:
+                        for table, row in rows:
+                            await _upsert(connection, table, row)
+                moved = await connection.execute(update(projection).values(sequence=last))
+                if moved.rowcount == 0:
+                    await connection.execute(insert(projection).values(name=_NAME, sequence=last))
+            self._done = last
+        for _ in range(count):
+            self._queue.popleft()
+
+    def _rows(self, sequence: int, record: Record, change: Change) -> Iterator[Rows]:
+        if change.order is not None:
+            yield orders, {"sequence": sequence, **_plain(change.order)}
+        fill = change.fill
+        if fill is not None:
+            row = _plain(fill)
+            del row["venue_sequence"]
+            yield fills, {"sequence": sequence, **row}
+        if change.round_trip is not None:
+            yield round_trips, {"sequence": sequence, **_plain(change.round_trip)}
+        if change.transaction is not None:
+            yield from _postings(sequence, change.transaction)
+        symbol = fill.symbol if fill is not None else _adopted_symbol(record)
+        for (phase_id, held), share in self._book.shares.items():
+            if held == symbol:
+                yield positions, {"phase_id": phase_id, "symbol": symbol, "sequence": sequence, **_plain(share)}
+
+
+def _adopted_symbol(record: Record) -> str:
+    return record.fact.symbol if isinstance(record.fact, Adoption) else ""
+
+
+def _postings(sequence: int, transaction: Transaction) -> Iterator[Rows]:
+    for line, posting in enumerate(transaction.postings):
+        yield (
+            ledger,
+            {
+                "sequence": sequence,
+                "line": line,
+                "reference": transaction.reference,
+                "market_time_ns": transaction.market_time_ns,
+                **_plain(posting),
+            },
+        )
+
+
+def _plain(record: msgspec.Struct) -> dict[str, Any]:
+    return {name: _value(getattr(record, name)) for name in record.__struct_fields__}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, Decimal):
+        return format_decimal(value)
+    if isinstance(value, Enum):
+        return value.value if isinstance(value.value, str) else value.name
+    return value
+
+
+async def _upsert(connection: AsyncConnection, table: Table, row: dict[str, Any]) -> None:
+    """Write a row; one that is there is replaced, unless it is of a later sequence."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).values(row)
+    keys = [column.name for column in table.primary_key]
+    rest = {name: statement.excluded[name] for name in row if name not in keys}
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=keys, set_=rest, where=table.c.sequence <= statement.excluded.sequence
+        )
+    )
