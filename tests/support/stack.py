@@ -8,7 +8,9 @@ an authority that nobody trusts.
 from __future__ import annotations
 
 import os
+import random
 import socket
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +39,15 @@ def free_ports(count: int) -> list[int]:
     for one in sockets:
         one.close()
     return ports
+
+
+def free_port_offset(ports: Iterable[int]) -> int:
+    """An offset at which every one of ``ports`` is free, below the ports that outgoing connections take."""
+    wanted = [port for port in ports if port]
+    for offset in random.sample(range(10_000, 32_000 - max(wanted), 10), 200):
+        if not any(is_listening(port + offset) for port in wanted):
+            return offset
+    raise RuntimeError("no offset at which all ports are free")
 
 
 def is_listening(port: int) -> bool:

@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 policy_app = typer.Typer(help="Hash and verify risk policies.")
 app.add_typer(policy_app, name="policy")
+db_app = typer.Typer(help="The tables of a stack that does not run.")
+app.add_typer(db_app, name="db")
 
 
 class LogLevel(StrEnum):
@@ -234,6 +236,14 @@ def policy_verify(
     from titan.cli.policy import verify
 
     verify(file, output)
+
+
+@db_app.command("upgrade")
+def db_upgrade(state: StateOption = None) -> None:
+    """Bring the tables to what this program knows; `titan up` does it by itself."""
+    from titan.cli.db import upgrade
+
+    upgrade(locate(state))
 
 
 def run(arguments: list[str]) -> int:
