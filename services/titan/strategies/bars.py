@@ -87,9 +87,11 @@ class BarWindow:
 
     def add(self, price: float, quantity: float) -> None:
         """Take one trade of the open bar; the market clock has been advanced to it."""
-        if price > self._high:
+        if self._quantity == 0.0:
+            self._high = self._low = price
+        elif price > self._high:
             self._high = price
-        if price < self._low or self._low == 0.0:
+        elif price < self._low:
             self._low = price
         self._quantity += quantity
         self.last_price = price
@@ -99,6 +101,10 @@ class BarWindow:
         for column in (self.highs, self.lows, self.closes, self.quantities):
             column.clear()
         self.last_price = 0.0
+
+    def recent(self, count: int) -> tuple[list[float], list[float]]:
+        """Highs and lows of the last ``count`` closed bars, oldest first; fewer where there are fewer."""
+        return list(self.highs)[-count:], list(self.lows)[-count:]
 
     def volatility(self, horizon_ns: int) -> float:
         """Standard deviation of log returns scaled to ``horizon_ns``, a fraction of price; 0 with under 3 bars."""
@@ -122,6 +128,6 @@ class BarWindow:
     def _open(self, end_ns: int, *, whole: bool) -> None:
         self._end_ns = end_ns
         self._whole = whole
-        # An open bar starts where the last one ended, so that a bar without a trade is flat.
+        # Until its first trade an open bar is flat where the last one ended.
         self._high = self._low = self.last_price
         self._quantity = 0.0

@@ -21,17 +21,20 @@ class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     Structure
         ``bar_ms`` length of a bar; ``level_bars`` closed bars in which a level is looked for, ``min_level_bars`` of
         them at least; ``swing_bars`` bars that must have closed since the extreme without exceeding it;
-        ``min_touches`` bars that reached it within ``touch_tolerance_bps``; ``min_range_bps`` from low to high.
+        ``min_touches`` bars that reached it within ``touch_tolerance_bps``; ``min_range_bps`` from low to high;
+        ``memory_bars`` over which volatility and usual volume are measured.
     Tripwire
         ``tripwire_bps`` beyond the level: where a crossing trade of the perpetual trips it.
     Confirmation
-        spot trades from ``before_ms`` before the trip to ``confirm_ms`` after it: at least ``min_spot_trades`` takers
-        after it, imbalance of taker volume in the breakout's direction at least ``min_imbalance`` after it. Back
-        inside the level by ``wick_tolerance_bps`` aborts, as does an evaluation more than ``max_lag_ms`` late.
+        by spot trades from ``before_ms`` before the trip on: after it at least ``min_spot_takers`` orders, with an
+        imbalance of taker volume in the breakout's direction of at least ``min_imbalance``. From ``settle_ms`` after
+        the trip a score of ``early_score`` is enough; what is there ``confirm_ms`` after it is judged as it is. Back
+        inside the level by ``wick_tolerance_bps`` aborts (the basis alone moves the perpetual by about half a basis
+        point), as does a judgement more than ``max_lag_ms`` late.
     Score
-        weighted mean, by the ``weight_…`` fields, of imbalance, burst (volume rate over its mean of the last
-        ``level_bars`` spot bars, ``full_burst_ratio`` counting 1), spread (0 at ``max_spread_bps``, beyond it the
-        trap aborts) and alignment (where spot stands in its own range).
+        weighted mean, by the ``weight_…`` fields, of imbalance, burst (spot volume over its usual rate,
+        ``full_burst_ratio`` counting 1), spread (0 at ``max_spread_bps``, beyond it the trap aborts) and alignment
+        (where spot stands in its own range of ``level_bars``).
     Trade
         ``order_type`` ``limit`` is an aggressive one, ``limit_markup_bps`` through the touch; ``stop_bps`` and
         ``target_bps`` of the reference price; ``hold_ms`` after which what is held is closed; ``exit_retry_ms``
@@ -42,34 +45,37 @@ class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     perp_symbol: str = "BTC/USDT:USDT"
     spot_symbol: str = "BTC/USDT"
     bar_ms: Annotated[int, Meta(ge=100, le=86_400_000)] = 1_000
-    level_bars: Annotated[int, Meta(ge=4, le=2_000)] = 20
-    min_level_bars: Annotated[int, Meta(ge=3, le=2_000)] = 10
-    swing_bars: Annotated[int, Meta(ge=1, le=500)] = 2
-    min_touches: Annotated[int, Meta(ge=1, le=100)] = 2
+    level_bars: Annotated[int, Meta(ge=4, le=2_000)] = 5
+    min_level_bars: Annotated[int, Meta(ge=3, le=2_000)] = 4
+    memory_bars: Annotated[int, Meta(ge=4, le=10_000)] = 60
+    swing_bars: Annotated[int, Meta(ge=1, le=500)] = 1
+    min_touches: Annotated[int, Meta(ge=1, le=100)] = 1
     touch_tolerance_bps: Annotated[float, Meta(ge=0.0, le=50.0)] = 0.3
-    min_range_bps: Annotated[float, Meta(ge=0.0, le=1_000.0)] = 1.0
-    tripwire_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.1
+    min_range_bps: Annotated[float, Meta(ge=0.0, le=1_000.0)] = 0.3
+    tripwire_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.05
     before_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
-    confirm_ms: Annotated[int, Meta(ge=100, le=60_000)] = 400
+    settle_ms: Annotated[int, Meta(ge=0, le=60_000)] = 200
+    early_score: _Fraction = 0.64
+    confirm_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_500
     max_lag_ms: Annotated[int, Meta(ge=50, le=10_000)] = 250
-    wick_tolerance_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.3
-    min_spot_trades: Annotated[int, Meta(ge=1, le=10_000)] = 2
+    wick_tolerance_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.0
+    min_spot_takers: Annotated[int, Meta(ge=1, le=10_000)] = 1
     min_imbalance: _Fraction = 0.1
     full_burst_ratio: Annotated[float, Meta(gt=1.0, le=1_000.0)] = 4.0
     max_spread_bps: Annotated[float, Meta(gt=0.0, le=100.0)] = 2.0
     weight_imbalance: _Fraction = 0.4
-    weight_burst: _Fraction = 0.2
+    weight_burst: _Fraction = 0.05
     weight_spread: _Fraction = 0.1
     weight_alignment: _Fraction = 0.3
     order_type: Literal["market", "limit"] = "market"
     limit_markup_bps: Annotated[float, Meta(ge=0.0, le=50.0)] = 2.0
-    stop_bps: Annotated[float, Meta(ge=1.0, le=1_000.0)] = 40.0
-    target_bps: Annotated[float, Meta(ge=1.0, le=5_000.0)] = 60.0
+    stop_bps: Annotated[float, Meta(ge=1.0, le=1_000.0)] = 60.0
+    target_bps: Annotated[float, Meta(ge=1.0, le=5_000.0)] = 90.0
     hold_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 30_000
     exit_retry_ms: Annotated[int, Meta(ge=200, le=600_000)] = 2_000
     ttl_ms: Annotated[int, Meta(ge=200, le=600_000)] = 5_000
     entry_grace_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
-    cooldown_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 10_000
+    cooldown_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 5_000
     max_trades_per_day: Annotated[int, Meta(ge=1, le=10_000)] = 20
 
     def __post_init__(self) -> None:
@@ -84,6 +90,10 @@ class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             raise ValueError(
                 f"min_level_bars: {self.min_level_bars} is not allowed; at most level_bars = {self.level_bars}"
             )
+        if self.memory_bars < self.level_bars:
+            raise ValueError(f"memory_bars: {self.memory_bars} is not allowed; at least level_bars = {self.level_bars}")
+        if self.settle_ms > self.confirm_ms:
+            raise ValueError(f"settle_ms: {self.settle_ms} is not allowed; at most confirm_ms = {self.confirm_ms}")
         if self.swing_bars >= self.min_level_bars:
             raise ValueError(
                 f"swing_bars: {self.swing_bars} is not allowed; less than min_level_bars = {self.min_level_bars}"

@@ -52,7 +52,7 @@ class Abort(StrEnum):
     TRADES_SPENT = "trades_spent"  # the day's ceiling
     WICK_REVERSION = "wick_reversion"  # back inside the level
     WINDOW_OVERRUN = "window_overrun"  # no word of the market when the window ended
-    FEW_SPOT_TRADES = "few_spot_trades"  # spot did not trade
+    FEW_SPOT_TAKERS = "few_spot_takers"  # spot did not trade
     SPOT_DISAGREES = "spot_disagrees"  # spot's takers are not on this side
     SPREAD_TOO_WIDE = "spread_too_wide"  # the perpetual's spread
     NO_QUOTE = "no_quote"  # no two-sided quote of the perpetual yet
@@ -69,6 +69,16 @@ class Trip(msgspec.Struct, frozen=True):
     ends_ns: int
 
 
+class Measured(msgspec.Struct, frozen=True):
+    """A trip with all that is measured of it."""
+
+    quote: QuoteEvent
+    before: FlowMeasure
+    after: FlowMeasure
+    spread_bps: float
+    score: Score
+
+
 class Scavenger:
     """The strategy with all of its state. See :class:`ScavengerParameters` for every number."""
 
@@ -77,8 +87,8 @@ class Scavenger:
     def __init__(self, parameters: ScavengerParameters) -> None:
         self.parameters = parameters
         bar_ns = parameters.bar_ms * _MS
-        self._perp = BarWindow(bar_ns, parameters.level_bars)
-        self._spot = BarWindow(bar_ns, parameters.level_bars)
+        self._perp = BarWindow(bar_ns, parameters.memory_bars)
+        self._spot = BarWindow(bar_ns, parameters.memory_bars)
         self._flow = TakerFlow((parameters.before_ms + parameters.confirm_ms + parameters.max_lag_ms) * _MS)
         self._traps = (Trap(Side.BUY), Trap(Side.SELL))
         self._own = Ownership(parameters)
@@ -140,6 +150,8 @@ class Scavenger:
             if event.symbol == self.parameters.spot_symbol:
                 self._spot.add(price, quantity)
                 self._flow.add(event.market_time_ns, event.event_time_ns, event.taker_side, quantity)
+                if self._trip is not None:
+                    drafts = [*drafts, *self._confirm_early(self._trip, event.market_time_ns)]
             elif event.symbol == self.parameters.perp_symbol:
                 self._perp.add(price, quantity)
                 self._on_perp_price(price)
@@ -226,9 +238,10 @@ class Scavenger:
         return _NOTHING if drafts is None else drafts
 
     def _set_traps(self) -> None:
-        perp, rules = self._perp, self.parameters
+        rules, last_price = self.parameters, self._perp.last_price
+        highs, lows = self._perp.recent(rules.level_bars)
         for trap in self._traps:
-            trap.set_level(find_level(trap.side, perp.highs, perp.lows, rules), perp.last_price, rules.tripwire_bps)
+            trap.set_level(find_level(trap.side, highs, lows, rules), last_price, rules.tripwire_bps)
 
     def _on_perp_price(self, price: float) -> None:
         trip = self._trip
@@ -270,41 +283,55 @@ class Scavenger:
             return Abort.TRADES_SPENT, f"{self._own.trades_today} of {self.parameters.max_trades_per_day} today"
         return None
 
+    def _confirm_early(self, trip: Trip, now_ns: int) -> Sequence[IntentDraft]:
+        """Fire before the window ends, once what spot's takers say is strong enough."""
+        if now_ns < trip.tripped_ns + self.parameters.settle_ms * _MS:
+            return _NOTHING
+        measured = self._measure(trip, now_ns)
+        if not isinstance(measured, Measured) or measured.score.total < self.parameters.early_score:
+            return _NOTHING
+        self._trip = None
+        entry = self._entry(trip, measured)
+        return _NOTHING if entry is None else (entry,)
+
     def _confirm(self, trip: Trip, now_ns: int) -> IntentDraft | None:
         """Judge a trip whose window has ended."""
-        rules = self.parameters
-        if now_ns - trip.ends_ns > rules.max_lag_ms * _MS:
+        if now_ns - trip.ends_ns > self.parameters.max_lag_ms * _MS:
             self._abort(trip, Abort.WINDOW_OVERRUN, f"{(now_ns - trip.ends_ns) // _MS} ms late")
             return None
-        before = self._flow.measure(trip.tripped_ns - rules.before_ms * _MS, trip.tripped_ns, trip.side)
-        after = self._flow.measure(trip.tripped_ns, trip.ends_ns, trip.side)
-        if after.takers < rules.min_spot_trades:
-            self._abort(trip, Abort.FEW_SPOT_TRADES, f"{after.takers} < {rules.min_spot_trades}")
+        measured = self._measure(trip, trip.ends_ns)
+        if not isinstance(measured, Measured):
+            self._abort(trip, *measured)
             return None
+        return self._entry(trip, measured)
+
+    def _measure(self, trip: Trip, until_ns: int) -> Measured | tuple[Abort, str]:
+        """What the market says of a trip so far, or what is missing."""
+        rules = self.parameters
+        after = self._flow.measure(trip.tripped_ns, until_ns, trip.side)
+        if after.takers < rules.min_spot_takers:
+            return Abort.FEW_SPOT_TAKERS, f"{after.takers} < {rules.min_spot_takers}"
         if after.imbalance < rules.min_imbalance:
-            self._abort(trip, Abort.SPOT_DISAGREES, f"imbalance {after.imbalance:.3f} < {rules.min_imbalance}")
-            return None
+            return Abort.SPOT_DISAGREES, f"imbalance {after.imbalance:.3f} < {rules.min_imbalance}"
         quote = self._quote
         if quote is None or quote.bid_price <= ZERO or quote.ask_price <= ZERO:
-            self._abort(trip, Abort.NO_QUOTE, "the perpetual has no two-sided quote")
-            return None
+            return Abort.NO_QUOTE, "the perpetual has no two-sided quote"
         bid, ask = float(quote.bid_price), float(quote.ask_price)
         spread_bps = (ask - bid) / ((ask + bid) / 2) * 10_000
         if spread_bps > rules.max_spread_bps:
-            self._abort(trip, Abort.SPREAD_TOO_WIDE, f"{spread_bps:.3f} > {rules.max_spread_bps} bps")
-            return None
+            return Abort.SPREAD_TOO_WIDE, f"{spread_bps:.3f} > {rules.max_spread_bps} bps"
+        before = self._flow.measure(trip.tripped_ns - rules.before_ms * _MS, trip.tripped_ns, trip.side)
+        window_ns = rules.before_ms * _MS + until_ns - trip.tripped_ns
+        score = score_setup(trip.side, before, after, window_ns, self._spot, spread_bps, rules)
+        return Measured(quote, before, after, spread_bps, score)
+
+    def _entry(self, trip: Trip, measured: Measured) -> IntentDraft | None:
+        rules, quote, score = self.parameters, measured.quote, measured.score
         # Things may have changed since the trip: a fill, a posture, midnight.
-        obstacle = self._obstacle(trip.side, now_ns)
+        obstacle = self._obstacle(trip.side, self._now_ns)
         if obstacle is not None:
             self._abort(trip, *obstacle)
             return None
-        score = score_setup(trip.side, before, after, self._spot, spread_bps, rules)
-        return self._entry(trip, quote, score, (before, after), spread_bps)
-
-    def _entry(
-        self, trip: Trip, quote: QuoteEvent, score: Score, flow: tuple[FlowMeasure, FlowMeasure], spread_bps: float
-    ) -> IntentDraft | None:
-        rules = self.parameters
         assert self._instrument is not None
         reference = quote.ask_price if trip.side is Side.BUY else quote.bid_price
         prices = entry_prices(trip.side, reference, self._instrument.tick_size, rules)
@@ -334,11 +361,12 @@ class Scavenger:
                 "level_touches": str(trip.level.touches),
                 "level_age_ms": str(trip.level.age_bars * rules.bar_ms),
                 "trip_price": f"{trip.price:.10g}",
-                "spot_imbalance_before": f"{flow[0].imbalance:.3f}",
-                "spot_imbalance_after": f"{flow[1].imbalance:.3f}",
-                "spot_takers_after": str(flow[1].takers),
+                "spot_imbalance_before": f"{measured.before.imbalance:.3f}",
+                "spot_imbalance_after": f"{measured.after.imbalance:.3f}",
+                "spot_takers_after": str(measured.after.takers),
                 "spot_burst_ratio": f"{score.burst_ratio:.2f}",
-                "spread_bps": f"{spread_bps:.3f}",
+                "spread_bps": f"{measured.spread_bps:.3f}",
+                "confirmed_after_ms": str((self._now_ns - trip.tripped_ns) // _MS),
                 "score_imbalance": f"{score.imbalance:.3f}",
                 "score_burst": f"{score.burst:.3f}",
                 "score_spread": f"{score.spread:.3f}",

@@ -25,7 +25,7 @@ def find_level(side: Side, highs: Sequence[float], lows: Sequence[float], rules:
     Parameters
     ----------
     highs, lows
-        Of closed bars, oldest first, in quote units.
+        Of the last ``level_bars`` closed bars, oldest first, in quote units.
     """
     if len(highs) < rules.min_level_bars:
         return None
