@@ -308,15 +308,11 @@ class BrainApp(ServiceApp[BrainSettings]):
 
     async def _work_on(self, batch: m.MarketBatch) -> None:
         self.picture.on_quotes(batch)
-        if batch.end_of_market:
-            # No marker will come for what is held.
-            self._stepping = False
-            self.execution.let_through()
         if batch.snapshot or not batch.step_complete:
             return
         lockstep = self.feed.lockstep
         if lockstep:
-            self._stepping = not batch.end_of_market
+            self._stepping = True
             await self.execution.marker.reached(batch.step)
         self.governor.evaluate(self.now_ns())
         self.phases.mark(batch.step, batch.market_time_ns)
@@ -329,6 +325,10 @@ class BrainApp(ServiceApp[BrainSettings]):
             self._decide_waiting()
             self._deciding = False
         self.execution.mark(batch.step, batch.market_time_ns)
+        if batch.end_of_market:
+            # No marker will come for what is held from now on.
+            self._stepping = False
+            self.execution.let_through()
 
     async def _beat(self) -> None:
         period_s = self.settings.heartbeat_period_ms / 1e3

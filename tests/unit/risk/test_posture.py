@@ -1,0 +1,158 @@
+"""Posture and risk level: down at once, never up by themselves."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from support.risk_scene import NOW, SECOND, equity, rules
+from titan.domain.equity import Equity
+from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.truth import TruthSnapshot
+from titan.risk.parameters import RiskParameters
+from titan.risk.posture import ArmingFacts, arming_problems, posture_in_force
+from titan.risk.risk_level import RiskLevelState, evaluate
+
+RULES, PARAMETERS = rules(), RiskParameters()
+CLEAN = TruthSnapshot(known=True, score=100)
+LEVELS = st.sampled_from(list(RiskLevel))
+POSTURES = st.sampled_from(list(Posture))
+
+
+@given(POSTURES, POSTURES, LEVELS)
+def test_nothing_in_force_is_higher_than_any_source(ceiling: Posture, latch: Posture, level: RiskLevel) -> None:
+    in_force = posture_in_force(ceiling, latch, level)
+    assert in_force <= min(ceiling, latch)
+    if level is RiskLevel.DEFENSIVE:
+        assert in_force <= Posture.CLOSE_ONLY
+    if level is RiskLevel.EMERGENCY:
+        assert in_force <= Posture.HALTED
+
+
+@given(POSTURES, POSTURES, POSTURES, LEVELS)
+def test_lowering_a_source_never_raises(ceiling: Posture, latch: Posture, lower: Posture, level: RiskLevel) -> None:
+    before = posture_in_force(ceiling, latch, level)
+    after = posture_in_force(ceiling, min(latch, lower), level)
+    finished_flatten = level is RiskLevel.EMERGENCY and min(latch, lower) is Posture.HALTED
+    assert after <= before or finished_flatten
+    assert posture_in_force(min(ceiling, lower), latch, level) <= before
+
+
+def look(state: RiskLevelState, now: Equity, truth: TruthSnapshot = CLEAN, at_ns: int = NOW) -> RiskLevelState:
+    return evaluate(state, now, truth, RULES, PARAMETERS, at_ns)
+
+
+def printed(number: int, amount: str = "200", **changed: Any) -> Equity:
+    return equity(amount, market_time_ns=NOW + number, **changed)
+
+
+@pytest.mark.parametrize(
+    ("description", "facts", "level"),
+    [
+        ("nothing lost", {}, RiskLevel.NORMAL),
+        ("drawdown just below 5 %", {"drawdown": Decimal("0.0499")}, RiskLevel.NORMAL),
+        ("drawdown 5 %", {"drawdown": Decimal("0.05")}, RiskLevel.CAUTIOUS),
+        ("drawdown 10 %", {"drawdown": Decimal("0.1")}, RiskLevel.DEFENSIVE),
+        ("drawdown 15 %", {"drawdown": Decimal("0.15")}, RiskLevel.EMERGENCY),
+        ("half of the day's 20", {"amount": "190"}, RiskLevel.CAUTIOUS),
+        ("three quarters", {"amount": "185"}, RiskLevel.DEFENSIVE),
+        ("all of it", {"amount": "180"}, RiskLevel.EMERGENCY),
+        ("a cent less than half", {"amount": "190.01"}, RiskLevel.NORMAL),
+        ("below the floor", {"amount": "149.99", "day_start_equity": Decimal("149.99")}, RiskLevel.EMERGENCY),
+    ],
+)
+def test_thresholds(description: str, facts: dict[str, Any], level: RiskLevel) -> None:
+    state = look(look(RiskLevelState(), printed(1, **facts)), printed(2, **facts))
+    assert state.level is level, description
+
+
+def test_one_wild_print_trips_nothing_and_a_second_one_does() -> None:
+    wild = look(RiskLevelState(), printed(1, "100"))
+    assert wild.level is RiskLevel.NORMAL
+    assert look(wild, printed(1, "100")).level is RiskLevel.NORMAL, "the same print twice is one print"
+    assert look(look(wild, printed(2)), printed(3, "100")).level is RiskLevel.NORMAL, "a good one between forgets it"
+    assert look(wild, printed(2, "100")).level is RiskLevel.EMERGENCY
+
+
+def test_two_prints_agree_on_the_milder_one() -> None:
+    assert look(look(RiskLevelState(), printed(1, "100")), printed(2, "189")).level is RiskLevel.CAUTIOUS
+
+
+def test_low_truth_needs_no_second_print() -> None:
+    state = look(RiskLevelState(), printed(1), TruthSnapshot(known=True, score=49))
+    assert state.level is RiskLevel.DEFENSIVE
+    assert state.reason == "truth=49 below 50"
+    assert look(RiskLevelState(), printed(1), TruthSnapshot(known=False)).level is RiskLevel.NORMAL
+
+
+def test_up_only_after_ten_quiet_minutes() -> None:
+    state = RiskLevelState(RiskLevel.DEFENSIVE)
+    state = look(state, printed(1), at_ns=NOW)
+    state = look(state, printed(2), at_ns=NOW + 599 * SECOND)
+    assert state.level is RiskLevel.DEFENSIVE
+    relapse = look(state, printed(3, "185"), at_ns=NOW + 599 * SECOND)
+    assert look(relapse, printed(4), at_ns=NOW + 600 * SECOND).level is RiskLevel.DEFENSIVE, "the time begins anew"
+    assert look(state, printed(3), at_ns=NOW + 600 * SECOND).level is RiskLevel.NORMAL
+
+
+def test_it_goes_up_to_the_worst_of_the_quiet_time() -> None:
+    state = look(RiskLevelState(RiskLevel.EMERGENCY), printed(1), at_ns=NOW)
+    state = look(state, printed(2, "189"), at_ns=NOW + 300 * SECOND)
+    assert look(state, printed(3), at_ns=NOW + 600 * SECOND).level is RiskLevel.CAUTIOUS
+
+
+@given(st.lists(st.tuples(st.decimals(100, 250, places=1), st.integers(0, 100), st.booleans()), max_size=40))
+def test_the_level_never_falls_within_ten_minutes(facts: list[tuple[Decimal, int, bool]]) -> None:
+    state = RiskLevelState()
+    for number, (amount, score, known) in enumerate(facts):
+        before = state
+        now = printed(number, str(amount)) if known else Equity(known=False)
+        state = look(state, now, TruthSnapshot(known=True, score=score), NOW + number * SECOND)
+        assert state.level >= before.level
+
+
+def test_the_state_survives_storage() -> None:
+    state = look(RiskLevelState(), printed(1, "100"))
+    assert msgspec.json.decode(msgspec.json.encode(state), type=RiskLevelState) == state
+
+
+FACTS = ArmingFacts(
+    ceiling=Posture.ARMED,
+    risk_level=RiskLevel.NORMAL,
+    equity=equity(),
+    truth=CLEAN,
+    min_truth_score=80,
+    reconciled=True,
+    execution_connected=True,
+    policy_hash="sha256:a",
+    execution_hash="sha256:a",
+    mode_problem=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, []),
+        ({"ceiling": Posture.CLOSE_ONLY}, ["ceiling: CLOSE_ONLY"]),
+        ({"risk_level": RiskLevel.CAUTIOUS}, []),
+        ({"risk_level": RiskLevel.DEFENSIVE}, ["risk level: DEFENSIVE"]),
+        ({"equity": Equity(known=False, reason="dark")}, ["equity: unknown (dark)"]),
+        ({"truth": TruthSnapshot(known=False)}, ["truth: unknown"]),
+        ({"truth": TruthSnapshot(known=True, score=79)}, ["truth: score 79"]),
+        ({"truth": TruthSnapshot(known=True, score=100, unresolved=2)}, ["truth: 2 unresolved"]),
+        ({"reconciled": False}, ["orders: not all"]),
+        ({"execution_connected": False}, ["execution: not connected"]),
+        ({"execution_hash": "sha256:b"}, ["policy hash: Brain sha256:a, Execution sha256:b"]),
+        ({"mode_problem": "mode: live needs"}, ["mode: live needs"]),
+    ],
+)
+def test_preconditions_of_arming(changed: dict[str, Any], says: list[str]) -> None:
+    found = arming_problems(msgspec.structs.replace(FACTS, **changed))
+    assert len(found) == len(says)
+    assert all(line.startswith(start) for line, start in zip(found, says, strict=True))

@@ -1,0 +1,281 @@
+"""What is in flight counts as if done; budgets, history and shares."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from support.risk_scene import HASH, NOW, PERP, SECOND, book, close, decide, equity, hold, intent
+from titan.domain.equity import Equity
+from titan.domain.instruments import PAPER_INSTRUMENTS
+from titan.domain.kinds import BudgetState, Leg, OrderState, OrderType, Posture, RiskLevel, Side, TimeInForce
+from titan.domain.orders import Fill, Order
+from titan.domain.positions import PhaseShare, Position, RoundTrip
+from titan.risk.allocation import AllocationState, allocate
+from titan.risk.budgets import lease
+from titan.risk.engine import reserve
+from titan.risk.history import PhaseHistory
+from titan.risk.shares import Shares
+
+
+def order(**changed: Any) -> Order:
+    common: dict[str, Any] = {
+        "client_order_id": "t1",
+        "intent_id": intent().intent_id,
+        "phase_id": "scavenger",
+        "leg": Leg.ENTRY,
+        "attempt": 1,
+        "symbol": PERP,
+        "side": Side.BUY,
+        "type": OrderType.MARKET,
+        "time_in_force": TimeInForce.IOC,
+        "quantity": Decimal("0.010"),
+        "reduce_only": False,
+        "policy_hash": HASH,
+        "term": 1,
+        "created_ns": NOW,
+        "updated_ns": NOW,
+    }
+    return Order(**{**common, **changed})
+
+
+def fill(quantity: str, price: str = "61234.6", **changed: Any) -> Fill:
+    common: dict[str, Any] = {
+        "trade_id": "1",
+        "client_order_id": "t1",
+        "intent_id": intent().intent_id,
+        "phase_id": "scavenger",
+        "leg": Leg.ENTRY,
+        "symbol": PERP,
+        "side": Side.BUY,
+        "quantity": Decimal(quantity),
+        "price": Decimal(price),
+        "fee": Decimal("0.3"),
+        "fee_currency": "USDT",
+        "maker": False,
+        "event_time_ns": NOW,
+        "policy_hash": HASH,
+    }
+    return Fill(**{**common, **changed})
+
+
+def test_a_decision_reserves_exposure_margin_and_worst_case() -> None:
+    made = book()
+    decision = decide(made)
+    reserve(made, intent(), decision)
+    made.refresh()
+    assert made.gross_notional == decision.notional
+    phase = made.phases["scavenger"]
+    assert phase.used_notional == decision.notional
+    assert phase.margin_used == decision.notional / 20
+    loss = decision.notional * (Decimal("122.5") / Decimal("61234.6") + made.symbols[PERP].cost_taker)
+    assert made.worst_case == pytest.approx(loss)
+
+
+def test_a_fill_turns_the_reservation_into_a_position_without_counting_twice() -> None:
+    made = book()
+    decision = decide(made)
+    reserve(made, intent(), decision)
+    made.on_fill(fill("0.004"))
+    made.refresh()
+    held = made.symbols[PERP]
+    assert held.net == Decimal("0.004")
+    assert held.reserved_notional == Decimal("0.006") * Decimal("61234.6")
+    made.on_order(order(state=OrderState.CANCELED, filled_quantity=Decimal("0.004")))
+    made.refresh()
+    assert not made.reservations.entries
+    assert made.gross_notional == Decimal("0.004") * held.mid
+
+
+def test_a_final_order_keeps_reserved_what_its_fills_have_not_told_yet() -> None:
+    made = book()
+    reserve(made, intent(), decide(made))
+    made.on_order(order(state=OrderState.FILLED, filled_quantity=Decimal("0.010")))
+    made.refresh()
+    assert made.gross_notional == Decimal("0.010") * Decimal("61234.6")
+    made.on_fill(fill("0.010"))
+    assert not made.reservations.entries
+
+
+@pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.EXPIRED, OrderState.LOST, OrderState.CANCELED])
+def test_an_order_that_ends_without_a_fill_frees_everything(state: OrderState) -> None:
+    made = book()
+    reserve(made, intent(), decide(made))
+    made.on_order(order(state=state))
+    made.refresh()
+    assert (made.gross_notional, made.worst_case) == (0, 0)
+
+
+def test_a_stop_s_fill_frees_no_entry() -> None:
+    made = book()
+    reserve(made, intent(), decide(made))
+    made.on_order(order(leg=Leg.STOP, client_order_id="t2", state=OrderState.CANCELED))
+    assert made.reservations.entries
+
+
+def test_exits_reserve_the_position_and_free_it_again() -> None:
+    made = book()
+    hold(made, "0.01")
+    asked = close("0.006")
+    reserve(made, asked, decide(made, asked))
+    made.refresh()
+    assert made.symbols[PERP].exits == {"scavenger": Decimal("0.006")}
+    assert not decide(made, close("0.005")).approved
+    made.on_order(order(leg=Leg.EXIT, side=Side.SELL, state=OrderState.REJECTED))
+    made.refresh()
+    assert decide(made, close("0.005")).approved
+
+
+def test_after_a_restart_reservations_are_those_of_execution_s_orders() -> None:
+    made = book()
+    made.reservations.rebuild(
+        [
+            order(state=OrderState.ACKED, limit_price=Decimal(61_000)),
+            order(intent_id="exit", leg=Leg.EXIT, side=Side.SELL, state=OrderState.SENT),
+            order(intent_id="stop", leg=Leg.STOP, side=Side.SELL, state=OrderState.ACKED),
+            order(intent_id="done", state=OrderState.FILLED),
+        ],
+        frozenset(),
+    )
+    made.refresh()
+    assert list(made.reservations.entries) == [intent().intent_id]
+    assert list(made.reservations.exits) == ["exit"]
+    assert made.gross_notional == 610
+    # How far its stop is nobody remembers: what a trade may lose at most is what it counts.
+    assert made.worst_case == Decimal("0.01") * 200
+
+
+def test_what_was_sent_and_not_answered_stays_reserved() -> None:
+    made = book()
+    reserve(made, intent(), decide(made))
+    made.reservations.rebuild([], frozenset({intent().intent_id}))
+    assert made.reservations.entries
+    made.reservations.rebuild([], frozenset())
+    assert not made.reservations.entries
+
+
+def test_a_position_without_a_stop_may_lose_all_of_itself() -> None:
+    made = book()
+    hold(made, "0.01", stop="0")
+    assert made.worst_case == Decimal("0.01") * made.symbols[PERP].mid
+    made.on_order(order(leg=Leg.STOP, side=Side.SELL, state=OrderState.ACKED, trigger_price=Decimal("61112.1")))
+    made.refresh()
+    assert made.worst_case < 2
+
+
+def leased(made: Any, now_ns: int = NOW) -> Any:
+    amount = made.equity.equity if made.equity.known else Decimal(200)
+    allocation, _ = allocate(amount, ("scavenger", "hunter"), AllocationState(), made.limits.parameters)
+    return lease(made, made.phases["scavenger"], allocation, now_ns, "b7")
+
+
+def test_a_budget_is_a_lease_on_market_time() -> None:
+    budget = leased(book())
+    assert budget.state is BudgetState.ACTIVE
+    assert (budget.max_notional, budget.max_leverage, budget.max_drawdown) == (2_000, 10, 4)
+    assert (budget.orders_per_minute, budget.allocation, budget.weight) == (30, 200, 1)
+    assert not budget.expired(NOW + 10 * SECOND - 1)
+    assert budget.expired(NOW + 10 * SECOND)
+
+
+def lost(amount: str, closed_ns: int = NOW) -> RoundTrip:
+    return RoundTrip(
+        intent_id=f"i{closed_ns}",
+        phase_id="scavenger",
+        setup="breakout",
+        symbol=PERP,
+        side=Side.BUY,
+        quantity=Decimal("0.01"),
+        entry_price=Decimal(1),
+        exit_price=Decimal(1),
+        realized_pnl=-Decimal(amount),
+        fees=Decimal(0),
+        opened_ns=closed_ns - 1,
+        closed_ns=closed_ns,
+    )
+
+
+@pytest.mark.parametrize(
+    ("description", "change", "state", "orders"),
+    [
+        ("ARMED", {}, BudgetState.ACTIVE, 30),
+        ("CLOSE_ONLY", {"posture": Posture.CLOSE_ONLY}, BudgetState.CLOSE_ONLY, 5),
+        ("HALTED", {"posture": Posture.HALTED}, BudgetState.HALTED, 5),
+        ("FLATTEN", {"posture": Posture.FLATTEN}, BudgetState.HALTED, 5),
+        ("equity unknown", {"equity": Equity(known=False, reason="dark")}, BudgetState.CLOSE_ONLY, 5),
+        ("too small", {"equity": equity("190")}, BudgetState.CLOSE_ONLY, 5),
+        ("CAUTIOUS", {"risk_level": RiskLevel.CAUTIOUS}, BudgetState.ACTIVE, 30),
+    ],
+)
+def test_budget_states(description: str, change: dict[str, Any], state: BudgetState, orders: int) -> None:
+    made = book()
+    for name, value in change.items():
+        setattr(made, name, value)
+    budget = leased(made)
+    assert (budget.state, budget.orders_per_minute) == (state, orders), description
+    assert (budget.max_notional > 0) == (state is BudgetState.ACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("amount", "state"),
+    [("5.99", BudgetState.ACTIVE), ("6", BudgetState.THROTTLED), ("10", BudgetState.CLOSE_ONLY)],
+)
+def test_the_phase_s_own_loss_of_the_day(amount: str, state: BudgetState) -> None:
+    made = book()
+    made.phases["scavenger"].history.add(lost(amount))
+    assert leased(made).state is state
+    assert leased(made, NOW + 86_400 * SECOND).state is BudgetState.ACTIVE, "a new day"
+
+
+def test_three_losses_in_an_hour_pause_and_a_win_between_does_not() -> None:
+    def pause(*trips: RoundTrip) -> int:
+        history = PhaseHistory()
+        for trip in trips:
+            assert history.add(trip)
+            assert not history.add(trip), "told twice, counted once"
+        return history.streak_pause_until(3, 3_600 * SECOND, 1_800 * SECOND)
+
+    at = [NOW, NOW + SECOND, NOW + 2 * SECOND]
+    assert pause(*(lost("1", one) for one in at)) == at[2] + 1_800 * SECOND
+    assert pause(lost("1", at[0]), lost("-1", at[1]), lost("1", at[2])) == 0
+    assert pause(lost("1", NOW), lost("1", at[1]), lost("1", NOW + 3_601 * SECOND)) == 0
+    assert pause(lost("1", NOW), lost("1", at[1])) == 0
+
+
+def test_shares_make_round_trips_of_fills() -> None:
+    shares, instrument = Shares(), PAPER_INSTRUMENTS[PERP]
+    assert shares.on_fill(fill("0.01", "60000"), instrument, "breakout") is None
+    assert shares.on_fill(fill("0.004", "60100", side=Side.SELL, leg=Leg.TARGET), instrument, "") is None
+    assert shares.of("scavenger")[0].quantity == Decimal("0.006")
+    trip = shares.on_fill(fill("0.006", "59900", side=Side.SELL, leg=Leg.STOP), instrument, "")
+    assert trip is not None
+    assert trip.setup == "breakout"
+    assert trip.realized_pnl == Decimal("-0.2")
+    assert trip.fees == Decimal("0.9")
+    assert shares.of("scavenger") == []
+
+
+def test_a_reversal_finishes_one_trip_and_begins_another() -> None:
+    shares, instrument = Shares(), PAPER_INSTRUMENTS[PERP]
+    shares.on_fill(fill("0.01", "60000"), instrument, "breakout")
+    trip = shares.on_fill(fill("0.03", "60100", side=Side.SELL, intent_id="two"), instrument, "other")
+    assert trip is not None
+    assert trip.realized_pnl == 1
+    assert trip.fees == Decimal("0.4")
+    (left,) = shares.of("scavenger")
+    assert (left.quantity, left.shares[0].intent_id) == (Decimal("-0.02"), "two")
+
+
+def test_shares_begin_again_from_execution_s_positions() -> None:
+    shares = Shares()
+    share = PhaseShare(
+        phase_id="scavenger", quantity=Decimal("-0.01"), average_entry_price=Decimal(60_000), intent_id="i"
+    )
+    shares.rebuild(
+        [Position(symbol=PERP, quantity=Decimal("-0.01"), average_entry_price=Decimal(60_000), shares=(share,))]
+    )
+    trip = shares.on_fill(fill("0.01", "59000", leg=Leg.TARGET), PAPER_INSTRUMENTS[PERP], "")
+    assert trip is not None
+    assert (trip.side, trip.realized_pnl) == (Side.SELL, 10)
