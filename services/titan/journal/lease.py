@@ -131,10 +131,10 @@ class LeaseUnavailable(Exception):  # noqa: N818 - it is a state that its users 
 
 
 class Lease:
-    """One attempt of one process to be the writer. One thread.
+    """One attempt of one process to be the writer.
 
     Call :meth:`acquire_step` until it answers 0, then :meth:`renew` each ``times.renew_ns``, and before each request
-    :meth:`may_send`.
+    :meth:`may_send`. A renewal syncs to the disk; it may run in a worker thread while :meth:`may_send` is asked.
 
     Parameters
     ----------
