@@ -98,7 +98,7 @@ def test_the_market_and_the_venue_know_no_policy(role: str) -> None:
 
 def test_the_strategy_reads_what_the_plan_writes() -> None:
     written = quickstart().workload("scavenger").files["parameters.json"]
-    changed = in_role("scavenger", 'stopBps: "40"', 'stopBps: "41.5"')
+    changed = in_role("scavenger", 'stopBps: "60"', 'stopBps: "41.5"')
     assert parse_parameters(written.encode()).perp_symbol == "BTC/USDT:USDT"
     eth = plan(read(DEMO, changed.replace("BTC/", "ETH/"))).workload("scavenger").files["parameters.json"]
     parameters = parse_parameters(eth.encode())
