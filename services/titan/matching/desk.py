@@ -27,7 +27,7 @@ import msgspec
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.market import Level, TradeEvent
-from titan.domain.numbers import ZERO
+from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueOrder, VenueOrderState, VenueReject, VenueTrade
 from titan.matching import checks
@@ -35,6 +35,9 @@ from titan.matching.account import Account
 from titan.matching.book import Book
 from titan.matching.checks import Refusal
 from titan.matching.state import VenueDelta, VenueState, WorkingOrder
+
+# Margins are quotients; in a message they have this many places.
+_SHOWN = Decimal("1e-8")
 
 OrderUpdate = VenueOrder | VenueTrade | VenueReject
 
@@ -271,7 +274,7 @@ class Desk:
             return None
         reducible = self.account.reducible(instrument, order.side)
         if not reducible:
-            held = self.account.holding(instrument)
+            held = format_decimal(self.account.holding(instrument))
             return Reason.NOT_REDUCING, f"NOT_REDUCING: side={order.side.name}, quantity={order.quantity}, held={held}"
         if order.type not in checks.TRIGGERS and order.remaining_quantity > reducible:
             order.message = f"reduce-only: quantity {order.quantity} shrunk to the holding"
@@ -291,8 +294,8 @@ class Desk:
         short = self.account.shortfall(instrument, order.side, quantity, price, others)
         if short is None:
             return None
-        required, available = short
-        return Reason.INSUFFICIENT_MARGIN, f"INSUFFICIENT_MARGIN: required={required}, available={available}"
+        amounts = (format_decimal(amount.quantize(_SHOWN)) for amount in short)
+        return Reason.INSUFFICIENT_MARGIN, "INSUFFICIENT_MARGIN: required={}, available={}".format(*amounts)
 
     # --- ends and changes --------------------------------------------------------------------------------------------
 
@@ -301,8 +304,7 @@ class Desk:
         if not order.remaining_quantity:
             self._finish(order, VenueOrderState.FILLED, Reason.OK, order.message)
         elif self._fillable(order) < order.remaining_quantity:
-            held = self.account.holding(self.instruments[order.symbol])
-            self._finish(order, VenueOrderState.CANCELED, Reason.POSITION_CLOSED, f"POSITION_CLOSED: held={held}")
+            self._finish_closed(order)
         else:
             got = f"NO_LIQUIDITY: quantity={order.quantity}, filled={order.filled_quantity}"
             self._finish(order, VenueOrderState.CANCELED, Reason.NO_LIQUIDITY, got)
@@ -311,8 +313,11 @@ class Desk:
         """Cancel what waited for a holding that is gone."""
         for order in list(self.working(symbol)):
             if (order.reduce_only or order.state is VenueOrderState.OPEN) and not self._fillable(order):
-                held = self.account.holding(self.instruments[symbol])
-                self._finish(order, VenueOrderState.CANCELED, Reason.POSITION_CLOSED, f"POSITION_CLOSED: held={held}")
+                self._finish_closed(order)
+
+    def _finish_closed(self, order: WorkingOrder) -> None:
+        held = format_decimal(self.account.holding(self.instruments[order.symbol]))
+        self._finish(order, VenueOrderState.CANCELED, Reason.POSITION_CLOSED, f"POSITION_CLOSED: held={held}")
 
     def _enlist(self, order: WorkingOrder) -> None:
         orders = self._working.setdefault(order.symbol, [])
