@@ -337,7 +337,13 @@ async def test_an_emergency_flattens_and_latches_until_a_person_arms(stack: Stac
         assert (await made.phase.ask()).reason == c.REASON_RISK_LEVEL
         assert made.app.latch.posture.name == "FLATTEN"
         made.execution.post(
-            act=e.PostureActResult(done=True, in_force=c.POSTURE_HALTED, latch=c.POSTURE_HALTED, act_id=0)
+            act=e.PostureActResult(done=True, in_force=c.POSTURE_HALTED, latch=c.POSTURE_HALTED, act_id=1)
+        )
+        await asyncio.sleep(0.05)
+        assert made.app.latch.posture.name == "FLATTEN", "the answer to an earlier act finishes nothing"
+        done = made.execution.of("act")[-1].act_id
+        made.execution.post(
+            act=e.PostureActResult(done=True, in_force=c.POSTURE_HALTED, latch=c.POSTURE_HALTED, act_id=done)
         )
         await until(lambda: made.app.latch.posture.name == "HALTED", "the finished flatten")
         assert made.app.governor.state.in_force.name == "HALTED"

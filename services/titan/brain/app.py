@@ -249,7 +249,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         elif kind == "account":
             self._on_account(message.account)
         elif kind == "act":
-            self._follow_latch(message.act.latch, f"act {message.act.act_id}")
+            self._on_act(message.act)
         else:
             known = "account, order, fill, refusal, truth, marker, act, equity"
             raise ValueError(f"Execution sent {kind!r}; known are {known}")
@@ -264,7 +264,10 @@ class BrainApp(ServiceApp[BrainSettings]):
         self.decider.journalled = frozenset(account.recent_intent_ids)
         if account.policy_hash != self.policy.hash:
             self.log.error("policy hashes differ", brain=self.policy.hash, execution=account.policy_hash)
-        if account.HasField("posture"):
+        if self.latch.posture is Posture.FLATTEN:
+            # Whatever it has done of it, it does the rest; nothing to do is done at once.
+            self.execution.post_act(Posture.FLATTEN, self.latch.by, self.latch.reason)
+        elif account.HasField("posture"):
             self._follow_latch(account.posture.latch, account.posture.reason)
         self.governor.evaluate(self.now_ns())
         for seat in self.phases.seats.values():
@@ -279,19 +282,22 @@ class BrainApp(ServiceApp[BrainSettings]):
         self._refusals.labels(Reason(refusal.reason).name).inc()
         self.log.warning("execution refused", intent_id=refusal.intent_id, message=refusal.message)
 
-    def _follow_latch(self, number: int, reason: str) -> None:
-        """Execution's latch lowers ours, and a FLATTEN that it has finished is finished here too."""
-        if not number:
-            return
-        theirs = Posture(number)
-        try:
-            if self.latch.posture is Posture.FLATTEN and theirs is Posture.HALTED:
+    def _on_act(self, act: e.PostureActResult) -> None:
+        flattening = self.latch.posture is Posture.FLATTEN
+        if flattening and act.act_id == self.execution.flatten_act and act.latch == Posture.HALTED.value:
+            try:
                 self.latch.finish_flatten("execution", "the account is flat")
-            elif theirs < self.latch.posture:
-                self.governor.tighten(theirs, "execution", reason)
-        except LatchUnavailable as error:
-            self.log.error("latch not stored", reason=error.reason)  # noqa: TRY400
-        self.governor.announce()
+            except LatchUnavailable as error:
+                self.log.error("latch stays at FLATTEN", reason=error.reason)  # noqa: TRY400
+            self.governor.announce()
+        elif not flattening:
+            self._follow_latch(act.latch, act.message)
+
+    def _follow_latch(self, number: int, reason: str) -> None:
+        """Execution's latch lowers ours; it never raises it."""
+        if number and Posture(number) < self.latch.posture:
+            self.governor.tighten(Posture(number), "execution", reason)
+            self.governor.announce()
 
     # The market.
 

@@ -44,6 +44,8 @@ class ExecutionDesk:
     ) -> None:
         self.marker = Watermark()
         self.connected = False
+        # The last act that asked for FLATTEN: its second answer says that it is done.
+        self.flatten_act = 0
         self.pending: dict[str, e.PlaceOrder] = {}
         self._term = term
         self._policy_hash = policy_hash
@@ -103,12 +105,11 @@ class ExecutionDesk:
         only_if_never_set: bool = False,
     ) -> e.PostureActResult | None:
         """Hand on a posture act, and wait for the answer; None where none came in time."""
-        self._last_act += 1
-        act_id = self._last_act
+        act_id = self._last_act + 1
         future: asyncio.Future[e.PostureActResult] = asyncio.get_running_loop().create_future()
         self._acts[act_id] = future
         try:
-            if not self.post_act(posture, by, reason, nonce, act_id, only_if_never_set):
+            if not self.post_act(posture, by, reason, nonce, only_if_never_set):
                 return None
             async with asyncio.timeout(timeout_s):
                 return await future
@@ -123,17 +124,19 @@ class ExecutionDesk:
         by: str,
         reason: str,
         nonce: str = "",
-        act_id: int = 0,
         only_if_never_set: bool = False,
     ) -> bool:
         """Hand on a posture act without waiting; False while Execution is away."""
+        self._last_act += 1
+        if posture is Posture.FLATTEN:
+            self.flatten_act = self._last_act
         act = e.PostureAct(
             posture=posture.value,  # type: ignore[arg-type]
             by=by,
             reason=reason,
             nonce=nonce,
             term=self._term,
-            act_id=act_id,
+            act_id=self._last_act,
             only_if_never_set=only_if_never_set,
         )
         return self._link.post(e.PlaceRequest(act=act))

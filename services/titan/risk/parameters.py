@@ -106,6 +106,8 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     cautious_waits_rank: int = 2
     daily_loss_cautious: Decimal = Decimal("0.5")
     daily_loss_defensive: Decimal = Decimal("0.75")
+    # A mark that stands so long without another print is no wild one.
+    mark_confirmed_after_ns: int = SECOND_NS
     risk_level_dwell_ns: int = 600 * SECOND_NS
     loss_streak_window_ns: int = 3_600 * SECOND_NS
 

@@ -17,14 +17,15 @@ from titan.risk.parameters import RiskParameters
 class RiskLevelState(msgspec.Struct, frozen=True):
     """The level with its memory; persisted, so that a restart does not forgive.
 
-    ``pending`` is a worse level that one print of the marks (``pending_print_ns``) has asked for; ``calmer`` the worst
-    level seen since ``calmer_since_ns``, when it first was below ``level`` (0: it is not).
+    ``pending`` is a worse level that one print of the marks (``pending_print_ns``) asked for at ``pending_since_ns``;
+    ``calmer`` the worst level seen since ``calmer_since_ns``, when it first was below ``level`` (0: it is not).
     """
 
     level: RiskLevel = RiskLevel.NORMAL
     reason: str = ""
     pending: RiskLevel = RiskLevel.NORMAL
     pending_print_ns: int = 0
+    pending_since_ns: int = 0
     calmer: RiskLevel = RiskLevel.NORMAL
     calmer_since_ns: int = 0
 
@@ -49,8 +50,9 @@ def evaluate(
 ) -> RiskLevelState:
     """Look at the account once more, on every fill, mark and second.
 
-    A level that marks ask for needs a second print (an equity of a later ``market_time_ns``): a single wild mark trips
-    nothing. A low truth score needs none. Unknown equity or truth asks for nothing here: guards 3 and 6 refuse then.
+    A level that marks ask for needs a second print (an equity of a later ``market_time_ns``), or to stand unchanged for
+    ``mark_confirmed_after_ns``: a single wild mark trips nothing. A low truth score needs neither. Unknown equity or
+    truth asks for nothing here: guards 3 and 6 refuse then.
     """
     marked, marked_reason = _by_equity(equity, rules, parameters) if equity.known else (RiskLevel.NORMAL, "")
     certain, certain_reason = _by_truth(truth, rules)
@@ -58,15 +60,20 @@ def evaluate(
     if certain > state.level and certain >= marked:
         return RiskLevelState(certain, certain_reason)
     if wanted > state.level:
-        if state.pending > state.level and equity.market_time_ns != state.pending_print_ns:
+        if state.pending <= state.level:
+            return RiskLevelState(
+                state.level,
+                state.reason,
+                pending=wanted,
+                pending_print_ns=equity.market_time_ns,
+                pending_since_ns=now_ns,
+            )
+        stood_ns = now_ns - state.pending_since_ns
+        if equity.market_time_ns != state.pending_print_ns or stood_ns >= parameters.mark_confirmed_after_ns:
             # Both prints ask for at least the milder of the two.
             return RiskLevelState(min(wanted, state.pending), reason)
-        if state.pending > state.level:
-            return state
-        return msgspec.structs.replace(
-            state, pending=wanted, pending_print_ns=equity.market_time_ns, calmer_since_ns=0, calmer=RiskLevel.NORMAL
-        )
-    quiet = msgspec.structs.replace(state, pending=RiskLevel.NORMAL, pending_print_ns=0)
+        return state
+    quiet = msgspec.structs.replace(state, pending=RiskLevel.NORMAL, pending_print_ns=0, pending_since_ns=0)
     if wanted == state.level:
         return msgspec.structs.replace(quiet, reason=reason, calmer_since_ns=0, calmer=RiskLevel.NORMAL)
     if not equity.known:

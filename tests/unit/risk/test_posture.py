@@ -77,6 +77,8 @@ def test_one_wild_print_trips_nothing_and_a_second_one_does() -> None:
     assert look(wild, printed(1, "100")).level is RiskLevel.NORMAL, "the same print twice is one print"
     assert look(look(wild, printed(2)), printed(3, "100")).level is RiskLevel.NORMAL, "a good one between forgets it"
     assert look(wild, printed(2, "100")).level is RiskLevel.EMERGENCY
+    stands = look(wild, printed(1, "100"), at_ns=NOW + SECOND)
+    assert stands.level is RiskLevel.EMERGENCY, "a mark that stands for a second is confirmed"
 
 
 def test_two_prints_agree_on_the_milder_one() -> None:
