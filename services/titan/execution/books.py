@@ -107,8 +107,10 @@ class Books:
         self.journal.close()
 
 
-def open_journal(folder: Path, on_sync: Callable[[int], None]) -> tuple[Journal, AccountBook, int, RecoveryReport]:
-    """Open the journal and fold it into an account.
+def open_journal(
+    folder: Path, on_sync: Callable[[int], None], listener: Listener
+) -> tuple[Journal, AccountBook, int, RecoveryReport]:
+    """Open the journal and fold it into an account; ``listener`` is told each record with what it did.
 
     Returns
     -------
@@ -124,11 +126,11 @@ def open_journal(folder: Path, on_sync: Callable[[int], None]) -> tuple[Journal,
     """
     journal, records, report = Journal.open(folder, on_sync=on_sync)
     book = AccountBook(PAPER_INSTRUMENTS)
-    last_ns = fold(book, ((record.sequence, record.payload) for record in records))
+    last_ns = fold(book, ((record.sequence, record.payload) for record in records), listener)
     return journal, book, last_ns, report
 
 
-def fold(book: AccountBook, records: Iterable[tuple[int, bytes]]) -> int:
+def fold(book: AccountBook, records: Iterable[tuple[int, bytes]], listener: Listener) -> int:
     """Apply the journal's records to an account; return the market time of the last one.
 
     Raises
@@ -140,8 +142,9 @@ def fold(book: AccountBook, records: Iterable[tuple[int, bytes]]) -> int:
     for sequence, payload in records:
         try:
             record = decode_record(payload)
-            book.apply(record)
+            change = book.apply(record)
         except ValueError as error:
             raise StartError(f"journal record {sequence} cannot be read: {error}") from error
+        listener(sequence, record, change)
         last_ns = max(last_ns, record.market_time_ns)
     return last_ns

@@ -47,8 +47,6 @@ class IntakeDesk:
 
     Attributes
     ----------
-    reconciled
-        Whether every order that was open at start has been resolved with the venue.
     closing
         The process is stopping: nothing is taken.
     durations_ns
@@ -64,9 +62,9 @@ class IntakeDesk:
         posture: PostureKeeper,
         marks: Marks,
         venue_connected: Callable[[], bool],
+        reconciled: Callable[[], bool],
         metrics: Metrics,
     ) -> None:
-        self.reconciled = False
         self.closing = False
         self.durations_ns: deque[tuple[str, int]] = deque(maxlen=RING)
         self._settings = settings
@@ -77,6 +75,7 @@ class IntakeDesk:
         self._posture = posture
         self._marks = marks
         self._venue_connected = venue_connected
+        self._reconciled = reconciled
         self._refusals = metrics.counter("titan_place_refused", "Orders of Brain's not taken.", ["reason"])
         self._repeats = metrics.counter("titan_place_repeated", "Orders asked for again, answered as before.")
         self._taken = metrics.counter("titan_place_taken", "Orders of Brain's taken.", ["lane"])
@@ -199,8 +198,8 @@ class IntakeDesk:
             )
         if refused := self._posture.refusal():
             return refused
-        if not self.reconciled:
-            return Reason.TRUTH_UNKNOWN, "TRUTH_UNKNOWN: the first reconciliation with the venue is not finished"
+        if not self._reconciled():
+            return Reason.TRUTH_UNKNOWN, "TRUTH_UNKNOWN: reconciliation with the venue is not finished"
         if problem := mode_problem(rules, self._settings.mode):
             return Reason.MODE_NOT_ALLOWED, f"MODE_NOT_ALLOWED: {problem}"
         if intake.symbol not in rules.symbols:

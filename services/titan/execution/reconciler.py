@@ -48,8 +48,8 @@ class Reconciler:
         The snapshot of the last pass, less what silence has cost since.
     settled
         Set while nothing is in doubt: cleared when the connection breaks, set by a pass that resolved everything.
-    on_truth
-        Called when the truth changed.
+    on_truth, on_settled
+        Called when the truth changed, and after each pass that left nothing in doubt.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Reconciler:
         self.truth: TruthSnapshot = UNKNOWN_TRUTH
         self.settled = asyncio.Event()
         self.on_truth: Callable[[TruthSnapshot], None] = lambda _truth: None
+        self.on_settled: Callable[[], None] = lambda: None
         self._settings = settings
         self._books = books
         self._book = books.book
@@ -155,8 +156,9 @@ class Reconciler:
             self._desk.protecting = True
             self._desk.protect()
             self._resend(lost_exits)
+            self._books.tell()
             self.settled.set()
-        self._books.tell()
+            self.on_settled()
 
     def _compare(self, account: VenueAccount, open_orders: Iterable[VenueOrder], found: list[Drift]) -> None:
         result = compare(self._book, account, open_orders, found)

@@ -27,6 +27,8 @@ class VenueDesk:
 
     Attributes
     ----------
+    ask
+        Called with a sentence when something did not fit: reconciliation has to look.
     markers
         How far the venue has told its part of market time.
     last_answer_monotonic_ns
@@ -48,8 +50,8 @@ class VenueDesk:
         sender: Sender,
         metrics: Metrics,
         log: Log,
-        ask: Callable[[str], None],
     ) -> None:
+        self.ask: Callable[[str], None] = lambda _why: None
         self.markers = Watermark()
         self.last_answer_monotonic_ns = time.monotonic_ns()
         self.streamed: set[int] = set()
@@ -61,7 +63,6 @@ class VenueDesk:
         self._book = books.book
         self._sender = sender
         self._log = log
-        self._ask = ask
         self._uncovered_ns: dict[str, int] = {}
         self._oddities = metrics.counter(
             "titan_venue_oddities", "Venue messages that did not fit our orders.", ["kind"]
@@ -221,11 +222,11 @@ class VenueDesk:
             if after.final:
                 self._sender.forget(order.client_order_id)
             else:
-                self._ask(f"order {order.client_order_id}: {told.message}")
+                self.ask(f"order {order.client_order_id}: {told.message}")
 
     def _ask_if_working(self, order: Order) -> None:
         if not order.final:
-            self._ask(f"order {order.client_order_id}: a request was refused")
+            self.ask(f"order {order.client_order_id}: a request was refused")
 
     def _break_obligation(self, lot: Lot, uncovered_ns: int) -> None:
         step = flatten_lot(self._book, lot, self._books.now_ns, self._books.term)
@@ -239,7 +240,7 @@ class VenueDesk:
     def _odd(self, kind: str, what: str, order_id: str) -> None:
         self._oddities.labels(kind).inc()
         self._log.warning("venue tells what does not fit", kind=kind, what=what, order=order_id)
-        self._ask(f"{kind}: {what}")
+        self.ask(f"{kind}: {what}")
 
 
 def _changed(before: Order, after: Order) -> bool:

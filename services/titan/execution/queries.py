@@ -1,0 +1,155 @@
+"""What people and the operator may ask Execution."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import grpc
+
+from titan.domain.kinds import OrderState, Posture
+from titan.execution.books import Books
+from titan.execution.brain_desk import BrainDesk
+from titan.execution.posture import PostureKeeper
+from titan.execution.projector import Projector
+from titan.execution.reconciler import Reconciler
+from titan.execution.sender import Sender
+from titan.execution.valuation import Valuer
+from titan.runtime import wire_orders as wire
+from titan.runtime.contract import (
+    EXECUTION_GET_EQUITY,
+    EXECUTION_GET_EXECUTION,
+    EXECUTION_LIST_FILLS,
+    EXECUTION_LIST_ORDERS,
+    EXECUTION_LIST_POSITIONS,
+    EXECUTION_TIGHTEN,
+)
+from titan.runtime.rpc import Peer, RpcRefused, RpcServer
+from titan.v1 import execution_pb2 as pb
+
+MAX_LISTED = 1_000
+DEFAULT_LISTED = 100
+_LAST_TRIPS = 20
+_NEVER_SENT = (OrderState.NEW, OrderState.JOURNALLED)
+
+
+class Queries:
+    """Answers from the account in memory: it is the journal's, so it is never behind."""
+
+    def __init__(
+        self,
+        books: Books,
+        posture: PostureKeeper,
+        valuer: Valuer,
+        reconciler: Reconciler,
+        brain: BrainDesk,
+        sender: Sender,
+        projector: Projector,
+        policy_hash: str,
+        venue_connected: Callable[[], bool],
+    ) -> None:
+        self._books = books
+        self._book = books.book
+        self._posture = posture
+        self._valuer = valuer
+        self._reconciler = reconciler
+        self._brain = brain
+        self._sender = sender
+        self._projector = projector
+        self._policy_hash = policy_hash
+        self._venue_connected = venue_connected
+
+    def serve(self, server: RpcServer) -> None:
+        """Register the methods."""
+        server.unary(EXECUTION_TIGHTEN, self._tighten)
+        server.unary(EXECUTION_GET_EXECUTION, self._execution)
+        server.unary(EXECUTION_LIST_ORDERS, self._orders)
+        server.unary(EXECUTION_LIST_FILLS, self._fills)
+        server.unary(EXECUTION_LIST_POSITIONS, self._positions)
+        server.unary(EXECUTION_GET_EQUITY, self._equity)
+
+    def counts(self) -> dict[str, int]:
+        """Orders by what became of them, fills, round trips."""
+        states = Counter(order.state for order in self._book.orders.values())
+        # What a cancel before the send ended has never left us: it has no venue order id and no fill.
+        unsent = sum(
+            order.state in _NEVER_SENT or (order.state is OrderState.CANCELED and not order.venue_order_id)
+            for order in self._book.orders.values()
+        )
+        return {
+            "sent": len(self._book.orders) - unsent,
+            "filled": states[OrderState.FILLED],
+            "rejected": states[OrderState.REJECTED],
+            "canceled": states[OrderState.CANCELED],
+            "lost": states[OrderState.LOST],
+            "working": len(self._book.working),
+            "fills": len(self._book.fills),
+            "round_trips": len(self._book.round_trips),
+            "refusals": self._book.refusals,
+        }
+
+    async def _tighten(self, request: pb.TightenRequest, peer: Peer) -> pb.TightenResponse:
+        if not request.posture or request.posture > self._posture.latch.posture:
+            wanted = Posture(request.posture).name if request.posture else "none"
+            raise RpcRefused(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"posture: {wanted} is not allowed; Tighten only lowers, and the latch is "
+                f"{self._posture.latch.posture.name}",
+            )
+        by = f"{peer.role}: {request.by}" if request.by else peer.role
+        outcome = self._brain.tighten(Posture(request.posture), by, request.reason)
+        return pb.TightenResponse(result=self._brain.act_result(0, outcome))
+
+    async def _execution(self, _request: pb.GetExecutionRequest, _peer: Peer) -> pb.GetExecutionResponse:
+        counts = self.counts()
+        return pb.GetExecutionResponse(
+            posture=self._posture.state(self._policy_hash, self._books.term),
+            policy_hash=self._policy_hash,
+            truth=wire.truth_to_wire(self._reconciler.truth),
+            term=self._books.term,
+            lease_held=self._sender.may_send(),
+            venue_connected=self._venue_connected(),
+            brain_connected=self._brain.connected,
+            working_orders=counts["working"],
+            open_positions=sum(holding.quantity != 0 for holding in self._book.holdings.values()),
+            orders_sent=counts["sent"],
+            orders_filled=counts["filled"],
+            orders_rejected=counts["rejected"],
+            fills=counts["fills"],
+            round_trips=counts["round_trips"],
+            journal_sequence=self._books.journal.last_sequence,
+            projection_lag=self._projector.lag,
+            ledger_balanced=self._book.ledger.balanced,
+            market_time_ns=self._books.now_ns,
+            refusals=counts["refusals"],
+        )
+
+    async def _orders(self, request: pb.ListOrdersRequest, _peer: Peer) -> pb.ListOrdersResponse:
+        orders = self._book.working if request.working_only else self._book.orders
+        return pb.ListOrdersResponse(
+            orders=[wire.order_to_wire(order) for order in list(orders.values())[: -_limit(request.limit) - 1 : -1]]
+        )
+
+    async def _fills(self, request: pb.ListFillsRequest, _peer: Peer) -> pb.ListFillsResponse:
+        return pb.ListFillsResponse(
+            fills=[wire.fill_to_wire(fill) for fill in self._book.fills[: -_limit(request.limit) - 1 : -1]]
+        )
+
+    async def _positions(self, _request: pb.ListPositionsRequest, _peer: Peer) -> pb.ListPositionsResponse:
+        return pb.ListPositionsResponse(
+            positions=[wire.position_to_wire(position) for position in self._valuer.positions()]
+        )
+
+    async def _equity(self, _request: pb.GetEquityRequest, _peer: Peer) -> pb.GetEquityResponse:
+        return pb.GetEquityResponse(
+            equity=wire.equity_to_wire(self._valuer.value()),
+            round_trips=len(self._book.round_trips),
+            ledger_balanced=self._book.ledger.balanced,
+            last_round_trips=[
+                wire.round_trip_to_wire(trip) for trip in self._book.round_trips[: -_LAST_TRIPS - 1 : -1]
+            ],
+        )
+
+
+def _limit(asked: int) -> int:
+    return min(asked or DEFAULT_LISTED, MAX_LISTED)
