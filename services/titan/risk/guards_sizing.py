@@ -59,7 +59,16 @@ def edge(e: Evaluation) -> Outcome:
     p = probability(intent.setup_score, stop, target, wins, trades, e)
     expected = p * target - (1.0 - p) * stop
     needed = e.limits.min_edge_to_cost * float(cost_exact)
-    value = ("edge={} p={} stop={} target={} wins={}/{}", expected, p, stop, target, wins, trades)
+    value = (
+        "edge={} p={} stop={} target={} wins={}/{}; {}",
+        expected,
+        p,
+        stop,
+        target,
+        wins,
+        trades,
+        e.limits.tail_note,
+    )
     limit = (
         "min={} = {} x cost={} (fees and spread={}, impact not known: 0)",
         needed,

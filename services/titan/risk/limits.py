@@ -34,6 +34,7 @@ class Limits:
         "rules",
         "score_lift",
         "symbols",
+        "tail_note",
     )
 
     def __init__(
@@ -67,3 +68,4 @@ class Limits:
         self.score_lift = float(rules.score_lift)
         self.min_edge_to_cost = float(rules.min_edge_to_cost)
         self.kelly_scale = parameters.kelly_scale(parameters.tail_alpha)
+        self.tail_note = f"alpha={parameters.tail_alpha} assumed (no estimate): Kelly x {self.kelly_scale:g}"

@@ -76,6 +76,9 @@ def test_an_intent_that_passes_every_guard() -> None:
     # .01 x 200 USDT / (122.5 / 61234.6 + 10 bps of fees + the spread) = 666.19 USDT, floored to .001 BTC.
     assert decision.quantity == Decimal("0.010")
     assert decision.notional == Decimal("612.3460")
+    eight = next(guard for guard in decision.guards if guard.number == 8)
+    assert "alpha=1.5 assumed (no estimate): Kelly x 0.1" in eight.value
+    assert "impact not known" in eight.limit
 
 
 REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
