@@ -23,6 +23,8 @@ from titan.cli.view import View, choose_view
 
 READY_S = 60.0
 ARM_S = 20.0
+# One act may arrive as two signals (`timeout` signals the program and its group); a person needs longer.
+SAME_SIGNAL_S = 0.3
 _PICTURE_EVERY_S = 1.0
 _ARM_EVERY_S = 0.1
 
@@ -76,6 +78,7 @@ class _Run:
         self._client = StackClient(state, prepared.document["addresses"])
         self._view: View = choose_view(self._title(), self._supervisor.processes)
         self._stop = asyncio.Event()
+        self._stopped_s = 0.0
         self._result: dict[str, Any] | None = None
 
     def _title(self) -> str:
@@ -111,9 +114,12 @@ class _Run:
         return DONE
 
     def _signalled(self) -> None:
-        if self._stop.is_set():
+        now_s = time.monotonic()
+        if not self._stop.is_set():
+            self._stopped_s = now_s
+            self._stop.set()
+        elif now_s - self._stopped_s > SAME_SIGNAL_S:
             self._supervisor.kill()
-        self._stop.set()
 
     async def _stop_all(self) -> None:
         # Against the way of an order: who wishes first, who is asked last.
