@@ -1,0 +1,68 @@
+"""Scavenger on recorded and simulated markets: it must produce intents, taken and refused ones."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from support.stack import recording
+from support.tape import PERP, SPOT, S, decide, holding, scavenger
+from titan.domain.kinds import Action
+from titan.domain.market import BookEvent, MarketEvent
+from titan.marketdata.sources.replay import ReplaySource
+from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
+from titan.strategies.base import IntentDraft
+from titan.strategies.scavenger.strategy import BREAKOUT_SETUP, TIME_EXIT_SETUP
+
+DEMO_MIN_CONFIDENCE = 0.6
+LATENCY_NS = 50_000_000
+
+
+def trade_along(events: Iterator[MarketEvent]) -> list[IntentDraft]:
+    """Every entry of enough score is filled after the venue's latency, every exit too; the rest is refused."""
+    strategy = scavenger()
+    drafts: list[IntentDraft] = []
+    filling: tuple[int, IntentDraft] | None = None
+    for event in events:
+        if isinstance(event, BookEvent):
+            continue
+        if filling is not None and event.market_time_ns >= filling[0]:
+            draft = filling[1]
+            opened_ms = (event.market_time_ns - holding("1", 0)[0].opened_ns) // 1_000_000
+            opens = draft.action is Action.OPEN
+            strategy.on_positions(holding(f"{0.004 * draft.side.sign}", opened_ms) if opens else [])
+            filling = None
+        for draft in strategy.on_event(event):
+            drafts.append(draft)
+            approved = draft.action is Action.CLOSE or draft.setup_score >= DEMO_MIN_CONFIDENCE
+            decide(strategy, draft, approved)
+            if approved:
+                filling = (event.market_time_ns + LATENCY_NS, draft)
+    return drafts
+
+
+def entries(drafts: Sequence[IntentDraft]) -> list[IntentDraft]:
+    return [draft for draft in drafts if draft.setup == BREAKOUT_SETUP]
+
+
+@pytest.mark.replay
+def test_the_recording_holds_intents_to_take_and_to_refuse() -> None:
+    names = ("examples_usdm_btcusdt_20240808.gz", "examples_spot_btcusdt_20240808.gz")
+    drafts = trade_along(ReplaySource([recording(name) for name in names]).events())
+    scores = [draft.setup_score for draft in entries(drafts)]
+    assert len(scores) >= 3
+    assert any(score >= DEMO_MIN_CONFIDENCE for score in scores)
+    assert any(score < DEMO_MIN_CONFIDENCE for score in scores)
+    assert any(draft.setup == TIME_EXIT_SETUP for draft in drafts)
+
+
+def test_on_the_simulated_market_a_first_entry_comes_within_a_minute_for_nearly_every_seed() -> None:
+    late = []
+    for seed in range(20):
+        source = SimulatedSource((SPOT, PERP), seed, lambda: FIXED_START_NS)
+        minute = itertools.takewhile(lambda event: event.market_time_ns < FIXED_START_NS + 55 * S, source.events())
+        if not any(draft.setup_score >= 0.64 for draft in entries(trade_along(minute))):
+            late.append(seed)
+    assert len(late) <= 1, late
