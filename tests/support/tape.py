@@ -27,15 +27,20 @@ class Tape:
     def __init__(self) -> None:
         self.events: list[MarketEvent] = []
 
+    def _next(self, at_ms: int) -> tuple[int, int]:
+        at_ns = T0 + at_ms * MS
+        assert not self.events or at_ns >= self.events[-1].market_time_ns, "market time never goes back"
+        return len(self.events) + 1, at_ns
+
     def trade(self, at_ms: int, symbol: str, price: float, side: Side = Side.BUY, quantity: str = "0.1") -> Tape:
-        number, at_ns = len(self.events) + 1, T0 + at_ms * MS
+        number, at_ns = self._next(at_ms)
         self.events.append(
             TradeEvent(number, symbol, at_ns, at_ns, str(number), Decimal(str(price)), Decimal(quantity), side)
         )
         return self
 
     def quote(self, at_ms: int, bid: float, ask: float, symbol: str = PERP) -> Tape:
-        number, at_ns = len(self.events) + 1, T0 + at_ms * MS
+        number, at_ns = self._next(at_ms)
         one = Decimal(1)
         self.events.append(QuoteEvent(number, symbol, at_ns, at_ns, Decimal(str(bid)), one, Decimal(str(ask)), one))
         return self
@@ -46,8 +51,8 @@ class Tape:
             at_ms = second * 1_000
             edge = TOP if second % 2 else BOTTOM
             self.quote(at_ms, 59_999.9, 60_000.0)
-            self.trade(at_ms + 100, PERP, edge).trade(at_ms + 600, PERP, 60_000.0 + second % 3)
-            self.trade(at_ms + 200, SPOT, edge + 20, Side.BUY).trade(at_ms + 700, SPOT, 60_020.0, Side.SELL)
+            self.trade(at_ms + 100, PERP, edge).trade(at_ms + 200, SPOT, edge + 20, Side.BUY)
+            self.trade(at_ms + 600, PERP, 60_000.0 + second % 3).trade(at_ms + 700, SPOT, 60_020.0, Side.SELL)
         return self
 
     def breakout(self, at_ms: int, side: Side = Side.BUY, spot_side: Side | None = None) -> Tape:
