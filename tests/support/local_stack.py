@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,9 @@ def local_stack(state: Path, *arguments: str, resources: Sequence[str] = DEMO) -
     """Run ``titan up`` with ``resources`` on free ports; whatever is left of it at the end is killed."""
     state.parent.mkdir(parents=True, exist_ok=True)
     offset = [] if "--port-offset" in arguments else ["--port-offset", str(port_offset())]
-    stack = LocalStack(state, [*resources, *offset, *arguments], state.parent / f"{state.name}.stderr")
+    # A file of its own for each start on a state: what an earlier one said is not waited for again.
+    errors = next(path for number in count() if not (path := state.parent / f"{state.name}.{number}.stderr").exists())
+    stack = LocalStack(state, [*resources, *offset, *arguments], errors)
     try:
         yield stack
     finally:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 from titan.cli.client import StackClient, ask, with_stack
 from titan.cli.errors import BadInput, Refused
 from titan.cli.output import (
     UNKNOWN,
-    WIDTH,
     Column,
     Output,
     clock,
@@ -18,6 +16,7 @@ from titan.cli.output import (
     print_document,
     print_table,
     say,
+    say_wrapped,
     word,
 )
 from titan.cli.state import State
@@ -54,7 +53,7 @@ def explain(state: State, output: Output, intent_id: str | None) -> None:
 def print_decision(decision: b.Decision) -> None:
     """Print one decision: what was wanted, what was decided, and the table of guards."""
     for line in headline(decision):
-        say(textwrap.fill(line, WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False))
+        say_wrapped(line, " " * 8)
     say("")
     print_table(GUARD_COLUMNS, guard_rows(decision), empty="no guard was asked")
 

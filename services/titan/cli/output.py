@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,6 +69,11 @@ def say(text: str) -> None:
     """Write one or more lines to standard output."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def say_wrapped(text: str, indent: str = "  ") -> None:
+    """Write a sentence within the width of a table; further lines begin with ``indent``."""
+    say(textwrap.fill(text, width(), subsequent_indent=indent, break_on_hyphens=False))
 
 
 def tell(text: str) -> None:

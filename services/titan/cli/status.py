@@ -21,6 +21,7 @@ from titan.cli.output import (
     print_document,
     print_table,
     say,
+    say_wrapped,
     short_id,
     word,
 )
@@ -88,7 +89,7 @@ def status(state: State, output: Output) -> None:
     picture = with_stack(state, lambda client: take_picture(client, plan["http"]))
     if output is Output.TABLE:
         for line in summary(picture):
-            say(line)
+            say_wrapped(line, " " * 10)
         say("")
         print_table(PROCESS_COLUMNS, _process_rows(state, picture), empty="no processes")
     else:
@@ -114,12 +115,12 @@ def why(state: State, output: Output) -> None:
     if not found:
         say("nothing is in the way: the next setup that passes the guards is traded")
     for one in found[:1]:
-        say(f"{one.where}: {one.sentence}")
-        say(f"  → {one.remedy}")
+        say_wrapped(f"{one.where}: {one.sentence}")
+        say_wrapped(f"  → {one.remedy}", "    ")
     if len(found) > 1:
         say("then:")
         for one in found[1:]:
-            say(f"  {one.where}: {one.sentence}")
+            say_wrapped(f"  {one.where}: {one.sentence}", "    ")
 
 
 def summary(picture: StackPicture) -> list[str]:
