@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from support.matching import MS, PERP, SPOT, Bench, D, levels, send, state_of
 from titan.domain.kinds import Side
-from titan.domain.market import BookEvent, MarketEvent, TradeEvent
+from titan.domain.market import BookEvent, TradeEvent
 from titan.domain.venue import AmendOrder, CancelOrder, VenueOrder, VenueReject, VenueTrade
 from titan.matching.state import VenueDelta, VenueState
 
@@ -20,7 +20,8 @@ _symbols = st.sampled_from([PERP, SPOT])
 _sides = st.sampled_from(["buy", "sell"])
 _quantities = st.sampled_from(["0.001", "0.01", "0.1", "0.25", "1"])
 _offsets = st.integers(-6, 6)
-_ids = st.integers(0, 12).map(lambda number: f"o{number}")
+# Counted from the newest order back; 0 is a new one.
+_recent = st.integers(1, 5)
 _SHAPES: list[dict[str, Any]] = [
     {},
     {"limit": None},
@@ -40,8 +41,7 @@ class Venue(RuleBasedStateMachine):
         self.middle = 60_000
         self.written = state_of(str(START))
         self.decoder = msgspec.msgpack.Decoder(VenueDelta)
-        self.reduce_only: dict[str, D] = {}
-        self.sent: set[str] = set()
+        self.sent: list[str] = []
         for symbol in (PERP, SPOT):
             self.move(symbol, 0, 1, 1)
 
@@ -94,37 +94,55 @@ class Venue(RuleBasedStateMachine):
         self.observed(act)
 
     @rule(
-        client_order_id=_ids,
         symbol=_symbols,
         side=_sides,
         quantity=_quantities,
         shape=st.sampled_from(_SHAPES),
         offset=_offsets,
         reduce_only=st.booleans(),
+        arrives=st.booleans(),
     )
     def somebody_sends(
         self,
-        client_order_id: str,
         symbol: str,
         side: str,
         quantity: str,
         shape: dict[str, Any],
         offset: int,
         reduce_only: bool,
+        arrives: bool,
     ) -> None:
+        if reduce_only and self.held(symbol):
+            side = "sell" if self.held(symbol) > 0 else "buy"
         fields = {name: value or str(self.middle + offset) for name, value in shape.items()}
-        request = send(client_order_id, side, quantity, symbol, self.bench.now_ms, reduce_only=reduce_only, **fields)
-        self.admit(request)
-        self.sent.add(client_order_id)
+        client_order_id = f"o{len(self.sent)}"
+        self.sent.append(client_order_id)
+        self.admit(send(client_order_id, side, quantity, symbol, self.bench.now_ms, reduce_only=reduce_only, **fields))
+        if arrives:
+            self.time_passes(60)
 
-    @rule(client_order_id=_ids)
-    def somebody_cancels(self, client_order_id: str) -> None:
-        self.admit(CancelOrder(client_order_id=client_order_id, **self.signed()))
+    @rule(symbol=_symbols)
+    def somebody_closes(self, symbol: str) -> None:
+        held = self.held(symbol)
+        if held:
+            self.somebody_sends(symbol, "sell" if held > 0 else "buy", str(abs(held)), {}, 0, True, True)
 
-    @rule(client_order_id=_ids, quantity=_quantities, offset=_offsets, price=st.booleans())
-    def somebody_amends(self, client_order_id: str, quantity: str, offset: int, price: bool) -> None:
+    @precondition(lambda self: self.sent)
+    @rule(recent=_recent)
+    def somebody_sends_twice(self, recent: int) -> None:
+        request = send(self.sent[-recent:][0], "buy", "0.1", PERP, self.bench.now_ms)
+        assert isinstance(self.bench.engine.admit(request), VenueReject)
+
+    @precondition(lambda self: self.sent)
+    @rule(recent=_recent)
+    def somebody_cancels(self, recent: int) -> None:
+        self.admit(CancelOrder(client_order_id=self.sent[-recent:][0], **self.signed()))
+
+    @precondition(lambda self: self.sent)
+    @rule(recent=_recent, quantity=_quantities, offset=_offsets, price=st.booleans())
+    def somebody_amends(self, recent: int, quantity: str, offset: int, price: bool) -> None:
         changes = {"limit_price": D(self.middle + offset)} if price else {"quantity": D(quantity)}
-        self.admit(AmendOrder(client_order_id=client_order_id, **changes, **self.signed()))
+        self.admit(AmendOrder(client_order_id=self.sent[-recent:][0], **changes, **self.signed()))
 
     def signed(self) -> dict[str, int]:
         return {"market_time_ns": self.bench.now_ms * MS, "signed_at_ns": 0, "receive_window_ms": 1000}
@@ -153,8 +171,9 @@ class Venue(RuleBasedStateMachine):
             ]
             event = BookEvent(0, symbol, 0, 0, True, 0, levels(sides[0]), levels(sides[1]))
             again.engine.on_snapshot(event)
-        last: MarketEvent = TradeEvent(again.state.last_sequence, PERP, 0, 0, "again", D(1), D(1000), Side.SELL)
-        assert again.engine.on_event(last) == [], "an event is matched once"
+        for side, price in ((Side.SELL, D(1)), (Side.BUY, D(10**6))):
+            last = TradeEvent(again.state.last_sequence, PERP, 0, 0, "again", price, D(1000), side)
+            assert again.engine.on_event(last) == [], "an event is matched once"
         # A mid price stands in for the last public trade, which is not kept.
         self.bench = again
 
@@ -209,7 +228,7 @@ class Venue(RuleBasedStateMachine):
 
 TestVenue = Venue.TestCase
 TestVenue.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
