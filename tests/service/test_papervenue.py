@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from support.full_disk import full_disk
 from support.market import ScriptedMarket
 from support.matching import PERP, D
 from support.stack import Stack
+from support.venue_client import VenueClient
 from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
@@ -44,93 +45,10 @@ from titan.runtime.logs import get_logger
 from titan.runtime.process import StartError, running
 from titan.runtime.rpc import RpcChannel
 from titan.v1 import venue_pb2
-from titan.venues.base import Venue, VenueUnavailableError, VenueUpdate
+from titan.venues.base import VenueUnavailableError
 from titan.venues.paper import PaperVenue
 
 BOOK = ("60000x1 59999x2", "60001x1 60002x2")
-
-
-class Client:
-    """Execution's side: the adapter, and what it was told."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.adapter = PaperVenue(stack.client("execution"), get_logger("execution"))
-        self.venue: Venue = self.adapter
-        self.told: list[VenueUpdate] = []
-        self.lost: list[str] = []
-        self.marker: VenueMarker | None = None
-        self._news = asyncio.Event()
-
-    async def __aenter__(self) -> Client:
-        self.venue.start(self._hear, self._greet, self._lose)
-        await self.until(lambda: self.venue.connected)
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self.venue.stop()
-
-    def _hear(self, update: VenueUpdate) -> None:
-        self.told.append(update)
-        self._news.set()
-
-    def _greet(self) -> None:
-        if self.marker is not None:
-            assert self.venue.send_marker(self.marker)
-        self._news.set()
-
-    def _lose(self, reason: str) -> None:
-        self.lost.append(reason)
-        self._news.set()
-
-    async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(15):
-            while not condition():
-                self._news.clear()
-                waiter = asyncio.ensure_future(self._news.wait())
-                # Connecting is told by no callback of its own after the greeting.
-                await asyncio.wait([waiter], timeout=0.05)
-                waiter.cancel()
-
-    async def known(self, client_order_id: str) -> None:
-        """Wait until the venue has the order: it tells nothing before the order has arrived in the market."""
-        async with asyncio.timeout(15):
-            while await self.venue.get_order(client_order_id) is None:
-                pass
-
-    def of(self, kind: type[Any], client_order_id: str = "") -> list[Any]:
-        return [
-            update
-            for update in self.told
-            if isinstance(update, kind) and (not client_order_id or update.client_order_id == client_order_id)
-        ]
-
-    def send(
-        self, client_order_id: str, market: ScriptedMarket, side: Side = Side.BUY, quantity: str = "0.1", **fields: Any
-    ) -> None:
-        request = SendOrder(
-            client_order_id=client_order_id,
-            symbol=PERP,
-            side=side,
-            type=fields.pop("type", OrderType.LIMIT if "limit_price" in fields else OrderType.MARKET),
-            time_in_force=TimeInForce.GTC,
-            quantity=D(quantity),
-            market_time_ns=market.now_ns,
-            signed_at_ns=time.time_ns(),
-            receive_window_ms=5000,
-            **fields,
-        )
-        assert self.venue.send_order(request)
-
-    def mark(self, step: int, market: ScriptedMarket) -> None:
-        self.marker = VenueMarker(step=step, market_time_ns=market.now_ns)
-        assert self.venue.send_marker(self.marker)
-
-    async def play(self, market: ScriptedMarket, *events: Any) -> None:
-        """One step of lockstep, all the way."""
-        step = market.publish(*events)
-        await self.until(lambda: any(marker.step >= step for marker in self.of(VenueMarker)))
-        self.mark(step, market)
-        await asyncio.wait_for(market.acks.reached(step), 15)
 
 
 def settings_of(stack: Stack, **fields: Any) -> PaperVenueSettings:
@@ -138,9 +56,11 @@ def settings_of(stack: Stack, **fields: Any) -> PaperVenueSettings:
 
 
 @asynccontextmanager
-async def a_venue(stack: Stack, lockstep: bool = True) -> AsyncIterator[tuple[PaperVenueApp, ScriptedMarket, Client]]:
+async def a_venue(
+    stack: Stack, lockstep: bool = True
+) -> AsyncIterator[tuple[PaperVenueApp, ScriptedMarket, VenueClient]]:
     app = PaperVenueApp(settings_of(stack))
-    async with ScriptedMarket(stack, lockstep) as market, running(app), Client(stack) as client:
+    async with ScriptedMarket(stack, lockstep) as market, running(app), VenueClient(stack) as client:
         await asyncio.wait_for(market.subscribed.wait(), 15)
         yield app, market, client
 
@@ -229,7 +149,7 @@ async def test_a_new_stream_gets_the_last_marker_and_asks_for_what_it_missed(sta
         await client.until(lambda: app.venue.engine.order("a"))
         await client.venue.stop()
         step = market.publish(market.trade("buy", "1", "60001"))
-        async with Client(stack) as successor:
+        async with VenueClient(stack) as successor:
             await successor.until(lambda: successor.of(VenueMarker))
             order = await successor.venue.get_order("a")
             assert order is not None
@@ -332,7 +252,7 @@ async def test_the_state_of_another_market_is_refused(stack: Stack) -> None:
         await client.until(lambda: app.venue.engine.order("a"))
         await client.play(market, *[market.book(*BOOK) for _ in range(5)])
     second = PaperVenueApp(settings_of(stack))
-    async with ScriptedMarket(stack) as other, running(second), Client(stack):
+    async with ScriptedMarket(stack) as other, running(second), VenueClient(stack):
         failed = asyncio.ensure_future(second.failed())
         await asyncio.wait_for(other.subscribed.wait(), 15)
         other.publish(other.book(*BOOK))
@@ -359,7 +279,7 @@ async def test_it_follows_the_simulated_market(stack: Stack) -> None:
         )
     )
     app = PaperVenueApp(settings_of(stack))
-    async with running(source), running(app), Client(stack) as client:
+    async with running(source), running(app), VenueClient(stack) as client:
         sent = False
         async with asyncio.timeout(60):
             while not app.feed.ended:
@@ -401,7 +321,7 @@ class Process:
 async def test_kill_minus_9_neither_matches_twice_nor_loses_an_answer(stack: Stack) -> None:
     process = Process(stack)
     try:
-        async with ScriptedMarket(stack) as market, Client(stack) as client:
+        async with ScriptedMarket(stack) as market, VenueClient(stack) as client:
             await asyncio.wait_for(market.subscribed.wait(), 15)
             await client.play(market, market.book(*BOOK))
             client.send("taker", market, quantity="1.5")
