@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Log = structlog.typing.FilteringBoundLogger
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_HANDSHAKE = re.compile(r"Handshake failed.*?:([A-Z_]{6,}):?\s*(.*)$")
+_HANDSHAKE = re.compile(r"Handshake failed.*?:([A-Z_]{6,})(?::\s*(.*))?$")
 _NATIVE_LINE = re.compile(r"^([IWEF])\d{4} [\d:.]+ +\d+ ([\w./]+:\d+)\] (.*)$")
 # Native lines that say nothing to a person who runs Titan.
 _NATIVE_NOISE = ("is not suitable for production", "All log messages before absl::InitializeLog", "fork_posix.cc")
@@ -68,15 +68,18 @@ def get_logger(role: str) -> Log:
     return cast("Log", structlog.get_logger().bind(role=role))
 
 
-def capture_native_log(loop: asyncio.AbstractEventLoop, log: Log, on_handshake: Callable[[str], None]) -> TextIO:
+def capture_native_log(
+    loop: asyncio.AbstractEventLoop, get_log: Callable[[], Log], on_handshake: Callable[[str], None]
+) -> TextIO:
     """Send what native code writes to descriptor 2 through ``log``.
 
     Parameters
     ----------
     loop
         The event loop that reads the pipe.
-    log
-        Where lines go; must itself write to the stream that is returned.
+    get_log
+        Where lines go: called for each, because only a logger made after :func:`configure_logging` was told of the
+        returned stream writes to it; an older one would write into the pipe itself, for ever.
     on_handshake
         Called with the cause of each failed TLS handshake.
 
@@ -103,7 +106,7 @@ def capture_native_log(loop: asyncio.AbstractEventLoop, log: Log, on_handshake: 
             return
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            _native_line(line.decode("utf-8", "replace"), log, on_handshake)
+            _native_line(line.decode("utf-8", "replace"), get_log(), on_handshake)
 
     loop.add_reader(reader, read)
     return original

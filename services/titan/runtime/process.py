@@ -129,7 +129,6 @@ async def running(app: ServiceApp[Any]) -> AsyncIterator[HttpServer]:
 
 async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> int:
     loop = asyncio.get_running_loop()
-    log = get_logger(settings.role)
     handshakes: list[str] = []
     app: ServiceApp[Any] | None = None
 
@@ -139,7 +138,7 @@ async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> 
         else:
             handshakes.append(cause)
 
-    original = capture_native_log(loop, log, on_handshake)
+    original = capture_native_log(loop, lambda: get_logger(settings.role), on_handshake)
     configure_logging(settings.log_format, settings.log_level, original)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
