@@ -116,7 +116,7 @@ class Outbox:
         try:
             while self._queue:
                 await self._write(self._queue.popleft())
-        except (grpc.RpcError, asyncio.InvalidStateError, asyncio.CancelledError) as error:
+        except (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError, asyncio.CancelledError) as error:
             # The reading side sees the same end and tells why; what was queued is told again on reconnection.
             self._failed = True
             self._queue.clear()
