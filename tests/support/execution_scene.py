@@ -10,7 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from support.stack import REPOSITORY, Stack
+import msgspec
+
+from support.stack import REPOSITORY, Stack, free_ports
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.policy_hash import read_policy
 from titan.execution.app import ExecutionApp
@@ -41,19 +43,19 @@ SUBSCRIBERS = ("papervenue", "execution")
 POLICY = "demo"
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
+async def until(condition: Callable[[], object], what: str | Callable[[], object]) -> None:
     """Wait for a state that comes by messages; fail with its name when it does not."""
     try:
         async with asyncio.timeout(PATIENCE_S):
             while not condition():  # noqa: ASYNC110 - states of several processes, no one event
                 await asyncio.sleep(0.005)
     except TimeoutError:
-        raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}") from None
+        said = what() if callable(what) else what
+        raise AssertionError(f"waited {PATIENCE_S} s in vain: {said}") from None
 
 
 def policy_document() -> bytes:
     """The rules of the demo policy, as a process mounts them."""
-    import msgspec
     import yaml
 
     rules = yaml.safe_load((REPOSITORY / "policies" / f"{POLICY}.yaml").read_text())["spec"]["rules"]
@@ -155,14 +157,15 @@ class Brain:
         self.received: list[e.PlaceResponse] = []
         self.decided = -1
         self.beating = True
-        self._told = c.StepMarker()
+        self.sent: dict[str, e.PlaceOrder] = {}
+        self._told: c.StepMarker | None = None
         self._heart: asyncio.Task[None] | None = None
         self._link: Link[e.PlaceRequest, e.PlaceResponse] = Link(
             RpcChannel(stack.client("brain"), "execution"),
             EXECUTION_PLACE,
             self._hello,
             self._receive,
-            lambda _reason: None,
+            self._lost,
             get_logger("brain"),
         )
 
@@ -210,7 +213,11 @@ class Brain:
         )
 
     def place(self, intent_id: str, **fields: Any) -> None:
-        self.post(order=self.order(intent_id, **fields))
+        """Send an order now, and again on each reconnection until Execution has spoken of it."""
+        order = self.order(intent_id, **fields)
+        self.sent[intent_id] = order
+        if self.account is not None:
+            self._link.post(e.PlaceRequest(order=order))
 
     def exit(self, intent_id: str, quantity: str = "0.002", **fields: Any) -> None:
         """A reducing market sell."""
@@ -245,15 +252,27 @@ class Brain:
     def _hello(self) -> list[e.PlaceRequest]:
         self.account = None
         hello = e.PlaceRequest(hello=e.BrainHello(term=self.term, policy_hash=self.policy_hash))
-        return [hello, self.heartbeat(), e.PlaceRequest(marker=self._told)]
+        return [hello, self.heartbeat()]
 
     def _receive(self, message: e.PlaceResponse) -> None:
-        if message.HasField("account"):
-            self.account = message.account
         self.received.append(message)
+        kind = message.WhichOneof("message")
+        if kind in ("order", "fill", "refusal"):
+            self.sent.pop(getattr(message, kind).intent_id, None)
+        elif kind == "account":
+            self.account = message.account
+            for order in self.account.working:
+                self.sent.pop(order.intent_id, None)
+            for request in self.sent.values():
+                self._link.post(e.PlaceRequest(order=request))
+            if self._told is not None:
+                self._link.post(e.PlaceRequest(marker=self._told))
         if message.HasField("marker"):
             self._told = message.marker
             self._link.post(e.PlaceRequest(marker=message.marker))
+
+    def _lost(self, _reason: str) -> None:
+        self.account = None
 
     async def _beat(self) -> None:
         while True:
@@ -272,10 +291,11 @@ class Scene:
         self.settings = settings
         self.policy_hash = read_policy(Path(settings.policy_file).read_bytes()).hash
         self.brain = Brain(stack, self.policy_hash)
-        self.app = ExecutionApp(settings)
+        self.app: ExecutionApp | None = None
 
     @property
     def trader(self) -> Trader:
+        assert self.app is not None
         assert self.app.trader is not None
         return self.app.trader
 
@@ -302,7 +322,22 @@ class Scene:
         assert answer.done, answer
 
     async def ready(self) -> None:
-        await until(lambda: self.brain.account is not None, f"account told; {self.app.not_ready()}")
+        await until(lambda: self.brain.account is not None, "Brain is told the account")
+
+    async def move_execution(self) -> None:
+        """Execution will serve at other ports, and Brain looks for it there, with what it has not been answered."""
+        grpc_port, http_port = free_ports(2)
+        self.settings = msgspec.structs.replace(self.settings, grpc_port=grpc_port, http_port=http_port)
+        before = self.brain
+        await before.stop()
+        self.stack.grpc_ports["execution"] = grpc_port
+        self.brain = Brain(self.stack, self.policy_hash)
+        self.brain.sent, self.brain._told = before.sent, before._told
+        await self.brain.start()
+
+    def answered(self, act_id: int) -> bool:
+        """Whether Brain has been answered an act."""
+        return any(message.HasField("act") and message.act.act_id == act_id for message in self.brain.received)
 
     def check_equal(self) -> None:
         """Our account is the venue's, by the venue's own records."""
@@ -330,15 +365,20 @@ def execution_settings(stack: Stack, **fields: Any) -> ExecutionSettings:
             "policy_file": str(policy),
             "receive_window_ms": 200,
             "clock_skew_ms": 50,
-            "lease_s": 0.6,
+            "lease_s": 3.0,
             **fields,
         },
     )
 
 
 @asynccontextmanager
-async def scene(stack: Stack, armed: bool = True, connect: bool = True, **fields: Any) -> AsyncIterator[Scene]:
-    """A market, the real venue, Execution and a Brain; three steps have passed, so that there are prices."""
+async def scene(
+    stack: Stack, armed: bool = True, connect: bool = True, app: bool = True, **fields: Any
+) -> AsyncIterator[Scene]:
+    """A market, the real venue, Execution and a Brain; three steps have passed, so that there are prices.
+
+    ``app`` False leaves Execution to the test, and with it the connection of Brain and the first steps.
+    """
     settings = execution_settings(stack, **fields)
     await upgrade_async(default_url(settings.state_dir, "execution"), "execution")
     market = Market(stack)
@@ -348,8 +388,10 @@ async def scene(stack: Stack, armed: bool = True, connect: bool = True, **fields
         venue = PaperVenueApp(stack.settings(PaperVenueSettings, "papervenue"))
         await closing.enter_async_context(running(venue))
         made = Scene(stack, market, venue, settings)
-        await closing.enter_async_context(running(made.app))
-        if connect:
+        if app:
+            made.app = ExecutionApp(settings)
+            await closing.enter_async_context(running(made.app))
+        if connect and app:
             await made.brain.start()
             closing.push_async_callback(made.brain.stop)
             await made.ready()
