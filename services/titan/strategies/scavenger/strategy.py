@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
-
-import msgspec
 
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import Action, OrderType, Side, TimeInForce
@@ -28,55 +25,18 @@ from titan.strategies.base import (
     Permission,
 )
 from titan.strategies.scavenger.entries import entry_prices, order_kind
-from titan.strategies.scavenger.flow import FlowMeasure, TakerFlow
+from titan.strategies.scavenger.flow import TakerFlow
 from titan.strategies.scavenger.ownership import Ownership
 from titan.strategies.scavenger.parameters import ScavengerParameters
-from titan.strategies.scavenger.score import Score, score_setup
-from titan.strategies.scavenger.structure import Level, find_level
+from titan.strategies.scavenger.score import score_setup
+from titan.strategies.scavenger.structure import find_level
 from titan.strategies.scavenger.trap import Trap
+from titan.strategies.scavenger.trips import Abort, Measured, Trip
 
 BREAKOUT_SETUP = "structural-breakout"
 TIME_EXIT_SETUP = "time-exit"
 _MS = 1_000_000
 _NOTHING: tuple[IntentDraft, ...] = ()
-
-
-class Abort(StrEnum):
-    """Why a crossing became no intent."""
-
-    NOT_PERMITTED = "not_permitted"  # posture, budget or Brain does not allow opening
-    POSITION_OPEN = "position_open"  # one position at a time
-    ENTRY_IN_FLIGHT = "entry_in_flight"  # an entry may yet become a position
-    TRIP_PENDING = "trip_pending"  # another trip is being confirmed
-    COOLDOWN = "cooldown"  # too soon after the last draft in this direction
-    TRADES_SPENT = "trades_spent"  # the day's ceiling
-    WICK_REVERSION = "wick_reversion"  # back inside the level
-    WINDOW_OVERRUN = "window_overrun"  # no word of the market when the window ended
-    FEW_SPOT_TAKERS = "few_spot_takers"  # spot did not trade
-    SPOT_DISAGREES = "spot_disagrees"  # spot's takers are not on this side
-    SPREAD_TOO_WIDE = "spread_too_wide"  # the perpetual's spread
-    NO_QUOTE = "no_quote"  # no two-sided quote of the perpetual yet
-    UNPRICEABLE = "unpriceable"  # stop or target would not be above zero
-
-
-class Trip(msgspec.Struct, frozen=True):
-    """A crossing under confirmation; price in quote units, times on the market clock."""
-
-    side: Side
-    level: Level
-    price: float
-    tripped_ns: int
-    ends_ns: int
-
-
-class Measured(msgspec.Struct, frozen=True):
-    """A trip with all that is measured of it."""
-
-    quote: QuoteEvent
-    before: FlowMeasure
-    after: FlowMeasure
-    spread_bps: float
-    score: Score
 
 
 class Scavenger:
