@@ -33,6 +33,7 @@ $(BIN)/.requirements: requirements.lock | $(BIN)/python
 # Builds the protos too (hatch_build.py). No index is asked: what it needs is installed by now.
 $(BIN)/.titan: $(BIN)/.requirements pyproject.toml hatch_build.py $(PROTOS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q services operator
 	@touch $@
 
 up: install ## A whole stack on this machine, on the simulated market, armed on paper; Ctrl-C stops it

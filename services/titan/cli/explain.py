@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from titan.cli.client import StackClient, ask, with_stack
@@ -33,6 +34,8 @@ GUARD_COLUMNS = (
     Column("LARGEST", right=True),
 )
 SHORTEST_ID = 4
+# How many decisions are looked through for one that opens.
+_LOOK_BACK = 100
 
 
 def explain(state: State, output: Output, intent_id: str | None) -> None:
@@ -139,7 +142,15 @@ async def _latest(client: StackClient) -> list[b.Decision]:
 
     found: list[b.Decision] = []
     for approved in (True, False):
-        request = b.ListDecisionsRequest(limit=1, approved=approved)
+        request = b.ListDecisionsRequest(limit=_LOOK_BACK, approved=approved)
         response = await client.call("brain", BRAIN_LIST_DECISIONS, request)
-        found += response.decisions
+        found += most_telling(response.decisions)
     return found
+
+
+def most_telling(decisions: Sequence[b.Decision]) -> list[b.Decision]:
+    """Of decisions, newest first, the newest that opens: what reduces passes every guard without a number."""
+    from titan.v1 import brain_pb2 as b
+
+    opening = [decision for decision in decisions if decision.lane == b.LANE_OPENING]
+    return (opening or list(decisions))[:1]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -108,9 +108,9 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, emp
     say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def width() -> int:
-    """Columns to print on: the terminal's, at most 100; 100 where there is none."""
-    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if sys.stdout.isatty() else WIDTH
+def width(stream: TextIO | None = None) -> int:
+    """Columns to print on (standard output unless told): the terminal's, at most 100; 100 where there is none."""
+    return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if (stream or sys.stdout).isatty() else WIDTH
 
 
 def number(text: str, places: int = 8) -> str:

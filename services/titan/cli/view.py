@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from titan.cli.output import WIDTH, Column, make_table, tell
+from titan.cli.output import Column, make_table, tell, width
 from titan.cli.processes import ProcessState, Supervised
 from titan.cli.status import StackPicture, summary
 
@@ -99,7 +99,7 @@ class LiveView:
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(stderr=True, highlight=False, markup=False)
+        console = Console(stderr=True, highlight=False, markup=False, width=width(sys.stderr))
         self._live = Live(self._draw(), console=console, auto_refresh=False, redirect_stdout=False)
         self._live.__enter__()
         return self
@@ -145,7 +145,6 @@ class LiveView:
             for process in self._processes.values()
         ]
         table = make_table(COLUMNS, rows)
-        table.width = WIDTH
         lines = [
             Text(line, overflow="fold") for line in (*self._summary, *([""] if self._messages else []), *self._messages)
         ]

@@ -54,8 +54,16 @@ def edited(source: Path, old: str, new: str) -> str:
         ("no policy", ["up", "-f", str(QUICKSTART)], "spec.policyRef.name: demo-"),
         ("bad speed", ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--speed", "fast"], "--speed: 'fast'"),
         ("NaN speed", ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--speed", "NaN"], "--speed: 'NaN'"),
-        ("negative seed", ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--seed", "-1"], "--seed: -1 (an integer); allowed"),
-        ("no duration", ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--duration", "0"], "--duration: 0 (an integer); allowed"),
+        (
+            "negative seed",
+            ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--seed", "-1"],
+            "--seed: -1 (an integer); allowed",
+        ),
+        (
+            "no duration",
+            ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--duration", "0"],
+            "--duration: 0 (an integer); allowed",
+        ),
         (
             "ports out of range",
             ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--port-offset", "60000"],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from titan.cli import listings
-from titan.cli.explain import GUARD_COLUMNS, guard_rows, headline, print_decision
+from titan.cli.explain import GUARD_COLUMNS, guard_rows, headline, most_telling, print_decision
 from titan.cli.output import Column, print_table
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
@@ -149,3 +149,16 @@ def test_refusal_says_why_with_the_size_that_would_have_passed(capsys: pytest.Ca
 def test_approval_says_the_size() -> None:
     taken = b.Decision(approved=True, quantity="0.003", notional="183.7035", reason=c.REASON_OK)
     assert "TAKEN   quantity 0.003, notional 183.70 USDT" in headline(taken)
+
+
+@pytest.mark.parametrize(
+    ("description", "lanes", "found"),
+    [
+        ("the newest that opens", [b.LANE_REDUCING, b.LANE_OPENING, b.LANE_OPENING], ["1"]),
+        ("none opens: the newest", [b.LANE_REDUCING, b.LANE_REDUCING], ["0"]),
+        ("nothing yet", [], []),
+    ],
+)
+def test_most_telling(description: str, lanes: Sequence[b.Lane], found: list[str]) -> None:
+    decisions = [b.Decision(intent_id=str(index), lane=lane) for index, lane in enumerate(lanes)]
+    assert [decision.intent_id for decision in most_telling(decisions)] == found
