@@ -139,7 +139,7 @@ class LiveView:
                 process.name,
                 process.state.value,
                 str(process.pid or ""),
-                str(process.restarts.total or ""),
+                str(process.restarts.total),
                 process.note,
             )
             for process in self._processes.values()
