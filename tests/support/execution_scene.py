@@ -34,6 +34,7 @@ from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
+from titan.venues import wire as venue_wire
 
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000
@@ -323,6 +324,17 @@ class Scene:
 
     async def ready(self) -> None:
         await until(lambda: self.brain.account is not None, "Brain is told the account")
+
+    async def restart_venue_stream(self) -> None:
+        """Break Execution's stream to the venue, and wait until it is back and nothing is in doubt."""
+        link = self.trader.venue._link
+        assert link is not None
+        assert link._stream is not None
+        settled = self.trader.reconciler.settled
+        settled.clear()
+        link._on_message = lambda message: self.trader.desk.on_update(venue_wire.update_from_wire(message))
+        link._stream.close()
+        await until(lambda: link.connected and settled.is_set(), "the venue's stream is back")
 
     async def move_execution(self) -> None:
         """Execution will serve at other ports, and Brain looks for it there, with what it has not been answered."""

@@ -147,6 +147,7 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
         except Exception as error:
             # Half an order path is none: the process ends, and its successor recovers from the journal.
             self.trader.broken(str(error))
+            await stream.flush()
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, f"execution ends: {error}") from error
 
     async def _keep(self, lease: Lease, wait_ns: int) -> None:

@@ -81,6 +81,8 @@ class Reconciler:
         self._started_ns = sender.wall_ns()
         self._wanted = asyncio.Event()
         self._unstreamed: set[int] = set()
+        # What the pass that is under way has found so far.
+        self._found: list[Drift] = []
         self._silence_charged = 0
         self._drift_count = metrics.counter("titan_drifts", "Disagreements with the venue, by class.", ["class"])
         self._passes = metrics.counter("titan_reconciliations", "Passes of reconciliation.", ["result"])
@@ -136,9 +138,10 @@ class Reconciler:
         late = sorted(self._unstreamed - self._desk.streamed)
         self._unstreamed.clear()
         drifts = [_missed(sequence) for sequence in late]
+        self._found = drifts
         await self._fetch_trades()
         unresolved, lost_exits = await self._resolve_doubts()
-        open_orders = await self._open_orders(drifts)
+        open_orders = await self._open_orders()
         account = await self._account_of_one_moment()
         self._desk.last_answer_monotonic_ns = time.monotonic_ns()
         if account is None:
@@ -202,7 +205,7 @@ class Reconciler:
         if trade.client_order_id not in self._book.orders:
             told = await self._venue.get_order(trade.client_order_id)
             if told is not None and trade.client_order_id not in self._book.orders:
-                self._adopt(told)
+                self._adopt(told, DriftClass.UNTRACKED)
         if self._desk.take_trade(trade) and self.settled.is_set() and trade.sequence not in self._desk.streamed:
             self._unstreamed.add(trade.sequence)
 
@@ -237,7 +240,7 @@ class Reconciler:
         signed_ns = self._sender.signed_ns.get(order.client_order_id, self._started_ns)
         return self._sender.wall_ns() <= signed_ns + self._settings.absence_ns
 
-    async def _open_orders(self, drifts: list[Drift]) -> tuple[VenueOrder, ...]:
+    async def _open_orders(self) -> tuple[VenueOrder, ...]:
         """The venue's open orders, after adopting what we did not know and asking for what it does not list."""
         ours = [order.client_order_id for order in self._book.working.values() if order.at_venue]
         open_orders = await self._venue.get_open_orders()
@@ -245,10 +248,8 @@ class Reconciler:
             known = self._book.orders.get(told.client_order_id)
             if known is not None:
                 self._desk.take_order(known, told)
-            elif not self._adopt(told):
-                drifts.append(
-                    Drift(drift_class=DriftClass.ORPHAN_ORDER, symbol=told.symbol, ours="", venues=told.client_order_id)
-                )
+            else:
+                self._adopt(told, DriftClass.ORPHAN_ORDER)
         listed = {told.client_order_id for told in open_orders}
         for order_id in ours:
             if order_id in listed or not self._book.orders[order_id].at_venue:
@@ -258,22 +259,24 @@ class Reconciler:
             if answer is not None:
                 self._desk.take_order(order, answer)
             elif order.at_venue:
-                drifts.append(
+                self._found.append(
                     Drift(drift_class=DriftClass.GHOST, symbol=order.symbol, ours=order_id, venues="no such order")
                 )
                 self._desk.mark_lost(order, "the venue acknowledged it and no longer knows it")
         return open_orders
 
-    def _adopt(self, told: VenueOrder) -> bool:
-        """Journal an order that only the venue has; True when its id says that it is ours."""
+    def _adopt(self, told: VenueOrder, otherwise: DriftClass) -> None:
+        """Journal an order that only the venue has; it is a drift, unless its id says that it is ours."""
         order = recognise(self._book, told, self._books.term)
         try:
             self._books.write(after_venue_order(order, told))
         except ValueError as error:
             self._log.error("order cannot be adopted", order=told.client_order_id, reason=str(error))
-            return False
         self._log.warning("order adopted from the venue", order=told.client_order_id, intent=order.intent_id)
-        return order.intent_id in self._book.intakes
+        if order.intent_id not in self._book.intakes:
+            self._found.append(
+                Drift(drift_class=otherwise, symbol=told.symbol, ours="no such order", venues=told.client_order_id)
+            )
 
     async def _account_of_one_moment(self) -> VenueAccount | None:
         """The venue's account, once we have booked exactly the trades that it contains; None when it keeps moving."""

@@ -1,0 +1,392 @@
+"""Execution checks itself against the venue, its lease, its journal and its stops: each check is made to fail."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import create_engine, func, select
+
+from support.execution_scene import PERP, Scene, execution_settings, policy_document, scene, until
+from support.stack import Stack, free_ports
+from titan.domain.kinds import DriftClass, Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
+from titan.execution.app import ExecutionApp
+from titan.execution.settings import ExecutionSettings
+from titan.journal.journal import JournalUnavailable
+from titan.runtime.process import StartError, running
+from titan.storage import execution_tables as tables
+from titan.storage.migrate import upgrade_async
+from titan.storage.schema import default_url
+from titan.v1 import common_pb2 as c
+
+
+@pytest.fixture
+async def quick(stack: Stack) -> AsyncIterator[Scene]:
+    """Reconciles every 0.3 s, and wants a stop within 500 ms of market time."""
+    async with scene(stack, reconcile_interval_s=0.3, stop_deadline_ms=500) as made:
+        yield made
+
+
+def drifts(made: Scene) -> dict[str, float]:
+    """Drifts counted so far, by class."""
+    counter = made.trader.reconciler._drift_count
+    return {label[0]: child._value.get() for label, child in counter._metrics.items()}
+
+
+async def passes(made: Scene, count: int = 2) -> None:
+    before = made.trader.reconciler.truth.passes
+    await until(lambda: made.trader.reconciler.truth.passes >= before + count, "passes of reconciliation")
+
+
+async def test_clean_passes_keep_the_truth_at_100(quick: Scene) -> None:
+    quick.brain.place("i1")
+    await quick.market.step(count=4)
+    await passes(quick)
+    truth = quick.trader.reconciler.truth
+    assert (truth.known, truth.score, truth.unresolved, drifts(quick)) == (True, 100, 0, {})
+    assert truth.ours_sha256 == truth.venues_sha256
+
+
+async def test_a_fill_that_the_stream_swallowed_is_fetched_and_counted(quick: Scene) -> None:
+    hear = quick.trader.desk.on_update
+    swallowed: list[object] = []
+
+    def deaf(update: Any) -> None:
+        if isinstance(update, VenueTrade) and not swallowed:
+            swallowed.append(update)
+            return
+        hear(update)
+
+    quick.trader.desk.on_update = deaf  # type: ignore[method-assign]
+    await quick.restart_venue_stream()
+    quick.brain.place("i1")
+    await quick.market.step(count=4)
+    await until(lambda: drifts(quick) == {"MISSED_FILL": 1}, lambda: drifts(quick))
+    assert len(swallowed) == 1
+    assert quick.trader.reconciler.truth.score in (80, 85)
+    await quick.market.step(count=3)
+    quick.check_equal()
+    assert len(quick.venue_working()) == 2, "stop and target, also for a fill that had to be fetched"
+
+
+def foreign_order(made: Scene, **fields: Any) -> SendOrder:
+    return msgspec.structs.replace(
+        SendOrder(
+            client_order_id="somebodyelse",
+            symbol=PERP,
+            side=Side.BUY,
+            type=OrderType.MARKET,
+            time_in_force=TimeInForce.IOC,
+            quantity=Decimal("0.002"),
+            market_time_ns=made.market.now_ns,
+            signed_at_ns=made.trader.sender.wall_ns(),
+            receive_window_ms=1000,
+        ),
+        **fields,
+    )
+
+
+async def test_a_position_that_is_not_ours_is_adopted_and_critical(quick: Scene) -> None:
+    assert quick.venue.venue.request(foreign_order(quick)) is None
+    await quick.market.step(count=3)
+    await until(lambda: drifts(quick), "a drift")
+    assert drifts(quick) == {"UNTRACKED": 1}
+    assert quick.trader.reconciler.truth.score in (60, 65)
+    quick.check_equal()
+    quick.brain.exit("x1")
+    assert (await quick.brain.refusal("x1")).reason == c.REASON_NOT_REDUCING, "nobody's share is no phase's"
+
+
+async def test_an_order_that_is_not_ours_is_adopted_and_canceled(quick: Scene) -> None:
+    order = foreign_order(quick, type=OrderType.LIMIT, time_in_force=TimeInForce.GTC, limit_price=Decimal(59500))
+    assert quick.venue.venue.request(order) is None
+    await quick.market.step(count=2)
+    await until(lambda: drifts(quick) == {"ORPHAN_ORDER": 1}, lambda: drifts(quick))
+    await quick.market.step(count=3)
+    assert quick.venue_working() == []
+    quick.check_equal()
+
+
+@pytest.mark.parametrize(
+    ("description", "quantity", "kind"),
+    [
+        ("the venue lost it", None, DriftClass.GHOST),
+        ("the venue has less", "0.001", DriftClass.SIZE_MISMATCH),
+        ("the venue has more", "0.003", DriftClass.SIZE_MISMATCH),
+    ],
+)
+async def test_a_venue_that_changes_its_mind(
+    quick: Scene, description: str, quantity: str | None, kind: DriftClass
+) -> None:
+    quick.brain.place("i1")
+    await quick.market.step(count=4)
+    positions = quick.venue.venue.engine.state.positions
+    before = positions.pop(PERP)
+    if quantity is not None:
+        positions[PERP] = msgspec.structs.replace(before, quantity=Decimal(quantity))
+    await until(lambda: kind.name in drifts(quick), lambda: f"{description}: {drifts(quick)}")
+    assert quick.trader.books.book.holdings[PERP].quantity == Decimal(quantity or 0)
+    assert quick.trader.books.book.ledger.balanced
+
+
+async def test_a_balance_that_differs(quick: Scene) -> None:
+    state = quick.venue.venue.engine.state
+    state.balances["USDT"] -= 3
+    await until(lambda: drifts(quick) == {"BALANCE": 1}, lambda: drifts(quick))
+    assert quick.trader.books.book.ledger.assets()["USDT"] == 197
+    await passes(quick, 1)
+    assert quick.trader.valuer.value().equity == 197
+
+
+async def test_money_put_in_is_no_profit(quick: Scene) -> None:
+    state = quick.venue.venue.engine.state
+    state.balances["USDT"] += 50
+    state.deposits += 50
+    await until(lambda: quick.trader.valuer.value().equity == 250, "the deposit")
+    equity = quick.trader.valuer.value()
+    assert (equity.high_water_mark, equity.day_start_equity, equity.drawdown) == (250, 250, 0)
+    assert drifts(quick) == {}
+
+
+async def test_silence_costs_truth(quick: Scene) -> None:
+    quick.trader.desk.last_answer_monotonic_ns -= 14_000_000_000
+    quick.trader.reconciler.charge_silence()
+    assert quick.trader.reconciler.truth.score in (95, 96, 97)
+
+
+async def test_a_position_without_a_working_stop_is_flattened_in_time(quick: Scene) -> None:
+    send = quick.trader.venue.send_order
+    quick.trader.venue.send_order = (  # type: ignore[method-assign]
+        lambda request: True if request.type is OrderType.STOP_MARKET else send(request)
+    )
+    quick.brain.place("i1")
+    await quick.market.step(count=8)
+    assert quick.venue_position() == Decimal("0.002"), "not before the deadline"
+    await quick.market.step(count=10)
+    assert quick.venue_position() == 0
+    (flatten,) = (order for order in quick.trader.books.book.orders.values() if order.leg is Leg.FLATTEN)
+    assert flatten.state is OrderState.FILLED
+
+
+async def test_a_stop_that_the_price_has_passed_closes_at_once(quick: Scene) -> None:
+    quick.brain.place("i1")
+    await quick.market.step(count=2)
+    # Filled now; the stop is on its way while the price falls through it.
+    await quick.market.step(price=58000, count=5)
+    assert quick.venue_position() == 0
+    quick.check_equal()
+
+
+async def test_an_exit_that_never_arrived_is_sent_again_after_the_proof_and_an_entry_is_not(quick: Scene) -> None:
+    quick.brain.place("i1")
+    await quick.market.step(count=4)
+    quick.trader.venue.send_order = lambda _request: True  # type: ignore[method-assign]
+    quick.brain.exit("x1")
+    quick.brain.place("i2")
+    await until(lambda: len(quick.brain.orders("i2")) >= 1, "both are taken for sent")
+    del quick.trader.venue.send_order
+    await quick.restart_venue_stream()
+    book = quick.trader.books.book
+    await until(lambda: (book.next_attempt("x1", Leg.EXIT), book.next_attempt("i2", Leg.ENTRY)) == (3, 2), "a resend")
+    await quick.market.step(count=4)
+    states = {
+        (order.intent_id, order.attempt): order.state
+        for order in book.orders.values()
+        if order.leg in (Leg.EXIT, Leg.ENTRY)
+    }
+    assert states == {
+        ("i1", 1): OrderState.FILLED,
+        ("x1", 1): OrderState.LOST,
+        ("x1", 2): OrderState.FILLED,
+        ("i2", 1): OrderState.LOST,
+    }
+    quick.check_equal()
+
+
+async def test_a_higher_term_ends_this_execution_and_nothing_more_is_sent(quick: Scene) -> None:
+    term = quick.trader.lease.term
+    folder = Path(quick.settings.state_dir) / "lease"
+    (folder / f"term-{term + 1}").touch()
+    assert quick.app is not None
+    assert f"term {term + 1} has taken over" in await quick.app.failed()
+    before = len(quick.venue_orders())
+    quick.brain.place("i1")
+    refusal = await quick.brain.refusal("i1")
+    assert refusal.reason == c.REASON_LEASE_LOST
+    await quick.market.step(count=2)
+    assert len(quick.venue_orders()) == before
+
+
+async def test_a_journal_that_does_not_sync_sends_nothing_and_ends(quick: Scene) -> None:
+    def broken() -> None:
+        quick.trader.books.journal.failed = "journal: cannot sync: Input/output error"
+        raise JournalUnavailable("journal: cannot sync: Input/output error")
+
+    quick.trader.books.journal.sync = broken  # type: ignore[method-assign]
+    quick.brain.place("i1")
+    refusal = await quick.brain.refusal("i1")
+    assert refusal.reason == c.REASON_JOURNAL_UNAVAILABLE
+    assert quick.app is not None
+    assert "cannot sync" in await quick.app.failed()
+    assert quick.venue_orders() == {}
+
+
+async def test_without_space_nothing_opens_and_what_is_open_can_be_closed(quick: Scene) -> None:
+    quick.brain.place("i1")
+    await quick.market.step(count=4)
+    quick.trader.books.journal.space_problem = "journal: cannot reserve space: No space left on device"
+    quick.brain.place("i2")
+    refusal = await quick.brain.refusal("i2")
+    assert refusal.reason == c.REASON_JOURNAL_UNAVAILABLE
+    assert "No space left" in refusal.message
+    quick.brain.exit("x1")
+    await quick.market.step(count=4)
+    assert quick.venue_position() == 0
+
+
+async def test_the_order_is_durable_before_the_venue_hears_of_it(quick: Scene) -> None:
+    journal, send = quick.trader.books.journal, quick.trader.venue.send_order
+    unsynced: list[str] = []
+
+    def watch(request: SendOrder) -> bool:
+        if journal.synced_sequence != journal.last_sequence and request.type is not OrderType.TAKE_PROFIT_MARKET:
+            unsynced.append(request.client_order_id)
+        return send(request)
+
+    quick.trader.venue.send_order = watch  # type: ignore[method-assign]
+    before = journal.syncs
+    quick.brain.place("i1")
+    await until(lambda: quick.brain.orders("i1"), "told")
+    assert journal.syncs == before + 1, "one sync an order"
+    await quick.market.step(count=4)
+    assert unsynced == []
+
+
+async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack: Stack) -> None:
+    async with scene(stack) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        await made.market.step(price=61100, count=4)
+        url = default_url(made.settings.state_dir, "execution").replace("+aiosqlite", "")
+        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        before = rows(url)
+        assert before["fills"] == len(made.trader.books.book.fills) == 2
+        assert before["orders"] == len(made.trader.books.book.orders) == 3
+        assert before["round_trips"] == 1
+        assert before["unbalanced"] == []
+        settings = made.settings
+        assert made.app is not None
+        await made.app.stop()
+        (Path(settings.state_dir) / "execution.db").unlink()
+        await upgrade_async(default_url(settings.state_dir, "execution"), "execution")
+        async with running(ExecutionApp(elsewhere(settings))):
+            await until(lambda: rows(url) == before, lambda: (before, rows(url)))
+
+
+def elsewhere(settings: ExecutionSettings) -> ExecutionSettings:
+    """The same state at other ports."""
+    grpc_port, http_port = free_ports(2)
+    return msgspec.structs.replace(settings, grpc_port=grpc_port, http_port=http_port)
+
+
+def rows(url: str) -> dict[str, object]:
+    """How many rows each table has, and what is not balanced."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        counts: dict[str, object] = {
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (tables.orders, tables.fills, tables.ledger, tables.round_trips, tables.positions)
+        }
+        sums: dict[tuple[int, str], Decimal] = {}
+        for row in connection.execute(select(tables.ledger)):
+            key = (row.sequence, row.currency)
+            sums[key] = sums.get(key, Decimal(0)) + Decimal(row.amount)
+        counts["unbalanced"] = [key for key, total in sums.items() if total]
+        counts["sequence"] = connection.execute(select(tables.projection.c.sequence)).scalar_one_or_none()
+    engine.dispose()
+    return counts
+
+
+async def test_without_a_database_it_trades_and_says_how_far_the_tables_lag(stack: Stack, tmp_path: Path) -> None:
+    async with scene(stack, database_url=f"sqlite+aiosqlite:///{tmp_path}/none/execution.db") as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        assert made.venue_position() == Decimal("0.002")
+        assert made.trader.projector.lag > 5
+        await until(lambda: made.trader.projector.problem, "the problem is told")
+        assert "database" in made.trader.projector.problem
+
+
+@pytest.mark.parametrize(
+    ("description", "fields", "says"),
+    [
+        ("a lease too short for its window", {"lease_s": 1.0, "receive_window_ms": 1000}, "lease_s: 1.0"),
+        ("no window", {"receive_window_ms": 0}, "receive_window_ms: 0"),
+        ("no deadline", {"stop_deadline_ms": -1}, "stop_deadline_ms: -1"),
+        ("no policy", {"policy_file": ""}, "policy_file is missing"),
+        ("a policy that is not there", {"policy_file": "/nowhere.json"}, "'/nowhere.json' cannot be read"),
+    ],
+)
+def test_bad_settings_say_what_is_allowed(stack: Stack, description: str, fields: dict[str, Any], says: str) -> None:
+    settings = msgspec.structs.replace(execution_settings(stack), **fields)
+    with pytest.raises(StartError) as refused:
+        ExecutionApp(settings)
+    assert says in str(refused.value), description
+
+
+@pytest.mark.parametrize(
+    ("description", "change", "says"),
+    [
+        ("no JSON", lambda _rules: b"{", "malformed JSON"),
+        ("an unknown rule", lambda rules: msgspec.json.encode({**rules, "maxLuck": "1"}), "maxLuck"),
+        ("a float", lambda rules: msgspec.json.encode({**rules, "maxDailyLoss": 1.5}), "maxDailyLoss"),
+        ("a symbol nobody lists", lambda rules: msgspec.json.encode({**rules, "symbols": ["DOGE/USDT"]}), "DOGE/USDT"),
+        ("a mode that is not ours", lambda rules: msgspec.json.encode({**rules, "modes": ["shadow"]}), "mode: paper"),
+    ],
+)
+def test_a_bad_policy_is_refused_in_one_sentence(
+    stack: Stack, tmp_path: Path, description: str, change: Any, says: str
+) -> None:
+    path = tmp_path / "rules.json"
+    path.write_bytes(change(msgspec.json.decode(policy_document())))
+    with pytest.raises(StartError) as refused:
+        ExecutionApp(msgspec.structs.replace(execution_settings(stack), policy_file=str(path)))
+    assert says in str(refused.value), description
+    assert "\n" not in str(refused.value)
+
+
+async def test_a_damaged_journal_is_said_and_nothing_starts(stack: Stack) -> None:
+    async with scene(stack) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        settings: ExecutionSettings = made.settings
+        assert made.app is not None
+        await made.app.stop()
+        journal = next((Path(settings.state_dir) / "journal").iterdir())
+        data = bytearray(journal.read_bytes())
+        data[200] ^= 0xFF
+        journal.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        journal.write_bytes(bytes(data))
+        app = ExecutionApp(elsewhere(settings))
+        with pytest.raises(StartError) as refused:
+            async with running(app):
+                raise AssertionError("started on a damaged journal")
+        assert "journal" in str(refused.value)
+
+
+async def test_the_venue_tells_an_order_that_cannot_be(quick: Scene) -> None:
+    quick.brain.place("i1")
+    await quick.market.step(count=4)
+    order = next(o for o in quick.venue_orders().values() if not o.reduce_only)
+    told: VenueOrder = order.to_update()
+    rejected = msgspec.structs.replace(told, state=type(told.state).REJECTED)
+    quick.trader.desk.on_update(rejected)
+    await passes(quick, 1)
+    assert quick.trader.books.book.orders[order.client_order_id].state is OrderState.FILLED
+    assert drifts(quick) == {}
