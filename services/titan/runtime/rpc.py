@@ -326,6 +326,13 @@ class ClientStream(Generic[Req, Resp]):
                 raise RpcError(code, await self._call.details() or "")
         except grpc.aio.AioRpcError as error:
             raise RpcError(error.code(), error.details() or "") from error
+        except asyncio.CancelledError as error:
+            # gRPC cancels the reader when the call was ended from this side, as a failed write does. Only where
+            # nobody cancelled the reading task itself is that an end of the stream.
+            task = asyncio.current_task()
+            if not self._call.cancelled() or (task is not None and task.cancelling()):
+                raise
+            raise RpcError(grpc.StatusCode.CANCELLED, "the stream was ended from this side") from error
 
     async def wait_connected(self) -> None:
         """Return when the stream is up.
