@@ -46,7 +46,7 @@ lint: install breaking ## Style, types, layers, protos
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/buf lint
 
 breaking: install ## Whether the protos still fit those of the last commit on main that changed them
