@@ -1,4 +1,7 @@
-"""Runs every benchmark beside this file, one process after another: ``python -m bench [NAME …]``."""
+"""Runs every benchmark beside this file, one process after another: ``python -m bench [NAME …]``.
+
+A module whose name begins with an underscore is what benchmarks share, and is not run.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 
 def main(names: list[str]) -> int:
-    known = {path.stem: path for path in sorted(FOLDER.glob("bench_*.py"))}
+    known = {path.stem: path for path in sorted(FOLDER.glob("[!_]*.py"))}
     wanted = names or list(known)
     unknown = [name for name in wanted if name not in known]
     if unknown or not known:
