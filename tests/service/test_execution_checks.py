@@ -390,3 +390,20 @@ async def test_the_venue_tells_an_order_that_cannot_be(quick: Scene) -> None:
     await passes(quick, 1)
     assert quick.trader.books.book.orders[order.client_order_id].state is OrderState.FILLED
     assert drifts(quick) == {}
+
+
+async def test_orders_that_queue_share_a_sync(quick: Scene) -> None:
+    journal = quick.trader.books.journal
+    before = journal.syncs
+    for number in range(30):
+        quick.brain.place(
+            f"i{number}",
+            quantity="0.002",
+            order_type=c.ORDER_TYPE_LIMIT,
+            limit_price="59500",
+            time_in_force=c.TIME_IN_FORCE_GTC,
+        )
+    await until(lambda: len({order.intent_id for order in quick.brain.orders()}) == 30, "all are sent")
+    syncs = journal.syncs - before
+    assert 1 < syncs < 20, f"{syncs} syncs for 30 orders: the first alone, then groups"
+    assert all(order.state is OrderState.SENT for order in quick.trader.books.book.working.values())

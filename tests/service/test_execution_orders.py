@@ -244,7 +244,12 @@ async def test_flatten_closes_everything_and_ends_halted(armed: Scene) -> None:
             break
     assert armed.trader.posture.latch.posture.name == "HALTED"
     assert (armed.venue_position(), armed.venue_working()) == (0, [])
-    acts = [message.act for message in armed.brain.received if message.act.act_id == 9]
+
+    def told() -> list[Any]:
+        return [message.act for message in armed.brain.received if message.act.act_id == 9]
+
+    await until(lambda: len(told()) == 2, "told again when it is done")
+    acts = told()
     assert acts[0].open_positions == 1
     assert (acts[-1].latch, acts[-1].open_positions, acts[-1].working_orders) == (c.POSTURE_HALTED, 0, 0)
     armed.check_equal()

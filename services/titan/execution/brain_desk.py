@@ -15,6 +15,7 @@ from titan.domain.reasons import Reason
 from titan.domain.records import Record, Refusal
 from titan.domain.truth import TruthSnapshot
 from titan.execution.books import Books
+from titan.execution.commit_group import CommitGroup
 from titan.execution.intake import IntakeDesk
 from titan.execution.posture import Outcome, PostureKeeper
 from titan.execution.reconciler import Reconciler
@@ -68,6 +69,7 @@ class BrainDesk:
         self._desk = desk
         self._policy_hash = policy_hash
         self._log = log
+        self._group = CommitGroup(lambda orders: intake.place(orders, self._answer))
         self._stream: PlaceStream | None = None
         self._told = False
         self._last_marker: pb.PlaceResponse | None = None
@@ -89,14 +91,18 @@ class BrainDesk:
         self._welcome(stream, first)
         try:
             async for request in requests:
-                # From here to the venue's stream there is no await.
+                # From here to the venue's stream there is no await, unless orders queue for the disk.
                 received_ns = time.perf_counter_ns()
                 self._posture.heard()
                 if request.HasField("order"):
-                    self._intake.place(((request.order, received_ns),), self._answer)
+                    self._group.take(request.order, received_ns)
                 else:
+                    self._group.commit()
                     self._take(request)
+                if self._group.failure is not None:
+                    raise self._group.failure
         finally:
+            self._group.drop()
             if self._stream is stream:
                 self._stream = None
                 self._told = False

@@ -45,7 +45,7 @@ class Projector:
         self._engine = engine
         self._book = book
         self._log = log
-        self._queue: deque[tuple[int, list[Rows]]] = deque()
+        self._queue: deque[tuple[int, Record, Change]] = deque()
         self._done: int | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -61,7 +61,7 @@ class Projector:
 
     def hear(self, sequence: int, record: Record, change: Change) -> None:
         """Take a record to be written, and return at once."""
-        self._queue.append((sequence, list(self._rows(sequence, record, change))))
+        self._queue.append((sequence, record, change))
         self._idle.clear()
         self._wake.set()
 
@@ -123,9 +123,9 @@ class Projector:
         last = batch[-1][0]
         if last > done:
             async with self._engine.begin() as connection:
-                for sequence, rows in batch:
+                for sequence, record, change in batch:
                     if sequence > done:
-                        for table, row in rows:
+                        for table, row in self._rows(sequence, record, change):
                             await _upsert(connection, table, row)
                 moved = await connection.execute(update(projection).values(sequence=last))
                 if moved.rowcount == 0:
