@@ -186,7 +186,13 @@ def test_supervisor_killed_with_sigkill_leaves_no_process(tmp_path: Path) -> Non
         ("JSON", ['{"event": "started"}', '{"event": "cannot start", "reason": "no file"}'], "no file"),
         ("console", ["2024-08-08 [error    ] bad settings    reason='seed: x' role=settings"], "seed: x"),
         ("the last one that gives one", ['{"reason": "old"}', '{"reason": "new"}', '{"event": "stopped"}'], "new"),
-        ("none", ["nothing of the kind"], ""),
+        (
+            "of errors only",
+            ['{"level": "error", "reason": "broken"}', '{"level": "info", "reason": "latch"}'],
+            "broken",
+        ),
+        ("a trace", ["Traceback (most recent call last):", "KeyError: 'x'"], "KeyError: 'x'"),
+        ("none", ['{"event": "stopped"}'], ""),
         ("empty", [], ""),
     ],
 )
@@ -194,6 +200,12 @@ def test_last_reason(tmp_path: Path, description: str, lines: list[str], reason:
     log = tmp_path / "log.jsonl"
     log.write_text("".join(f"{line}\n" for line in lines))
     assert last_reason(log) == reason
+
+
+def test_last_reason_of_an_earlier_run_is_not_that_of_this_one(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"reason": "old"}\n')
+    assert last_reason(log, log.stat().st_size) == ""
 
 
 def test_log_that_has_grown_large_is_put_aside(tmp_path: Path) -> None:

@@ -14,7 +14,18 @@ from pathlib import Path
 
 import pytest
 
-from support.local_stack import DEMO, PROCESSES, TITAN, LocalStack, alive, local_stack, port_offset, wait_until_gone
+from support.local_stack import (
+    DEMO,
+    PROCESSES,
+    REPLAY,
+    TITAN,
+    LocalStack,
+    alive,
+    local_stack,
+    port_offset,
+    wait_until_gone,
+)
+from support.stack import recording
 
 pytestmark = pytest.mark.slow
 
@@ -141,6 +152,21 @@ def test_bad_recording_is_said_and_everything_stopped(tmp_path: Path, content: b
         assert (code, out) == (2, ""), stack.said
         assert "titan: marketdata cannot start: " in stack.said
         assert str(recording) in stack.said.splitlines()[-1]
+        assert wait_until_gone(stack.pids()) == []
+
+
+@pytest.mark.replay
+def test_truncated_recording_is_said_when_it_breaks_off(tmp_path: Path) -> None:
+    whole = recording("examples_usdm_btcusdt_20240808.gz")
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(whole.read_bytes()[:100_000])
+    spot = str(recording("examples_spot_btcusdt_20240808.gz"))
+    arguments = ("--market", str(cut), "--market", spot, "--speed", "max", "--until-end")
+    with local_stack(tmp_path / "state", *arguments, resources=REPLAY) as stack:
+        code, out = stack.result()
+        assert (code, out) == (1, ""), stack.said
+        assert "titan: marketdata fails again and again: ended with exit code 1: " in stack.said
+        assert str(cut) in stack.said.splitlines()[-1]
         assert wait_until_gone(stack.pids()) == []
 
 

@@ -18,6 +18,7 @@ from titan.runtime.topology import ROLES
 
 TITAN = str(Path(sys.executable).parent / "titan")
 DEMO = ("-f", str(REPOSITORY / "policies" / "demo.yaml"), "-f", str(REPOSITORY / "examples" / "quickstart.yaml"))
+REPLAY = ("-f", str(REPOSITORY / "examples" / "replay"))
 PROCESSES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 
 

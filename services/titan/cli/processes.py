@@ -162,17 +162,20 @@ class Supervisor:
 
     async def _keep(self, process: Supervised) -> None:
         while not self._stopping.is_set():
+            began_s = time.monotonic()
+            log_begins = process.log.stat().st_size if process.log.exists() else 0
             code = await self._run(process)
             if self._stopping.is_set():
                 break
-            said = f"{how_it_ended(code)}{_last_words(process.log)}"
+            why = last_reason(process.log, log_begins)
             if code == BAD_INPUT:
-                self._set(process, ProcessState.FAILED, last_reason(process.log) or said)
+                self._set(process, ProcessState.FAILED, why or how_it_ended(code))
                 return
             now_s = time.monotonic()
-            delay_s = process.restarts.ended(now_s, process.was_ready)
+            delay_s = process.restarts.ended(now_s, now_s - began_s, process.was_ready, killed=code < 0)
             looping = process.restarts.crash_loop(now_s)
             state = ProcessState.CRASH_LOOP if looping else ProcessState.RESTARTING
+            said = f"{how_it_ended(code)}{': ' if why else ''}{why}"
             self._set(process, state, f"{said}; again in {delay_s:g} s")
             try:
                 async with asyncio.timeout(delay_s):
@@ -235,12 +238,14 @@ def how_it_ended(code: int) -> str:
         return f"ended by signal {-code}"
 
 
-def last_reason(log: Path) -> str:
-    """The reason in the last line of a log that gives one; empty where there is none."""
-    for line in reversed(_tail(log)):
+def last_reason(log: Path, begins: int = 0) -> str:
+    """Why a process ended, by its own log from offset ``begins`` on: the last reason given, else its last words."""
+    lines = _tail(log, begins)
+    for line in reversed(lines):
         if reason := _reason(line):
             return reason
-    return ""
+    # A program that broke before it could log leaves the last line of a trace.
+    return lines[-1] if lines and not lines[-1].startswith("{") else ""
 
 
 def rotate(log: Path) -> None:
@@ -255,21 +260,12 @@ def _reason(line: str) -> str:
     except ValueError:
         found = _CONSOLE_REASON.search(line)
         return found["reason"] if found else ""
-    return str(document.get("reason", "")) if isinstance(document, dict) else ""
+    is_error = isinstance(document, dict) and document.get("level", "error") == "error"
+    return str(document.get("reason", "")) if is_error else ""
 
 
-def _last_words(log: Path) -> str:
-    lines = _tail(log)
-    if not lines:
-        return ""
-    try:
-        document = json.loads(lines[-1])
-    except ValueError:
-        return f": {lines[-1]}"
-    return f": {document.get('reason') or document.get('event')}" if isinstance(document, dict) else ""
-
-
-def _tail(log: Path) -> list[str]:
+def _tail(log: Path, begins: int) -> list[str]:
     with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _LOG_TAIL_BYTES, min(begins, size)))
         return [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]

@@ -168,6 +168,11 @@ class _Run:
         if (broken := self._supervisor.broken) is not None:
             raise broken
 
+    def _refuse_hopeless(self) -> None:
+        for process in self._supervisor.processes.values():
+            if process.restarts.hopeless:
+                raise Refused(f"{process.name} fails again and again: {process.note.partition('; again in ')[0]}")
+
     async def _arm(self) -> None:
         from titan.v1 import common_pb2 as c
 
@@ -206,6 +211,7 @@ class _Run:
                 await asyncio.wait((end, change), return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
                 self._refuse_failed()
+                self._refuse_hopeless()
         finally:
             end.cancel()
         self._result = await gather(self._client, end.result())

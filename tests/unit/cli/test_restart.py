@@ -4,20 +4,32 @@ import pytest
 
 from titan.cli.restart import Restarts
 
+# (ran for seconds, was ready, killed from outside)
+KILLED = (1.0, True, True)
+FAILED = (1.0, True, False)
+NEVER_READY = (1.0, False, False)
+KILLED_EARLY = (1.0, False, True)
+WELL = (10.0, True, False)
+
 
 @pytest.mark.parametrize(
-    ("description", "ends", "delays"),
+    ("description", "ends", "delays", "hopeless"),
     [
-        ("killed while ready: at once, every time", [(t, True) for t in range(6)], [0.1] * 6),
-        ("never ready: twice as long each time", [(t, False) for t in range(4)], [0.2, 0.4, 0.8, 1.6]),
-        ("never longer than ten seconds", [(t, False) for t in range(9)], [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10]),
-        ("ready once: it begins again", [(0, False), (1, False), (2, True), (3, False)], [0.2, 0.4, 0.1, 0.2]),
+        ("killed while ready: at once, every time", [KILLED] * 6, [0.1] * 6, False),
+        ("never ready: twice as long each time", [NEVER_READY] * 4, [0.2, 0.4, 0.8, 1.6], False),
+        ("ready, but failing by itself: the same", [FAILED] * 4, [0.2, 0.4, 0.8, 1.6], False),
+        ("killed before it was ready: the same", [KILLED_EARLY] * 2, [0.2, 0.4], False),
+        ("never longer than ten seconds", [FAILED] * 9, [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10], True),
+        ("ran for a while: it begins again", [FAILED, FAILED, WELL, FAILED], [0.2, 0.4, 0.1, 0.2], False),
+        ("five in a row are hopeless", [FAILED] * 5, [0.2, 0.4, 0.8, 1.6, 3.2], True),
+        ("a kill between is no failure", [FAILED] * 4 + [KILLED] + [FAILED], [0.2, 0.4, 0.8, 1.6, 0.1, 0.2], False),
     ],
 )
-def test_delay(description: str, ends: list[tuple[float, bool]], delays: list[float]) -> None:
+def test_delay(description: str, ends: list[tuple[float, bool, bool]], delays: list[float], hopeless: bool) -> None:
     restarts = Restarts()
-    assert [restarts.ended(now_s, was_ready) for now_s, was_ready in ends] == pytest.approx(delays)
+    assert [restarts.ended(float(now_s), *end) for now_s, end in enumerate(ends)] == pytest.approx(delays)
     assert restarts.total == len(ends)
+    assert restarts.hopeless is hopeless
 
 
 @pytest.mark.parametrize(
@@ -32,5 +44,5 @@ def test_delay(description: str, ends: list[tuple[float, bool]], delays: list[fl
 def test_crash_loop(description: str, ends_s: list[float], now_s: float, looping: bool) -> None:
     restarts = Restarts()
     for end_s in ends_s:
-        restarts.ended(end_s, was_ready=True)
+        restarts.ended(end_s, *KILLED)
     assert restarts.crash_loop(now_s) is looping
