@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,7 @@ import msgspec
 
 from titan.domain.equity import Mark, Marks
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Lane, Side
+from titan.domain.kinds import Lane, OrderState, Side
 from titan.domain.lanes import classify, reducible
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
@@ -117,14 +118,25 @@ class IntakeDesk:
                 for each in taken:
                     answer(self._refusal(each.order, Reason.JOURNAL_UNAVAILABLE, f"JOURNAL_UNAVAILABLE: {error}"))
                 raise
-            sent = [(each, self._send(each)) for each in taken]
-            for each, was_sent in sent:
-                self._sender.note(
-                    each.order,
-                    was_sent,
-                    *((Reason.OK, "") if was_sent else (Reason.LEASE_LOST, "LEASE_LOST: not sent")),
-                )
-        self._books.tell()
+            sent = [(each.order.client_order_id, self._send(each)) for each in taken]
+            # The venue's stream writes in the loop's next turn: what can wait is done behind it.
+            asyncio.get_running_loop().call_soon(self._note, sent)
+        else:
+            self._books.tell()
+
+    def _note(self, sent: list[tuple[str, bool]]) -> None:
+        """Journal that orders were sent, and let everybody hear of them."""
+        try:
+            for order_id, was_sent in sent:
+                order = self._book.orders[order_id]
+                # The venue's word may have been faster.
+                if order.state is OrderState.JOURNALLED:
+                    why = (Reason.OK, "") if was_sent else (Reason.LEASE_LOST, "LEASE_LOST: not sent")
+                    self._sender.note(order, was_sent, *why)
+            self._books.tell()
+        except Exception as error:
+            self._books.on_failed(str(error))
+            raise
 
     def _send(self, taken: Taken) -> bool:
         sent = self._sender.post(taken.order)
