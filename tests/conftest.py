@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+# Before gRPC is imported anywhere: its core's own lines would stand between those of the tests.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.stack import Stack
+
+# How long an example takes is the machine's affair: what is too slow is a benchmark's to say.
+settings.register_profile("titan", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("titan")
 
 
 @pytest.fixture

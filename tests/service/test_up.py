@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +120,31 @@ def test_logs_of_a_process(armed: LocalStack) -> None:
     done = armed.titan("logs", "brain", "-n", "1000")
     assert (done.returncode, "started" in done.stdout) == (0, True)
     assert armed.titan("logs", "nobody").returncode == 2
+
+
+def test_caller_without_a_certificate_is_logged_and_counted(armed: LocalStack) -> None:
+    plan = json.loads((armed.state / "plan.json").read_text())
+    host, port = plan["addresses"]["execution"].split(":")
+    context = ssl.create_default_context(cafile=str(armed.state / "ca" / "ca.pem"))
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection((host, int(port))) as plain,
+        context.wrap_socket(plain, server_hostname="execution.titan.internal") as secure,
+        # In TLS 1.3 the server's refusal comes after the client's own end of the handshake: an alert, or just an end.
+        contextlib.suppress(ssl.SSLError, ConnectionError),
+    ):
+        assert secure.recv(1) == b""
+    deadline_s = time.monotonic() + 10
+    while (counted := refused(plan["http"]["execution"])) != ["tls_peer_did_not_return_a_certificate"]:
+        assert time.monotonic() < deadline_s, counted
+        time.sleep(0.1)
+    assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in armed.titan("logs", "execution").stdout
+
+
+def refused(url: str) -> list[str]:
+    """Causes that a process has counted refusals by."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+        return re.findall(r'titan_rpc_refused_total\{cause="(\w+)"\}', answer.read().decode())
 
 
 def test_second_stack_on_the_same_state_is_refused(armed: LocalStack) -> None:

@@ -134,7 +134,7 @@ class Stack:
 
         values = {name: getattr(settings, name) for name in settings.__struct_fields__}
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TITAN_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("TITAN_", "GRPC_"))},
             **{
                 f"TITAN_{name.upper()}": _environment_value(msgspec.to_builtins(value))
                 for name, value in values.items()

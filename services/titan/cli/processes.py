@@ -186,7 +186,13 @@ class Supervisor:
 
     async def _run(self, process: Supervised) -> int:
         process.was_ready = False
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("TITAN_")}
+        # Settings are the plan's alone. The verbosity is the command line's own; with it a process would be deaf to
+        # handshakes that fail.
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("TITAN_") and name != "GRPC_VERBOSITY"
+        }
         rotate(process.log)
         with process.log.open("ab") as log:
             running = await asyncio.create_subprocess_exec(
