@@ -35,4 +35,5 @@ def client_order_id(intent_id: str, leg: Leg, attempt: int) -> str:
         ``t`` and 31 characters of base32 of the SHA-256: [a-z2-7], which every venue in scope accepts.
     """
     digest = hashlib.sha256(f"{intent_id}\n{leg.name}\n{attempt}".encode()).digest()
-    return "t" + base64.b32encode(digest).decode().lower()[:31]
+    # 20 bytes make the 31 characters that are kept; to encode the rest would only cost time on the order path.
+    return "t" + base64.b32encode(digest[:20]).decode().lower()[:31]

@@ -13,6 +13,7 @@ from titan.domain.records import Fact, Intake, Record
 from titan.execution.wire_journal import decode_record, encode_intake, encode_record
 from titan.journal.journal import Journal, RecoveryReport
 from titan.runtime.process import StartError
+from titan.runtime.telemetry import Metrics
 from titan.v1 import execution_pb2
 
 # What is written and not needed before the next order is synced this much later at the latest.
@@ -105,6 +106,25 @@ class Books:
             self._sync_timer.cancel()
             self._sync_timer = None
         self.journal.close()
+
+
+def count_changes(metrics: Metrics) -> Listener:
+    """A listener that counts orders by state and reason, fills and round trips."""
+    orders = metrics.counter(
+        "titan_orders", "Orders that came into a state, by leg and reason.", ["leg", "state", "reason"]
+    )
+    fills = metrics.counter("titan_fills", "Executions booked.", ["leg"])
+    trips = metrics.counter("titan_round_trips", "Finished trades.", ["phase"])
+
+    def count(_sequence: int, _record: Record, change: Change) -> None:
+        if change.order is not None:
+            orders.labels(change.order.leg.name, change.order.state.name, change.order.reason.name).inc()
+        if change.fill is not None:
+            fills.labels(change.fill.leg.name).inc()
+        if change.round_trip is not None:
+            trips.labels(change.round_trip.phase_id).inc()
+
+    return count
 
 
 def open_journal(

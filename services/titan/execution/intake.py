@@ -40,6 +40,7 @@ class Taken(msgspec.Struct, frozen=True):
     """An order that is in the journal, and when its request was received (monotonic ns)."""
 
     order: Order
+    lane: Lane
     received_ns: int
 
 
@@ -68,8 +69,8 @@ class IntakeDesk:
     ) -> None:
         self.closing = False
         self.durations_ns: deque[tuple[str, int]] = deque(maxlen=RING)
-        self._settings = settings
         self._policy = policy
+        self._mode_problem = mode_problem(policy.rules, settings.mode)
         self._books = books
         self._book = books.book
         self._sender = sender
@@ -79,7 +80,8 @@ class IntakeDesk:
         self._reconciled = reconciled
         self._refusals = metrics.counter("titan_place_refused", "Orders of Brain's not taken.", ["reason"])
         self._repeats = metrics.counter("titan_place_repeated", "Orders asked for again, answered as before.")
-        self._taken = metrics.counter("titan_place_taken", "Orders of Brain's taken.", ["lane"])
+        taken = metrics.counter("titan_place_taken", "Orders of Brain's taken.", ["lane"])
+        self._taken = {lane: taken.labels(lane.name) for lane in Lane}
         self._duration = metrics.histogram(
             "titan_place_seconds", "From an order's receipt to its hand-over to the venue's stream."
         )
@@ -118,16 +120,25 @@ class IntakeDesk:
                 for each in taken:
                     answer(self._refusal(each.order, Reason.JOURNAL_UNAVAILABLE, f"JOURNAL_UNAVAILABLE: {error}"))
                 raise
-            sent = [(each.order.client_order_id, self._send(each)) for each in taken]
+            sent = [(each, *self._send(each)) for each in taken]
             # The venue's stream writes in the loop's next turn: what can wait is done behind it.
             asyncio.get_running_loop().call_soon(self._note, sent)
         else:
             self._books.tell()
 
-    def _note(self, sent: list[tuple[str, bool]]) -> None:
-        """Journal that orders were sent, and let everybody hear of them."""
+    def _send(self, taken: Taken) -> tuple[bool, int]:
+        """Hand an order to the venue's stream; answer whether it was, and the nanoseconds since its receipt."""
+        sent = self._sender.post(taken.order)
+        return sent, time.perf_counter_ns() - taken.received_ns
+
+    def _note(self, sent: list[tuple[Taken, bool, int]]) -> None:
+        """Journal that orders were sent, count, and let everybody hear of them."""
         try:
-            for order_id, was_sent in sent:
+            for taken, was_sent, duration_ns in sent:
+                order_id = taken.order.client_order_id
+                self._taken[taken.lane].inc()
+                self.durations_ns.append((order_id, duration_ns))
+                self._duration.observe(duration_ns / 1e9)
                 order = self._book.orders[order_id]
                 # The venue's word may have been faster.
                 if order.state is OrderState.JOURNALLED:
@@ -137,13 +148,6 @@ class IntakeDesk:
         except Exception as error:
             self._books.on_failed(str(error))
             raise
-
-    def _send(self, taken: Taken) -> bool:
-        sent = self._sender.post(taken.order)
-        duration_ns = time.perf_counter_ns() - taken.received_ns
-        self.durations_ns.append((taken.order.client_order_id, duration_ns))
-        self._duration.observe(duration_ns / 1e9)
-        return sent
 
     def _admit(
         self, requests: Iterable[tuple[execution_pb2.PlaceOrder, int]], answer: Callable[[Order | Refusal], None]
@@ -160,8 +164,7 @@ class IntakeDesk:
                 continue
             change = self._books.take(checked, request)
             assert change.order is not None
-            self._taken.labels(checked.lane.name).inc()
-            yield Taken(change.order, received_ns)
+            yield Taken(change.order, checked.lane, received_ns)
 
     def _check(self, request: execution_pb2.PlaceOrder) -> Intake | Why:
         if self.closing:
@@ -179,7 +182,7 @@ class IntakeDesk:
         if instrument is None:
             return Reason.UNKNOWN_SYMBOL, f"UNKNOWN_SYMBOL: {said.symbol!r}"
         lane = classify(self._book, said.phase_id, said.symbol, said.side, said.quantity)
-        intake = msgspec.structs.replace(said, lane=lane)
+        intake = said if said.lane is lane else msgspec.structs.replace(said, lane=lane)
         mark = self._marks.get(said.symbol)
         return (
             (self._opening_problem(intake, said.lane, mark) if lane is Lane.OPENING else None)
@@ -212,8 +215,8 @@ class IntakeDesk:
             return refused
         if not self._reconciled():
             return Reason.TRUTH_UNKNOWN, "TRUTH_UNKNOWN: reconciliation with the venue is not finished"
-        if problem := mode_problem(rules, self._settings.mode):
-            return Reason.MODE_NOT_ALLOWED, f"MODE_NOT_ALLOWED: {problem}"
+        if self._mode_problem:
+            return Reason.MODE_NOT_ALLOWED, f"MODE_NOT_ALLOWED: {self._mode_problem}"
         if intake.symbol not in rules.symbols:
             return (
                 Reason.SYMBOL_NOT_ALLOWED,

@@ -59,14 +59,13 @@ class PostureKeeper:
         self._brain_reason = ""
         self._brain_ceiling = Posture.ARMED
         self._log = log
-        self._gauge = metrics.gauge("titan_posture", "Posture in force: 1 FLATTEN, 2 HALTED, 3 CLOSE_ONLY, 4 ARMED.")
+        gauge = metrics.gauge("titan_posture", "Posture in force: 1 FLATTEN, 2 HALTED, 3 CLOSE_ONLY, 4 ARMED.")
+        gauge.set_function(lambda: float(self.in_force))
 
     @property
     def in_force(self) -> Posture:
         """The lowest of latch, Brain's word and Brain's silence."""
-        posture = min(self.latch.posture, self._brain_word())
-        self._gauge.set(int(posture))
-        return posture
+        return min(self.latch.posture, self._brain_word())
 
     @property
     def brain_silent(self) -> bool:

@@ -57,7 +57,8 @@ class Sender:
         self._books = books
         self._venue = venue
         self._lease = lease
-        self._requests = metrics.counter("titan_venue_requests", "Requests posted to the venue.", ["request"])
+        requests = metrics.counter("titan_venue_requests", "Requests posted to the venue.", ["request"])
+        self._requests = {kind: requests.labels(kind) for kind in ("send", "cancel", "amend")}
 
     @property
     def able(self) -> bool:
@@ -79,7 +80,7 @@ class Sender:
             return False
         self.signed_ns[order.client_order_id] = now_ns
         self.sends += 1
-        self._requests.labels("send").inc()
+        self._requests["send"].inc()
         return self._venue.send_order(
             SendOrder(
                 client_order_id=order.client_order_id,
@@ -140,7 +141,7 @@ class Sender:
         now_ns = self.wall_ns()
         if not self._lease.may_send(now_ns):
             return False
-        self._requests.labels("cancel").inc()
+        self._requests["cancel"].inc()
         posted = self._venue.cancel_order(
             CancelOrder(
                 client_order_id=order.client_order_id,
@@ -159,7 +160,7 @@ class Sender:
         now_ns = self.wall_ns()
         if not self._lease.may_send(now_ns):
             return False
-        self._requests.labels("amend").inc()
+        self._requests["amend"].inc()
         posted = self._venue.amend_order(
             AmendOrder(
                 client_order_id=order.client_order_id,

@@ -17,7 +17,7 @@ from titan.domain.policy_hash import Policy
 from titan.domain.reasons import Reason
 from titan.domain.truth import Drift
 from titan.domain.venue import VenueMarker
-from titan.execution.books import Books, open_journal
+from titan.execution.books import Books, count_changes, open_journal
 from titan.execution.brain_desk import BrainDesk
 from titan.execution.flatten import Flattener
 from titan.execution.intake import IntakeDesk
@@ -128,6 +128,7 @@ class Trader:
         self.flattener.on_finished = self.brain.flatten_finished
         self.brain.on_posture = self._on_posture
         books.listeners.append(lambda *_told: self.flattener.kick())
+        books.listeners.append(count_changes(metrics))
 
     @property
     def now_ns(self) -> int:
