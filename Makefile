@@ -65,6 +65,7 @@ lock: $(BIN)/python ## requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+	@! grep -nE '://|--(extra-)?index|--find-links|file:' requirements.lock || { echo "the lock names an address" >&2; exit 1; }
 
 clean: ## Remove what the tools wrote (not .venv, not .titan)
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -133,6 +133,8 @@ def _market_line(picture: StackPicture) -> tuple[str, str]:
     market = picture.market
     if market is None:
         return "market", "unknown"
+    if not market.market_time_ns:
+        return "market", f"{market.label}, not started yet"
     ended = ", ended" if market.ended else ""
     return "market", f"{market.label}, {clock(market.market_time_ns)} UTC, {market.events} events{ended}"
 
