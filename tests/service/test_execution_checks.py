@@ -407,3 +407,30 @@ async def test_orders_that_queue_share_a_sync(quick: Scene) -> None:
     syncs = journal.syncs - before
     assert 1 < syncs < 20, f"{syncs} syncs for 30 orders: the first alone, then groups"
     assert all(order.state is OrderState.SENT for order in quick.trader.books.book.working.values())
+
+
+async def test_a_cancel_that_was_lost_with_its_stream_is_asked_again(quick: Scene) -> None:
+    quick.brain.place("i1", order_type=c.ORDER_TYPE_LIMIT, limit_price="59500", time_in_force=c.TIME_IN_FORCE_GTC)
+    await quick.market.step(count=3)
+    quick.trader.venue.cancel_order = lambda _request: True  # type: ignore[method-assign]
+    quick.brain.post(cancel_entries={"phase_id": "scavenger", "reason": "budget expired"})
+    await until(lambda: quick.trader.sender.flight.cancels, "taken for sent")
+    del quick.trader.venue.cancel_order
+    await quick.market.step(count=3)
+    assert len(quick.venue_working()) == 1
+    await quick.restart_venue_stream()
+    await quick.market.step(count=4)
+    assert quick.venue_working() == []
+
+
+async def test_a_graceful_stop_leaves_no_entry_resting(stack: Stack) -> None:
+    async with scene(stack) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        made.brain.place("i2", order_type=c.ORDER_TYPE_LIMIT, limit_price="59500", time_in_force=c.TIME_IN_FORCE_GTC)
+        await made.market.step(count=3)
+        assert made.app is not None
+        await made.app.stop()
+        requests = made.venue.venue.engine.state.pending
+        await until(lambda: list(requests.values()), "the cancel reached the venue")
+        assert [type(each.request).__name__ for each in requests.values()] == ["CancelOrder"], "the stop stays"

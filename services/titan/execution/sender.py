@@ -34,7 +34,7 @@ class Sender:
     flight
         Cancels and amendments that the venue has not answered.
     cancel_reasons
-        Why we asked to cancel, by client order id: the venue does not know.
+        Why we want an order canceled, by client order id: the venue does not know.
     signed_ns
         When each order was signed, UTC ns on the machine's clock: absence counts only after the receive window.
     """
@@ -128,15 +128,16 @@ class Sender:
             )
 
     def cancel(self, order: Order, reason: Reason, message: str = "") -> bool:
-        """Ask to cancel a working order, without waiting for a sync. False when it could not be asked.
+        """Ask to cancel a working order, without waiting for a sync. False when it could not be asked, or was before.
 
-        An order that the venue may not know yet is canceled as well: requests arrive in order.
+        The wish is kept until the order is final, and asked again by the sweeper: after a broken stream, or once it is
+        known what became of an order in doubt. One that the venue may not know yet is canceled as well: requests
+        arrive in order.
         """
-        if order.client_order_id in self.flight.cancels or order.state not in (
-            OrderState.SENT,
-            OrderState.ACKED,
-            OrderState.PARTIAL,
-        ):
+        if order.client_order_id in self.flight.cancels or order.final:
+            return False
+        self.cancel_reasons.setdefault(order.client_order_id, (reason, message))
+        if order.state not in (OrderState.SENT, OrderState.ACKED, OrderState.PARTIAL):
             return False
         now_ns = self.wall_ns()
         if not self._lease.may_send(now_ns):
@@ -152,7 +153,6 @@ class Sender:
         )
         if posted:
             self.flight.cancels.add(order.client_order_id)
-            self.cancel_reasons[order.client_order_id] = (reason, message)
         return posted
 
     def amend(self, order: Order, quantity: Decimal) -> bool:

@@ -148,8 +148,10 @@ class Trader:
         self._run(self._pulse(), "pulse")
 
     async def stop(self) -> None:
-        """Take nothing more, close the streams, make everything durable."""
+        """Take nothing more, take back the entries that rest, close the streams, make everything durable."""
         self.intake.closing = True
+        # Nobody would end them in time.
+        self.desk.cancel_entries("", Reason.SHUTTING_DOWN, "Execution stops")
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -180,9 +180,12 @@ class VenueDesk:
         self._uncovered.set(len(uncovered))
 
     def sweep(self, may_rest: bool) -> None:
-        """Cancel what has lived too long, and all entries where none may rest."""
+        """Cancel what has lived too long, all entries where none may rest, and again what was to be canceled before."""
         now_ns = self._books.now_ns
         for order in list(self._book.working.values()):
+            if (wish := self._sender.cancel_reasons.get(order.client_order_id)) is not None:
+                self._sender.cancel(order, *wish)
+                continue
             if order.leg not in (Leg.ENTRY, Leg.EXIT):
                 continue
             intake = self._book.intakes.get(order.intent_id)
