@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -10,19 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import create_engine, func, select
 
-from support.execution_scene import PERP, Scene, execution_settings, policy_document, scene, until
-from support.stack import Stack, free_ports
+from support.execution_scene import PERP, Scene, scene, until
+from support.stack import Stack
 from titan.domain.kinds import DriftClass, Leg, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
-from titan.execution.app import ExecutionApp
-from titan.execution.settings import ExecutionSettings
 from titan.journal.journal import JournalUnavailable
-from titan.runtime.process import StartError, running
-from titan.storage import execution_tables as tables
-from titan.storage.migrate import upgrade_async
-from titan.storage.schema import default_url
 from titan.v1 import common_pb2 as c
 
 
@@ -268,118 +260,6 @@ async def test_the_order_is_durable_before_the_venue_hears_of_it(quick: Scene) -
     assert unsynced == []
 
 
-async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack: Stack) -> None:
-    async with scene(stack) as made:
-        made.brain.place("i1")
-        await made.market.step(count=4)
-        await made.market.step(price=61100, count=4)
-        url = default_url(made.settings.state_dir, "execution").replace("+aiosqlite", "")
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
-        before = rows(url)
-        assert before["fills"] == len(made.trader.books.book.fills) == 2
-        assert before["orders"] == len(made.trader.books.book.orders) == 3
-        assert before["round_trips"] == 1
-        assert before["unbalanced"] == []
-        settings = made.settings
-        assert made.app is not None
-        await made.app.stop()
-        (Path(settings.state_dir) / "execution.db").unlink()
-        await upgrade_async(default_url(settings.state_dir, "execution"), "execution")
-        async with running(ExecutionApp(elsewhere(settings))):
-            await until(lambda: rows(url) == before, lambda: (before, rows(url)))
-
-
-def elsewhere(settings: ExecutionSettings) -> ExecutionSettings:
-    """The same state at other ports."""
-    grpc_port, http_port = free_ports(2)
-    return msgspec.structs.replace(settings, grpc_port=grpc_port, http_port=http_port)
-
-
-def rows(url: str) -> dict[str, object]:
-    """How many rows each table has, and what is not balanced."""
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        counts: dict[str, object] = {
-            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for table in (tables.orders, tables.fills, tables.ledger, tables.round_trips, tables.positions)
-        }
-        sums: dict[tuple[int, str], Decimal] = {}
-        for row in connection.execute(select(tables.ledger)):
-            key = (row.sequence, row.currency)
-            sums[key] = sums.get(key, Decimal(0)) + Decimal(row.amount)
-        counts["unbalanced"] = [key for key, total in sums.items() if total]
-        counts["sequence"] = connection.execute(select(tables.projection.c.sequence)).scalar_one_or_none()
-    engine.dispose()
-    return counts
-
-
-async def test_without_a_database_it_trades_and_says_how_far_the_tables_lag(stack: Stack, tmp_path: Path) -> None:
-    async with scene(stack, database_url=f"sqlite+aiosqlite:///{tmp_path}/none/execution.db") as made:
-        made.brain.place("i1")
-        await made.market.step(count=4)
-        assert made.venue_position() == Decimal("0.002")
-        assert made.trader.projector.lag > 5
-        await until(lambda: made.trader.projector.problem, "the problem is told")
-        assert "database" in made.trader.projector.problem
-
-
-@pytest.mark.parametrize(
-    ("description", "fields", "says"),
-    [
-        ("a lease too short for its window", {"lease_s": 1.0, "receive_window_ms": 1000}, "lease_s: 1.0"),
-        ("no window", {"receive_window_ms": 0}, "receive_window_ms: 0"),
-        ("no deadline", {"stop_deadline_ms": -1}, "stop_deadline_ms: -1"),
-        ("no policy", {"policy_file": ""}, "policy_file is missing"),
-        ("a policy that is not there", {"policy_file": "/nowhere.json"}, "'/nowhere.json' cannot be read"),
-    ],
-)
-def test_bad_settings_say_what_is_allowed(stack: Stack, description: str, fields: dict[str, Any], says: str) -> None:
-    settings = msgspec.structs.replace(execution_settings(stack), **fields)
-    with pytest.raises(StartError) as refused:
-        ExecutionApp(settings)
-    assert says in str(refused.value), description
-
-
-@pytest.mark.parametrize(
-    ("description", "change", "says"),
-    [
-        ("no JSON", lambda _rules: b"{", "malformed JSON"),
-        ("an unknown rule", lambda rules: msgspec.json.encode({**rules, "maxLuck": "1"}), "maxLuck"),
-        ("a float", lambda rules: msgspec.json.encode({**rules, "maxDailyLoss": 1.5}), "maxDailyLoss"),
-        ("a symbol nobody lists", lambda rules: msgspec.json.encode({**rules, "symbols": ["DOGE/USDT"]}), "DOGE/USDT"),
-        ("a mode that is not ours", lambda rules: msgspec.json.encode({**rules, "modes": ["shadow"]}), "mode: paper"),
-    ],
-)
-def test_a_bad_policy_is_refused_in_one_sentence(
-    stack: Stack, tmp_path: Path, description: str, change: Any, says: str
-) -> None:
-    path = tmp_path / "rules.json"
-    path.write_bytes(change(msgspec.json.decode(policy_document())))
-    with pytest.raises(StartError) as refused:
-        ExecutionApp(msgspec.structs.replace(execution_settings(stack), policy_file=str(path)))
-    assert says in str(refused.value), description
-    assert "\n" not in str(refused.value)
-
-
-async def test_a_damaged_journal_is_said_and_nothing_starts(stack: Stack) -> None:
-    async with scene(stack) as made:
-        made.brain.place("i1")
-        await made.market.step(count=4)
-        settings: ExecutionSettings = made.settings
-        assert made.app is not None
-        await made.app.stop()
-        journal = next((Path(settings.state_dir) / "journal").iterdir())
-        data = bytearray(journal.read_bytes())
-        data[200] ^= 0xFF
-        journal.chmod(stat.S_IRUSR | stat.S_IWUSR)
-        journal.write_bytes(bytes(data))
-        app = ExecutionApp(elsewhere(settings))
-        with pytest.raises(StartError) as refused:
-            async with running(app):
-                raise AssertionError("started on a damaged journal")
-        assert "journal" in str(refused.value)
-
-
 async def test_the_venue_tells_an_order_that_cannot_be(quick: Scene) -> None:
     quick.brain.place("i1")
     await quick.market.step(count=4)
@@ -421,16 +301,3 @@ async def test_a_cancel_that_was_lost_with_its_stream_is_asked_again(quick: Scen
     await quick.restart_venue_stream()
     await quick.market.step(count=4)
     assert quick.venue_working() == []
-
-
-async def test_a_graceful_stop_leaves_no_entry_resting(stack: Stack) -> None:
-    async with scene(stack) as made:
-        made.brain.place("i1")
-        await made.market.step(count=4)
-        made.brain.place("i2", order_type=c.ORDER_TYPE_LIMIT, limit_price="59500", time_in_force=c.TIME_IN_FORCE_GTC)
-        await made.market.step(count=3)
-        assert made.app is not None
-        await made.app.stop()
-        requests = made.venue.venue.engine.state.pending
-        await until(lambda: list(requests.values()), "the cancel reached the venue")
-        assert [type(each.request).__name__ for each in requests.values()] == ["CancelOrder"], "the stop stays"
