@@ -1,0 +1,48 @@
+"""The execution process as it is, with one hook: when the write of each order to the venue process begins.
+
+At its end it writes what it saw to the file named by ``BENCH_OUTPUT``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+
+from titan.execution.app import ExecutionApp
+from titan.runtime.process import run
+
+
+class Observed(ExecutionApp):
+    """Execution that notes moments of the monotonic clock, which all processes of one machine share."""
+
+    async def start(self) -> None:
+        self.begun: list[tuple[str, int]] = []
+        self.syncs_ns: list[int] = []
+        await super().start()
+        assert self.trader is not None
+        loop = asyncio.get_running_loop()
+
+        def before_write(order_id: str) -> None:
+            # The stream's writer runs in the loop's next turn; this is queued right before it.
+            loop.call_soon(lambda: self.begun.append((order_id, time.perf_counter_ns())))
+
+        self.trader.venue.before_write = before_write
+
+    async def stop(self) -> None:
+        trader = self.trader
+        await super().stop()
+        if trader is not None:
+            document = {
+                "begun": self.begun,
+                "place_ns": list(trader.intake.durations_ns),
+                "syncs": trader.books.journal.syncs,
+                "appended": trader.books.journal.last_sequence,
+            }
+            Path(os.environ["BENCH_OUTPUT"]).write_text(json.dumps(document))
+
+
+if __name__ == "__main__":
+    run(Observed)
