@@ -35,7 +35,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
     """Wait for a state that comes by messages; fail with its name when it does not."""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not condition():  # noqa: ASYNC110 - states of several processes, no one event
+            while not condition():
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}") from None
