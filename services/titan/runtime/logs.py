@@ -33,6 +33,31 @@ _NATIVE_LINE = re.compile(r"^([IWEF])\d{4} [\d:.]+ +\d+ ([\w./]+:\d+)\] (.*)$")
 _NATIVE_NOISE = ("is not suitable for production", "All log messages before absl::InitializeLog", "fork_posix.cc")
 
 
+class _Unbreakable:
+    """A stream for log lines that survives a full disk: lines are lost then, and the next one that fits says so."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, text: str) -> int:
+        try:
+            if self._lost:
+                self._stream.write(f"{self._lost} log writes failed and are lost\n")
+                self._lost = 0
+            return self._stream.write(text)
+        except OSError:
+            # Nobody can be told now; trading must not end because its log cannot be written.
+            self._lost += 1
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._lost += 1
+
+
 def configure_logging(log_format: str, level: str, stream: TextIO | None = None) -> None:
     """Set up structlog for the process.
 
@@ -58,7 +83,7 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(stream or sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unbreakable(stream or sys.stderr))),
         cache_logger_on_first_use=False,
     )
 

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ class StartError(Exception):
     """The process cannot start; the message is one sentence for a person. Exit code 2: it will not heal by itself."""
 
 
-class ServiceApp(Generic[Settings]):
+class ServiceApp(ABC, Generic[Settings]):
     """Base of every composition root: constructs all parts, starts and stops them, and tells how they are."""
 
     SETTINGS: ClassVar[type[ProcessSettings]]
@@ -37,37 +38,37 @@ class ServiceApp(Generic[Settings]):
         self.settings = settings
         self.log: Log = get_logger(settings.role)
         self.metrics = Metrics()
-        self._failed: asyncio.Future[str] | None = None
+        self._failure = ""
+        self._failed = asyncio.Event()
         self.metrics.gauge("titan_process_start_seconds", "When the process started, UTC.").set_to_current_time()
         self.metrics.counter("titan_rpc_refused", "Calls and connections refused, by cause.", ["cause"])
 
+    @abstractmethod
     async def start(self) -> None:
         """Start all parts. Raises :class:`StartError` with one sentence when that cannot be."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def stop(self) -> None:
         """Stop all parts, gracefully, in the reverse order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def not_ready(self) -> list[str]:
         """Why the process is not ready, a sentence each; empty when it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def status(self) -> dict[str, object]:
         """What ``/status`` shows."""
-        raise NotImplementedError
 
     def fail(self, reason: str) -> None:
         """End the process with exit code 1: a part broke that the process cannot do without."""
         self.log.error("process fails", reason=reason)
-        if self._failed is not None and not self._failed.done():
-            self._failed.set_result(reason)
+        self._failure = self._failure or reason
+        self._failed.set()
 
     async def failed(self) -> str:
-        """Wait for :meth:`fail`; return its reason."""
-        if self._failed is None:
-            self._failed = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self._failed)
+        """Wait for :meth:`fail`; return its first reason."""
+        await self._failed.wait()
+        return self._failure
 
     def count_handshake(self, cause: str) -> None:
         """Count a TLS handshake that failed: no certificate, or one of a foreign CA."""
