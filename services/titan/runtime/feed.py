@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from titan.runtime.contract import MARKETDATA_SUBSCRIBE
-from titan.runtime.link import Link
+from titan.runtime.link import Link, end_process_if_broken
 from titan.runtime.logs import Log
 from titan.runtime.rpc import RpcChannel
 from titan.runtime.settings import ProcessSettings
@@ -112,6 +112,7 @@ class MarketFeed:
     def start(self) -> None:
         """Subscribe, and go on for ever."""
         self._worker = asyncio.get_running_loop().create_task(self._work(), name="market feed")
+        self._worker.add_done_callback(end_process_if_broken)
         self._link.start()
 
     async def stop(self) -> None:

@@ -19,6 +19,13 @@ _FIRST_BACKOFF_S = 0.02
 _LONGEST_BACKOFF_S = 0.5
 
 
+def end_process_if_broken(task: asyncio.Task[None]) -> None:
+    """Tell the loop's exception handler when a task of ours ended by a defect: the process ends (runtime.process)."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        message = f"{task.get_name()} broke: {error!r}"
+        task.get_loop().call_exception_handler({"message": message, "exception": error, "ends_process": True})
+
+
 class Link(Generic[Req, Resp]):
     """Keeps one stream open.
 
@@ -54,6 +61,7 @@ class Link(Generic[Req, Resp]):
     def start(self) -> None:
         """Begin to connect, and go on for ever."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"link {self._method.label}")
+        self._task.add_done_callback(end_process_if_broken)
 
     async def stop(self) -> None:
         """End the stream and the attempts; what was posted goes out first."""

@@ -141,6 +141,15 @@ async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> 
 
     original = capture_native_log(loop, lambda: get_logger(settings.role), on_handshake)
     configure_logging(settings.log_format, settings.log_level, original)
+
+    def on_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # A link or the feed that broke by a defect of ours leaves the process half deaf: it must not go on.
+        if context.get("ends_process") and app is not None:
+            app.fail(context["message"])
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(on_exception)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
