@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 PROTOS := $(wildcard protos/titan/v1/*.proto)
 
-.PHONY: help install up test lint breaking unit service bench lock clean
+.PHONY: help install up test lint breaking unit service chaos bench lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ unit: install ## The pure tests only
 
 service: install ## Each process over real gRPC, and whole stacks
 	@$(BIN)/python -m pytest tests/service $(ARGS)
+
+chaos: install ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
+	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/test_kills.py tests/service/test_seeds.py \
+		tests/service/test_execution_recovery.py tests/service/test_execution_start.py $(ARGS)
 
 bench: install ## Latencies, with the floor measured in the same run
 	@$(BIN)/python -m bench $(ARGS)
