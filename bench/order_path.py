@@ -14,6 +14,7 @@ import asyncio
 import gc
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
@@ -185,8 +186,11 @@ class Bench:
         gc.freeze()
         start_s = time.perf_counter()
         held: list[str] = []
+        chance = random.Random(1)
         for number in range(int(seconds / PERIOD_S)):
-            await asyncio.sleep(max(0.0, start_s + number * PERIOD_S - time.perf_counter()))
+            # Jittered, so that neither falls into step with market data, heartbeats or the other's echo.
+            due_s = start_s + (number + chance.uniform(0, 0.4)) * PERIOD_S
+            await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             opens = number % 2 == 0
             # What is closed was opened half a second ago, and its fill is known.
             closes = held.pop(0) if not opens and len(held) > 5 else ""
@@ -196,7 +200,8 @@ class Bench:
                 link.post(b.SubmitRequest(intent=intent))
                 if opens:
                     held.append(intent.intent_id)
-            await asyncio.sleep(max(0.0, start_s + (number + 0.5) * PERIOD_S - time.perf_counter()))
+            due_s = start_s + (number + chance.uniform(0.5, 0.9)) * PERIOD_S
+            await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             if floor.done():
                 raise RuntimeError(f"the floor ended: {await floor.code()} {await floor.details()}")
             await floor.write(struct.pack("q", time.perf_counter_ns()) + bytes(INTENT_BYTES - 8))
@@ -328,7 +333,8 @@ def main() -> int:
         print(row("Execution's own part", place))
         print(row("bare fdatasync", fdatasync))
         print(f"{'own part p99 - fdatasync p99':42} {own:.0f} us  (to reach: 150)")
-        print(f"syncs {syncs} for {placed} orders; refused {bench.refused or 'none'}; resident MB {memory}")
+        print(f"journal syncs {syncs} in all for {placed} orders of Brain's: one an order, the rest behind fills")
+        print(f"refused {bench.refused or 'none'}; resident MB {memory}")
         documents.append({"identity": identity, "ratio_p99": round(ratio, 2), "own_minus_fdatasync_us": round(own)})
     print(msgspec.json.encode(documents).decode())
     return 0
