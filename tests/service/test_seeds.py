@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 SEEDS = range(1, 21)
 # make test runs a sample; make chaos all twenty.
-SAMPLE = SEEDS if os.environ.get("TITAN_CHAOS") else SEEDS[:3]
+SAMPLE = SEEDS if os.environ.get("TITAN_CHAOS") else SEEDS[:4]
 
 
 @pytest.mark.timeout(600)
@@ -28,5 +28,5 @@ def test_first_fill_within_a_minute_of_market_time(tmp_path: Path) -> None:
         if json.loads(out)["fills"] == 0:
             late.append(seed)
     print(f"{len(SAMPLE) - len(late)} of {len(SAMPLE)} seeds filled within 60 s; not: {late}")
-    # 19 of 20: one may be late.
-    assert len(late) <= 1
+    # 19 of 20: one may be late, but none of the sample is.
+    assert len(late) <= len(SAMPLE) // 20
