@@ -111,6 +111,7 @@ class RiskBook:
     """The whole picture. Mutable, without I/O and without a clock of its own."""
 
     __slots__ = (
+        "_unlisted",
         "day_loss",
         "equity",
         "execution_connected",
@@ -133,6 +134,7 @@ class RiskBook:
     def __init__(self, limits: Limits, instruments: Iterable[Instrument], phases: Iterable[str]) -> None:
         self.limits = limits
         self.symbols = {instrument.symbol: SymbolBook(instrument, limits) for instrument in instruments}
+        self._unlisted: dict[str, Position] = {}
         self.phases = {phase: PhaseBook(phase, limits.parameters.phases[phase]) for phase in phases}
         self.reservations = Reservations()
         self.equity = Equity(known=False, reason="Execution has not told it yet")
@@ -152,21 +154,29 @@ class RiskBook:
         for instrument in instruments:
             if instrument.symbol not in self.symbols:
                 self.symbols[instrument.symbol] = SymbolBook(instrument, self.limits)
+                if (position := self._unlisted.pop(instrument.symbol, None)) is not None:
+                    self._hold(position)
 
     def set_positions(self, positions: Iterable[Position]) -> None:
-        """Replace all positions by Execution's."""
+        """Replace all positions by Execution's; one whose symbol is not listed yet counts from when it is."""
+        self._unlisted = {}
         for symbol in self.symbols.values():
             symbol.net = symbol.stop_price = ZERO
             symbol.shares = {}
         for position in positions:
-            book = self.symbols.get(position.symbol)
-            if book is None:
-                continue
-            book.net = position.quantity
-            book.stop_price = position.stop_price
-            book.shares = {share.phase_id: share.quantity for share in position.shares if share.quantity}
-            if not book.mid:
-                book.mid = position.mark_price or position.average_entry_price
+            if position.symbol in self.symbols:
+                self._hold(position)
+            else:
+                # After a restart Execution may speak before the market says what is traded.
+                self._unlisted[position.symbol] = position
+
+    def _hold(self, position: Position) -> None:
+        book = self.symbols[position.symbol]
+        book.net = position.quantity
+        book.stop_price = position.stop_price
+        book.shares = {share.phase_id: share.quantity for share in position.shares if share.quantity}
+        if not book.mid:
+            book.mid = position.mark_price or position.average_entry_price
 
     def on_order(self, order: Order) -> None:
         """Take in what an order of ours has become."""
