@@ -1,0 +1,74 @@
+"""Pure: what children are called and labelled. One table, which the renderer, the engine, charts and tests follow."""
+
+from __future__ import annotations
+
+GROUP = "titan.trading"
+VERSION = "v1alpha1"
+FIELD_MANAGER = "titan-operator"
+OPERATOR = "titan-operator"
+
+# On a TitanPhase: removed when its processes may go. On a RiskPolicy: removed when nothing pins it.
+FINALIZER = f"{GROUP}/drain"
+# On Execution, its volume, keys, policies and the namespace: admission denies their DELETE while it is "true".
+PROTECTED = f"{GROUP}/protected"
+# On a pod template: image digest, policy hash and configuration in one name. Pods of one revision do the same.
+REVISION = f"{GROUP}/revision"
+# On what the operator applied: the version that rendered it. A difference that a newer renderer makes restarts no pod.
+RENDERED_BY = f"{GROUP}/rendered-by"
+
+LABEL_NAME = "app.kubernetes.io/name"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_INSTANCE = "app.kubernetes.io/instance"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+
+# The only VerifiedImages object that admission reads.
+VERIFIED_IMAGES = "titan"
+PRIORITY_CLASS = "titan-execution"
+
+CONFIG_DIR = "/etc/titan/config"
+LIVE_DIR = "/etc/titan/live"
+TLS_DIR = "/etc/titan/tls"
+STATE_DIR = "/var/lib/titan"
+TEMPORARY_DIR = "/tmp"  # noqa: S108 - the pod's own emptyDir
+
+STATE_VOLUME = "state"
+
+
+def labels(phase: str, role: str) -> dict[str, str]:
+    """Labels of every child of the TitanPhase ``phase``."""
+    return {**selector(phase), LABEL_COMPONENT: role, LABEL_MANAGED_BY: OPERATOR}
+
+
+def selector(phase: str) -> dict[str, str]:
+    """What Deployments and Services select pods by: never changed, for it is immutable there."""
+    return {LABEL_NAME: "titan", LABEL_INSTANCE: phase}
+
+
+def policy_config(policy_hash: str) -> str:
+    """ConfigMap of a policy's rules, named by their hash (``sha256:…``)."""
+    return f"policy-{policy_hash.removeprefix('sha256:')[:16]}"
+
+
+def live_config(phase: str) -> str:
+    """ConfigMap of what may change without a new pod: the ceiling."""
+    return f"{phase}-live"
+
+
+def tls_secret(phase: str) -> str:
+    """Secret with ``ca.pem``, ``cert.pem`` and ``key.pem`` of one role's process."""
+    return f"{phase}-tls"
+
+
+def authority_secret(namespace: str) -> str:
+    """Secret in the operator's namespace with the stack's certificate authority, key included."""
+    return f"authority-{namespace}"
+
+
+def volume_claim(phase: str, role: str) -> str:
+    """Claim of the process's state; Execution's is what its StatefulSet makes."""
+    return f"{STATE_VOLUME}-{phase}-0" if role == "execution" else f"{phase}-{STATE_VOLUME}"
+
+
+def verified_record(phase: str) -> str:
+    """ConfigMap with the last verified revision's rendered workload: what a failed roll goes back to."""
+    return f"{phase}-verified"
