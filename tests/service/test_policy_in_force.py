@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from support.both_books import disagreements, read_both
 from support.local_stack import LocalStack, local_stack
+from titan.domain.kinds import Leg
 from titan.domain.policy_hash import policy_hash
 
 pytestmark = pytest.mark.slow
@@ -55,5 +57,10 @@ def test_an_edited_rule_stops_openings_and_lets_exits_pass(tmp_path: Path, name:
         assert edited in refused["message"]
         # The time exit is a reducing order: it passes with any hash.
         eventually("the position closed", lambda: not stack.json("positions").get("positions"))
-        later = [order for order in stack.json("orders")["orders"] if order["client_order_id"] not in known]
-        assert not [order for order in later if order["leg"] == "LEG_ENTRY"]
+        code, _ = stack.end()
+        assert code == 0, stack.said
+    books = read_both(stack.state, tmp_path / "copy")
+    assert not disagreements(books)
+    later = [order for order in books.ours.orders.values() if order.client_order_id not in known]
+    assert not [order for order in later if order.leg is Leg.ENTRY]
+    assert [order for order in later if order.leg is Leg.EXIT]

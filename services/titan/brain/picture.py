@@ -77,13 +77,12 @@ class Picture:
         """Take in a fill; None where it was told before."""
         fill = fill_from_wire(wire)
         key = f"{fill.symbol} {fill.trade_id}"
-        book = self.book.symbols.get(fill.symbol)
-        if key in self._trades or book is None:
+        if key in self._trades:
             return None
         self._trades.add(key)
         entry = self.book.reservations.entries.get(fill.intent_id)
         self.book.on_fill(fill)
-        trip = self.shares.on_fill(fill, book.instrument, entry.setup if entry is not None else "")
+        trip = self.shares.on_fill(fill, entry.setup if entry is not None else "")
         if trip is not None:
             self._on_trip(trip)
         return fill

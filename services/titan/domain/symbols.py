@@ -21,6 +21,11 @@ def is_perp(symbol: str) -> bool:
     return ":" in symbol
 
 
+def base_of(symbol: str) -> str:
+    """Base currency of a unified symbol."""
+    return symbol.partition("/")[0]
+
+
 def normalise_symbol(text: str, perp: bool) -> str:
     """Read any spelling in use: ``BTCUSDT``, ``BTC_USDT``, ``btc-usdt-swap``, ``BTCUSDT.P``, ``BTC/USDT:USDT``.
 

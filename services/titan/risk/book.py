@@ -24,7 +24,44 @@ from titan.risk.parameters import PhaseParameters
 from titan.risk.reservations import FINAL_STATES, Reservation, Reservations
 
 
-class SymbolBook:
+class Held:
+    """What is held in one symbol, whether or not the market has said yet what that symbol is.
+
+    Signed base units: the account's net and each phase's share. ``mid`` and ``stop_price`` in quote units; zero where
+    not known.
+    """
+
+    __slots__ = ("mid", "net", "shares", "stop_price")
+
+    def __init__(self) -> None:
+        self.mid = self.net = self.stop_price = ZERO
+        self.shares: dict[str, Decimal] = {}
+
+    def replace(self, position: Position | None) -> None:
+        """Hold what Execution says; nothing where it says nothing."""
+        if position is None:
+            self.net = self.stop_price = ZERO
+            self.shares = {}
+            return
+        self.net = position.quantity
+        self.stop_price = position.stop_price
+        self.shares = {share.phase_id: share.quantity for share in position.shares if share.quantity}
+        if not self.mid:
+            self.mid = position.mark_price or position.average_entry_price
+
+    def move(self, phase_id: str, signed: Decimal) -> None:
+        """Book a fill of a phase."""
+        self.net += signed
+        share = self.shares.get(phase_id, ZERO) + signed
+        if share:
+            self.shares[phase_id] = share
+        else:
+            self.shares.pop(phase_id, None)
+        if not self.net:
+            self.stop_price = ZERO
+
+
+class SymbolBook(Held):
     """One symbol: its quote, the account's net position, and what is in flight on it.
 
     Quantities are signed base units, notionals quote units. ``cost_maker`` and ``cost_taker`` are fractions: fees of
@@ -43,28 +80,24 @@ class SymbolBook:
         "fees_taker",
         "instrument",
         "margin_leverage",
-        "mid",
-        "net",
         "net_notional",
         "quote_ns",
         "reserved_notional",
-        "shares",
         "spread",
-        "stop_price",
     )
 
     def __init__(self, instrument: Instrument, limits: Limits) -> None:
+        super().__init__()
         self.instrument = instrument
         self.allowed = instrument.symbol in limits.symbols
         self.margin_leverage = min(limits.max_margin_leverage, instrument.max_margin_leverage)
         self.fees_maker = (instrument.maker_fee_bps + instrument.taker_fee_bps) * BPS
         self.fees_taker = 2 * instrument.taker_fee_bps * BPS
         self.quote_ns = 0
-        self.bid = self.ask = self.mid = self.spread = ZERO
+        self.bid = self.ask = self.spread = ZERO
         self.cost_maker, self.cost_taker = self.fees_maker, self.fees_taker
-        self.net = self.net_notional = self.reserved_notional = self.stop_price = ZERO
-        # Base units by phase: signed shares; positive quantities of exits; signed entries.
-        self.shares: dict[str, Decimal] = {}
+        self.net_notional = self.reserved_notional = ZERO
+        # Base units by phase: positive quantities of exits; signed entries.
         self.exits: dict[str, Decimal] = {}
         self.entries: dict[str, Decimal] = {}
 
@@ -134,7 +167,8 @@ class RiskBook:
     def __init__(self, limits: Limits, instruments: Iterable[Instrument], phases: Iterable[str]) -> None:
         self.limits = limits
         self.symbols = {instrument.symbol: SymbolBook(instrument, limits) for instrument in instruments}
-        self._unlisted: dict[str, Position] = {}
+        # After a restart Execution may speak before the market says what is traded.
+        self._unlisted: dict[str, Held] = {}
         self.phases = {phase: PhaseBook(phase, limits.parameters.phases[phase]) for phase in phases}
         self.reservations = Reservations()
         self.equity = Equity(known=False, reason="Execution has not told it yet")
@@ -153,55 +187,31 @@ class RiskBook:
         """Learn what is traded; a symbol that is known keeps its state."""
         for instrument in instruments:
             if instrument.symbol not in self.symbols:
-                self.symbols[instrument.symbol] = SymbolBook(instrument, self.limits)
-                if (position := self._unlisted.pop(instrument.symbol, None)) is not None:
-                    self._hold(position)
+                book = self.symbols[instrument.symbol] = SymbolBook(instrument, self.limits)
+                if (held := self._unlisted.pop(instrument.symbol, None)) is not None:
+                    book.mid, book.net, book.shares, book.stop_price = held.mid, held.net, held.shares, held.stop_price
 
     def set_positions(self, positions: Iterable[Position]) -> None:
         """Replace all positions by Execution's; one whose symbol is not listed yet counts from when it is."""
         self._unlisted = {}
         for symbol in self.symbols.values():
-            symbol.net = symbol.stop_price = ZERO
-            symbol.shares = {}
+            symbol.replace(None)
         for position in positions:
-            if position.symbol in self.symbols:
-                self._hold(position)
-            else:
-                # After a restart Execution may speak before the market says what is traded.
-                self._unlisted[position.symbol] = position
-
-    def _hold(self, position: Position) -> None:
-        book = self.symbols[position.symbol]
-        book.net = position.quantity
-        book.stop_price = position.stop_price
-        book.shares = {share.phase_id: share.quantity for share in position.shares if share.quantity}
-        if not book.mid:
-            book.mid = position.mark_price or position.average_entry_price
+            self._held(position.symbol).replace(position)
 
     def on_order(self, order: Order) -> None:
         """Take in what an order of ours has become."""
         self.reservations.on_order(order)
-        book = self.symbols.get(order.symbol)
-        if book is not None and order.leg is Leg.STOP and order.trigger_price and order.state not in FINAL_STATES:
-            book.stop_price = order.trigger_price
+        if order.leg is Leg.STOP and order.trigger_price and order.state not in FINAL_STATES:
+            self._held(order.symbol).stop_price = order.trigger_price
 
     def on_fill(self, fill: Fill) -> None:
-        """Move the net position and the phase's share by a fill."""
-        book = self.symbols.get(fill.symbol)
-        if book is None:
-            return
+        """Move the net position and the phase's share by a fill; what is not listed yet counts from when it is."""
+        held = self._held(fill.symbol)
         if fill.leg is Leg.ENTRY and (entry := self.reservations.entries.get(fill.intent_id)) is not None:
-            book.stop_price = entry.stop_price
+            held.stop_price = entry.stop_price
         self.reservations.on_fill(fill)
-        signed = fill.quantity * fill.side.sign
-        book.net += signed
-        share = book.shares.get(fill.phase_id, ZERO) + signed
-        if share:
-            book.shares[fill.phase_id] = share
-        else:
-            book.shares.pop(fill.phase_id, None)
-        if not book.net:
-            book.stop_price = ZERO
+        held.move(fill.phase_id, fill.quantity * fill.side.sign)
 
     def refresh(self) -> None:
         """Bring every sum up to date with quotes, positions, reservations and equity."""
@@ -248,6 +258,11 @@ class RiskBook:
     def entries_open(self, symbol: str) -> int:
         """How many entry orders are decided and not final on ``symbol``."""
         return sum(1 for entry in self.reservations.entries.values() if entry.symbol == symbol)
+
+    def _held(self, symbol: str) -> Held:
+        """Where this symbol is held: its book, or what stands for it until the market lists it."""
+        book = self.symbols.get(symbol)
+        return book if book is not None else self._unlisted.setdefault(symbol, Held())
 
     def _margin_leverage(self, phase_id: str, symbol: SymbolBook) -> Decimal:
         return min(symbol.margin_leverage, self.phases[phase_id].parameters.margin_leverage)

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.instruments import Instrument
 from titan.domain.kinds import Side
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill
 from titan.domain.positions import Holding, PhaseShare, Position, RoundTrip, TripProgress, trade
+from titan.domain.symbols import base_of
 
 
 class _Share(msgspec.Struct):
@@ -49,12 +49,12 @@ class Shares:
                 holding = Holding(share.quantity, share.average_entry_price, position.opened_ns)
                 self._shares[share.phase_id, position.symbol] = _Share(holding, progress)
 
-    def on_fill(self, fill: Fill, instrument: Instrument, setup: str) -> RoundTrip | None:
+    def on_fill(self, fill: Fill, setup: str) -> RoundTrip | None:
         """Book a fill; the finished trip where it made the share flat or turned it over."""
         key = (fill.phase_id, fill.symbol)
         share = self._shares.get(key)
         signed = fill.quantity * fill.side.sign
-        fee = fill.fee * fill.price if fill.fee_currency == instrument.base else fill.fee
+        fee = fill.fee * fill.price if fill.fee_currency == base_of(fill.symbol) else fill.fee
         before = share.holding if share is not None else Holding()
         after, _ = trade(before, signed, fill.price, fill.event_time_ns)
         if share is None:

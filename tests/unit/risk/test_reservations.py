@@ -9,7 +9,6 @@ import pytest
 
 from support.risk_scene import HASH, NOW, PERP, SECOND, book, close, decide, equity, hold, intent
 from titan.domain.equity import Equity
-from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import BudgetState, Leg, OrderState, OrderType, Posture, RiskLevel, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
@@ -245,11 +244,11 @@ def test_three_losses_in_an_hour_pause_and_a_win_between_does_not() -> None:
 
 
 def test_shares_make_round_trips_of_fills() -> None:
-    shares, instrument = Shares(), PAPER_INSTRUMENTS[PERP]
-    assert shares.on_fill(fill("0.01", "60000"), instrument, "breakout") is None
-    assert shares.on_fill(fill("0.004", "60100", side=Side.SELL, leg=Leg.TARGET), instrument, "") is None
+    shares = Shares()
+    assert shares.on_fill(fill("0.01", "60000"), "breakout") is None
+    assert shares.on_fill(fill("0.004", "60100", side=Side.SELL, leg=Leg.TARGET), "") is None
     assert shares.of("scavenger")[0].quantity == Decimal("0.006")
-    trip = shares.on_fill(fill("0.006", "59900", side=Side.SELL, leg=Leg.STOP), instrument, "")
+    trip = shares.on_fill(fill("0.006", "59900", side=Side.SELL, leg=Leg.STOP), "")
     assert trip is not None
     assert trip.setup == "breakout"
     assert trip.realized_pnl == Decimal("-0.2")
@@ -258,9 +257,9 @@ def test_shares_make_round_trips_of_fills() -> None:
 
 
 def test_a_reversal_finishes_one_trip_and_begins_another() -> None:
-    shares, instrument = Shares(), PAPER_INSTRUMENTS[PERP]
-    shares.on_fill(fill("0.01", "60000"), instrument, "breakout")
-    trip = shares.on_fill(fill("0.03", "60100", side=Side.SELL, intent_id="two"), instrument, "other")
+    shares = Shares()
+    shares.on_fill(fill("0.01", "60000"), "breakout")
+    trip = shares.on_fill(fill("0.03", "60100", side=Side.SELL, intent_id="two"), "other")
     assert trip is not None
     assert trip.realized_pnl == 1
     assert trip.fees == Decimal("0.4")
@@ -276,6 +275,6 @@ def test_shares_begin_again_from_execution_s_positions() -> None:
     shares.rebuild(
         [Position(symbol=PERP, quantity=Decimal("-0.01"), average_entry_price=Decimal(60_000), shares=(share,))]
     )
-    trip = shares.on_fill(fill("0.01", "59000", leg=Leg.TARGET), PAPER_INSTRUMENTS[PERP], "")
+    trip = shares.on_fill(fill("0.01", "59000", leg=Leg.TARGET), "")
     assert trip is not None
     assert (trip.side, trip.realized_pnl) == (Side.SELL, 10)
