@@ -28,30 +28,44 @@ class GateReason(StrEnum):
     """Which gate refused."""
 
     SPEC_VALID = "SpecValid"
+    NOT_SUSPENDED = "NotSuspended"
     ONE_POLICY_PER_STACK = "OnePolicyPerStack"
     POLICY_FOUND = "PolicyFound"
     POLICY_HASH_MATCHES = "PolicyHashMatches"
+    POLICY_SIGNED = "PolicySigned"
     SYMBOLS_TRADABLE = "SymbolsTradable"
     LIVE_APPROVED = "LiveApproved"
     ROLES_COMPLETE = "RolesComplete"
     MARKET_COVERS = "MarketCovers"
+    IMAGE_VERIFIED = "ImageVerified"
+    ADMISSION_ENFORCED = "AdmissionEnforced"
+    SECRETS_PRESENT = "SecretsPresent"
+    SAFE_TO_ROLL = "SafeToRoll"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """All resources of one stack, sorted out; suspended phases are left aside."""
+    """All resources of one stack, sorted out."""
 
     policies: tuple[RiskPolicy, ...]
     phases: tuple[TitanPhase, ...]
     instruments: Mapping[str, Instrument]
 
     @staticmethod
-    def of(resources: Sequence[Resource], instruments: Mapping[str, Instrument]) -> Stack:
-        """Sort resources; the same resource given twice (two files, one content) counts once."""
+    def of(
+        resources: Sequence[Resource], instruments: Mapping[str, Instrument], *, with_suspended: bool = False
+    ) -> Stack:
+        """Sort resources; the same resource given twice (two files, one content) counts once.
+
+        Suspended phases are left aside, unless ``with_suspended``: a cluster's stack is complete with them, so that
+        suspending one changes nothing of the others.
+        """
         unique = list(dict.fromkeys(_Frozen(resource) for resource in resources))
         policies = tuple(item.resource for item in unique if isinstance(item.resource, RiskPolicy))
         phases = tuple(
-            item.resource for item in unique if isinstance(item.resource, TitanPhase) and not item.resource.spec.suspend
+            item.resource
+            for item in unique
+            if isinstance(item.resource, TitanPhase) and (with_suspended or not item.resource.spec.suspend)
         )
         return Stack(policies, phases, instruments)
 

@@ -57,12 +57,16 @@ class Workload:
         Configuration by file name: its content, read only.
     settings
         Settings by field name, as strings; those of ``file_settings`` (field name to file name) are paths.
+    live
+        Settings that may change while it runs: they are no part of its revision.
     peers
         Roles that it calls.
     depends
         Roles without which it is not ready; they are started before it.
     storage
         Size of its volume; empty where it keeps no state.
+    resources
+        What the TitanPhase says of ``requests`` and ``limits``; a renderer fills in the rest.
     """
 
     name: str
@@ -72,11 +76,13 @@ class Workload:
     settings: Mapping[str, str]
     files: Mapping[str, str] = field(default_factory=dict)
     file_settings: Mapping[str, str] = field(default_factory=dict)
+    live: Mapping[str, str] = field(default_factory=dict)
     grpc_port: int = 0
     http_port: int = 0
     peers: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     storage: str = ""
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,12 @@ class Plan:
         raise KeyError(role)
 
 
-def plan(resources: Sequence[Resource], instruments: Mapping[str, Instrument] = PAPER_INSTRUMENTS) -> Plan:
+def plan(
+    resources: Sequence[Resource],
+    instruments: Mapping[str, Instrument] = PAPER_INSTRUMENTS,
+    *,
+    with_suspended: bool = False,
+) -> Plan:
     """Plan the stack that ``resources`` describe.
 
     Parameters
@@ -112,13 +123,15 @@ def plan(resources: Sequence[Resource], instruments: Mapping[str, Instrument] = 
         RiskPolicies and TitanPhases, overrides applied.
     instruments
         What the venue lists.
+    with_suspended
+        Whether suspended phases are planned too: a cluster keeps their place in the stack.
 
     Raises
     ------
     PlanError
         With the first gate that refuses.
     """
-    stack = Stack.of(resources, instruments)
+    stack = Stack.of(resources, instruments, with_suspended=with_suspended)
     refusal = first_refusal(stack)
     if refusal is not None:
         raise PlanError(*refusal)
@@ -149,6 +162,7 @@ def _workload(phase: TitanPhase, policy: RiskPolicy, stack: Stack, roles: Sequen
         settings=parts.settings,
         files=parts.files,
         file_settings=parts.file_settings,
+        live=parts.live,
         grpc_port=ROLES[spec.role].grpc_port,
         http_port=ROLES[spec.role].http_port,
         peers=peers,
@@ -162,6 +176,7 @@ class _Parts:
     settings: Mapping[str, str]
     files: Mapping[str, str] = field(default_factory=dict)
     file_settings: Mapping[str, str] = field(default_factory=dict)
+    live: Mapping[str, str] = field(default_factory=dict)
 
 
 def _parts(phase: TitanPhase, policy: RiskPolicy, stack: Stack) -> _Parts:
@@ -186,11 +201,10 @@ def _parts(phase: TitanPhase, policy: RiskPolicy, stack: Stack) -> _Parts:
         traders = sorted((trader for _, trader in stack.strategies), key=lambda trader: PHASES.index(trader.role))
         settings = {
             "mode": spec.mode,
-            "posture_ceiling": policy.spec.posture,
             "phases": ",".join(trader.role for trader in traders),
             "margin_leverage": ",".join(f"{trader.role}={_margin(trader, policy)}" for trader in traders),
         }
-        return _Parts(settings, rules, from_rules)
+        return _Parts(settings, rules, from_rules, {"posture_ceiling": policy.spec.posture})
     return _Parts(
         {"strategy": spec.role},
         {**rules, PARAMETERS_FILE: _json(_scavenger_parameters(spec))},

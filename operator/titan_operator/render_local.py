@@ -93,6 +93,7 @@ def _process(workload: Workload, plan: Plan, options: LocalOptions) -> LocalProc
     grpc_port, http_port = options.ports.get(workload.role, (workload.grpc_port, workload.http_port))
     settings = {
         **workload.settings,
+        **workload.live,
         **{name: f"{folder}/{file}" for name, file in workload.file_settings.items()},
         "role": workload.role,
         "grpc_port": str(grpc_port),

@@ -123,7 +123,6 @@ def test_settings_by_role() -> None:
     }
     assert planned.workload("brain").settings == {
         "mode": "paper",
-        "posture_ceiling": "ARMED",
         "phases": "scavenger",
         "margin_leverage": "scavenger=15",
     }
@@ -150,7 +149,8 @@ def test_a_fast_venue_shortens_the_step() -> None:
 
 def test_the_ceiling_is_the_policys() -> None:
     planned = plan(read(DEMO.replace("posture: ARMED", "posture: HALTED"), STACK))
-    assert planned.workload("brain").settings["posture_ceiling"] == "HALTED"
+    assert planned.workload("brain").live == {"posture_ceiling": "HALTED"}
+    assert process("brain", read(DEMO, STACK)).env["TITAN_POSTURE_CEILING"] == "ARMED"
 
 
 def test_the_same_resource_in_two_files_counts_once_and_an_unpinned_policy_does_not_count() -> None:
