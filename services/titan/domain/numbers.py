@@ -14,6 +14,7 @@ ONE = Decimal(1)
 BPS = Decimal("0.0001")
 
 CANONICAL_PATTERN = r"^(0|-?[1-9][0-9]{0,17}|-?(0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9])$"
+CANONICAL_LONGEST = 38
 _CANONICAL = re.compile(CANONICAL_PATTERN)
 # Results of money arithmetic are exact well beyond any venue's precision.
 MONEY = Context(prec=38)

@@ -13,7 +13,9 @@ from titan.domain.numbers import ceil_to, format_decimal
 from titan.domain.policy_rules import RULES, LiveApproval, Mode, NumberLiteral, PolicyRules, RuleError, shown, spelled
 
 __all__ = [
+    "ASCENDING",
     "MAX_DOCUMENT_BYTES",
+    "Ascending",
     "LiveApproval",
     "PolicyError",
     "PolicyRules",
@@ -139,18 +141,39 @@ def _unknown(key: str, value: object) -> str:
     return f"rules.{shown(key)}: {spelled(value)}: no such rule; allowed is {hint}"
 
 
-def _ascending(*keys: str, strict: bool) -> Callable[[PolicyRules], str | None]:
-    fields = [RULES[key].field for key in keys]
-    sign = " < " if strict else " <= "
+class Ascending(msgspec.Struct, frozen=True):
+    """Rules whose values rise from key to key; where ``strict``, none equals the next."""
 
-    def check(rules: PolicyRules) -> str | None:
-        numbers = [getattr(rules, field) for field in fields]
-        for lower, upper, lower_key, upper_key in zip(numbers, numbers[1:], keys, keys[1:], strict=False):
-            if lower > upper or (strict and lower == upper):
-                return f"rules.{lower_key}: {lower} with {upper_key} {upper}; allowed is {sign.join(keys)}"
+    keys: tuple[str, ...]
+    strict: bool
+
+    @property
+    def sign(self) -> str:
+        """What stands between neighbours."""
+        return "<" if self.strict else "<="
+
+    @property
+    def allowed(self) -> str:
+        """What a document may say."""
+        return f" {self.sign} ".join(self.keys)
+
+    def problem(self, rules: PolicyRules) -> str | None:
+        """The first two that do not rise, or None."""
+        numbers = [getattr(rules, RULES[key].field) for key in self.keys]
+        for lower, upper, lower_key, upper_key in zip(numbers, numbers[1:], self.keys, self.keys[1:], strict=False):
+            if lower > upper or (self.strict and lower == upper):
+                return f"rules.{lower_key}: {lower} with {upper_key} {upper}; allowed is {self.allowed}"
         return None
 
-    return check
+
+ASCENDING: tuple[Ascending, ...] = (
+    Ascending(("drawdownCaution", "drawdownDefensive", "drawdownEmergency"), strict=True),
+    Ascending(("maxOrderNotional", "maxPositionNotional", "maxTotalNotional"), strict=False),
+    Ascending(("maxLossPerTrade", "maxDailyLossFraction"), strict=False),
+    Ascending(("latencyReduceMs", "latencyRejectMs"), strict=True),
+    Ascending(("defensiveTruthScore", "minTruthScore"), strict=True),
+    Ascending(("venueErrorsDefensive", "venueErrorsEmergency"), strict=True),
+)
 
 
 def _approval_has_use(rules: PolicyRules) -> str | None:
@@ -161,12 +184,7 @@ def _approval_has_use(rules: PolicyRules) -> str | None:
 
 
 _CONTRADICTIONS: tuple[Callable[[PolicyRules], str | None], ...] = (
-    _ascending("drawdownCaution", "drawdownDefensive", "drawdownEmergency", strict=True),
-    _ascending("maxOrderNotional", "maxPositionNotional", "maxTotalNotional", strict=False),
-    _ascending("maxLossPerTrade", "maxDailyLossFraction", strict=False),
-    _ascending("latencyReduceMs", "latencyRejectMs", strict=True),
-    _ascending("defensiveTruthScore", "minTruthScore", strict=True),
-    _ascending("venueErrorsDefensive", "venueErrorsEmergency", strict=True),
+    *(rising.problem for rising in ASCENDING),
     _approval_has_use,
 )
 

@@ -24,8 +24,10 @@ TailMode = Literal["SHADOW", "ADVISORY", "ENFORCEMENT"]
 VenueFailure = Literal["flatten", "halt", "close_only"]
 
 MAX_SYMBOLS = 200
-_WORD = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._@:/#+-]{0,199}$")
-_INSTANT = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")
+PLAIN_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._@:/#+-]{0,199}$"
+PLAIN_LONGEST = 200
+INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
+INSTANT_LONGEST = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = {bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "a list", dict: "an object"}
 
@@ -234,8 +236,12 @@ class LiveApprovalRule(msgspec.Struct, frozen=True):
         """Document value to Python value; raises RuleError."""
         if not isinstance(value, dict) or set(value) != {"reference", "approvedBy", "expires"}:
             raise RuleError(value, self.allowed)
-        for key, pattern in (("reference", _WORD), ("approvedBy", _WORD), ("expires", _INSTANT)):
-            if not isinstance(value[key], str) or not pattern.fullmatch(value[key]):
+        for key, pattern in (
+            ("reference", PLAIN_PATTERN),
+            ("approvedBy", PLAIN_PATTERN),
+            ("expires", INSTANT_PATTERN),
+        ):
+            if not isinstance(value[key], str) or not re.fullmatch(pattern, value[key]):
                 raise RuleError(value[key], self.allowed)
         try:
             datetime.fromisoformat(value["expires"])

@@ -6,7 +6,9 @@ import re
 
 # Longest first, so that BTCUSDT is not read as BTCUSD + T.
 QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "USD", "EUR", "BTC", "ETH")
-_UNIFIED = re.compile(r"^[A-Z0-9]{1,20}/[A-Z0-9]{2,10}(:[A-Z0-9]{2,10})?$")
+UNIFIED_PATTERN = r"^[A-Z0-9]{1,20}/[A-Z0-9]{2,10}(:[A-Z0-9]{2,10})?$"
+UNIFIED_LONGEST = 42
+_UNIFIED = re.compile(UNIFIED_PATTERN)
 _PLAIN = re.compile(r"^[A-Z0-9]{4,30}$")
 _PERP_SUFFIX = re.compile(r"(-SWAP|[-_]?PERP|\.P)$")
 
