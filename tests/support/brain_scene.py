@@ -16,7 +16,13 @@ from support.stack import REPOSITORY, Stack
 from titan.brain.app import BrainApp
 from titan.brain.settings import BrainSettings
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.runtime.contract import BRAIN_SET_POSTURE, BRAIN_SUBMIT, EXECUTION_PLACE, MARKETDATA_SUBSCRIBE
+from titan.runtime.contract import (
+    BRAIN_SET_CEILING,
+    BRAIN_SET_POSTURE,
+    BRAIN_SUBMIT,
+    EXECUTION_PLACE,
+    MARKETDATA_SUBSCRIBE,
+)
 from titan.runtime.logs import get_logger
 from titan.runtime.process import running
 from titan.runtime.rpc import ClientStream, RpcChannel, RpcServer, ServerStream
@@ -253,6 +259,7 @@ class Scene:
         self.execution = FakeExecution(stack, self.policy_hash)
         self.phases = {phase: FakePhase(stack, phase) for phase in phases}
         self.cli = RpcChannel(stack.client("cli"), "brain")
+        self.operator = RpcChannel(stack.client("operator"), "brain")
 
     @property
     def phase(self) -> FakePhase:
@@ -269,6 +276,12 @@ class Scene:
     async def act(self, posture: Any, nonce: str = "nonce-1", **fields: Any) -> b.SetPostureResponse:
         request = b.SetPostureRequest(posture=posture, by="tester", reason="a test", nonce=nonce, **fields)
         return await self.cli.call(BRAIN_SET_POSTURE, request, 10.0)
+
+    async def ceiling(self, ceiling: Any, **fields: Any) -> b.SetCeilingResponse:
+        """What the operator says of the resource."""
+        common = {"by": "operator", "policy_hash": self.policy_hash, "reason": "the resource changed"}
+        request = b.SetCeilingRequest(ceiling=ceiling, **{**common, **fields})
+        return await self.operator.call(BRAIN_SET_CEILING, request, 10.0)
 
 
 @asynccontextmanager
@@ -296,6 +309,7 @@ async def scene(
             for phase in made.phases.values():
                 await phase.close()
             await made.cli.close()
+            await made.operator.close()
     finally:
         await made.execution.server.stop(0)
         await made.market.server.stop(0)

@@ -26,7 +26,7 @@ from titan.v1 import execution_pb2 as e
 
 
 class PostureActs:
-    """Serves ``Brain.SetPosture``."""
+    """Serves ``Brain.SetPosture`` and ``Brain.SetCeiling``."""
 
     def __init__(
         self,
@@ -52,20 +52,51 @@ class PostureActs:
         RpcRefused
             When the request itself is wrong: field, value, what is allowed.
         """
-        try:
-            posture = Posture(request.posture)
-        except ValueError as error:
-            allowed = ", ".join(known.name for known in Posture)
-            sentence = f"posture: {request.posture} is not known; allowed are {allowed}"
-            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from error
-        if not request.by:
-            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "by: empty; an act names who makes it")
-        by = f"{request.by} ({peer.role})"
-        if posture <= self._governor.latch.posture and not (posture is Posture.ARMED or request.only_if_never_set):
+        posture, by = _posture(request.posture, "posture"), _by(request.by, peer)
+        latch = self._governor.latch
+        if posture <= latch.posture and not (posture is Posture.ARMED or request.only_if_never_set):
             return await self._tighten(posture, by, request.reason)
+        if request.tighten_only:
+            sentence = f"the latch is {latch.posture.name} by {latch.by or 'nobody'}, below {posture.name}"
+            return self._response(False, Reason.POSTURE, f"{sentence}; only arming raises it")
         if not request.nonce:
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "nonce: empty; raising the posture is a one-shot act")
         return await self._raise(posture, by, request)
+
+    async def serve_ceiling(self, request: b.SetCeilingRequest, peer: Peer) -> b.SetCeilingResponse:
+        """Follow the ceiling of the resource: lower takes effect at once, higher never raises the latch.
+
+        Raises
+        ------
+        RpcRefused
+            When the request itself is wrong: field, value, what is allowed.
+        """
+        ceiling, by = _posture(request.ceiling, "ceiling"), _by(request.by, peer)
+        governor, own = self._governor, self._book.limits.policy_hash
+        if request.policy_hash != own:
+            self._log.warning("ceiling refused", ceiling=ceiling.name, its_policy=request.policy_hash, own_policy=own)
+            return b.SetCeilingResponse(
+                done=False,
+                reason=Reason.POLICY_HASH_MISMATCH.value,  # type: ignore[arg-type]
+                message=f"the ceiling is of policy {request.policy_hash or 'none'}, Brain enforces {own}",
+                posture=posture_to_wire(governor.state),
+            )
+        not_stored = ""
+        if ceiling is not governor.ceiling:
+            self._log.warning("ceiling", ceiling=ceiling.name, before=governor.ceiling.name, by=by)
+            before = governor.latch.posture
+            not_stored = governor.set_ceiling(ceiling, by)
+            governor.announce()
+            governor.lease_now(self._now_ns())
+            if governor.latch.posture < before:
+                # Execution's own latch follows, so that it holds without Brain too.
+                await self._execution.act(ceiling, by, governor.latch.reason, self._timeout_s)
+        return b.SetCeilingResponse(
+            done=True,
+            reason=Reason.OK.value,  # type: ignore[arg-type]
+            message=not_stored or request.reason,
+            posture=posture_to_wire(governor.state),
+        )
 
     async def _tighten(self, posture: Posture, by: str, reason: str) -> b.SetPostureResponse:
         governor = self._governor
@@ -81,6 +112,9 @@ class PostureActs:
         if request.only_if_never_set and not latch.never_set:
             sentence = f"the latch was set to {latch.posture.name} by {latch.by or 'an earlier act'} ({latch.reason})"
             return self._response(False, Reason.POSTURE, f"{sentence}; only a person raises it again")
+        if latch.used(request.nonce):
+            sentence = f"nonce {request.nonce!r} has been used; arming is a one-shot act"
+            return self._response(False, Reason.NONCE_USED, sentence)
         problems = self._problems(posture)
         if problems:
             response = self._response(False, Reason.PRECONDITION, "; ".join(problems))
@@ -138,6 +172,21 @@ class PostureActs:
             message=message,
             posture=posture_to_wire(self._governor.state),
         )
+
+
+def _posture(number: int, field: str) -> Posture:
+    try:
+        return Posture(number)
+    except ValueError as error:
+        allowed = ", ".join(known.name for known in Posture)
+        sentence = f"{field}: {number} is not known; allowed are {allowed}"
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, sentence) from error
+
+
+def _by(name: str, peer: Peer) -> str:
+    if not name:
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "by: empty; an act names who makes it")
+    return f"{name} ({peer.role})"
 
 
 def _acknowledged(response: b.SetPostureResponse, result: e.PostureActResult | None) -> b.SetPostureResponse:

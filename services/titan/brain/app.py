@@ -31,6 +31,7 @@ from titan.runtime.contract import (
     BRAIN_EXPLAIN_DECISION,
     BRAIN_GET_BRAIN,
     BRAIN_LIST_DECISIONS,
+    BRAIN_SET_CEILING,
     BRAIN_SET_POSTURE,
     BRAIN_SUBMIT,
 )
@@ -118,6 +119,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         self.server = RpcServer(settings, self.metrics, self.log)
         self.server.stream(BRAIN_SUBMIT, self.phases.serve)
         self.server.unary(BRAIN_SET_POSTURE, acts.serve)
+        self.server.unary(BRAIN_SET_CEILING, acts.serve_ceiling)
         self.server.unary(BRAIN_GET_BRAIN, queries.get_brain)
         self.server.unary(BRAIN_LIST_DECISIONS, queries.list_decisions)
         self.server.unary(BRAIN_EXPLAIN_DECISION, queries.explain)
@@ -361,6 +363,7 @@ class BrainApp(ServiceApp[BrainSettings]):
             self.log.error("database not usable", reason=self.schema_problem)
             self.governor.blocked = self.schema_problem
             self.store.usable = False
+        self.governor.set_ceiling(self.settings.ceiling, "the ceiling at Brain's start")
         self.governor.announce()
 
     def _on_store_problem(self, problem: str | None) -> None:

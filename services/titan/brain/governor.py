@@ -111,6 +111,16 @@ class Governor:
             return error.reason
         return ""
 
+    def set_ceiling(self, ceiling: Posture, by: str) -> str:
+        """Follow the resource's ceiling, the latch too where that is lower; what is wrong with storing it, or nothing.
+
+        A ceiling that is raised again finds the latch where it was lowered to: only a person arms.
+        """
+        self.ceiling = ceiling
+        if ceiling >= self.latch.posture:
+            return ""
+        return self.tighten(ceiling, by, f"the RiskPolicy resource allows {ceiling.name} at most")
+
     def announce(self) -> bool:
         """Recompute the posture and tell it if anything of it changed; say whether it did."""
         state = self._posture_state()

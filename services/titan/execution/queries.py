@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import grpc
 
-from titan.domain.kinds import OrderState, Posture
+from titan.domain.kinds import Leg, OrderState, Posture
 from titan.execution.books import Books
 from titan.execution.brain_desk import BrainDesk
 from titan.execution.posture import PostureKeeper
@@ -101,7 +101,7 @@ class Queries:
         return pb.TightenResponse(result=self._brain.act_result(0, outcome))
 
     async def _execution(self, _request: pb.GetExecutionRequest, _peer: Peer) -> pb.GetExecutionResponse:
-        counts = self.counts()
+        counts, journal = self.counts(), self._books.journal
         return pb.GetExecutionResponse(
             posture=self._posture.state(self._policy_hash, self._books.term),
             policy_hash=self._policy_hash,
@@ -117,11 +117,15 @@ class Queries:
             orders_rejected=counts["rejected"],
             fills=counts["fills"],
             round_trips=counts["round_trips"],
-            journal_sequence=self._books.journal.last_sequence,
+            journal_sequence=journal.last_sequence,
             projection_lag=self._projector.lag,
             ledger_balanced=self._book.ledger.balanced,
             market_time_ns=self._books.now_ns,
             refusals=counts["refusals"],
+            working_entries=sum(order.leg is Leg.ENTRY for order in self._book.working.values()),
+            unresolved_orders=sum(not order.at_venue for order in self._book.working.values()),
+            journal_synced=not journal.failed and journal.synced_sequence >= journal.last_sequence,
+            reconciled=self._reconciler.settled.is_set(),
         )
 
     async def _orders(self, request: pb.ListOrdersRequest, _peer: Peer) -> pb.ListOrdersResponse:

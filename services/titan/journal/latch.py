@@ -99,6 +99,10 @@ class Latch:
         """Read the latch; never raises and never writes. ``clock`` gives UTC ns."""
         return cls(path, _read(path), write, clock)
 
+    def used(self, nonce: str) -> bool:
+        """Whether an act with this nonce has raised the latch, in this life of the process or an earlier one."""
+        return nonce in self._nonces
+
     def tighten(self, posture: Posture, by: str, reason: str) -> bool:
         """Lower the latch to ``posture``, at once in memory and then on the disk. One that is as low stays as it is.
 
@@ -144,7 +148,7 @@ class Latch:
             raise ValueError(f"by: {by!r}, nonce: {nonce!r}; both are needed to raise the posture")
         if posture < self.posture:
             raise ValueError(f"posture: {posture.name} is below {self.posture.name}; lower it by tightening")
-        if nonce in self._nonces:
+        if self.used(nonce):
             raise LatchRefused(Reason.NONCE_USED, f"nonce {nonce!r} has been used; arming is a one-shot act")
         if only_if_never_set and not self.never_set:
             raise LatchRefused(

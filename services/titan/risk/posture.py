@@ -24,13 +24,11 @@ def level_posture(level: RiskLevel) -> Posture:
 def posture_in_force(ceiling: Posture, latch: Posture, level: RiskLevel) -> Posture:
     """The lowest of the three sources: none of them can raise what another lowers.
 
-    EMERGENCY is carried out through the latch (FLATTEN, then HALTED when the account is flat), so here it adds FLATTEN
-    only until the latch has been moved: a finished FLATTEN must not begin again.
+    FLATTEN is carried out through the latch (FLATTEN, then HALTED when the account is flat), so EMERGENCY and a ceiling
+    of FLATTEN add it only until the latch has been moved: a finished FLATTEN must not begin again.
     """
-    lowered = _OF_LEVEL[level]
-    if level is RiskLevel.EMERGENCY and latch is Posture.HALTED:
-        lowered = Posture.HALTED
-    return min(ceiling, latch, lowered)
+    lowest = min(ceiling, latch, _OF_LEVEL[level])
+    return Posture.HALTED if lowest is Posture.FLATTEN and latch is Posture.HALTED else lowest
 
 
 class ArmingFacts(msgspec.Struct, frozen=True, kw_only=True):

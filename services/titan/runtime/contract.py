@@ -42,6 +42,7 @@ MARKETDATA_GET_MARKET = Method("MarketData", "GetMarket", m.GetMarketRequest, m.
 
 BRAIN_SUBMIT = Method("Brain", "Submit", b.SubmitRequest, b.SubmitResponse, streaming=True)
 BRAIN_SET_POSTURE = Method("Brain", "SetPosture", b.SetPostureRequest, b.SetPostureResponse)
+BRAIN_SET_CEILING = Method("Brain", "SetCeiling", b.SetCeilingRequest, b.SetCeilingResponse)
 BRAIN_GET_BRAIN = Method("Brain", "GetBrain", b.GetBrainRequest, b.GetBrainResponse)
 BRAIN_LIST_DECISIONS = Method("Brain", "ListDecisions", b.ListDecisionsRequest, b.ListDecisionsResponse)
 BRAIN_EXPLAIN_DECISION = Method("Brain", "ExplainDecision", b.ExplainDecisionRequest, b.ExplainDecisionResponse)

@@ -12,6 +12,7 @@ from titan.runtime.contract import (
     BRAIN_EXPLAIN_DECISION,
     BRAIN_GET_BRAIN,
     BRAIN_LIST_DECISIONS,
+    BRAIN_SET_CEILING,
     BRAIN_SET_POSTURE,
     BRAIN_SUBMIT,
     EXECUTION_GET_EQUITY,
@@ -71,6 +72,8 @@ CALLERS: dict[str, tuple[str, ...]] = {
         (MARKETDATA_GET_MARKET, _PEOPLE),
         (BRAIN_SUBMIT, PHASES),
         (BRAIN_SET_POSTURE, _PEOPLE),
+        # The ceiling is the resource's: people change the resource.
+        (BRAIN_SET_CEILING, ("operator",)),
         (BRAIN_GET_BRAIN, _PEOPLE),
         (BRAIN_LIST_DECISIONS, _PEOPLE),
         (BRAIN_EXPLAIN_DECISION, _PEOPLE),

@@ -27,7 +27,9 @@ POSTURES = st.sampled_from(list(Posture))
 @given(POSTURES, POSTURES, LEVELS)
 def test_nothing_in_force_is_higher_than_any_source(ceiling: Posture, latch: Posture, level: RiskLevel) -> None:
     in_force = posture_in_force(ceiling, latch, level)
-    assert in_force <= min(ceiling, latch)
+    assert in_force <= latch
+    finished_flatten = ceiling is Posture.FLATTEN and latch is Posture.HALTED
+    assert in_force <= ceiling or (finished_flatten and in_force is Posture.HALTED)
     if level is RiskLevel.DEFENSIVE:
         assert in_force <= Posture.CLOSE_ONLY
     if level is RiskLevel.EMERGENCY:
@@ -38,7 +40,8 @@ def test_nothing_in_force_is_higher_than_any_source(ceiling: Posture, latch: Pos
 def test_lowering_a_source_never_raises(ceiling: Posture, latch: Posture, lower: Posture, level: RiskLevel) -> None:
     before = posture_in_force(ceiling, latch, level)
     after = posture_in_force(ceiling, min(latch, lower), level)
-    finished_flatten = level is RiskLevel.EMERGENCY and min(latch, lower) is Posture.HALTED
+    flatten_wanted = level is RiskLevel.EMERGENCY or ceiling is Posture.FLATTEN
+    finished_flatten = flatten_wanted and min(latch, lower) is Posture.HALTED
     assert after <= before or finished_flatten
     assert posture_in_force(min(ceiling, lower), latch, level) <= before
 

@@ -1,0 +1,106 @@
+"""The ceiling of the resource, and acts that are one-shot: nothing of them raises a posture by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.brain_scene import scene, until
+from support.stack import Stack
+from titan.runtime.rpc import RpcError
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
+
+
+async def test_a_lower_ceiling_takes_effect_at_once_and_a_higher_one_raises_nothing(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        lowered = await made.ceiling(c.POSTURE_CLOSE_ONLY)
+        assert lowered.done
+        assert lowered.posture.in_force == lowered.posture.ceiling == lowered.posture.latch == c.POSTURE_CLOSE_ONLY
+        # Execution hears of it twice: its latch by an act, Brain's word by a heartbeat; and what rests is canceled.
+        assert made.execution.of("act")[-1].posture == c.POSTURE_CLOSE_ONLY
+        assert made.execution.of("heartbeat")[-1].posture.ceiling == c.POSTURE_CLOSE_ONLY
+        assert made.execution.of("cancel_entries")
+        assert (await made.phase.ask()).reason == c.REASON_POSTURE
+
+        raised = await made.ceiling(c.POSTURE_ARMED)
+        assert raised.done
+        assert (raised.posture.ceiling, raised.posture.latch) == (c.POSTURE_ARMED, c.POSTURE_CLOSE_ONLY)
+        assert raised.posture.in_force == c.POSTURE_CLOSE_ONLY
+        # Raising it allows a person to arm, nothing more.
+        assert (await made.act(c.POSTURE_ARMED, nonce="nonce-2")).done
+
+
+async def test_a_ceiling_of_another_policy_is_refused_with_both_hashes(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        refused = await made.ceiling(c.POSTURE_HALTED, policy_hash="sha256:" + "0" * 64)
+        assert (refused.done, refused.reason) == (False, c.REASON_POLICY_HASH_MISMATCH)
+        assert made.policy_hash in refused.message
+        assert "sha256:" + "0" * 64 in refused.message
+        assert refused.posture.in_force == c.POSTURE_ARMED
+
+
+async def test_a_ceiling_of_flatten_flattens_once(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        assert (await made.ceiling(c.POSTURE_FLATTEN)).posture.in_force == c.POSTURE_FLATTEN
+        act = made.execution.of("act")[-1]
+        assert act.posture == c.POSTURE_FLATTEN
+        made.execution.account.posture.latch = c.POSTURE_HALTED
+        finished = e.PostureActResult(
+            act_id=act.act_id, done=True, reason=c.REASON_OK, in_force=c.POSTURE_HALTED, latch=c.POSTURE_HALTED
+        )
+        made.execution.post(act=finished)
+        await until(lambda: made.app.governor.state.in_force.name == "HALTED", "the flatten finished")
+        assert (await made.ceiling(c.POSTURE_FLATTEN)).posture.in_force == c.POSTURE_HALTED
+        assert made.execution.of("act")[-1].act_id == act.act_id, "nothing is flattened twice"
+
+
+@pytest.mark.parametrize(
+    ("description", "fields", "says"),
+    [
+        ("nobody", {"by": ""}, "by: empty"),
+        ("no posture", {"ceiling": 0}, "ceiling: 0 is not known; allowed are FLATTEN, HALTED, CLOSE_ONLY, ARMED"),
+    ],
+)
+async def test_ceilings_that_are_malformed_are_refused(
+    stack: Stack, description: str, fields: dict[str, Any], says: str
+) -> None:
+    async with scene(stack) as made:
+        with pytest.raises(RpcError, match=says):
+            await made.ceiling(**{"ceiling": c.POSTURE_HALTED, **fields})
+
+
+async def test_the_ceiling_at_the_start_lowers_the_latch_of_before_for_good(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+    async with scene(stack, posture_ceiling="CLOSE_ONLY") as made:
+        assert made.app.latch.posture.name == "CLOSE_ONLY"
+    async with scene(stack) as made:
+        assert made.app.governor.state.in_force.name == "CLOSE_ONLY"
+
+
+async def test_an_act_that_may_only_tighten_loosens_no_halt(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.act(c.POSTURE_HALTED, nonce="")
+        refused = await made.act(c.POSTURE_CLOSE_ONLY, nonce="nonce-9", tighten_only=True)
+        assert (refused.done, refused.reason) == (False, c.REASON_POSTURE)
+        assert "the latch is HALTED by tester (cli), below CLOSE_ONLY" in refused.message
+        assert made.app.latch.posture.name == "HALTED"
+        assert (await made.act(c.POSTURE_HALTED, nonce="nonce-9", tighten_only=True)).done
+
+
+async def test_a_nonce_is_used_once_over_restarts_and_before_preconditions(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        await made.act(c.POSTURE_HALTED, nonce="")
+    async with scene(stack) as made:
+        # A fresh Execution: only Brain knows that this nonce was used.
+        made.execution.account.truth.score = 0
+        again = await made.act(c.POSTURE_ARMED, nonce="nonce-1")
+        assert (again.done, again.reason) == (False, c.REASON_NONCE_USED)
+        assert not made.execution.of("act")
+        assert made.app.latch.posture.name == "HALTED"
