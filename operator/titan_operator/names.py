@@ -32,11 +32,18 @@ STATE_DIR = "/var/lib/titan"
 TEMPORARY_DIR = "/tmp"  # noqa: S108 - the pod's own emptyDir
 
 STATE_VOLUME = "state"
+# NetworkPolicy of the whole namespace; no TitanPhase has a dot in its name.
+DEFAULT_DENY = "titan.default-deny"
 
 
 def labels(phase: str, role: str) -> dict[str, str]:
     """Labels of every child of the TitanPhase ``phase``."""
     return {**selector(phase), LABEL_COMPONENT: role, LABEL_MANAGED_BY: OPERATOR}
+
+
+def stack_labels() -> dict[str, str]:
+    """Labels of what belongs to no one TitanPhase."""
+    return {LABEL_NAME: "titan", LABEL_COMPONENT: "stack", LABEL_MANAGED_BY: OPERATOR}
 
 
 def selector(phase: str) -> dict[str, str]:

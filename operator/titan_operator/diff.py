@@ -1,0 +1,262 @@
+"""Pure: whether a live object is as wanted, what differs first, by whose hand, and what must be taken out of it.
+
+``wanted`` is what is applied: what the API server fills in besides is no difference. What another hand added is one,
+and a server-side apply does not take it out again: :func:`removals` does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from titan_operator.names import RENDERED_BY, REVISION
+from titan_operator.ownership import Location, managers, others_of, owned, projected
+from titan_operator.quantities import same_quantity
+
+# Fields whose content is amounts: there, and only there, "1000m" is "1".
+_AMOUNTS = frozenset({"resources", "requests", "limits", "sizeLimit", "capacity"})
+# What names an item of a list, the first that all items have and that is unique among them.
+_NAMES = ("mountPath", "name", "containerPort")
+# Filled in by the API server and its controllers. Whoever created the object by hand owns them too, and taking them out
+# would bring them back at once.
+_FILLED_IN = frozenset(
+    """
+    clusterIP clusterIPs ipFamilies ipFamilyPolicy internalTrafficPolicy sessionAffinity type protocol targetPort
+    progressDeadlineSeconds revisionHistoryLimit replicas minReadySeconds paused strategy updateStrategy
+    podManagementPolicy persistentVolumeClaimRetentionPolicy volumeMode volumeName storageClassName
+    terminationMessagePath terminationMessagePolicy imagePullPolicy dnsPolicy restartPolicy schedulerName
+    serviceAccount securityContext terminationGracePeriodSeconds defaultMode apiVersion scheme
+    successThreshold failureThreshold periodSeconds timeoutSeconds initialDelaySeconds resources status
+    policyTypes creationTimestamp secrets
+    """.split()  # noqa: SIM905 - sixty quoted words are harder to read
+)
+_SHOWN = 80
+_ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first difference: where, both values shortened, and who made it (empty where the object does not tell)."""
+
+    path: str
+    wanted: str
+    live: str
+    by: str = ""
+
+    def __str__(self) -> str:
+        by = f", set by {self.by}" if self.by else ""
+        return f"{self.path}: wanted {self.wanted}, found {self.live}{by}"
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: str
+    at: Location
+    wanted: Any
+    live: Any
+    # Not wanted at all: an apply leaves it where it is.
+    surplus: bool = False
+
+
+def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Difference | None:
+    """The first thing that keeps ``live`` from being as ``wanted``; None where it is.
+
+    Absent, null and empty are the same; an object that is wanted empty must be. Amounts are compared by value, lists of
+    named items by name. Values of a Secret are not told.
+    """
+    found = next(_all(wanted, live), None)
+    if found is None:
+        return None
+    hidden = wanted.get("kind") == "Secret" and found.at[:1] in (("data",), ("stringData",))
+    return Difference(
+        found.path,
+        "another value" if hidden else _shown(found.wanted),
+        "one that is not told" if hidden else _shown(found.live),
+        ", ".join(others_of(live, found.at)),
+    )
+
+
+def removals(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A JSON patch that takes out of ``live`` what other hands added to it; empty where there is nothing.
+
+    It is refused when the object has changed since.
+    """
+    places = {found.at for found in _all(wanted, live) if found.surplus}
+    if not places:
+        return []
+    # Later items of a list first, or the indices of the rest would move.
+    ordered = sorted(places, key=lambda at: [(isinstance(step, str), step) for step in at], reverse=True)
+    version = live["metadata"]["resourceVersion"]
+    test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+    return [test, *({"op": "remove", "path": _pointer(at)} for at in ordered)]
+
+
+def kept_template(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """``wanted``, with what must stay as it is in ``live``: an upgraded operator restarts no pod.
+
+    The pod template stays, as it was applied, where another version rendered the same revision and no other hand
+    touched it since. The claims of a StatefulSet cannot be changed at all.
+    """
+    kept = dict(wanted)
+    claims = live["spec"].get("volumeClaimTemplates")
+    if claims and "volumeClaimTemplates" in wanted["spec"]:
+        kept["spec"] = {**wanted["spec"], "volumeClaimTemplates": claims}
+    said = _annotations(live).get(RENDERED_BY)
+    same_revision = _template_revision(wanted) == _template_revision(live) != ""
+    if not same_revision or said is None or said == _annotations(wanted).get(RENDERED_BY):
+        return kept
+    applied = next((manager.fields for manager in managers(live) if manager.ours and manager.applies), {})
+    fields = applied.get("f:spec", {}).get("f:template")
+    if not fields or others_of(live, ("spec", "template")):
+        return kept
+    annotations = {**_annotations(wanted), RENDERED_BY: said}
+    kept["metadata"] = {**wanted["metadata"], "annotations": annotations}
+    kept["spec"] = {**kept["spec"], "template": projected(fields, live["spec"]["template"])}
+    return kept
+
+
+def _annotations(manifest: Mapping[str, Any]) -> Mapping[str, str]:
+    return manifest["metadata"].get("annotations") or {}
+
+
+def _template_revision(workload: Mapping[str, Any]) -> str:
+    return str(_annotations(workload["spec"]["template"]).get(REVISION, ""))
+
+
+def _all(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[_Found]:
+    yield from _compare(wanted, live, _Found("", (), wanted, live))
+    yield from _added(wanted, live)
+
+
+def _compare(wanted: Any, live: Any, here: _Found) -> Iterator[_Found]:
+    if wanted is None or (_empty(wanted) and _empty(live)):
+        return
+    if isinstance(wanted, Mapping):
+        if not isinstance(live, Mapping) or _empty(wanted) != _empty(live):
+            # A map of nothing but empty values is empty too.
+            if not (_empty(live) and all(_empty(value) for value in wanted.values())):
+                yield replace(here, wanted=wanted, live=live)
+            return
+        for key, value in wanted.items():
+            yield from _compare(value, live.get(key), _below(here, key, value, live.get(key)))
+    elif isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        yield from _compare_lists(wanted, live, here)
+    elif not _same(wanted, live, here.at):
+        yield replace(here, wanted=wanted, live=live)
+
+
+def _compare_lists(wanted: Sequence[Any], live: Any, here: _Found) -> Iterator[_Found]:
+    if not isinstance(live, list):
+        yield here
+        return
+    name = _name_of([*wanted, *live], [wanted, live])
+    if name is None:
+        if len(wanted) != len(live):
+            yield here
+            return
+        for index, (one, other) in enumerate(zip(wanted, live, strict=True)):
+            yield from _compare(one, other, _Found(f"{here.path}[{index}]", (*here.at, index), one, other))
+        return
+    places = {item[name]: index for index, item in enumerate(live)}
+    for item in wanted:
+        path = f"{here.path}[{item[name]}]"
+        if item[name] in places:
+            index = places.pop(item[name])
+            yield from _compare(item, live[index], _Found(path, (*here.at, index), item, live[index]))
+        else:
+            yield _Found(path, here.at, item, None)
+    for label, index in places.items():
+        yield _Found(f"{here.path}[{label}]", (*here.at, index), None, live[index], surplus=True)
+
+
+def _name_of(items: Sequence[Any], lists: Sequence[Sequence[Any]]) -> str | None:
+    if not all(isinstance(item, Mapping) for item in items):
+        return None
+    for name in _NAMES:
+        if all(name in item for item in items) and all(len({item[name] for item in one}) == len(one) for one in lists):
+            return name
+    return None
+
+
+def _added(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[_Found]:
+    """What other managers set that is not wanted, outside metadata and status: those are others' to write in."""
+    if live.get("kind") == "PersistentVolumeClaim":
+        # The volume's provisioner writes into its spec.
+        return
+    seen: list[Location] = []
+    for manager in managers(live):
+        if manager.ours:
+            continue
+        for at in sorted(owned(manager.fields, live), key=len):
+            if at[:1] in ((), ("metadata",), ("status",)) or any(at[: len(place)] == place for place in seen):
+                continue
+            if _is_wanted(wanted, live, at) or any(step in _FILLED_IN for step in at):
+                continue
+            seen.append(at)
+            yield _Found(_display(live, at), at, None, _at(live, at), surplus=True)
+
+
+def _is_wanted(wanted: Any, live: Any, at: Location) -> bool:
+    """Whether ``wanted`` says anything of this place of ``live``: then the comparison has judged it."""
+    for step in at:
+        if isinstance(step, int):
+            name = _name_of([*wanted, *live], [wanted, live]) if isinstance(wanted, list) else None
+            if name is None:
+                return wanted is not None
+            wanted = next((item for item in wanted if item[name] == live[step][name]), None)
+        else:
+            wanted = wanted.get(step) if isinstance(wanted, Mapping) else None
+        live = live[step]
+        if wanted is None:
+            return False
+    return True
+
+
+def _below(here: _Found, key: str, wanted: Any, live: Any) -> _Found:
+    return _Found(_joined(here.path, key), (*here.at, key), wanted, live)
+
+
+def _joined(path: str, key: str) -> str:
+    # Keys of labels and annotations hold dots themselves.
+    return f"{path}[{key}]" if "/" in key or "." in key else f"{path}.{key}".lstrip(".")
+
+
+def _display(live: Any, at: Location) -> str:
+    path = ""
+    for step in at:
+        if isinstance(step, int):
+            name = _name_of(live, [live])
+            path += f"[{live[step][name] if name else step}]"
+        else:
+            path = _joined(path, step)
+        live = live[step]
+    return path
+
+
+def _at(node: Any, at: Location) -> Any:
+    for step in at:
+        node = node[step]
+    return node
+
+
+def _pointer(at: Location) -> str:
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in at)
+
+
+def _empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str | Mapping | list | tuple) and not value)
+
+
+def _same(wanted: Any, live: Any, at: Location) -> bool:
+    if wanted == live and isinstance(wanted, bool) == isinstance(live, bool):
+        return True
+    return not _AMOUNTS.isdisjoint(step for step in at if isinstance(step, str)) and same_quantity(wanted, live)
+
+
+def _shown(value: Any) -> str:
+    if _empty(value):
+        return _ABSENT
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
