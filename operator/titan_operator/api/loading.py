@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from titan.domain.policy_rules import WordRule, shown, spelled
-from titan_operator.api.resources import API_VERSION, ROLES, Resource, RiskPolicy, TitanPhase
+from titan_operator.api.resources import API_VERSION, ROLES, Metadata, Resource, RiskPolicy, TitanPhase
 from titan_operator.api.yaml_strict import YamlError, load_documents
 
 _KINDS: dict[str, type[RiskPolicy] | type[TitanPhase]] = {"RiskPolicy": RiskPolicy, "TitanPhase": TitanPhase}
@@ -55,25 +56,42 @@ def load_resources(text: str, source: str) -> list[Resource]:
     return resources
 
 
+def read_live(document: Mapping[str, Any]) -> Resource:
+    """Read an object of ours as the API server has it.
+
+    What the server adds to metadata (uid, generation, managedFields, …) and the status are left aside; spec is read as
+    strictly as a file's, for an object may be older than the CRD's rules.
+
+    Raises
+    ------
+    ResourceError
+        With every problem, each beginning with the kind and name.
+    """
+    metadata = {key: item for key, item in document["metadata"].items() if key in Metadata.spellings()}
+    kept = {key: document[key] for key in ("apiVersion", "kind", "spec") if key in document}
+    return read_resource({**kept, "metadata": metadata}, "")
+
+
 def read_resource(document: object, where: str) -> Resource:
-    """Read one decoded document; ``where`` begins its messages.
+    """Read one decoded document; ``where`` begins its messages, where it is not empty.
 
     Raises
     ------
     ResourceError
         With every problem of the document.
     """
+    where = f"{where}: " if where else ""
     if not isinstance(document, dict):
-        raise ResourceError([f"{where}: {spelled(document)}; allowed is an object of apiVersion, kind, metadata, spec"])
+        raise ResourceError([f"{where}{spelled(document)}; allowed is an object of apiVersion, kind, metadata, spec"])
     kind = document.get("kind")
     model = _KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
         said = spelled(kind) if "kind" in document else "missing"
-        raise ResourceError([f"{where}: kind: {said}; allowed is {WordRule(tuple(_KINDS), '').allowed}"])
+        raise ResourceError([f"{where}kind: {said}; allowed is {WordRule(tuple(_KINDS), '').allowed}"])
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        begin = f"{where}: {kind}{_name(document)}: "
+        begin = f"{where}{kind}{_name(document)}: "
         raise ResourceError([begin + sentence for sentence in _sentences(error)]) from error
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import model_validator
 
 from titan.domain.numbers import format_decimal
 from titan.domain.policy_rules import DecimalRule, IntegerRule, RuleError, WordRule
 from titan.strategies.scavenger.parameters import ScavengerParameters
-from titan_operator.api.fields import Files, Model, by, refusal
+from titan_operator.api.fields import Check, Files, Model, by
 from titan_operator.api.signal_parameters import ParameterTable
 
 Source = Literal["simulated", "replay"]
@@ -24,45 +23,72 @@ _MONEY = DecimalRule("1", "1000000000", "USDT")
 class SpeedRule(msgspec.Struct, frozen=True):
     """``max`` (as fast as the subscribers acknowledge) or a multiple of real time as a canonical decimal string."""
 
+    multiple: DecimalRule = _MULTIPLE
+
+    @property
+    def allowed(self) -> str:
+        """What a document may say."""
+        return f'"max" or {self.multiple.allowed}, a multiple of real time'
+
     def read(self, value: object) -> str:
         """Raises RuleError."""
         if value == "max":
             return "max"
         try:
-            return format_decimal(_MULTIPLE.read(value))
+            return format_decimal(self.multiple.read(value))
         except RuleError as error:
-            raise RuleError(value, f'"max" or {_MULTIPLE.allowed}, a multiple of real time') from error
+            raise RuleError(value, self.allowed) from error
+
+
+def _seed_is_of_a_simulation(market: MarketdataParameters) -> ValueError | None:
+    if market.source == "replay" and "seed" in market.model_fields_set:
+        return RuleError(market.seed, "a seed only where source is simulated")
+    return None
+
+
+def _files_are_of_a_replay(market: MarketdataParameters) -> ValueError | None:
+    if market.source == "simulated" and market.files:
+        return RuleError(list(market.files), "files only where source is replay")
+    return None
 
 
 class MarketdataParameters(Model):
-    """Where the market comes from.
+    """Where the market comes from."""
 
-    ``seed`` is the simulated market's; ``files`` are the replay's recordings; ``speed`` is ``max`` or a multiple of
-    real time; ``stepMs`` is the slice of market time (0: the source's own), at most the paper venue's latency;
-    ``durationS`` ends the market after that much market time (0: it does not).
-    """
+    checks = (
+        Check(
+            "!has(self.seed) || !has(self.source) || self.source == 'simulated'",
+            "seed: allowed only where source is simulated",
+            _seed_is_of_a_simulation,
+        ),
+        Check(
+            "!has(self.files) || size(self.files) == 0 || !has(self.source) || self.source == 'replay'",
+            "files: allowed only where source is replay",
+            _files_are_of_a_replay,
+        ),
+    )
 
     source: Annotated[Source, by(WordRule(("simulated", "replay"), ""))]
+    """simulated: a market made up from a seed. replay: recordings."""
     seed: Annotated[int, by(IntegerRule(0, 2**53 - 1, ""))] = 1
+    """The simulated market's: the same seed makes the same market."""
     files: Files = ()
+    """The replay's recordings."""
     speed: Annotated[str, by(SpeedRule())] = "1"
+    """Multiple of real time; max is as fast as the subscribers acknowledge."""
     step_ms: Annotated[int, by(IntegerRule(0, 10_000, ""))] = 0
+    """Slice of market time in ms, at most the paper venue's latencyMs; 0 is the source's own."""
     duration_s: Annotated[int, by(IntegerRule(0, 10**9, ""))] = 0
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.source == "replay" and "seed" in self.model_fields_set:
-            raise refusal(RuleError(self.seed, "a seed only where source is simulated"))
-        if self.source == "simulated" and self.files:
-            raise refusal(RuleError(list(self.files), "files only where source is replay"))
-        return self
+    """Market time in s after which it ends; 0: it does not."""
 
 
 class PapervenueParameters(Model):
-    """The simulated venue: its account at the start, and the time an order takes to arrive."""
+    """The simulated venue's account and its distance."""
 
     initial_balance: Annotated[Decimal, by(_MONEY)] = Decimal(200)
+    """USDT in the account at its first start."""
     latency_ms: Annotated[int, by(IntegerRule(1, 10_000, ""))] = 50
+    """Time that an order takes to arrive, in ms."""
 
 
 # The symbols come from spec.symbols.

@@ -1,82 +1,114 @@
-"""The two kinds of resource. Source: the operator's design, section 1.
+"""The two kinds of resource that people write. Source: the operator's design, section 1.
 
 A TitanPhase's fields depend on its role: each role is a model of its own, so a field or parameter of another role is
-an unknown field.
+an unknown field. The CRDs are made of these models (:mod:`titan_operator.api.crds`), texts under fields included.
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
-from pydantic import Discriminator, PlainValidator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Field
 
 from titan.domain.kinds import Posture
 from titan.domain.policy import PolicyError, PolicyRules, parse_rules
 from titan.domain.policy_hash import policy_hash, short_hash
-from titan.domain.policy_rules import DecimalRule, RuleError, WordRule
+from titan.domain.policy_rules import RuleError, WordRule
 from titan.domain.symbols import is_perp
+from titan_operator.api.acts import Act, Signature
 from titan_operator.api.fields import (
+    NAME,
+    Check,
     Flag,
     Image,
     Model,
     Name,
-    PatternRule,
+    PhaseName,
     PolicyHash,
+    RulesError,
     Symbols,
+    TextMapRule,
+    Transition,
     by,
-    refusal,
 )
 from titan_operator.api.parameters import (
     MarketdataParameters,
     PapervenueParameters,
     ScavengerFields,
 )
+from titan_operator.api.parts import ComputeResources, Margin, PolicyRef, SecretRef, Storage
 
 API_VERSION = "titan.trading/v1alpha1"
 
 _MODE = WordRule(("paper", "live"), "")
-_SIZE = PatternRule(r"^[1-9][0-9]{0,4}(Mi|Gi)$", "a size like 512Mi or 1Gi")
-_LEVERAGE = DecimalRule("1", "125", "")
-_WHOLE = 'a whole multiple as a string, from "1" to "125"'
-_POSTURES = ("FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED")
+_POSTURES = tuple(posture.name for posture in Posture)
+_ON_DELETE = ("Drain", "Flatten", "Orphan")
+_TEXTS = by(TextMapRule("an object of strings"))
 
 
-def _rules(value: object) -> PolicyRules:
-    if not isinstance(value, dict):
-        raise refusal(RuleError(value, "an object of rules"))
-    try:
-        return parse_rules(value)
-    except PolicyError as error:
-        # Each problem is a sentence that names its rule: the loader makes one problem of its own of each.
-        raise PydanticCustomError(
-            "titan_rules", "{problem}", {"problem": str(error), "problems": list(error.problems)}
-        ) from error
+class PolicyRulesRule(msgspec.Struct, frozen=True):
+    """The domain's whole table of rules."""
+
+    def read(self, value: object) -> PolicyRules:
+        """Raises RulesError: each problem is a sentence that names its rule."""
+        if not isinstance(value, dict):
+            raise RuleError(value, "an object of rules")
+        try:
+            return parse_rules(value)
+        except PolicyError as error:
+            raise RulesError(error.problems) from error
 
 
 class Metadata(Model):
-    """The name by which other resources refer to this one."""
+    """The name by which other resources refer to this one, and what people may say beside it."""
 
     name: Name
+    namespace: Annotated[str | None, by(NAME)] = None
+    labels: Annotated[dict[str, str], _TEXTS] = Field(default_factory=dict)
+    annotations: Annotated[dict[str, str], _TEXTS] = Field(default_factory=dict)
+
+
+class PhaseMetadata(Metadata):
+    """Metadata of a TitanPhase, whose name is the beginning of others."""
+
+    name: PhaseName
+
+
+def _hash_is_of_the_rules(spec: RiskPolicySpec) -> ValueError | None:
+    actual = policy_hash(spec.rules)
+    if actual == spec.hash:
+        return None
+    return ValueError(f"the rules hash to {actual}, hash says {spec.hash}; allowed is the rules' own hash")
 
 
 class RiskPolicySpec(Model):
-    """Rules, their hash, and the highest posture allowed: a ceiling, never a command to arm."""
+    """Rules, their hash, and the highest posture allowed."""
 
-    rules: Annotated[PolicyRules, PlainValidator(_rules)]
+    checks = (Check(None, "", _hash_is_of_the_rules),)
+    transitions = (
+        Transition("self.rules == oldSelf.rules", "rules: cannot be changed; a changed rule is a new RiskPolicy"),
+        Transition("self.hash == oldSelf.hash", "hash: cannot be changed; a changed rule is a new RiskPolicy"),
+        Transition(
+            "!has(self.act) || !has(oldSelf.act) || self.act.nonce != oldSelf.act.nonce || self.act == oldSelf.act",
+            "act: a changed act needs a nonce of its own",
+        ),
+    )
+
+    rules: Annotated[PolicyRules, by(PolicyRulesRule())]
+    """The rules that Brain and Execution enforce. All are required but liveApproval, nothing is defaulted, and none can
+    be changed: a changed rule is a new RiskPolicy."""
     hash: PolicyHash
+    """SHA-256 over "titan.riskpolicy.v1", a newline and the RFC 8785 JSON of rules, as `titan policy hash FILE` prints
+    it."""
     posture: Annotated[Literal["FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED"], by(WordRule(_POSTURES, ""))]
-
-    @model_validator(mode="after")
-    def _hash_is_of_the_rules(self) -> Self:
-        actual = policy_hash(self.rules)
-        if actual != self.hash:
-            raise refusal(
-                ValueError(f"the rules hash to {actual}, hash says {self.hash}; allowed is the rules' own hash")
-            )
-        return self
+    """The ceiling: the highest posture allowed, from FLATTEN (close everything) over HALTED and CLOSE_ONLY to ARMED. It
+    is never a command to arm, and raising it needs the verb loosen on riskpolicies."""
+    act: Act | None = None
+    """An act to carry out once, as `kubectl titan arm|halt|flatten|release` writes it."""
+    signature: Signature | None = None
+    """Who vouches for this policy."""
 
     @property
     def ceiling(self) -> Posture:
@@ -84,116 +116,124 @@ class RiskPolicySpec(Model):
         return Posture[self.posture]
 
 
+def _named_by_hash(policy: RiskPolicy) -> ValueError | None:
+    digits = short_hash(policy.spec.hash)
+    if policy.metadata.name.endswith(f"-{digits}"):
+        return None
+    return RuleError(policy.metadata.name, f"a metadata.name that ends in -{digits}, the start of spec.hash")
+
+
 class RiskPolicy(Model):
-    """One risk policy. Its name ends in the first eight digits of its hash: a changed rule is a new object."""
+    """The rules of a stack: what may be traded, how much may be lost, and the highest posture allowed.
+
+    Its name ends in the first eight digits of its hash. To change a rule, create a new policy, pin it in the stack's
+    phases, and delete the old one when nothing pins it.
+    """
+
+    checks = (
+        Check(
+            "self.metadata.name.endsWith('-' + self.spec.hash.substring(7, 15))",
+            "metadata.name: allowed is a name that ends in - and the first 8 digits of spec.hash",
+            _named_by_hash,
+        ),
+    )
 
     api_version: Annotated[str, by(WordRule((API_VERSION,), ""))]
     kind: Annotated[Literal["RiskPolicy"], by(WordRule(("RiskPolicy",), ""))]
     metadata: Metadata
     spec: RiskPolicySpec
 
-    @model_validator(mode="after")
-    def _named_by_hash(self) -> Self:
-        digits = short_hash(self.spec.hash)
-        if not self.metadata.name.endswith(f"-{digits}"):
-            raise refusal(
-                RuleError(self.metadata.name, f"a metadata.name that ends in -{digits}, the start of spec.hash")
-            )
-        return self
-
-
-class PolicyRef(Model):
-    """Which policy: by name and by hash, so that neither can change under the other."""
-
-    name: Name
-    hash: PolicyHash
-
-
-class LeverageRule(msgspec.Struct, frozen=True):
-    """A margin setting: venues take whole multiples only; written as every multiple is, as a decimal string."""
-
-    def read(self, value: object) -> int:
-        """Raises RuleError."""
-        try:
-            number = _LEVERAGE.read(value)
-        except RuleError as error:
-            raise RuleError(value, _WHOLE) from error
-        if number != int(number):
-            raise RuleError(value, _WHOLE)
-        return int(number)
-
-
-class Margin(Model):
-    """The venue's margin setting: how much margin a position takes. It is not the account's leverage."""
-
-    leverage: Annotated[int, by(LeverageRule())]
-
-
-class Storage(Model):
-    """A volume's size, where the role keeps state."""
-
-    size: Annotated[str, by(_SIZE)] = "1Gi"
-
 
 class _Spec(Model):
+    transitions: ClassVar[tuple[Transition, ...]] = (
+        Transition("self.role == oldSelf.role", "role: cannot be changed; another role is a new TitanPhase"),
+    )
+
     image: Image
+    """The program, by digest. It starts only when the digest is verified."""
     suspend: Flag = False
+    """Stop the process, drained, and keep its state."""
+    resources: ComputeResources | None = None
+    """Processor time and memory."""
+
+
+class _StatefulSpec(_Spec):
+    transitions = (
+        *_Spec.transitions,
+        Transition(
+            "self.?storage.?size.orValue('1Gi') == oldSelf.?storage.?size.orValue('1Gi')",
+            "storage.size: cannot be changed; a volume is not resized",
+        ),
+    )
+
+    storage: Storage = Storage()
+    """The volume that keeps what the process must not forget."""
 
 
 class _TradingSpec(_Spec):
     # What takes part in deciding and sending orders is bound to a policy.
     policy_ref: PolicyRef
+    """The policy that it enforces."""
     mode: Annotated[Literal["paper", "live"], by(_MODE)]
-    on_delete: Annotated[Literal["Drain", "Flatten", "Orphan"], by(WordRule(("Drain", "Flatten", "Orphan"), ""))] = (
-        "Drain"
-    )
+    """paper: the simulated venue. live: a venue with real money, which the policy must approve."""
+    on_delete: Annotated[Literal["Drain", "Flatten", "Orphan"], by(WordRule(_ON_DELETE, ""))] = "Drain"
+    """What happens before a deleted phase goes. Drain: wait until nothing is open. Flatten: close everything. Orphan:
+    go at once and leave orders to Execution, which itself always drains."""
 
 
 class MarketdataSpec(_Spec):
-    """The source of prices; ``symbols`` is what it offers."""
+    """The source of prices."""
 
     role: Literal["marketdata"]
     symbols: Symbols
+    """What it offers: unified symbols like BTC/USDT or BTC/USDT:USDT."""
     parameters: MarketdataParameters
 
 
-class PapervenueSpec(_Spec):
+class PapervenueSpec(_StatefulSpec):
     """The simulated venue: its account and what it lists are of its own process."""
 
     role: Literal["papervenue"]
     parameters: PapervenueParameters = PapervenueParameters()
-    storage: Storage = Storage()
 
 
-class ExecutionSpec(_TradingSpec):
+class ExecutionSpec(_StatefulSpec, _TradingSpec):
     """The one that sends orders."""
 
     role: Literal["execution"]
-    storage: Storage = Storage()
+    secret_ref: SecretRef | None = None
+    """The venue's keys, which live trading needs."""
 
 
-class BrainSpec(_TradingSpec):
+class BrainSpec(_StatefulSpec, _TradingSpec):
     """The one that decides."""
 
     role: Literal["brain"]
-    storage: Storage = Storage()
+
+
+def _one_pair(spec: ScavengerSpec) -> ValueError | None:
+    if len(spec.symbols) == 2 and len([symbol for symbol in spec.symbols if is_perp(symbol)]) == 1:
+        return None
+    return RuleError(list(spec.symbols), "symbols of one perpetual and the spot market that confirms it")
 
 
 class ScavengerSpec(_TradingSpec):
-    """Phase 1; ``symbols`` are one perpetual, which it trades, and the spot market that confirms."""
+    """Phase 1, which trades breakouts of one perpetual that its spot market confirms."""
+
+    checks = (
+        Check(
+            "!has(self.symbols) || (size(self.symbols) == 2 && self.symbols.exists_one(s, s.contains(':')))",
+            "symbols: allowed for a scavenger are one perpetual and the spot market that confirms it",
+            _one_pair,
+        ),
+    )
 
     role: Literal["scavenger"]
     symbols: Symbols
+    """One perpetual, which it trades, and the spot market that confirms."""
     margin: Margin = Margin.model_validate({"leverage": "15"})
+    """The margin setting of its positions. Default: a leverage of 15."""
     parameters: ScavengerFields = MappingProxyType({})
-
-    @model_validator(mode="after")
-    def _one_pair(self) -> Self:
-        if len(self.symbols) != 2 or len([symbol for symbol in self.symbols if is_perp(symbol)]) != 1:
-            raise refusal(
-                RuleError(list(self.symbols), "symbols of one perpetual and the spot market that confirms it")
-            )
-        return self
 
     @property
     def perp_symbol(self) -> str:
@@ -214,11 +254,14 @@ ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 
 
 class TitanPhase(Model):
-    """One process of the stack."""
+    """One process of a stack: a source of prices, a venue, Execution, Brain, or a strategy.
+
+    All TitanPhases of a namespace make one stack, with one RiskPolicy and one posture.
+    """
 
     api_version: Annotated[str, by(WordRule((API_VERSION,), ""))]
     kind: Annotated[Literal["TitanPhase"], by(WordRule(("TitanPhase",), ""))]
-    metadata: Metadata
+    metadata: PhaseMetadata
     spec: Annotated[Spec, Discriminator("role")]
 
 

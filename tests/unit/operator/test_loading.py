@@ -130,13 +130,13 @@ def test_yaml_that_is_malformed_or_surprising_is_refused(description: str, text:
 FIELDS_REFUSED = [
     # resource, what is replaced, by what, sentence after "stack.yaml: TitanPhase NAME: "
     (MARKET, "v1alpha1", "v1", "apiVersion: 'titan.trading/v1' (a string); allowed is one of titan.trading/v1alpha1"),
-    (MARKET, "market}", "Market}", "metadata.name: 'Market' (a string); allowed is 1 to 63 of a-z, 0-9 and -"),
+    (MARKET, "market}", "Market}", "metadata.name: 'Market' (a string); allowed is 1 to 40 of a-z, 0-9 and -"),
     (MARKET, "{name: market}", "{}", "metadata.name: missing; it is required"),
     (
         MARKET,
         "{name: market}",
-        "{name: market, labels: {}}",
-        "metadata.labels: {} (an object): no such field; allowed are name",
+        "{name: market, uid: x}",
+        "metadata.uid: 'x' (a string): no such field; allowed are name, namespace, labels, annotations",
     ),
     (
         MARKET,
@@ -332,7 +332,7 @@ POLICY_REFUSED = [
         "posture: armed",
         "spec.posture: 'armed' (a string); allowed is one of FLATTEN, HALTED, CLOSE_ONLY, ARMED",
     ),
-    ("posture: ARMED", "posture: ARMED\n  act: {verb: arm}", "spec.act: {'verb': 'arm'} (an object): no such field"),
+    ("posture: ARMED", "posture: ARMED\n  act: {verb: arm}", "spec.act.nonce: missing; it is required"),
     ("demo-d7413498", "demo-d7413499", "'demo-d7413499' (a string); allowed is a metadata.name that ends in -d7413498"),
     ("demo-d7413498", "d7413498", "'d7413498' (a string); allowed is a metadata.name that ends in -d7413498"),
 ]

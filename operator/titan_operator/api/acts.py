@@ -1,0 +1,62 @@
+"""What a person asks of a stack once (``spec.act``), and who vouches for a policy (``spec.signature``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from titan.domain.policy_rules import PLAIN_LONGEST, PLAIN_PATTERN, IntegerRule, RuleError, WordRule
+from titan_operator.api.fields import LINE, PHASE_NAME, Check, Model, PatternRule, by
+
+Verb = Literal["arm", "closeOnly", "halt", "flatten", "release"]
+VERBS: tuple[Verb, ...] = ("arm", "closeOnly", "halt", "flatten", "release")
+
+_NONCE = PatternRule(r"^[A-Za-z0-9_-]{8,64}$", 64, "8 to 64 of A-Z, a-z, 0-9, - and _, another one for each act")
+_USER = PatternRule(LINE, 256, "a user name of the cluster: 1 to 256 characters on one line")
+_REASON = PatternRule(LINE, 200, "1 to 200 characters on one line")
+_BUNDLE = PatternRule(r"^\{[ -~]+\}$", 32_768, "a cosign bundle: JSON on one line, at most 32768 characters")
+_ACCOUNT = PatternRule(PLAIN_PATTERN, PLAIN_LONGEST, "1 to 200 plain characters")
+
+
+def _phase_is_released(act: Act) -> ValueError | None:
+    if act.phase is None or act.verb == "release":
+        return None
+    return RuleError(act.phase, "a phase only where verb is release")
+
+
+class Act(Model):
+    """One act of a person, carried out once.
+
+    The operator hands it to Brain and Execution and writes the outcome into status.act. Brain takes a nonce once, so an
+    act that is applied again does nothing.
+    """
+
+    checks = (
+        Check(
+            "self.verb == 'release' || !has(self.phase)",
+            "phase: allowed only where verb is release",
+            _phase_is_released,
+        ),
+    )
+
+    verb: Annotated[Verb, by(WordRule(VERBS, ""))]
+    """What to do. arm: trade, as far as the ceiling allows. closeOnly: open nothing new. halt: only protect positions.
+    flatten: close everything. release: let a TitanPhase that is being deleted go with positions open."""
+    nonce: Annotated[str, by(_NONCE)]
+    """What makes this act another than the one before."""
+    by: Annotated[str, by(_USER)]
+    """Who asks; admission refuses a name that is not the requesting user's own."""
+    reason: Annotated[str | None, by(_REASON)] = None
+    """Why, for the audit."""
+    phase: Annotated[str | None, by(PHASE_NAME)] = None
+    """Which TitanPhase to release; absent: every one that is being deleted."""
+
+
+class Signature(Model):
+    """A cosign signature over hash, account and sequence. The trust policy may require one."""
+
+    bundle: Annotated[str, by(_BUNDLE)]
+    """The bundle as `cosign sign-blob --bundle` writes it."""
+    account: Annotated[str, by(_ACCOUNT)]
+    """The trading account for which the policy was signed."""
+    sequence: Annotated[int, by(IntegerRule(1, 2**53 - 1, ""))]
+    """Counted up for each policy of the account: an older one is refused after a newer one was in force."""
