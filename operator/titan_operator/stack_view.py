@@ -85,9 +85,9 @@ class ExecutionView:
     unresolved_orders
         Those of them of which the venue has not yet said what became of them.
     reconciled
-        Every order that was open at its start is resolved, and the last comparison with the venue found no drift.
+        Every order in doubt was resolved with the venue, since its start and since the last reconnection.
     journal_flushed
-        The journal is on disk and in the tables.
+        Every record of the journal is on the disk.
     """
 
     policy_hash: str

@@ -58,7 +58,7 @@ class PostureActs:
             return await self._tighten(posture, by, request.reason)
         if request.tighten_only:
             sentence = f"the latch is {latch.posture.name} by {latch.by or 'nobody'}, below {posture.name}"
-            return self._response(False, Reason.POSTURE, f"{sentence}; only arming raises it")
+            return self._response(True, Reason.OK, f"{sentence}; only arming raises it")
         if not request.nonce:
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "nonce: empty; raising the posture is a one-shot act")
         return await self._raise(posture, by, request)

@@ -30,6 +30,7 @@ from titan.v1 import execution_pb2 as pb
 MAX_LISTED = 1_000
 DEFAULT_LISTED = 100
 _LAST_TRIPS = 20
+_LOWER = (Posture.CLOSE_ONLY, Posture.HALTED, Posture.FLATTEN)
 _NEVER_SENT = (OrderState.NEW, OrderState.JOURNALLED)
 
 
@@ -89,14 +90,11 @@ class Queries:
         }
 
     async def _tighten(self, request: pb.TightenRequest, peer: Peer) -> pb.TightenResponse:
-        if not request.posture or request.posture > self._posture.latch.posture:
-            wanted = Posture(request.posture).name if request.posture else "none"
-            raise RpcRefused(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"posture: {wanted} is not allowed; Tighten only lowers, and the latch is "
-                f"{self._posture.latch.posture.name}",
-            )
+        if request.posture not in _LOWER:
+            sentence = f"posture: {request.posture} is not allowed; Tighten only lowers, to one of "
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, sentence + ", ".join(one.name for one in _LOWER))
         by = f"{peer.role}: {request.by}" if request.by else peer.role
+        # The latch stays where it is when that is lower already: asked for is the most that is allowed.
         outcome = self._brain.tighten(Posture(request.posture), by, request.reason)
         return pb.TightenResponse(result=self._brain.act_result(0, outcome))
 
