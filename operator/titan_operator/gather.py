@@ -1,0 +1,165 @@
+"""All reads of one pass, at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+
+from titan.runtime.topology import ROLES
+from titan_operator.api.loading import ResourceError, read_live
+from titan_operator.cluster.client import Cluster
+from titan_operator.cluster.kinds import KINDS
+from titan_operator.names import LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR
+from titan_operator.stack_view import StackView
+from titan_operator.world import Given, Pod, Verdict
+
+CHILD_KINDS = (
+    "ConfigMap",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+    "PersistentVolumeClaim",
+    "NetworkPolicy",
+    "Deployment",
+    "StatefulSet",
+)
+_MANAGED = f"{LABEL_MANAGED_BY}={OPERATOR}"
+_HEALTH_TIMEOUT_S = 1.0
+
+
+class Verifier(Protocol):
+    """Says of an image whether its signature was verified. It answers for every image and raises nothing."""
+
+    async def verify(self, image: str) -> Verdict:
+        """Judge ``image``, a reference by digest."""
+
+
+class Stack(Protocol):
+    """Asks a stack's processes; see :class:`titan_operator.stack.client.StackClient`."""
+
+    async def ask(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
+        """Ask Brain and Execution at once."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the API server has of one stack."""
+
+    policies: tuple[Given, ...]
+    phases: tuple[Given, ...]
+    children: Mapping[tuple[str, str], Mapping[str, Any]]
+    pods: tuple[Pod, ...]
+    namespace: Mapping[str, Any]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing here of ours."""
+        return not (self.policies or self.phases or self.children)
+
+    def addresses(self) -> dict[str, str]:
+        """``host:port`` of the gRPC side by role, of pods that have an address."""
+        found: dict[str, str] = {}
+        for pod in self.pods:
+            role = pod.raw["metadata"].get("labels", {}).get(LABEL_COMPONENT, "")
+            if pod.ip and not pod.deleting and role in ROLES and ROLES[role].grpc_port:
+                found[role] = f"{pod.ip}:{ROLES[role].grpc_port}"
+        return found
+
+
+async def find(cluster: Cluster, namespace: str) -> Found:
+    """Read everything of one namespace.
+
+    Raises
+    ------
+    ApiError, Unreachable
+        When any read fails: half a picture is none.
+    """
+    async with asyncio.TaskGroup() as group:
+        policies = group.create_task(cluster.list(KINDS["RiskPolicy"], namespace))
+        phases = group.create_task(cluster.list(KINDS["TitanPhase"], namespace))
+        pods = group.create_task(cluster.list(KINDS["Pod"], namespace, labels=f"{LABEL_NAME}=titan"))
+        itself = group.create_task(cluster.get(KINDS["Namespace"], namespace))
+        children = {
+            kind: group.create_task(cluster.list(KINDS[kind], namespace, labels=_MANAGED)) for kind in CHILD_KINDS
+        }
+    return Found(
+        policies=tuple(given("RiskPolicy", raw) for raw in policies.result()),
+        phases=tuple(given("TitanPhase", raw) for raw in phases.result()),
+        children={(kind, raw["metadata"]["name"]): raw for kind, task in children.items() for raw in task.result()},
+        pods=tuple(Pod(raw) for raw in pods.result()),
+        namespace=itself.result() or {},
+    )
+
+
+def given(kind: str, raw: Mapping[str, Any]) -> Given:
+    """Read one resource as the API server has it; what cannot be read says why."""
+    # A list's items carry no kind of their own.
+    whole = {**raw, "kind": kind, "apiVersion": KINDS[kind].group_version}
+    try:
+        return Given(whole, read_live(whole))
+    except ResourceError as error:
+        return Given(whole, None, "; ".join(error.problems))
+
+
+async def verdicts(verifier: Verifier, phases: Sequence[Given]) -> dict[str, Verdict]:
+    """A verdict for each image that is named."""
+    images = sorted({item.raw.get("spec", {}).get("image", "") for item in phases} - {""})
+    answers = await asyncio.gather(*(verifier.verify(image) for image in images))
+    return dict(zip(images, answers, strict=True))
+
+
+async def unready(session: aiohttp.ClientSession, pods: Sequence[Pod]) -> dict[str, tuple[str, ...]]:
+    """Why processes say that they are not ready, by pod: their own words from ``/health``."""
+    asked = [pod for pod in pods if pod.ip and not pod.ready and not pod.deleting]
+    answers = await asyncio.gather(*(_reasons(session, pod) for pod in asked))
+    return {pod.name: reasons for pod, reasons in zip(asked, answers, strict=True) if reasons}
+
+
+async def _reasons(session: aiohttp.ClientSession, pod: Pod) -> tuple[str, ...]:
+    role = pod.raw["metadata"].get("labels", {}).get(LABEL_COMPONENT, "")
+    if role not in ROLES:
+        return ()
+    address = f"http://{pod.ip}:{ROLES[role].http_port}/health"
+    try:
+        async with session.get(address, timeout=aiohttp.ClientTimeout(total=_HEALTH_TIMEOUT_S)) as answer:
+            body = await answer.json()
+            return tuple(str(reason) for reason in body["reasons"])
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
+        # It is only just starting, or broken beyond speaking: its containers' state is then all that is known.
+        return ()
+
+
+def missing_secrets(phases: Sequence[Given], names: Mapping[str, frozenset[str]]) -> dict[str, str]:
+    """What each ``secretRef`` lacks, by phase: the Secret, or all its missing keys at once.
+
+    Parameters
+    ----------
+    names
+        Keys by Secret, of the Secrets that were asked for and are there.
+    """
+    lacking: dict[str, str] = {}
+    for item in phases:
+        reference = item.raw.get("spec", {}).get("secretRef") or {}
+        name, keys = reference.get("name", ""), reference.get("keys") or ()
+        if not name:
+            continue
+        if name not in names:
+            lacking[item.name] = f"Secret {name} is not there"
+        elif absent := [key for key in keys if key not in names[name]]:
+            lacking[item.name] = f"Secret {name} lacks {', '.join(absent)}"
+    return lacking
+
+
+async def referenced_secrets(cluster: Cluster, namespace: str, phases: Sequence[Given]) -> dict[str, frozenset[str]]:
+    """Keys of each Secret that a phase refers to; never their values."""
+    wanted = {(item.raw.get("spec", {}).get("secretRef") or {}).get("name", "") for item in phases} - {""}
+    found: dict[str, frozenset[str]] = {}
+    for name in sorted(wanted):
+        secret = await cluster.get(KINDS["Secret"], name, namespace)
+        if secret is not None:
+            found[name] = frozenset(secret.get("data") or {})
+    return found

@@ -1,0 +1,66 @@
+"""The list of verified images in the API server, which admission reads: the operator is its only writer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from titan_operator.cluster.client import Cluster
+from titan_operator.cluster.kinds import KINDS
+from titan_operator.names import GROUP, VERIFIED_IMAGES, VERSION
+from titan_operator.world import Verdict
+
+REVOKED = "Revoked"
+
+
+class PublishedImages:
+    """``VerifiedImages`` of the whole cluster, kept by one operator for all of its stacks.
+
+    What was verified once stays listed (an evicted Execution must be able to come back when its key has expired);
+    only explicit revocation takes it off.
+    """
+
+    def __init__(self, cluster: Cluster, now: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._now = now
+        # Stacks are reconciled side by side: none may write a list that it read before another's write.
+        self._lock = asyncio.Lock()
+
+    async def publish(self, verdicts: Mapping[str, Verdict]) -> dict[str, str]:
+        """List what was verified and take off what was revoked.
+
+        Returns
+        -------
+        dict
+            Every image that is listed now, by digest.
+
+        Raises
+        ------
+        ApiError, Unreachable
+            When the list cannot be read or written.
+        """
+        async with self._lock:
+            stored = await self._cluster.get(KINDS["VerifiedImages"], VERIFIED_IMAGES)
+            entries = {entry["digest"]: dict(entry) for entry in (stored or {}).get("spec", {}).get("images", ())}
+            wanted = dict(entries)
+            for image, verdict in sorted(verdicts.items()):
+                digest = image.rpartition("@")[2]
+                if verdict.verified and digest not in wanted:
+                    wanted[digest] = self._entry(image, digest, verdict)
+                elif not verdict.verified and verdict.reason == REVOKED:
+                    wanted.pop(digest, None)
+            if stored is None or wanted != entries:
+                manifest = {
+                    "apiVersion": f"{GROUP}/{VERSION}",
+                    "kind": "VerifiedImages",
+                    "metadata": {"name": VERIFIED_IMAGES},
+                    "spec": {"images": list(wanted.values())},
+                }
+                await self._cluster.apply(KINDS["VerifiedImages"], manifest)
+        return {digest: entry["image"] for digest, entry in wanted.items()}
+
+    def _entry(self, image: str, digest: str, verdict: Verdict) -> dict[str, Any]:
+        known = {key: value for key, value in verdict.evidence.items() if value}
+        return {"digest": digest, "image": image, "verifiedAt": self._now().strftime("%Y-%m-%dT%H:%M:%SZ"), **known}

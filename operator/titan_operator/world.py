@@ -1,0 +1,227 @@
+"""Pure: what one reconcile of a namespace starts from. The engine gathers it; gates, rolls and status read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from titan.domain.kinds import Posture
+from titan_operator.api import RiskPolicy, TitanPhase
+from titan_operator.names import FINALIZER, LABEL_INSTANCE, REVISION
+from titan_operator.stack_view import StackView
+
+Raw = Mapping[str, Any]
+
+
+class ActVerb(StrEnum):
+    """What ``spec.act`` may ask for."""
+
+    ARM = "arm"
+    CLOSE_ONLY = "closeOnly"
+    HALT = "halt"
+    FLATTEN = "flatten"
+    RELEASE = "release"
+
+
+# What an act asks Brain and Execution for; a release is the operator's own.
+POSTURE_OF = {
+    ActVerb.ARM: Posture.ARMED,
+    ActVerb.CLOSE_ONLY: Posture.CLOSE_ONLY,
+    ActVerb.HALT: Posture.HALTED,
+    ActVerb.FLATTEN: Posture.FLATTEN,
+}
+
+
+@dataclass(frozen=True)
+class Act:
+    """A person's one-shot act, as ``spec.act`` says it; ``phase`` is only for a release (empty: all)."""
+
+    verb: ActVerb
+    nonce: str
+    by: str
+    reason: str = ""
+    phase: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a verifier says of an image: its digest when ``verified``, else why not."""
+
+    verified: bool
+    digest: str = ""
+    reason: str = ""
+    message: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A RiskPolicy or TitanPhase as the API server has it.
+
+    ``resource`` is None where it cannot be read; ``problem`` then says why, in one sentence.
+    """
+
+    raw: Raw
+    resource: RiskPolicy | TitanPhase | None
+    problem: str = ""
+
+    @property
+    def kind(self) -> str:
+        """``RiskPolicy`` or ``TitanPhase``."""
+        return str(self.raw["kind"])
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.raw["metadata"]["name"])
+
+    @property
+    def generation(self) -> int:
+        """Counted by the API server: changes of the spec."""
+        return int(self.raw["metadata"].get("generation", 0))
+
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody asked for its deletion."""
+        return "deletionTimestamp" in self.raw["metadata"]
+
+    @property
+    def finalized(self) -> bool:
+        """Whether our finalizer holds it."""
+        return FINALIZER in self.raw["metadata"].get("finalizers", ())
+
+    @property
+    def status(self) -> Raw:
+        """What the operator last said of it."""
+        status: Raw = self.raw.get("status") or {}
+        return status
+
+    def condition(self, kind: str) -> Raw:
+        """The condition of this type as last written; empty where there is none."""
+        return next((item for item in self.status.get("conditions", ()) if item["type"] == kind), {})
+
+    @property
+    def act(self) -> Act | None:
+        """What ``spec.act`` asks for, done or not; the API server has checked its shape."""
+        act = (self.raw.get("spec") or {}).get("act")
+        if not act:
+            return None
+        return Act(ActVerb(act["verb"]), act["nonce"], act["by"], act.get("reason", ""), act.get("phase", ""))
+
+    @property
+    def pending_act(self) -> Act | None:
+        """The act that has not been answered yet."""
+        act = self.act
+        return act if act and act.nonce != (self.status.get("act") or {}).get("nonce") else None
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod of the stack."""
+
+    raw: Raw
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.raw["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        """Its identity: another pod of the same name has another."""
+        return str(self.raw["metadata"]["uid"])
+
+    @property
+    def phase(self) -> str:
+        """The TitanPhase it belongs to."""
+        return str(self.raw["metadata"].get("labels", {}).get(LABEL_INSTANCE, ""))
+
+    @property
+    def revision(self) -> str:
+        """Which revision it runs."""
+        return str(self.raw["metadata"].get("annotations", {}).get(REVISION, ""))
+
+    @property
+    def deleting(self) -> bool:
+        """Whether it is on its way out."""
+        return "deletionTimestamp" in self.raw["metadata"]
+
+    @property
+    def ip(self) -> str:
+        """Its address; empty until it has one."""
+        return str(self.raw.get("status", {}).get("podIP", ""))
+
+    @property
+    def ready(self) -> bool:
+        """Whether its readiness probe passes."""
+        conditions = self.raw.get("status", {}).get("conditions") or ()
+        return not self.deleting and any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+    @property
+    def restarts(self) -> int:
+        """How often its containers were started again."""
+        return sum(int(item.get("restartCount", 0)) for item in self._containers)
+
+    @property
+    def trouble(self) -> str:
+        """Why its containers wait or ended, as the node says it; empty where they run."""
+        for item in self._containers:
+            for state in ("waiting", "terminated"):
+                said = item.get("state", {}).get(state)
+                if said and said.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+                    return ": ".join(str(said[key]) for key in ("reason", "message") if said.get(key))
+        return ""
+
+    @property
+    def _containers(self) -> Sequence[Raw]:
+        status = self.raw.get("status", {})
+        return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that one pass looks at.
+
+    Attributes
+    ----------
+    children
+        Live objects that carry the operator's label, by kind and name.
+    verdicts
+        By image.
+    admission
+        Why admission is not known to be enforced; empty while the canary passes.
+    policy_problem
+        Why the pinned policy's signature does not do, where the trust policy requires one; empty where it does.
+    missing_secrets
+        By phase: what its ``secretRef`` lacks, all of it, in a sentence.
+    not_ready
+        By pod name: reasons that an unready process gives itself.
+    roll_age_s
+        By phase and revision: how long ago this operator began to wait for it.
+    """
+
+    namespace: str
+    operator_namespace: str
+    version: str
+    policies: tuple[Given, ...]
+    phases: tuple[Given, ...]
+    children: Mapping[tuple[str, str], Raw]
+    pods: tuple[Pod, ...]
+    verdicts: Mapping[str, Verdict]
+    stack: StackView
+    admission: str = ""
+    policy_problem: str = ""
+    namespace_raw: Raw = field(default_factory=dict)
+    missing_secrets: Mapping[str, str] = field(default_factory=dict)
+    not_ready: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    roll_age_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+    def pods_of(self, phase: str) -> tuple[Pod, ...]:
+        """Pods of a TitanPhase, those on their way out included."""
+        return tuple(pod for pod in self.pods if pod.phase == phase)
+
+    def phase(self, role: str) -> Given | None:
+        """The TitanPhase of a role, as its raw spec says."""
+        return next((item for item in self.phases if item.raw.get("spec", {}).get("role") == role), None)
