@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from titan.cli.errors import BAD_INPUT, DONE, REFUSED, CommandError
 from titan.cli.output import Output
+from titan.cli.root import OutputOption, add_policy_files, new_app, run_app
 from titan.cli.state import DEFAULT, locate
 
-# What a shell expects of a program that a Ctrl-C ended.
-INTERRUPTED = 130
+# kubectl runs a program of this name for `kubectl titan`.
+CLUSTER_PROGRAM = "kubectl-titan"
 
-app = typer.Typer(
-    name="titan",
-    help="A crypto trading stack: start it, look at it, stop it. Exit codes: 0 done, 1 refused or a check failed, "
-    "2 bad input, 3 the stack cannot be reached.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+app = new_app(
+    "A crypto trading stack on this machine: start it, look at it, stop it. Exit codes: 0 done, 1 refused or a check "
+    "failed, 2 bad input, 3 the stack cannot be reached. In a cluster the same words are `kubectl titan …`."
 )
 policy_app = typer.Typer(help="Hash and verify risk policies.")
 app.add_typer(policy_app, name="policy")
+add_policy_files(policy_app)
 db_app = typer.Typer(help="The tables of a stack that does not run.")
 app.add_typer(db_app, name="db")
 
@@ -45,17 +40,8 @@ StateOption = Annotated[
     Path | None,
     typer.Option("--state", metavar="DIR", help=f"State directory of the stack; else TITAN_STATE, else {DEFAULT}."),
 ]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many, newest first.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept with the act.")]
-
-
-@app.callback()
-def _root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an unexpected error.")] = False,
-) -> None:
-    if debug:
-        os.environ["TITAN_DEBUG"] = "1"
 
 
 @app.command()
@@ -216,28 +202,6 @@ def flatten(state: StateOption = None, output: OutputOption = Output.TABLE, reas
     tighten(locate(state), output, c.POSTURE_FLATTEN, reason)
 
 
-@policy_app.command("hash")
-def policy_hash(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="RiskPolicy YAML, or a .json file of rules.")],
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Print the hash of the rules in a file."""
-    from titan.cli.policy import show_hashes
-
-    show_hashes(file, output)
-
-
-@policy_app.command("verify")
-def policy_verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="RiskPolicy YAML.")],
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Check that a policy's hash and name are those of its rules; exit code 1 where they are not."""
-    from titan.cli.policy import verify
-
-    verify(file, output)
-
-
 @db_app.command("upgrade")
 def db_upgrade(state: StateOption = None) -> None:
     """Bring the tables to what this program knows; `titan up` does it by itself."""
@@ -247,50 +211,16 @@ def db_upgrade(state: StateOption = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; returns the exit code. Nothing but an answer or a sentence is printed, never a trace."""
-    try:
-        code = app(arguments or ["--help"], prog_name="titan", standalone_mode=False)
-    except CommandError as error:
-        _complain(str(error))
-        return error.exit_code
-    except typer.TyperException as error:
-        _complain(f"{error.format_message()} (`titan --help` shows what there is)")
-        return BAD_INPUT
-    except (typer.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; what is left in the buffer must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except Exception as error:  # noqa: BLE001 - the last line of defence: said, kept and counted as a failure
-        return _unexpected(error)
-    return code if isinstance(code, int) else DONE
-
-
-def _complain(text: str) -> None:
-    for line in text.splitlines():
-        sys.stderr.write(f"titan: {line}\n")
-
-
-def _unexpected(error: Exception) -> int:
-    if os.environ.get("TITAN_DEBUG"):
-        traceback.print_exception(error)
-        return REFUSED
-    import tempfile
-
-    said = " ".join(str(error).split()) or "no message"
-    try:
-        with tempfile.NamedTemporaryFile("w", prefix="titan-error-", suffix=".log", delete=False) as file:
-            traceback.print_exception(error, file=file)
-        where = f"the trace is in {file.name}"
-    except OSError:
-        where = "`titan --debug …` shows the trace"
-    _complain(f"unexpected error, {type(error).__name__}: {said}; {where}")
-    return REFUSED
+    """Run one command of ``titan``; returns the exit code."""
+    return run_app(app, "titan", arguments)
 
 
 def main() -> None:
-    """Entry point of ``titan`` and ``kubectl titan``."""
+    """Entry point of ``titan``, and of ``kubectl titan``, which is about clusters."""
+    if Path(sys.argv[0]).name.startswith(CLUSTER_PROGRAM):
+        from titan.cli.cluster.app import app as cluster_app
+
+        sys.exit(run_app(cluster_app, "kubectl titan", sys.argv[1:]))
     sys.exit(run(sys.argv[1:]))
 
 

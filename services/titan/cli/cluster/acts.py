@@ -1,0 +1,143 @@
+"""Acts of a person on a stack in a cluster: one write of ``spec.act``, then who acknowledged it.
+
+The API server decides who may: its admission policy checks the person's verb and that ``by`` is the person's own name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from titan.cli.cluster.picture import Item, Picture
+from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.cluster.show import counts
+from titan.cli.errors import BadInput, Refused, Unreachable
+from titan.cli.output import Output, print_document, say_wrapped
+from titan_operator.cluster.kinds import RISK_POLICY
+from titan_operator.world import ActVerb
+
+LONGEST_REASON = 200
+_POLL_S = 0.25
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks for; ``phase`` only for a release, ``timeout_s`` how long an answer is waited for."""
+
+    verb: ActVerb
+    reason: str
+    timeout_s: float
+    phase: str = ""
+
+
+@dataclass(frozen=True)
+class Written:
+    """An act that the API server took."""
+
+    policy: str
+    act: dict[str, str]
+
+
+def act(where: Where, output: Output, wish: Wish) -> None:
+    """Make one act and print what came of it.
+
+    Raises
+    ------
+    Refused
+        When the API server, the operator or Brain refuses.
+    Unreachable
+        When the API server cannot be reached, or nothing has answered in time; the act stays written.
+    """
+    if len(wish.reason) > LONGEST_REASON:
+        raise BadInput(f"--reason: {len(wish.reason)} characters; allowed are {LONGEST_REASON}")
+    answered = with_cluster(where, lambda cluster: _make(cluster, wish))
+    failed = [item for item in answered if not _done(item)]
+    if output is not Output.TABLE:
+        print_document({"acts": [_document(item) for item in answered]}, output)
+    for item in answered:
+        if item not in failed and output is Output.TABLE:
+            say_wrapped(sentence(item, wish))
+    if failed:
+        raise Refused("; ".join(sentence(item, wish) for item in failed))
+
+
+async def _make(cluster: Cluster, wish: Wish) -> list[Item]:
+    picture = await cluster.picture()
+    targets = targets_of(picture, wish)
+    by = await cluster.who_am_i()
+    written = [await _write(cluster, item, wish, by) for item in targets]
+    try:
+        async with asyncio.timeout(wish.timeout_s):
+            return [await _answer(cluster, each) for each in written]
+    except TimeoutError as error:
+        names = " and ".join(f"RiskPolicy {each.policy}" for each in written)
+        raise Unreachable(
+            f"{wish.verb} is written to {names}, but the operator has not answered in {wish.timeout_s:g} s; "
+            "it is carried out as soon as the operator can; `kubectl titan status` shows it"
+        ) from error
+
+
+def targets_of(picture: Picture, wish: Wish) -> tuple[Item, ...]:
+    """Which policies carry the act: all that are pinned to tighten, the stack's one policy for anything else.
+
+    Raises
+    ------
+    Refused
+        When there is no such policy, or, for what does not tighten, more than one; when there is no such phase.
+    """
+    if wish.verb is ActVerb.ARM:
+        return (picture.one_policy(),)
+    if wish.verb is ActVerb.RELEASE:
+        phase = picture.phase(wish.phase)
+        own = picture.policy(phase.text("spec", "policyRef", "name"))
+        return (own if own is not None else picture.pinned()[0],)
+    return picture.pinned()
+
+
+async def _write(cluster: Cluster, policy: Item, wish: Wish, by: str) -> Written:
+    body = {"verb": wish.verb.value, "nonce": uuid.uuid4().hex, "by": by}
+    body |= {key: value for key, value in (("reason", wish.reason), ("phase", wish.phase)) if value}
+    await cluster.set_field(RISK_POLICY, policy.name, {"act": body})
+    return Written(policy.name, body)
+
+
+async def _answer(cluster: Cluster, written: Written) -> Item:
+    while True:
+        item = Item(await cluster.get(RISK_POLICY, written.policy))
+        if item.at("status", "act", "nonce") == written.act["nonce"]:
+            return item
+        if item.at("spec", "act", "nonce") != written.act["nonce"]:
+            other = item.at("spec", "act") or {}
+            raise Refused(
+                f"{written.act['verb']} was overtaken: RiskPolicy {written.policy} now asks for "
+                f"{other.get('verb', 'nothing')} by {other.get('by', 'nobody')}; see `kubectl titan status`"
+            )
+        await asyncio.sleep(_POLL_S)
+
+
+def _done(item: Item) -> bool:
+    return bool(item.at("status", "act", "outcome") == "Done")
+
+
+def sentence(item: Item, wish: Wish) -> str:
+    """What came of an act, with who acknowledged it and what is left open."""
+    message = item.text("status", "act", "message")
+    if not _done(item):
+        return f"{wish.verb} of RiskPolicy {item.name} was refused: {message or 'no reason given'}"
+    if wish.verb is ActVerb.RELEASE:
+        return f"{wish.phase} is released: {message or 'its processes go'}"
+    posture = item.text("status", "posture", "inForce") or "posture unknown"
+    by = item.text("status", "posture", "acknowledgedBy")
+    told = f"acknowledged by {by}" if by else "Execution has not acknowledged it yet"
+    return f"{posture}, {told}: {counts(item)}" + (f"; {message}" if message else "")
+
+
+def _document(item: Item) -> dict[str, Any]:
+    return {
+        "policy": item.name,
+        "asked": item.at("spec", "act"),
+        "answered": item.at("status", "act"),
+        "posture": item.at("status", "posture"),
+    }

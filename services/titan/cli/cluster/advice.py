@@ -1,0 +1,121 @@
+"""Pure: what to do about each thing that the operator says is in the way; one table, in the order of its judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from titan.cli.cluster.picture import Condition, Item, Picture
+
+# By condition type: gates in their order, then checks. A gate or check without a row here fails its test.
+ADVICE: Mapping[str, str] = {
+    "SpecValid": "correct the field that the message names, in Git or with `kubectl edit`",
+    "NotSuspended": "set spec.suspend to false when it should run",
+    "RolesComplete": "apply a TitanPhase for each role that the message names",
+    "OnePolicyPerStack": "`kubectl titan policy pin NAME` pins one policy in every phase of the namespace",
+    "PolicyFound": "apply that RiskPolicy, or `kubectl titan policy pin NAME` one that is there",
+    "PolicyHashMatches": "`kubectl titan policy pin NAME` writes name and hash together; never edit one alone",
+    "PolicySigned": "sign the policy's hash with a key of the trust policy, with a sequence above the last one",
+    "SymbolsTradable": "`kubectl titan policy new --from NAME --set symbols=…` makes a policy that names the symbol",
+    "LiveApproved": "set spec.mode to paper in every phase",
+    "MarketCovers": "give the market data phase the symbol, files or step that the message names",
+    "ImageVerified": "use an image of a release that the trust policy accepts; this version accepts none by itself",
+    "AdmissionEnforced": "install or repair the titan-admission chart; the operator tries again every minute",
+    "SecretsPresent": "create every key that the message names in the Secret of spec.secretRef",
+    "SafeToRoll": "wait: it rolls when nothing works any more; `kubectl titan flatten` gets there sooner",
+    "StorageMigrated": "read the log of the migration's pod; the old version keeps running until it succeeds",
+    "DependenciesReady": "wait for what the message names, or ask `kubectl titan why` about it",
+    "PolicyInForce": "wait for the roll; a pod that goes on saying another hash is not what was verified: halt it",
+}
+
+# By the reason of Ready, where no gate or check has something to say.
+READY_ADVICE: Mapping[str, str] = {
+    "Suspended": ADVICE["NotSuspended"],
+    "Draining": "wait until nothing is open; `kubectl titan flatten` closes everything, "
+    "`kubectl titan release` lets a phase go that is being deleted",
+    "Terminating": "wait for its processes to end",
+}
+_LOOK = "`kubectl describe titanphase NAME` shows its Events, `kubectl logs` its process"
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One thing in the way: where it shows, what it is, and what to do."""
+
+    where: str
+    sentence: str
+    remedy: str
+
+    def document(self) -> dict[str, str]:
+        """For JSON and YAML."""
+        return {"where": self.where, "what": self.sentence, "remedy": self.remedy}
+
+
+def obstacles(picture: Picture, phase: str | None) -> list[Obstacle]:
+    """What keeps the stack, or one phase of it, from trading; the first first.
+
+    Raises
+    ------
+    Refused
+        When there is no such phase.
+    """
+    phases = picture.phases if phase is None else (picture.phase(phase),)
+    found = [obstacle for item in phases for obstacle in _of_phase(item)]
+    return found + list(_of_posture(picture))
+
+
+def _of_phase(item: Item) -> Iterator[Obstacle]:
+    where = f"{item.kind} {item.name}"
+    if not item.at("status"):
+        yield Obstacle(where, "the operator has not looked at it yet", "see that the operator runs and watches here")
+        return
+    if not item.observed:
+        yield Obstacle(where, "its status is of an earlier spec", "wait; or see that the operator runs")
+    refusing = [each for kind in ADVICE if (each := item.condition(kind)) is not None and each.status != "True"]
+    for condition in refusing:
+        yield Obstacle(where, said(condition), ADVICE[condition.type])
+    ready = item.condition("Ready")
+    if not refusing and (ready is None or ready.status != "True"):
+        spoken = ready or Condition("Ready", "Unknown", "", "it has not said whether it is ready")
+        remedy = READY_ADVICE.get(spoken.reason, _LOOK.replace("NAME", item.name))
+        yield Obstacle(where, said(spoken), remedy)
+    elif not refusing and ready is not None and ready.reason == "Dormant":
+        yield Obstacle(
+            where, said(ready), "none is needed: it starts by itself when the account has its starting equity"
+        )
+
+
+def said(condition: Condition) -> str:
+    """A condition as one sentence."""
+    message = condition.message or "no message"
+    reason = f" ({condition.reason})" if condition.reason and condition.reason != condition.type else ""
+    return f"{condition.type} is {condition.status}{reason}: {message}"
+
+
+def _of_posture(picture: Picture) -> Iterator[Obstacle]:
+    for policy in picture.policies:
+        if policy.name not in picture.pins:
+            continue
+        where = f"RiskPolicy {policy.name}"
+        posture = policy.at("status", "posture") or {}
+        in_force = posture.get("inForce")
+        if in_force is None:
+            yield Obstacle(where, "the posture in force is not known: Brain has not told it", "see the obstacles above")
+        elif in_force != "ARMED":
+            yield Obstacle(where, *_not_armed(policy, posture, str(in_force)))
+
+
+def _not_armed(policy: Item, posture: Mapping[str, object], in_force: str) -> tuple[str, str]:
+    ceiling = str(posture.get("ceiling") or policy.text("spec", "posture"))
+    if ceiling != "ARMED":
+        return (
+            f"posture is {in_force}: the ceiling is {ceiling}",
+            "raise spec.posture to ARMED, which admission allows to whom may `loosen`, then `kubectl titan arm`",
+        )
+    if posture.get("latch") not in (None, "ARMED"):
+        return (
+            f"posture is {in_force}: the latch is {posture['latch']}",
+            "`kubectl titan arm` arms it again, when that is right",
+        )
+    level = policy.text("status", "riskLevel") or "unknown"
+    return f"posture is {in_force} though armed: risk level {level}", "wait, or see what moved the risk level"

@@ -1,0 +1,202 @@
+"""``kubectl titan``: names, flags and help. What a command does is in the modules beside, imported when it runs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from titan.cli.output import Output
+from titan.cli.root import OutputOption, add_policy_files, new_app
+
+if TYPE_CHECKING:
+    from titan.cli.cluster.session import Where
+
+app = new_app(
+    "A crypto trading stack in a cluster: what it does, why it does not, and acts of people on it. Exit codes: 0 done, "
+    "1 refused, 2 bad input, 3 not reached or not answered in time."
+)
+policy_app = typer.Typer(help="Make, compare and pin risk policies.")
+app.add_typer(policy_app, name="policy")
+add_policy_files(policy_app)
+
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the stack; else the context's.")
+]
+ContextOption = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig.")]
+KubeconfigOption = Annotated[
+    Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig; else KUBECONFIG, else ~/.kube/config.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept with the act.")]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", metavar="S", min=1, max=3600, help="How long to wait for an answer.")
+]
+
+
+class Ceiling(StrEnum):
+    """The highest posture that a policy may allow."""
+
+    FLATTEN = "FLATTEN"
+    HALTED = "HALTED"
+    CLOSE_ONLY = "CLOSE_ONLY"
+    ARMED = "ARMED"
+
+
+@app.command()
+def status(
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show posture, equity and every phase of a stack."""
+    from titan.cli.cluster.status import status as run_status
+
+    run_status(_where(namespace, context, kubeconfig), output)
+
+
+@app.command()
+def why(
+    phase: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A TitanPhase; without, all of them.")] = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say what keeps a stack from trading now, the first gate that refuses first, and what to do about it."""
+    from titan.cli.cluster.status import why as run_why
+
+    run_why(_where(namespace, context, kubeconfig), output, phase)
+
+
+@app.command()
+def halt(
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+    reason: ReasonOption = "",
+    timeout_s: TimeoutOption = 60,
+) -> None:
+    """Stop opening and stop deciding, at once; stops and targets stay."""
+    _act("halt", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+
+
+@app.command()
+def flatten(
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+    reason: ReasonOption = "",
+    timeout_s: TimeoutOption = 120,
+) -> None:
+    """Close every position and cancel every order, then stay halted."""
+    _act("flatten", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+
+
+@app.command("close-only")
+def close_only(
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+    reason: ReasonOption = "",
+    timeout_s: TimeoutOption = 60,
+) -> None:
+    """Open nothing more; what reduces risk goes on."""
+    _act("closeOnly", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+
+
+@app.command()
+def arm(
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+    reason: ReasonOption = "",
+    timeout_s: TimeoutOption = 60,
+) -> None:
+    """Let a stack open new risk, up to the policy's ceiling; the cluster says who may."""
+    _act("arm", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+
+
+@app.command()
+def release(
+    phase: Annotated[str, typer.Argument(metavar="NAME", help="The TitanPhase that is being deleted.")],
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+    reason: ReasonOption = "",
+    timeout_s: TimeoutOption = 60,
+) -> None:
+    """Let a TitanPhase that is being deleted go although positions may be open."""
+    _act("release", _where(namespace, context, kubeconfig), output, reason, timeout_s, phase)
+
+
+@policy_app.command("new")
+def policy_new(
+    source: Annotated[str, typer.Option("--from", metavar="NAME|FILE", help="A RiskPolicy, or a .yaml file of one.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="RULE=VALUE", help="A rule to change; may be repeated.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Begin its name with this; the start of its hash is added.")
+    ] = None,
+    posture: Annotated[Ceiling, typer.Option("--posture", help="Its ceiling.")] = Ceiling.CLOSE_ONLY,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.YAML,
+) -> None:
+    """Print a new RiskPolicy with some rules changed, ready for Git or `kubectl apply -f -`."""
+    from titan.cli.cluster.policies import new
+    from titan.domain.kinds import Posture
+
+    new(_where(namespace, context, kubeconfig), output, source, settings or (), name, Posture[posture.value])
+
+
+@policy_app.command("diff")
+def policy_diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="A RiskPolicy, or a .yaml file of one.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show every rule that differs between two policies, and which way is tighter."""
+    from titan.cli.cluster.policies import diff
+
+    diff(_where(namespace, context, kubeconfig), output, before, after)
+
+
+@policy_app.command("pin")
+def policy_pin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A RiskPolicy of the namespace.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the API server, change nothing.")] = False,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Bind every phase of a stack to one policy, by name and hash."""
+    from titan.cli.cluster.policies import pin
+
+    pin(_where(namespace, context, kubeconfig), output, name, dry_run=dry_run)
+
+
+def _where(namespace: str | None, context: str | None, kubeconfig: Path | None) -> Where:
+    from titan.cli.cluster.session import Where
+
+    return Where(namespace, context, kubeconfig)
+
+
+def _act(verb: str, where: Where, output: Output, reason: str, timeout_s: float, phase: str = "") -> None:
+    from titan.cli.cluster.acts import Wish, act
+    from titan_operator.world import ActVerb
+
+    act(where, output, Wish(ActVerb(verb), reason, timeout_s, phase))

@@ -1,0 +1,172 @@
+"""``policy new``, ``diff`` and ``pin``: policies are objects that never change, and stacks move between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from titan.cli.cluster.picture import Picture
+from titan.cli.cluster.policy_edit import base_name, edited, manifest, pin_of, rules_of
+from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.errors import BadInput, CommandError, Refused
+from titan.cli.output import UNKNOWN, Column, Output, print_document, print_table, say, say_wrapped
+from titan.domain.kinds import Posture
+from titan.domain.policy_compare import Difference, differences
+from titan_operator.cluster.kinds import RISK_POLICY, TITAN_PHASE
+
+_FILES = (".yaml", ".yml")
+
+
+def new(where: Where, output: Output, source: str, settings: Sequence[str], name: str | None, ceiling: Posture) -> None:
+    """Print the RiskPolicy that ``source`` with ``settings`` would be; nothing is written anywhere.
+
+    Raises
+    ------
+    BadInput
+        When the source is no policy, a setting is none, or nothing would change.
+    """
+    found = _read(where, source)
+    before = rules_of(found, source)
+    after = edited(before, settings)
+    made = manifest(after, name or base_name(str(found["metadata"]["name"])), ceiling)
+    changes = differences(before, after)
+    if settings and not changes:
+        raise BadInput(f"--set: {', '.join(settings)} changes nothing: {source} has these values already")
+    if output is not Output.TABLE:
+        print_document(made, output)
+        return
+    say(f"{made['metadata']['name']}  {made['spec']['hash']}  posture {ceiling.name}")
+    _print_differences(changes, source, made["metadata"]["name"])
+
+
+def diff(where: Where, output: Output, before: str, after: str) -> None:
+    """Print every rule that differs between two policies, and which way is tighter."""
+    old, new_rules = (rules_of(_read(where, each), each) for each in (before, after))
+    changes = differences(old, new_rules)
+    if output is not Output.TABLE:
+        rows = [
+            {"rule": each.key, "before": each.before, "after": each.after, "effect": each.effect.value}
+            for each in changes
+        ]
+        print_document({"before": before, "after": after, "rules": rows}, output)
+        return
+    _print_differences(changes, before, after)
+
+
+def pin(where: Where, output: Output, name: str, *, dry_run: bool) -> None:
+    """Write name and hash of one policy into every phase of the namespace that trades.
+
+    Raises
+    ------
+    Refused
+        When the policy is not there, its hash is not that of its rules, nothing trades here, or the API server refuses.
+    """
+    pinned = with_cluster(where, lambda cluster: _pin(cluster, name, dry_run=dry_run))
+    if output is not Output.TABLE:
+        print_document({"policyRef": pinned.wanted, "dry_run": dry_run, "phases": pinned.phases}, output)
+        return
+    if not pinned.phases:
+        say(f"every phase of namespace {pinned.namespace} pins {name} already")
+    for phase in pinned.phases:
+        say(f"titanphase/{phase} " + ("would pin" if dry_run else "pins") + f" {name}")
+    if pinned.phases and not dry_run:
+        say_wrapped(
+            "the stack is CLOSE_ONLY until Execution has drained and Brain and Execution run with the new hash; "
+            "`kubectl titan status` shows it, `kubectl titan arm` arms it then"
+        )
+
+
+class _Pinned:
+    # What a pin did, or would do.
+    def __init__(self, namespace: str, wanted: Mapping[str, str]) -> None:
+        self.namespace = namespace
+        self.wanted = dict(wanted)
+        self.phases: list[str] = []
+
+
+async def _pin(cluster: Cluster, name: str, *, dry_run: bool) -> _Pinned:
+    picture = await cluster.picture()
+    wanted = wanted_pin(picture, name)
+    result = _Pinned(picture.namespace, wanted)
+    traders = [item for item in picture.phases if item.at("spec", "policyRef") is not None]
+    if not traders:
+        raise Refused(
+            f"namespace {picture.namespace} has no TitanPhase that pins a RiskPolicy: there is nothing to pin"
+        )
+    for item in traders:
+        if item.at("spec", "policyRef") == wanted:
+            continue
+        try:
+            await cluster.set_field(TITAN_PHASE, item.name, {"policyRef": wanted}, dry_run=dry_run)
+        except CommandError as error:
+            done = f"already pinned: {', '.join(result.phases)}" if result.phases else "nothing was changed"
+            raise Refused(f"TitanPhase {item.name}: {error}; {done}") from error
+        result.phases.append(item.name)
+    return result
+
+
+def wanted_pin(picture: Picture, name: str) -> dict[str, str]:
+    """Pure: name and hash of a policy of the namespace, as a phase pins it.
+
+    Raises
+    ------
+    Refused
+        When there is no such policy, or it is being deleted.
+    BadInput
+        When its hash is not that of its rules.
+    """
+    policy = picture.policy(name)
+    if policy is None:
+        known = ", ".join(item.name for item in picture.policies)
+        has = f"there are {known}" if known else "it has none"
+        raise Refused(f"namespace {picture.namespace} has no RiskPolicy {name}; {has}")
+    if policy.deleting:
+        raise Refused(f"RiskPolicy {name} is being deleted; allowed is one that stays")
+    return pin_of(policy.raw)
+
+
+def _read(where: Where, source: str) -> Mapping[str, Any]:
+    # A name cannot end in .yaml and hold a policy's hash, so a file is never taken for a name.
+    if source.endswith(_FILES):
+        return _from_file(Path(source))
+    found: Mapping[str, Any] = with_cluster(where, lambda cluster: cluster.get(RISK_POLICY, source))
+    return found
+
+
+def _from_file(path: Path) -> Mapping[str, Any]:
+    from titan_operator.api.yaml_strict import YamlError, load_documents
+
+    try:
+        documents = load_documents(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: byte {error.start} is not UTF-8") from error
+    except YamlError as error:
+        raise BadInput(f"{path}: {error}") from error
+    found = [each for each in documents if isinstance(each, dict) and each.get("kind") == "RiskPolicy"]
+    if len(found) != 1:
+        raise BadInput(f"{path}: holds {len(found)} RiskPolicy; allowed is one")
+    metadata = found[0].get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise BadInput(f"{path}: metadata.name: missing; it is required")
+    return found[0]
+
+
+def _print_differences(changes: Sequence[Difference], before: str, after: str) -> None:
+    columns = (Column("RULE"), Column(before, wrap=True), Column(after, wrap=True), Column("EFFECT"))
+    rows = [(each.key, _spelled(each.before), _spelled(each.after), each.effect.value) for each in changes]
+    print_table(columns, rows, empty="no rule differs: the hashes are equal")
+
+
+def _spelled(value: object) -> str:
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {item}" for key, item in value.items())
+    return str(value)

@@ -1,0 +1,124 @@
+"""One connection to the API server for one command: where to, as whom, and what its refusals say to a person."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from titan.cli.cluster.picture import Picture
+from titan.cli.errors import BadInput, Refused, Unreachable
+from titan_operator.cluster import errors
+from titan_operator.cluster.client import Cluster as Api
+from titan_operator.cluster.credentials import Connection, from_kubeconfig, load
+from titan_operator.cluster.kinds import RISK_POLICY, SELF_SUBJECT_REVIEW, TITAN_PHASE, Kind
+
+T = TypeVar("T")
+
+# Not kubectl-…: Flux takes over, and then removes, every field whose manager's name begins with "kubectl".
+FIELD_MANAGER = "titan-kubectl"
+_DENIED = re.compile(r"ValidatingAdmissionPolicy '[^']+' with binding '[^']+' denied request: (?P<said>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which cluster and namespace, as kubectl's own flags name them; None is kubectl's own choice."""
+
+    namespace: str | None
+    context: str | None
+    kubeconfig: Path | None
+
+
+class Cluster:
+    """What the command line asks of the API server, in one namespace; failures are sentences with an exit code."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self._api = api
+        self.namespace = namespace
+
+    async def picture(self) -> Picture:
+        """Every RiskPolicy and TitanPhase of the namespace."""
+        policies, phases = await asyncio.gather(
+            _said(self._api.list(RISK_POLICY, self.namespace)), _said(self._api.list(TITAN_PHASE, self.namespace))
+        )
+        return Picture.of(self.namespace, policies, phases)
+
+    async def get(self, kind: Kind, name: str) -> dict[str, Any]:
+        """One object.
+
+        Raises
+        ------
+        Refused
+            When there is none.
+        """
+        found = await _said(self._api.get(kind, name, self.namespace))
+        if found is None:
+            raise Refused(f"namespace {self.namespace} has no {kind.name} {name}")
+        return found
+
+    async def set_field(self, kind: Kind, name: str, spec: Mapping[str, Any], *, dry_run: bool = False) -> None:
+        """Set fields of an object's spec, as server-side apply does it: what was set before and is not named goes."""
+        manifest = {"metadata": {"name": name, "namespace": self.namespace}, "spec": spec}
+        await _said(self._api.apply(kind, manifest, dry_run=dry_run, manager=FIELD_MANAGER))
+
+    async def who_am_i(self) -> str:
+        """The user's name as the API server sees it: what an act must say in ``by``."""
+        review = await _said(self._api.create(SELF_SUBJECT_REVIEW, {}))
+        return str(review["status"]["userInfo"]["username"])
+
+
+def with_cluster(where: Where, use: Callable[[Cluster], Awaitable[T]]) -> T:
+    """Run ``use`` with a connection to the cluster that is meant.
+
+    Raises
+    ------
+    BadInput
+        When there are no credentials, or they cannot be used.
+    Refused
+        When the API server refuses.
+    Unreachable
+        When it does not answer.
+    """
+    try:
+        connection = _connection(where)
+        return asyncio.run(_run(connection, where.namespace or connection.namespace or "default", use))
+    except errors.CredentialsError as error:
+        raise BadInput(str(error)) from error
+
+
+async def _run(connection: Connection, namespace: str, use: Callable[[Cluster], Awaitable[T]]) -> T:
+    async with Api(connection) as api:
+        return await use(Cluster(api, namespace))
+
+
+def _connection(where: Where) -> Connection:
+    if where.kubeconfig is None:
+        return load(context=where.context or "")
+    if not where.kubeconfig.is_file():
+        raise BadInput(f"--kubeconfig: {where.kubeconfig} is no file")
+    return from_kubeconfig({**os.environ, "KUBECONFIG": str(where.kubeconfig)}, context=where.context or "")
+
+
+async def _said(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except errors.Unreachable as error:
+        raise Unreachable(str(error)) from error
+    except errors.ApiError as error:
+        if error.passing:
+            raise Unreachable(f"the API server cannot answer now: {error.message}") from error
+        raise Refused(refusal(error)) from error
+
+
+def refusal(error: errors.ApiError) -> str:
+    """Pure: what the API server said, without what only a machine needs."""
+    if not error.served:
+        return "the cluster knows no titan.trading resources: install the titan chart, or `kubectl apply -f crds/`"
+    if error.unauthorized:
+        return f"the API server does not accept these credentials: {error.message}"
+    denied = _DENIED.search(error.message)
+    return f"refused by admission: {denied['said']}" if denied is not None else error.message

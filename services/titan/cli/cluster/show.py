@@ -1,0 +1,181 @@
+"""Pure: a picture of a namespace as lines, rows and one document; what is not known is shown as unknown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from titan.cli.cluster.picture import Item, Picture
+from titan.cli.output import UNKNOWN, Column, number, percent
+
+UNKNOWN_WORD = "unknown"
+PHASE_COLUMNS = (
+    Column("PHASE"),
+    Column("ROLE"),
+    Column("MODE"),
+    Column("READY"),
+    Column("REASON", wrap=True),
+    Column("EQUITY", right=True),
+    Column("POLICY"),
+    Column("AGE", right=True),
+)
+
+
+def summary(picture: Picture) -> list[str]:
+    """A few lines: each pinned policy with its posture, risk and equity, and the last act."""
+    pins = picture.pins
+    policies = [item for item in picture.policies if item.name in pins]
+    missing = sorted(set(pins) - {item.name for item in policies})
+    lines = [f"stack     namespace {picture.namespace}, {_pinned(picture)}"]
+    for policy in policies:
+        lines += [_posture(policy), _risk(policy), _equity(policy), *_act(policy)]
+    return lines + [f"policy    {name} is pinned by {', '.join(pins[name])}, but is not there" for name in missing]
+
+
+def _pinned(picture: Picture) -> str:
+    pins = picture.pins
+    if not pins:
+        return "no policy is pinned"
+    if len(pins) == 1:
+        return f"policy {next(iter(pins))}"
+    said = "; ".join(f"{name} by {', '.join(phases)}" for name, phases in sorted(pins.items()))
+    return f"POLICIES DIFFER, so CLOSE_ONLY: {said}"
+
+
+def _posture(policy: Item) -> str:
+    posture = policy.at("status", "posture") or {}
+
+    def word(key: str) -> str:
+        return str(posture.get(key) or UNKNOWN_WORD)
+
+    said = (
+        f"{word('inForce')}: ceiling {posture.get('ceiling') or policy.text('spec', 'posture')}, latch {word('latch')}"
+    )
+    if by := posture.get("acknowledgedBy"):
+        said += f", acknowledged by {by}"
+    return f"posture   {said}; {counts(policy)}"
+
+
+def counts(policy: Item) -> str:
+    """Working orders and open positions, as Execution last told them."""
+    working, positions = (policy.at("status", "posture", key) for key in ("workingOrders", "openPositions"))
+    shown = [UNKNOWN_WORD if count is None else str(count) for count in (working, positions)]
+    return f"{shown[0]} working orders, {shown[1]} open positions"
+
+
+def _risk(policy: Item) -> str:
+    truth = policy.text("status", "truthScore") or UNKNOWN_WORD
+    return f"risk      level {policy.text('status', 'riskLevel') or UNKNOWN_WORD}, truth {truth}"
+
+
+def _equity(policy: Item) -> str:
+    equity, drawdown = policy.text("status", "equity"), policy.text("status", "drawdown")
+    if not equity:
+        return f"equity    {UNKNOWN_WORD}"
+    return f"equity    {number(equity, 2)} USDT, below the highest {_percent(drawdown)}"
+
+
+def _percent(fraction: str) -> str:
+    try:
+        return percent(str(Decimal(fraction))) if fraction else UNKNOWN_WORD
+    except InvalidOperation:
+        return fraction
+
+
+def _act(policy: Item) -> list[str]:
+    asked, answered = policy.at("spec", "act"), policy.at("status", "act") or {}
+    if not asked:
+        return []
+    said = f"{asked.get('verb')} by {asked.get('by')}"
+    if reason := asked.get("reason"):
+        said += f" ({reason})"
+    if answered.get("nonce") != asked.get("nonce"):
+        return [f"act       {said}: not answered yet"]
+    message = answered.get("message")
+    return [f"act       {said}: {answered.get('outcome')}" + (f", {message}" if message else "")]
+
+
+def phase_rows(picture: Picture, now: datetime) -> list[tuple[str, ...]]:
+    """Cells of :data:`PHASE_COLUMNS`; EQUITY is the account's for Brain and Execution, a phase's own allocation."""
+    return [_row(picture, item, now) for item in picture.phases]
+
+
+def _row(picture: Picture, item: Item, now: datetime) -> tuple[str, ...]:
+    ready = item.condition("Ready")
+    state = ready.status if ready is not None else "Unknown"
+    reason = ready.reason if ready is not None else "NotSeen"
+    if item.at("status") and not item.observed:
+        state, reason = "Unknown", "NotSeen"
+    if item.deleting and reason not in ("Draining", "Terminating"):
+        reason = f"{reason}, being deleted"
+    return (
+        item.name,
+        item.text("spec", "role"),
+        item.text("spec", "mode") or UNKNOWN,
+        state,
+        reason,
+        _worth(picture, item),
+        item.text("spec", "policyRef", "hash").removeprefix("sha256:")[:8] or UNKNOWN,
+        age(item.text("metadata", "creationTimestamp"), now),
+    )
+
+
+def _worth(picture: Picture, item: Item) -> str:
+    if allocation := item.text("status", "allocation"):
+        return number(allocation, 2)
+    if item.text("spec", "role") not in ("brain", "execution"):
+        return UNKNOWN
+    policy = picture.policy(item.text("spec", "policyRef", "name"))
+    return number(policy.text("status", "equity"), 2) if policy is not None else UNKNOWN
+
+
+def age(created: str, now: datetime) -> str:
+    """How old something is, in its largest unit, as kubectl shows it."""
+    if not created:
+        return UNKNOWN
+    passed = max(now - datetime.fromisoformat(created).astimezone(UTC), timedelta())
+    seconds = int(passed.total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * length or (unit != "m" and seconds >= length):
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def document(picture: Picture) -> dict[str, Any]:
+    """Everything for JSON and YAML: the resources' own fields, null where nothing is known."""
+    pins = picture.pins
+    return {
+        "namespace": picture.namespace,
+        "policies": [
+            {
+                "name": item.name,
+                "pinned_by": pins.get(item.name, []),
+                "hash": item.at("spec", "hash"),
+                "posture": item.at("status", "posture"),
+                "equity": item.at("status", "equity"),
+                "drawdown": item.at("status", "drawdown"),
+                "truth_score": item.at("status", "truthScore"),
+                "risk_level": item.at("status", "riskLevel"),
+                "act": {"asked": item.at("spec", "act"), "answered": item.at("status", "act")},
+                "conditions": item.at("status", "conditions"),
+            }
+            for item in picture.policies
+        ],
+        "phases": [
+            {
+                "name": item.name,
+                "role": item.at("spec", "role"),
+                "mode": item.at("spec", "mode"),
+                "deleting": item.deleting,
+                "observed": item.observed,
+                "policy_ref": item.at("spec", "policyRef"),
+                "phase": item.at("status", "phase"),
+                "allocation": item.at("status", "allocation"),
+                "image_digest": item.at("status", "imageDigest"),
+                "revision": item.at("status", "revision"),
+                "conditions": item.at("status", "conditions"),
+            }
+            for item in picture.phases
+        ],
+    }

@@ -1,0 +1,106 @@
+"""What both command lines share, that of a laptop and that of a cluster: how they begin, and how they end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from titan.cli.errors import BAD_INPUT, DONE, REFUSED, CommandError
+from titan.cli.output import Output
+
+# What a shell expects of a program that a Ctrl-C ended.
+INTERRUPTED = 130
+
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
+
+
+def new_app(about: str) -> typer.Typer:
+    """A command line with ``--debug`` and nothing else yet."""
+    made = typer.Typer(
+        name="titan",
+        help=about,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @made.callback()
+    def _root(
+        debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an unexpected error.")] = False,
+    ) -> None:
+        if debug:
+            os.environ["TITAN_DEBUG"] = "1"
+
+    return made
+
+
+def add_policy_files(commands: typer.Typer) -> None:
+    """Add ``hash`` and ``verify``, which read files only."""
+
+    @commands.command("hash")
+    def policy_hash(
+        file: Annotated[Path, typer.Argument(metavar="FILE", help="RiskPolicy YAML, or a .json file of rules.")],
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Print the hash of the rules in a file."""
+        from titan.cli.policy import show_hashes
+
+        show_hashes(file, output)
+
+    @commands.command("verify")
+    def policy_verify(
+        file: Annotated[Path, typer.Argument(metavar="FILE", help="RiskPolicy YAML.")],
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Check that a policy's hash and name are those of its rules; exit code 1 where they are not."""
+        from titan.cli.policy import verify
+
+        verify(file, output)
+
+
+def run_app(app: typer.Typer, program: str, arguments: list[str]) -> int:
+    """Run one command; returns the exit code. Nothing but an answer or a sentence is printed, never a trace."""
+    try:
+        code = app(arguments or ["--help"], prog_name=program, standalone_mode=False)
+    except CommandError as error:
+        _complain(str(error))
+        return error.exit_code
+    except typer.TyperException as error:
+        _complain(f"{error.format_message()} (`{program} --help` shows what there is)")
+        return BAD_INPUT
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; what is left in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:  # noqa: BLE001 - the last line of defence: said, kept and counted as a failure
+        return _unexpected(error)
+    return code if isinstance(code, int) else DONE
+
+
+def _complain(text: str) -> None:
+    for line in text.splitlines():
+        sys.stderr.write(f"titan: {line}\n")
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("TITAN_DEBUG"):
+        traceback.print_exception(error)
+        return REFUSED
+    import tempfile
+
+    said = " ".join(str(error).split()) or "no message"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="titan-error-", suffix=".log", delete=False) as file:
+            traceback.print_exception(error, file=file)
+        where = f"the trace is in {file.name}"
+    except OSError:
+        where = "`titan --debug …` shows the trace"
+    _complain(f"unexpected error, {type(error).__name__}: {said}; {where}")
+    return REFUSED

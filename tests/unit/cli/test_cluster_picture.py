@@ -1,0 +1,237 @@
+"""What the command line reads out of a namespace: postures, pins, phases; the unknown stays unknown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from support.cluster_objects import HASH, OTHER_HASH, phase, policy
+from titan.cli.cluster.acts import Wish, sentence, targets_of
+from titan.cli.cluster.picture import Item, Picture
+from titan.cli.cluster.policies import wanted_pin
+from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary
+from titan.cli.errors import BadInput, Refused
+from titan_operator.world import ActVerb
+
+NOW = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
+ARMED = {"ceiling": "ARMED", "latch": "ARMED", "inForce": "ARMED", "acknowledgedBy": "execution"}
+
+
+def picture(policies: list[dict[str, Any]], phases: list[dict[str, Any]]) -> Picture:
+    return Picture.of("desk", policies, phases)
+
+
+def trading(**status: Any) -> Picture:
+    return picture([policy("demo", status=status or None)], [phase("brain"), phase("marketdata", pin=None)])
+
+
+def lines(shown: Picture) -> dict[str, str]:
+    return {line[:10].strip(): line[10:] for line in summary(shown)}
+
+
+def test_summary_of_a_stack_that_trades() -> None:
+    shown = trading(
+        posture={**ARMED, "workingOrders": 2, "openPositions": 1},
+        equity="199.876",
+        drawdown="0.0006",
+        truthScore=100,
+        riskLevel="NORMAL",
+    )
+    assert lines(shown) == {
+        "stack": "namespace desk, policy demo",
+        "posture": "ARMED: ceiling ARMED, latch ARMED, acknowledged by execution; 2 working orders, 1 open positions",
+        "risk": "level NORMAL, truth 100",
+        "equity": "199.88 USDT, below the highest 0.06 %",
+    }
+
+
+def test_what_is_unknown_is_said_to_be_and_never_zero() -> None:
+    shown = lines(trading())
+    assert shown["posture"] == (
+        "unknown: ceiling CLOSE_ONLY, latch unknown; unknown working orders, unknown open positions"
+    )
+    assert (shown["risk"], shown["equity"]) == ("level unknown, truth unknown", "unknown")
+
+
+def test_zero_is_zero_and_not_unknown() -> None:
+    shown = lines(trading(posture={**ARMED, "workingOrders": 0, "openPositions": 0}, equity="0", truthScore=0))
+    assert shown["posture"].endswith("; 0 working orders, 0 open positions")
+    assert (shown["risk"], shown["equity"]) == ("level unknown, truth 0", "0 USDT, below the highest unknown")
+
+
+@pytest.mark.parametrize(
+    ("description", "answered", "said"),
+    [
+        ("not answered", None, "halt by ana (storm): not answered yet"),
+        ("an earlier answer", {"nonce": "n-0000000", "outcome": "Done"}, "halt by ana (storm): not answered yet"),
+        ("done", {"nonce": "n-1111111", "outcome": "Done", "message": ""}, "halt by ana (storm): Done"),
+        ("refused", {"nonce": "n-1111111", "outcome": "Refused", "message": "no"}, "halt by ana (storm): Refused, no"),
+    ],
+)
+def test_the_last_act(description: str, answered: dict[str, str] | None, said: str) -> None:
+    asked = {"verb": "halt", "nonce": "n-1111111", "by": "ana", "reason": "storm"}
+    shown = picture([policy("demo", act=asked, status={"act": answered} if answered else None)], [phase("brain")])
+    assert lines(shown)["act"] == said
+
+
+def test_pins_that_differ_or_hang_are_shown() -> None:
+    shown = picture(
+        [policy("demo")], [phase("brain"), phase("execution", pin="other"), phase("scavenger", pin="other")]
+    )
+    assert summary(shown)[0] == (
+        "stack     namespace desk, POLICIES DIFFER, so CLOSE_ONLY: demo by brain; other by execution, scavenger"
+    )
+    assert summary(shown)[-1] == "policy    other is pinned by execution, scavenger, but is not there"
+    assert summary(picture([], [])) == ["stack     namespace desk, no policy is pinned"]
+
+
+def test_rows_of_phases() -> None:
+    demo = policy("demo", status={"equity": "200"})
+    shown = picture(
+        [demo],
+        [
+            phase("brain", ready=("True", "Ready"), created="2026-01-01T00:00:00Z"),
+            phase("marketdata", pin=None, ready=("False", "ImageVerified"), created="2026-01-03T11:59:01Z"),
+            phase("scavenger", ready=("True", "Ready"), allocation="50.5", observed=False),
+            phase("execution", status=None, deleting=True),
+        ],
+    )
+    found = {
+        row[0]: dict(zip([column.title for column in PHASE_COLUMNS], row, strict=True))
+        for row in phase_rows(shown, NOW)
+    }
+    assert found["brain"] == {
+        "PHASE": "brain",
+        "ROLE": "brain",
+        "MODE": "paper",
+        "READY": "True",
+        "REASON": "Ready",
+        "EQUITY": "200",
+        "POLICY": HASH.removeprefix("sha256:")[:8],
+        "AGE": "2d",
+    }
+    market = found["marketdata"]
+    assert (market["READY"], market["REASON"], market["EQUITY"], market["POLICY"]) == (
+        "False",
+        "ImageVerified",
+        "–",
+        "–",
+    )
+    assert market["AGE"] == "59s"
+    # A status of an earlier spec says nothing about this one.
+    assert (found["scavenger"]["READY"], found["scavenger"]["EQUITY"]) == ("Unknown", "50.5")
+    assert (found["execution"]["READY"], found["execution"]["REASON"]) == ("Unknown", "NotSeen, being deleted")
+
+
+@pytest.mark.parametrize(
+    ("description", "created", "shown"),
+    [
+        ("seconds", "2026-01-03T11:58:01Z", "119s"),
+        ("minutes", "2026-01-03T11:58:00Z", "2m"),
+        ("an hour", "2026-01-03T11:00:00Z", "1h"),
+        ("days", "2026-01-01T12:00:00Z", "2d"),
+        ("a clock behind the server's", "2026-01-03T12:00:05Z", "0s"),
+        ("unknown", "", "–"),
+    ],
+)
+def test_age(description: str, created: str, shown: str) -> None:
+    assert age(created, NOW) == shown
+
+
+def test_document_has_null_for_what_is_unknown() -> None:
+    found = document(trading())
+    assert found["policies"][0]["equity"] is None
+    assert found["policies"][0]["pinned_by"] == ["brain"]
+    assert [each["name"] for each in found["phases"]] == ["brain", "marketdata"]
+
+
+HALT = Wish(ActVerb.HALT, "", 1.0)
+ARM = Wish(ActVerb.ARM, "", 1.0)
+
+
+def test_halting_reaches_every_pinned_policy_and_arming_only_the_stacks_one() -> None:
+    torn = picture([policy("demo"), policy("other"), policy("kept")], [phase("brain"), phase("execution", pin="other")])
+    assert [item.name for item in targets_of(torn, HALT)] == ["demo", "other"]
+    with pytest.raises(Refused, match=r"pins differ: demo by brain; other by execution; .*policy pin NAME"):
+        targets_of(torn, ARM)
+    assert [item.name for item in targets_of(trading(), ARM)] == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("description", "policies", "phases", "message"),
+    [
+        ("nothing", [], [], "has no TitanPhase that pins a RiskPolicy"),
+        ("no trader", [policy("demo")], [phase("marketdata", pin=None)], "has no TitanPhase that pins a RiskPolicy"),
+        (
+            "a pin of nothing",
+            [policy("other")],
+            [phase("brain")],
+            r"pinned is demo \(by brain\), but no such RiskPolicy",
+        ),
+    ],
+)
+def test_no_stack_to_act_on(
+    description: str, policies: list[dict[str, Any]], phases: list[dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(Refused, match=message):
+        targets_of(picture(policies, phases), HALT)
+
+
+def test_release_goes_to_the_phases_own_policy() -> None:
+    torn = picture(
+        [policy("demo"), policy("other")],
+        [phase("brain"), phase("execution", pin="other"), phase("marketdata", pin=None)],
+    )
+    for name, wanted in (("execution", "other"), ("brain", "demo"), ("marketdata", "demo")):
+        assert [item.name for item in targets_of(torn, Wish(ActVerb.RELEASE, "", 1.0, name))] == [wanted]
+    with pytest.raises(Refused, match="has no TitanPhase hunter; there are brain, execution, marketdata"):
+        targets_of(torn, Wish(ActVerb.RELEASE, "", 1.0, "hunter"))
+
+
+@pytest.mark.parametrize(
+    ("description", "status", "wish", "said"),
+    [
+        (
+            "halted",
+            {
+                "act": {"outcome": "Done", "message": ""},
+                "posture": {"inForce": "HALTED", "acknowledgedBy": "execution", "workingOrders": 2, "openPositions": 1},
+            },
+            HALT,
+            "HALTED, acknowledged by execution: 2 working orders, 1 open positions",
+        ),
+        (
+            "halted at Brain only",
+            {"act": {"outcome": "Done"}, "posture": {"inForce": "HALTED"}},
+            HALT,
+            "HALTED, Execution has not acknowledged it yet: unknown working orders, unknown open positions",
+        ),
+        (
+            "refused",
+            {"act": {"outcome": "Refused", "message": "truth is unknown"}, "posture": {"inForce": "HALTED"}},
+            ARM,
+            "arm of RiskPolicy demo was refused: truth is unknown",
+        ),
+        (
+            "released",
+            {"act": {"outcome": "Done", "message": "released by ana: broken venue"}},
+            Wish(ActVerb.RELEASE, "", 1.0, "execution"),
+            "execution is released: released by ana: broken venue",
+        ),
+    ],
+)
+def test_what_came_of_an_act(description: str, status: dict[str, Any], wish: Wish, said: str) -> None:
+    assert sentence(Item(policy("demo", status=status)), wish) == said
+
+
+def test_a_pin_needs_a_policy_that_is_there_and_is_what_it_says() -> None:
+    shown = trading()
+    assert wanted_pin(shown, "demo") == {"name": "demo", "hash": HASH}
+    with pytest.raises(Refused, match="has no RiskPolicy other; there are demo"):
+        wanted_pin(shown, "other")
+    with pytest.raises(BadInput, match=f"the rules hash to {HASH}, spec.hash says {OTHER_HASH}"):
+        wanted_pin(picture([policy("demo", policy_hash=OTHER_HASH)], []), "demo")
+    with pytest.raises(Refused, match="is being deleted"):
+        wanted_pin(picture([policy("demo", deleting=True)], []), "demo")
