@@ -1,0 +1,35 @@
+{{/* Labels that select the operator's pod: never changed. */}}
+{{- define "titan.selector" -}}
+app.kubernetes.io/name: titan-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Labels of every object. */}}
+{{- define "titan.labels" -}}
+{{ include "titan.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: titan
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/* The image by digest: nothing else is ever run. */}}
+{{- define "titan.image" -}}
+{{ .Values.image.repository }}@{{ required "image.digest: missing; allowed is the release's sha256:… (listed in chart titan-admission first)" .Values.image.digest }}
+{{- end }}
+
+{{/* What a container may do: nothing but run. */}}
+{{- define "titan.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- define "titan.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
