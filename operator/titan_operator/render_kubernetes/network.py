@@ -9,12 +9,12 @@ from titan_operator import names
 from titan_operator.plan import Plan, Workload
 from titan_operator.render_kubernetes.objects import STAGE_GUARDS, Child, KubernetesOptions, Manifest, child
 
-_BOTH = ["Ingress", "Egress"]
+_BOTH = ("Ingress", "Egress")
 
 
 def default_deny(options: KubernetesOptions) -> Child:
     """No pod of the namespace, whatever it is, talks to anyone; each role's own policy allows what it needs."""
-    manifest = _policy(names.DEFAULT_DENY, {"podSelector": {}, "policyTypes": _BOTH})
+    manifest = _policy(names.DEFAULT_DENY, {"podSelector": {}, "policyTypes": list(_BOTH)})
     return child(manifest, options, None, STAGE_GUARDS)
 
 
@@ -22,7 +22,7 @@ def role_policy(workload: Workload, plan: Plan, options: KubernetesOptions) -> C
     """What reaches this role, and what it reaches."""
     spec: Manifest = {
         "podSelector": {"matchLabels": names.selector(workload.name)},
-        "policyTypes": _BOTH,
+        "policyTypes": list(_BOTH),
         "ingress": _ingress(workload, plan, options),
     }
     egress = _egress(workload, plan, options)

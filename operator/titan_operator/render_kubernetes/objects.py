@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from titan.domain.policy_hash import canonical_bytes
 from titan_operator import names
 from titan_operator.plan import POLICY_FILE, Plan, Workload
 from titan_operator.revision import content_name
@@ -85,7 +87,9 @@ def child(
 def policy_config(plan: Plan, options: KubernetesOptions) -> Child:
     """The rules, under the name of their hash: other rules are another object, and these never change."""
     rules = next(item.files[POLICY_FILE] for item in plan.workloads if POLICY_FILE in item.files)
-    manifest = _config(names.policy_config(plan.policy_hash), {POLICY_FILE: rules}, immutable=True)
+    # Spelled as it is hashed: one name, one content, whatever version of the operator writes it.
+    spelled = canonical_bytes(json.loads(rules)).decode()
+    manifest = _config(names.policy_config(plan.policy_hash), {POLICY_FILE: spelled}, immutable=True)
     return child(manifest, options, None, STAGE_MOUNTED, protected=True)
 
 
