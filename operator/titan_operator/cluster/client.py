@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +26,7 @@ Observe = Callable[[str, str, int, float], None]
 
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE = "application/merge-patch+json"
+_JSON_PATCH = "application/json-patch+json"
 _JSON = "application/json"
 _PAGE = 500
 _ATTEMPTS = 3
@@ -180,6 +181,14 @@ class Cluster:
         path = kind.path(name, namespace, subresource)
         return await self._send("patch", kind, "PATCH", path, _write(FIELD_MANAGER, dry_run=False), body, _MERGE)
 
+    async def patch_json(
+        self, kind: Kind, name: str, namespace: str, operations: Sequence[Mapping[str, Any]]
+    ) -> Object:
+        """Apply a JSON patch (RFC 6902); a ``test`` in it that fails is an error, and nothing is changed."""
+        path = kind.path(name, namespace)
+        query = _write(FIELD_MANAGER, dry_run=False)
+        return await self._send("patch", kind, "PATCH", path, query, list(operations), _JSON_PATCH)
+
     async def create(self, kind: Kind, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Create; ``already_exists`` is true of the error if it is there."""
         _, namespace = _named(manifest)
@@ -255,7 +264,7 @@ class Cluster:
         method: str,
         path: str,
         query: Mapping[str, str],
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
         content_type: str,
     ) -> Object:
         used = self.connection.bearer()
@@ -276,7 +285,7 @@ class Cluster:
         method: str,
         path: str,
         query: Mapping[str, str],
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
         content_type: str,
         token: str,
     ) -> Object:

@@ -1,0 +1,236 @@
+"""The operator's own Lease: one operator works, another waits.
+
+No wall clock decides. A contender takes over when it has seen the same version of the Lease for its whole duration on
+its own clock, or at once when the holder's pod is gone. The holder stops by its own clock, a margin before that,
+counted from when its last successful renewal *began*; a contender counts from when it was *told* of that renewal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from titan.runtime.logs import Log
+from titan_operator.cluster.client import Cluster, Object
+from titan_operator.cluster.errors import ApiError, ClusterError
+from titan_operator.cluster.kinds import LEASE, POD
+
+# Fractions of the duration: how often a holder renews, and how often anybody who does not hold it, or failed to, tries.
+_RENEW = 1 / 3
+_TRY = 1 / 15
+_MARGIN = 1 / 5
+_ENDED = ("Succeeded", "Failed")
+
+
+def boot_s() -> float:
+    """Seconds since boot, sleep of the machine included: a suspended holder wakes up to a lost Lease."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A pod as the holder of a Lease.
+
+    Parameters
+    ----------
+    pod
+        Name of the pod; it is in the Lease's namespace.
+    uid
+        Its uid: a pod of the same name that came later is another holder. Empty for a process in no pod, of which only
+        its silence tells that it is gone.
+    """
+
+    pod: str
+    uid: str
+
+    @property
+    def identity(self) -> str:
+        """What ``holderIdentity`` says."""
+        return f"{self.pod}_{self.uid}" if self.uid else self.pod
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """The version of somebody else's Lease and when we were first told of it, by our clock."""
+
+    resource_version: str
+    since_s: float
+    duration_s: float
+
+
+class OperatorLease:
+    """Acquires, renews and releases one Lease.
+
+    Parameters
+    ----------
+    cluster
+        The API server; may ``get``, ``create`` and ``update`` the Lease and ``get`` pods in its namespace.
+    namespace, name
+        Where the Lease is.
+    holder
+        This process's pod. A container that starts again in the same pod is the same holder: the old process is dead.
+    duration_s
+        How long a holder that falls silent keeps it, in seconds.
+    changed
+        Called with True when it is acquired and False when it is lost or released.
+    clock_s
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        namespace: str,
+        name: str,
+        holder: Holder,
+        duration_s: float,
+        log: Log,
+        changed: Callable[[bool], None] | None = None,
+        clock_s: Callable[[], float] = boot_s,
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name = name
+        self._holder = holder
+        self._duration_s = duration_s
+        self._log = log
+        self._changed = changed or (lambda _held: None)
+        self._clock_s = clock_s
+        self._mine_until_s: float | None = None
+        self._current: Object | None = None
+        self._observed: _Observed | None = None
+        self._acquired = asyncio.Event()
+
+    def still_mine(self) -> bool:
+        """Whether we may write now. Ask before each write: it turns false by the clock alone."""
+        return self._mine_until_s is not None and self._clock_s() < self._mine_until_s
+
+    async def held(self) -> None:
+        """Wait until we hold it."""
+        await self._acquired.wait()
+
+    async def run(self) -> None:
+        """Acquire and renew until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._duration_s * _RENEW):
+                    renewed = await self.step()
+            except (ClusterError, TimeoutError) as error:
+                renewed = False
+                self._log.warning(
+                    "the operator's Lease could not be read or written", lease=self._name, error=str(error)
+                )
+            if self._acquired.is_set() and not self.still_mine():
+                self._lost("it could not be renewed in time")
+            await asyncio.sleep(self._duration_s * (_RENEW if renewed else _TRY))
+
+    async def step(self) -> bool:
+        """Try once to acquire or renew, and return whether that succeeded.
+
+        Raises
+        ------
+        ClusterError
+            The API server refused or did not answer. Whether a write took effect is found at the next step.
+        """
+        try:
+            if self._current is not None:
+                return await self._write(self._current, self._clock_s())
+            return await self._contend()
+        except ApiError as error:
+            self._current = None
+            if not (error.conflict or error.already_exists or error.not_found):
+                raise
+            # Somebody, perhaps a lost write of our own, was there first: the next step reads what is there.
+            return False
+
+    async def release(self) -> None:
+        """Give it up, if it is ours, so that the next one need not wait.
+
+        Raises
+        ------
+        ClusterError
+            The API server refused or did not answer; the Lease then runs out by itself.
+        """
+        current, mine = self._current, self.still_mine()
+        self._current = None
+        if self._acquired.is_set():
+            self._lost("released")
+        if current is not None and mine:
+            spec = {**current["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            try:
+                await self._cluster.replace(LEASE, {"metadata": current["metadata"], "spec": spec})
+            except ApiError as error:
+                # Somebody else's, or nobody's, by now: there is nothing to give up.
+                if not (error.conflict or error.not_found):
+                    raise
+
+    async def _contend(self) -> bool:
+        lease = await self._cluster.get(LEASE, self._name, self._namespace)
+        # From here: what the answer says was so before now.
+        now_s = self._clock_s()
+        if lease is None:
+            # Deleted under a holder that may go on until its time is over.
+            if self._observed is not None and now_s < self._observed.since_s + self._observed.duration_s:
+                return False
+            return await self._write(None, self._clock_s())
+        spec = lease.get("spec") or {}
+        holder = str(spec.get("holderIdentity") or "")
+        if holder in ("", self._holder.identity):
+            return await self._write(lease, self._clock_s())
+        if self._acquired.is_set():
+            self._lost(f"{holder} holds it")
+        version = lease["metadata"]["resourceVersion"]
+        if self._observed is None or self._observed.resource_version != version:
+            told_s = float(spec.get("leaseDurationSeconds") or 0)
+            self._observed = _Observed(version, now_s, max(told_s, self._duration_s))
+        if now_s >= self._observed.since_s + self._observed.duration_s:
+            why = "its holder fell silent"
+        elif await self._gone(holder):
+            why = "its holder's pod is gone"
+        else:
+            return False
+        self._log.warning("taking over the operator's Lease", lease=self._name, holder=holder, why=why)
+        return await self._write(lease, self._clock_s())
+
+    async def _gone(self, identity: str) -> bool:
+        pod_name, _, uid = identity.rpartition("_")
+        if not pod_name:
+            return False
+        pod = await self._cluster.get(POD, pod_name, self._namespace)
+        return pod is None or pod["metadata"]["uid"] != uid or (pod.get("status") or {}).get("phase") in _ENDED
+
+    async def _write(self, lease: Object | None, started_s: float) -> bool:
+        """Write ourselves into the Lease as it was read; a conflict says that it has changed since."""
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        before: dict[str, Any] = (lease or {}).get("spec") or {}
+        again = before.get("holderIdentity") == self._holder.identity
+        spec = {
+            "holderIdentity": self._holder.identity,
+            "leaseDurationSeconds": max(1, round(self._duration_s)),
+            "acquireTime": before.get("acquireTime", now) if again else now,
+            "renewTime": now,
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if again or lease is None else 1),
+        }
+        if lease is None:
+            metadata: Object = {"name": self._name, "namespace": self._namespace}
+            self._current = await self._cluster.create(LEASE, {"metadata": metadata, "spec": spec})
+        else:
+            self._current = await self._cluster.replace(LEASE, {"metadata": lease["metadata"], "spec": spec})
+        self._observed = None
+        self._mine_until_s = started_s + self._duration_s * (1 - _MARGIN)
+        if not self._acquired.is_set():
+            self._acquired.set()
+            self._log.info("the operator's Lease is ours", lease=self._name, holder=self._holder.identity)
+            self._changed(True)
+        return True
+
+    def _lost(self, why: str) -> None:
+        self._acquired.clear()
+        self._mine_until_s = None
+        self._log.warning("the operator's Lease is no longer ours", lease=self._name, why=why)
+        self._changed(False)
