@@ -115,6 +115,14 @@ def test_posture(description: str, status: dict[str, Any], sentence: str, remedy
     assert only.remedy.startswith(remedy)
 
 
+def test_what_a_policy_says_of_itself_comes_before_its_posture() -> None:
+    refused = condition("Ready", "False", "PolicyInForce", "brain enforces another")
+    found = obstacles(picture(phase("brain"), status={**ARMED, "conditions": [refused]}), None)
+    assert [(one.sentence, one.remedy) for one in found] == [
+        ("Ready is False (PolicyInForce): brain enforces another", ADVICE["PolicyInForce"])
+    ]
+
+
 def test_a_policy_that_nothing_pins_is_in_nobodys_way() -> None:
     shown = Picture.of("desk", [policy("demo", status=ARMED), policy("kept")], [phase("brain")])
     assert told(shown) == []

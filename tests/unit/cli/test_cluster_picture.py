@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.cluster_objects import HASH, OTHER_HASH, phase, policy
-from titan.cli.cluster.acts import Wish, sentence, targets_of
+from titan.cli.cluster.acts import Wish, sentence, shows, targets_of
 from titan.cli.cluster.picture import Item, Picture
 from titan.cli.cluster.policies import wanted_pin
 from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary
@@ -196,34 +196,52 @@ def test_release_goes_to_the_phases_own_policy() -> None:
         (
             "halted",
             {
-                "act": {"outcome": "Done", "message": ""},
-                "posture": {"inForce": "HALTED", "acknowledgedBy": "execution", "workingOrders": 2, "openPositions": 1},
+                "act": {"outcome": "Done", "message": "acknowledged by Execution: HALTED, 2 working orders"},
+                "posture": {"inForce": "HALTED"},
             },
             HALT,
-            "HALTED, acknowledged by execution: 2 working orders, 1 open positions",
+            "halt: acknowledged by Execution: HALTED, 2 working orders; posture is HALTED",
         ),
         (
-            "halted at Brain only",
-            {"act": {"outcome": "Done"}, "posture": {"inForce": "HALTED"}},
+            "nothing runs",
+            {"act": {"outcome": "Done", "message": "no Execution runs in this stack: nothing can be sent"}},
             HALT,
-            "HALTED, Execution has not acknowledged it yet: unknown working orders, unknown open positions",
+            "halt: no Execution runs in this stack: nothing can be sent",
         ),
         (
             "refused",
             {"act": {"outcome": "Refused", "message": "truth is unknown"}, "posture": {"inForce": "HALTED"}},
             ARM,
-            "arm of RiskPolicy demo was refused: truth is unknown",
+            "arm: refused by the stack under RiskPolicy demo: truth is unknown",
         ),
         (
             "released",
             {"act": {"outcome": "Done", "message": "released by ana: broken venue"}},
             Wish(ActVerb.RELEASE, "", 1.0, "execution"),
-            "execution is released: released by ana: broken venue",
+            "release of execution: released by ana: broken venue",
         ),
     ],
 )
 def test_what_came_of_an_act(description: str, status: dict[str, Any], wish: Wish, said: str) -> None:
     assert sentence(Item(policy("demo", status=status)), wish) == said
+
+
+@pytest.mark.parametrize(
+    ("description", "verb", "posture", "shown"),
+    [
+        ("halted", ActVerb.HALT, {"inForce": "HALTED", "latch": "HALTED"}, True),
+        ("tighter already", ActVerb.HALT, {"inForce": "FLATTEN", "latch": "FLATTEN"}, True),
+        ("as before", ActVerb.HALT, {"inForce": "ARMED", "latch": "ARMED"}, False),
+        ("armed, held down by its risk level", ActVerb.ARM, {"inForce": "CLOSE_ONLY", "latch": "ARMED"}, True),
+        ("not armed yet", ActVerb.ARM, {"inForce": "HALTED", "latch": "HALTED"}, False),
+        ("nothing runs", ActVerb.HALT, {}, True),
+        ("a release moves no posture", ActVerb.RELEASE, {"inForce": "ARMED", "latch": "ARMED"}, True),
+    ],
+)
+def test_whether_the_status_is_of_after_the_act(
+    description: str, verb: ActVerb, posture: dict[str, str], shown: bool
+) -> None:
+    assert shows(Item(policy("demo", status={"posture": posture})), Wish(verb, "", 1.0)) is shown
 
 
 def test_a_pin_needs_a_policy_that_is_there_and_is_what_it_says() -> None:

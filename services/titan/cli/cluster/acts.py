@@ -12,14 +12,15 @@ from typing import Any
 
 from titan.cli.cluster.picture import Item, Picture
 from titan.cli.cluster.session import Cluster, Where, with_cluster
-from titan.cli.cluster.show import counts
-from titan.cli.errors import BadInput, Refused, Unreachable
+from titan.cli.errors import Refused, Unreachable
 from titan.cli.output import Output, print_document, say_wrapped
+from titan.domain.kinds import Posture
 from titan_operator.cluster.kinds import RISK_POLICY
-from titan_operator.world import ActVerb
+from titan_operator.world import POSTURE_OF, ActVerb
 
-LONGEST_REASON = 200
 _POLL_S = 0.25
+# The answer is written with what was known before the act; what it did to the posture follows within a pass.
+_FOLLOWS_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,6 @@ def act(where: Where, output: Output, wish: Wish) -> None:
     Unreachable
         When the API server cannot be reached, or nothing has answered in time; the act stays written.
     """
-    if len(wish.reason) > LONGEST_REASON:
-        raise BadInput(f"--reason: {len(wish.reason)} characters; allowed are {LONGEST_REASON}")
     answered = with_cluster(where, lambda cluster: _make(cluster, wish))
     failed = [item for item in answered if not _done(item)]
     if output is not Output.TABLE:
@@ -70,13 +69,37 @@ async def _make(cluster: Cluster, wish: Wish) -> list[Item]:
     written = [await _write(cluster, item, wish, by) for item in targets]
     try:
         async with asyncio.timeout(wish.timeout_s):
-            return [await _answer(cluster, each) for each in written]
+            answered = [await _answer(cluster, each) for each in written]
     except TimeoutError as error:
         names = " and ".join(f"RiskPolicy {each.policy}" for each in written)
         raise Unreachable(
             f"{wish.verb} is written to {names}, but the operator has not answered in {wish.timeout_s:g} s; "
             "it is carried out as soon as the operator can; `kubectl titan status` shows it"
         ) from error
+    return [await _posture(cluster, item, wish) for item in answered]
+
+
+async def _posture(cluster: Cluster, item: Item, wish: Wish) -> Item:
+    """The policy once its status shows what the act did; as it is, where that does not come soon."""
+    try:
+        async with asyncio.timeout(_FOLLOWS_S):
+            while _done(item) and not shows(item, wish):
+                await asyncio.sleep(_POLL_S)
+                item = Item(await cluster.get(RISK_POLICY, item.name))
+    except TimeoutError:
+        pass
+    return item
+
+
+def shows(item: Item, wish: Wish) -> bool:
+    """Whether the posture in the status is of after the act; True where there is none to show."""
+    wanted, latch = POSTURE_OF.get(wish.verb), item.at("status", "posture", "latch")
+    in_force = item.at("status", "posture", "inForce")
+    if wanted is None or in_force is None:
+        return True
+    if wanted is Posture.ARMED:
+        return latch in (None, wanted.name)
+    return Posture[in_force] <= wanted
 
 
 def targets_of(picture: Picture, wish: Wish) -> tuple[Item, ...]:
@@ -122,16 +145,13 @@ def _done(item: Item) -> bool:
 
 
 def sentence(item: Item, wish: Wish) -> str:
-    """What came of an act, with who acknowledged it and what is left open."""
-    message = item.text("status", "act", "message")
+    """What came of an act, in the words of whom it was asked of: who acknowledged it, and what is left open."""
+    message = item.text("status", "act", "message") or "no reason given"
+    what = f"release of {wish.phase}" if wish.phase else wish.verb.value
     if not _done(item):
-        return f"{wish.verb} of RiskPolicy {item.name} was refused: {message or 'no reason given'}"
-    if wish.verb is ActVerb.RELEASE:
-        return f"{wish.phase} is released: {message or 'its processes go'}"
-    posture = item.text("status", "posture", "inForce") or "posture unknown"
-    by = item.text("status", "posture", "acknowledgedBy")
-    told = f"acknowledged by {by}" if by else "Execution has not acknowledged it yet"
-    return f"{posture}, {told}: {counts(item)}" + (f"; {message}" if message else "")
+        return f"{what}: refused by the stack under RiskPolicy {item.name}: {message}"
+    posture = item.text("status", "posture", "inForce")
+    return f"{what}: {message}" + (f"; posture is {posture}" if posture else "")
 
 
 def _document(item: Item) -> dict[str, Any]:

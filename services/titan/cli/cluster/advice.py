@@ -97,6 +97,9 @@ def _of_posture(picture: Picture) -> Iterator[Obstacle]:
         if policy.name not in picture.pins:
             continue
         where = f"RiskPolicy {policy.name}"
+        ready = policy.condition("Ready")
+        if ready is not None and ready.status != "True" and ready.reason in ADVICE:
+            yield Obstacle(where, said(ready), ADVICE[ready.reason])
         posture = policy.at("status", "posture") or {}
         in_force = posture.get("inForce")
         if in_force is None:
