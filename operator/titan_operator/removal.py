@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from titan.domain.kinds import Posture
@@ -52,27 +52,30 @@ def leave(world: World, given: Given, *, deleting: bool) -> Leave:
     on_delete = spec.get("onDelete", "Drain")
     if deleting and on_delete == "Orphan" and spec.get("role") != "execution":
         return Leave(True, "spec.onDelete: Orphan")
+    wanted = Posture.FLATTEN if deleting and on_delete == "Flatten" else Posture.CLOSE_ONLY
+    judged = nothing_open(world, wanted, f"TitanPhase {given.name} is going")
+    if judged.allowed or not deleting:
+        return judged
+    return replace(judged, message=f"{judged.message}; kubectl titan release lets it go at once")
+
+
+def nothing_open(world: World, wanted: Posture, why: str) -> Leave:
+    """Judge whether Execution has nothing working, nothing unknown and no position, at ``wanted`` or below."""
+    if execution_child(world) is None:
+        return Leave(True, "no Execution runs in this stack")
     execution = world.stack.execution
     if execution is None:
-        why = world.stack.problems.get("execution", "it has no running pod")
-        return Leave(
-            False, f"Execution does not answer ({why}), so its positions are not known; the next try is in seconds"
-        )
-    wanted = Posture.FLATTEN if deleting and on_delete == "Flatten" else Posture.CLOSE_ONLY
-    effects: tuple[Effect, ...] = ()
+        silent = world.stack.problems.get("execution", "it has no running pod")
+        return Leave(False, f"Execution does not answer ({silent}), so its positions are not known")
     if execution.in_force > wanted:
-        effects = (Tighten(wanted, f"TitanPhase {given.name} is going"),)
-        return Leave(False, f"closing to entries first ({wanted.name})", effects)
+        return Leave(False, f"closing to entries first ({wanted.name})", (Tighten(wanted, why),))
     open_things = {
         "open positions": execution.open_positions,
         "working orders": execution.working_orders,
         "orders of unknown state": execution.unresolved_orders,
     }
     left = [f"{count} {what}" for what, count in open_things.items() if count]
-    if left:
-        release = "" if not deleting else "; kubectl titan release lets it go at once"
-        return Leave(False, f"Execution still has {', '.join(left)}{release}")
-    return Leave(True, "nothing is open")
+    return Leave(False, f"Execution still has {', '.join(left)}") if left else Leave(True, "nothing is open")
 
 
 def removal(world: World, given: Given, allowed: Leave) -> list[Effect]:
@@ -103,12 +106,16 @@ def leaving_outcome(given: Given, judged: Leave) -> Outcome:
 def garbage(world: World, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
     """Children that nothing wants any more.
 
-    Those of TitanPhases that are gone, and named-by-content ConfigMaps that no workload mounts and no record keeps.
+    Those of TitanPhases that are gone, and named-by-content ConfigMaps that no workload mounts and no record keeps. A
+    TitanPhase that lost its finalizer by force leaves its processes until nothing is open, like any other.
     """
     known = {item.name for item in world.phases}
     keep = set(wanted)
     used = json.dumps([child for (kind, name), child in world.children.items() if _keeps(kind, name)])
     effects: list[Effect] = []
+    forced = any(_instance(child) and _instance(child) not in known for child in world.children.values())
+    if forced and not (judged := nothing_open(world, Posture.CLOSE_ONLY, "a TitanPhase is gone")).allowed:
+        return list(judged.effects)
     for (kind, name), child in world.children.items():
         instance = _instance(child)
         orphan = bool(instance) and instance not in known
