@@ -84,6 +84,8 @@ def removals(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[st
     It is refused when the object has changed since.
     """
     places = {found.at for found in _all(wanted, live) if found.surplus}
+    # What is below one of them goes with it.
+    places = {at for at in places if not any(at[:length] in places for length in range(len(at)))}
     if not places:
         return []
     # Later items of a list first, or the indices of the rest would move.

@@ -1,0 +1,514 @@
+"""What differs, by whose hand, what is taken out, and what an upgraded operator leaves as it is."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from support.managed_fields import live
+from support.plans import OPTIONS, planned
+from titan_operator.diff import first_difference, kept_template, removals
+from titan_operator.names import PROTECTED, RENDERED_BY, REVISION
+from titan_operator.ownership import Location, managers, others_of, owned, projected
+from titan_operator.quantities import read_quantity
+from titan_operator.render_kubernetes import render_kubernetes
+
+Object = dict[str, Any]
+Change = Callable[[Object], object]
+
+
+def child(kind: str, name: str) -> Object:
+    children = render_kubernetes(planned(), OPTIONS)
+    return copy.deepcopy(dict(next(item.manifest for item in children if (item.kind, item.name) == (kind, name))))
+
+
+def brain() -> Object:
+    return child("Deployment", "brain")
+
+
+def execution() -> Object:
+    return child("StatefulSet", "execution")
+
+
+def pod(workload: Object) -> Object:
+    spec: Object = workload["spec"]["template"]["spec"]
+    return spec
+
+
+def container(workload: Object) -> Object:
+    one: Object = pod(workload)["containers"][0]
+    return one
+
+
+def variable(workload: Object, name: str) -> Object:
+    return next(item for item in container(workload)["env"] if item["name"] == name)
+
+
+def with_defaults(workload: Object) -> Object:
+    """What the API server fills in."""
+    made = live(workload)
+    made["metadata"] |= {"generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    made["status"] = {"replicas": 1}
+    made["spec"] |= {"progressDeadlineSeconds": 600}
+    made["spec"]["template"]["metadata"]["creationTimestamp"] = None
+    pod(made).update({"dnsPolicy": "ClusterFirst", "restartPolicy": "Always", "schedulerName": "default-scheduler"})
+    container(made).update({"terminationMessagePath": "/dev/termination-log"})
+    container(made)["readinessProbe"]["successThreshold"] = 1
+    return made
+
+
+CHANGES: list[tuple[str, Change, str]] = [
+    (
+        "an image",
+        lambda made: container(made).update(image="evil@sha256:1"),
+        "spec.template.spec.containers[brain].image: wanted ",
+    ),
+    (
+        "a setting",
+        lambda made: variable(made, "TITAN_MODE").update(value="live"),
+        'spec.template.spec.containers[brain].env[TITAN_MODE].value: wanted "paper", found "live"',
+    ),
+    (
+        "a setting taken away",
+        lambda made: container(made)["env"].remove(variable(made, "TITAN_MODE")),
+        'spec.template.spec.containers[brain].env[TITAN_MODE]: wanted {"name": "TITAN_MODE", "value": "paper"}, found',
+    ),
+    (
+        "a setting added",
+        lambda made: container(made)["env"].append({"name": "LD_PRELOAD", "value": "/tmp/x.so"}),
+        'spec.template.spec.containers[brain].env[LD_PRELOAD]: wanted absent, found {"name": "LD_PRELOAD", ',
+    ),
+    (
+        "a second container",
+        lambda made: pod(made)["containers"].append({"name": "spy", "image": "x"}),
+        "spec.template.spec.containers[spy]: wanted absent",
+    ),
+    ("replicas", lambda made: made["spec"].update(replicas=2), "spec.replicas: wanted 1, found 2"),
+    (
+        "another command",
+        lambda made: container(made).update(command=["sh"]),
+        'spec.template.spec.containers[brain].command[0]: wanted "titan-brain", found "sh"',
+    ),
+    (
+        "an argument more",
+        lambda made: container(made)["command"].append("-x"),
+        'spec.template.spec.containers[brain].command: wanted ["titan-brain"], found ["titan-brain", "-x"]',
+    ),
+    (
+        "a label",
+        lambda made: made["metadata"]["labels"].pop("app.kubernetes.io/instance"),
+        'metadata.labels[app.kubernetes.io/instance]: wanted "brain", found absent',
+    ),
+    (
+        "a truth value is no number",
+        lambda made: pod(made).update(automountServiceAccountToken=0),
+        "spec.template.spec.automountServiceAccountToken: wanted false, found 0",
+    ),
+    (
+        "memory",
+        lambda made: container(made)["resources"]["limits"].update(memory="385Mi"),
+        'spec.template.spec.containers[brain].resources.limits.memory: wanted "384Mi", found "385Mi"',
+    ),
+    (
+        "a setting that looks like an amount",
+        lambda made: variable(made, "TITAN_HTTP_PORT").update(value="3.1k"),
+        'spec.template.spec.containers[brain].env[TITAN_HTTP_PORT].value: wanted "3100", found "3.1k"',
+    ),
+    (
+        "no security context",
+        lambda made: container(made).pop("securityContext"),
+        "spec.template.spec.containers[brain].securityContext: wanted {",
+    ),
+    (
+        "a list where an object was",
+        lambda made: container(made).update(securityContext=[]),
+        "spec.template.spec.containers[brain].securityContext: wanted {",
+    ),
+    ("an object where a list was", lambda made: container(made).update(env={"a": 1}), "spec.template.spec.containers"),
+]
+
+
+@pytest.mark.parametrize(("description", "change", "said"), CHANGES)
+def test_each_change_is_named_with_both_values(description: str, change: Change, said: str) -> None:
+    made = with_defaults(brain())
+    change(made)
+    found = first_difference(brain(), made)
+    assert found is not None
+    assert str(found).startswith(said)
+    assert len(str(found)) < 300
+
+
+def reordered(made: Object) -> None:
+    container(made)["env"].reverse()
+    pod(made)["volumes"].reverse()
+    container(made)["volumeMounts"].reverse()
+
+
+def spelled_otherwise(made: Object) -> None:
+    container(made)["resources"] = {
+        "requests": {"cpu": "0.2", "memory": "402653184"},
+        "limits": {"memory": "0.375Gi", "cpu": None},
+    }
+
+
+SAME: list[tuple[str, Change]] = [
+    ("as applied", lambda made: None),
+    ("in another order", reordered),
+    ("amounts spelled otherwise", spelled_otherwise),
+    ("labels and annotations of others", lambda made: made["metadata"]["annotations"].update({"argocd/x": "1"})),
+    ("an empty object more", lambda made: made["spec"].update({"paused": None, "extra": {}})),
+]
+
+
+@pytest.mark.parametrize(("description", "change"), SAME)
+def test_what_is_no_difference(description: str, change: Change) -> None:
+    made = with_defaults(brain())
+    change(made)
+    assert first_difference(brain(), made) is None
+    assert removals(brain(), made) == []
+
+
+def test_absent_null_and_empty_are_the_same() -> None:
+    for one in ({"a": None}, {"a": {}}, {"a": []}, {"a": ""}, {"a": {"b": None}}, {"a": {"b": {}}}):
+        for other in ({}, {"a": None}, {"a": {}}, {"a": []}):
+            assert first_difference({"x": 1, **one}, {"x": 1, **other}) is None
+
+
+def test_what_is_wanted_empty_must_be() -> None:
+    deny = child("NetworkPolicy", "titan.default-deny")
+    made = live(deny)
+    made["spec"]["podSelector"] = {"matchLabels": {"a": "b"}}
+    found = first_difference(deny, made)
+    assert str(found) == 'spec.podSelector: wanted absent, found {"matchLabels": {"a": "b"}}'
+
+
+def test_an_opened_network_policy_is_seen() -> None:
+    policy = child("NetworkPolicy", "execution")
+    made = live(policy)
+    made["spec"]["ingress"].append({})
+    assert str(first_difference(policy, made)).startswith("spec.ingress: wanted [")
+
+
+def test_a_secrets_values_are_not_told() -> None:
+    wanted = {"kind": "Secret", "metadata": {"labels": {"a": "b"}}, "data": {"key.pem": "c2VjcmV0"}}
+    found = first_difference(wanted, {**wanted, "data": {"key.pem": "b3RoZXI="}})
+    assert str(found) == "data[key.pem]: wanted another value, found one that is not told"
+    label = first_difference(wanted, {**wanted, "metadata": {"labels": {"a": "c"}}})
+    assert str(label) == 'metadata.labels.a: wanted "b", found "c"'
+
+
+def env_fields(name: str, *fields: str) -> Object:
+    item = {f'k:{{"name":"{name}"}}': {**{f"f:{field}": {} for field in fields}}}
+    containers = {'k:{"name":"brain"}': {"f:env": item}}
+    return {"f:spec": {"f:template": {"f:spec": {"f:containers": containers}}}}
+
+
+def test_the_difference_tells_by_whose_hand() -> None:
+    made = live(brain(), others={"kubectl-edit": env_fields("TITAN_MODE", "value"), "argocd": {"f:data": {}}})
+    variable(made, "TITAN_MODE")["value"] = "live"
+    found = first_difference(brain(), made)
+    assert found is not None
+    assert found.by == "kubectl-edit"
+    assert str(found).endswith('wanted "paper", found "live", set by kubectl-edit')
+
+
+def test_status_writers_and_ourselves_are_no_other_hand() -> None:
+    made = live(brain(), others={"titan-operator": env_fields("TITAN_MODE", "value")})
+    status = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}
+    made["metadata"]["managedFields"].append({**status, "fieldsV1": env_fields("TITAN_MODE", "value")})
+    assert [manager.name for manager in managers(made)] == ["titan-operator", "titan-operator"]
+    assert others_of(made, ("spec",)) == ()
+
+
+ADDED: list[tuple[str, Change, Object, str, str]] = [
+    (
+        "a node",
+        lambda made: pod(made).update(nodeSelector={"disk": "ssd"}),
+        {"f:spec": {"f:template": {"f:spec": {"f:nodeSelector": {"f:disk": {}}}}}},
+        "/spec/template/spec/nodeSelector/disk",
+        'spec.template.spec.nodeSelector.disk: wanted absent, found "ssd", set by ana',
+    ),
+    (
+        "a variable",
+        lambda made: container(made)["env"].append({"name": "X", "value": "1"}),
+        env_fields("X", "name", "value"),
+        "/spec/template/spec/containers/0/env/{last}",
+        "spec.template.spec.containers[brain].env[X]: wanted absent",
+    ),
+    (
+        "the node's network",
+        lambda made: pod(made).update(hostNetwork=True),
+        {"f:spec": {"f:template": {"f:spec": {"f:hostNetwork": {}}}}},
+        "/spec/template/spec/hostNetwork",
+        "spec.template.spec.hostNetwork: wanted absent, found true, set by ana",
+    ),
+    (
+        "an annotation of the template: pods restart",
+        lambda made: made["spec"]["template"]["metadata"]["annotations"].update({"a.b/at~x": "now"}),
+        {"f:spec": {"f:template": {"f:metadata": {"f:annotations": {"f:a.b/at~x": {}}}}}},
+        "/spec/template/metadata/annotations/a.b~1at~0x",
+        'spec.template.metadata.annotations[a.b/at~x]: wanted absent, found "now", set by ana',
+    ),
+]
+
+
+@pytest.mark.parametrize(("description", "change", "fields", "pointer", "said"), ADDED)
+def test_what_another_hand_added_is_a_difference_and_taken_out(
+    description: str, change: Change, fields: Object, pointer: str, said: str
+) -> None:
+    made = live(brain(), others={"ana": fields})
+    change(made)
+    assert str(first_difference(brain(), made)).startswith(said)
+    test, *patch = removals(brain(), made)
+    assert test == {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
+    last = len(container(made)["env"]) - 1
+    assert patch == [{"op": "remove", "path": pointer.format(last=last)}]
+    assert first_difference(brain(), patched(made, patch)) is None
+
+
+def patched(made: Object, patch: list[Object]) -> Object:
+    """A JSON patch of removals, applied in order."""
+    made = copy.deepcopy(made)
+    for operation in patch:
+        *steps, last = [step.replace("~1", "/").replace("~0", "~") for step in operation["path"].split("/")[1:]]
+        node: Any = made
+        for step in steps:
+            node = node[int(step)] if isinstance(node, list) else node[step]
+        del node[int(last) if isinstance(node, list) else last]
+    return made
+
+
+def test_several_additions_are_taken_out_from_the_end_on() -> None:
+    made = live(brain())
+    container(made)["env"].insert(0, {"name": "A", "value": "1"})
+    container(made)["env"].insert(5, {"name": "B", "value": "1"})
+    pod(made)["containers"].insert(0, {"name": "spy", "image": "x"})
+    assert first_difference(brain(), patched(made, removals(brain(), made)[1:])) is None
+
+
+def test_defaults_that_another_hand_owns_stay() -> None:
+    # Who created the object by hand owns its defaults too: without an end they would be taken out and come back.
+    made = with_defaults(brain())
+    fields = {"f:spec": {"f:progressDeadlineSeconds": {}, "f:template": {"f:spec": {"f:dnsPolicy": {}}}}}
+    made["metadata"]["managedFields"].append({"manager": "kubectl-create", "operation": "Update", "fieldsV1": fields})
+    assert first_difference(brain(), made) is None
+    assert removals(brain(), made) == []
+
+
+def test_the_provisioner_may_write_into_a_claim() -> None:
+    claim = child("PersistentVolumeClaim", "brain-state")
+    made = live(claim, others={"provisioner": {"f:spec": {"f:selector": {}}}})
+    made["spec"]["selector"] = {"matchLabels": {"a": "b"}}
+    assert first_difference(claim, made) is None
+
+
+def upgraded(workload: Object) -> Object:
+    """The same revision as a newer operator renders it."""
+    newer = copy.deepcopy(workload)
+    newer["metadata"]["annotations"][RENDERED_BY] = "2.0.0"
+    container(newer)["livenessProbe"]["periodSeconds"] = 20
+    container(newer)["env"].append({"name": "PYTHONSAFEPATH", "value": "1"})
+    newer["spec"]["revisionHistoryLimit"] = 5
+    return newer
+
+
+@pytest.mark.parametrize("make", [brain, execution])
+def test_an_upgraded_operator_restarts_no_pod(make: Callable[[], Object]) -> None:
+    old, newer = make(), upgraded(make())
+    kept = kept_template(newer, with_defaults(old))
+    assert kept["spec"]["template"] == old["spec"]["template"]
+    assert kept["metadata"]["annotations"][RENDERED_BY] == "1.2.3"
+    assert kept["spec"]["revisionHistoryLimit"] == 5
+    assert kept_template(old, with_defaults(old)) == old
+    # Settled: what was kept is applied once, and is then what is there.
+    assert first_difference(kept, with_defaults(kept)) is None
+    assert kept_template(newer, with_defaults(kept)) == kept
+
+
+def another_revision(newer: Object, made: Object) -> None:
+    newer["spec"]["template"]["metadata"]["annotations"][REVISION] = "0123456789"
+
+
+def same_version(newer: Object, made: Object) -> None:
+    newer["metadata"]["annotations"][RENDERED_BY] = "1.2.3"
+
+
+def nobody_rendered(newer: Object, made: Object) -> None:
+    del made["metadata"]["annotations"][RENDERED_BY]
+
+
+def changed_by_hand(newer: Object, made: Object) -> None:
+    entry = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": env_fields("TITAN_MODE", "value")}
+    made["metadata"]["managedFields"].append(entry)
+    variable(made, "TITAN_MODE")["value"] = "live"
+
+
+def not_applied_by_us(newer: Object, made: Object) -> None:
+    made["metadata"]["managedFields"] = []
+
+
+@pytest.mark.parametrize(
+    "change", [another_revision, same_version, nobody_rendered, changed_by_hand, not_applied_by_us]
+)
+def test_the_template_is_rendered_anew(change: Callable[[Object, Object], None]) -> None:
+    newer, made = upgraded(brain()), with_defaults(brain())
+    change(newer, made)
+    assert kept_template(newer, made) == newer
+
+
+def test_claims_of_a_stateful_set_stay_whatever_is_wanted() -> None:
+    wanted, made = execution(), with_defaults(execution())
+    (template,) = wanted["spec"]["volumeClaimTemplates"]
+    template["spec"]["resources"]["requests"]["storage"] = "9Gi"
+    wanted["spec"]["template"]["metadata"]["annotations"][REVISION] = "0123456789"
+    kept = kept_template(wanted, made)
+    assert kept["spec"]["volumeClaimTemplates"] == made["spec"]["volumeClaimTemplates"]
+    assert kept["spec"]["template"] == wanted["spec"]["template"]
+    assert first_difference(kept, made) is not None
+    assert "storage" not in str(first_difference(kept, made))
+
+
+def test_keeping_changes_neither_argument() -> None:
+    newer, made = upgraded(execution()), with_defaults(execution())
+    before = copy.deepcopy((newer, made))
+    kept_template(newer, made)
+    assert (newer, made) == before
+
+
+def test_fields_are_found_by_key_value_index_and_name() -> None:
+    node = {"env": [{"name": "a", "value": "1"}, {"name": "b"}], "set": ["x", "y"], "list": [1, 2], "gone": 1}
+    fields: Object = {
+        "f:env": {'k:{"name":"b"}': {".": {}, "f:name": {}}, 'k:{"name":"z"}': {".": {}}},
+        "f:set": {'v:"y"': {}},
+        "f:list": {"i:1": {}, "i:7": {}},
+        "f:other": {"f:x": {}},
+    }
+    assert list(owned(fields, node)) == [("env", 1), ("env", 1, "name"), ("set", 1), ("list", 1)]
+    assert projected(fields, node) == {"env": [{"name": "b"}], "set": ["y"], "list": [2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1000m", 1),
+        ("1", 1),
+        (1, 1),
+        ("0.5", "0.5"),
+        ("1Ki", 1024),
+        ("1.5Gi", 1610612736),
+        ("1e3", 1000),
+        ("2E", 2 * 10**18),
+        ("12k", 12_000),
+        ("-1", -1),
+        ("100n", "0.0000001"),
+        ("1KiB", None),
+        ("", None),
+        ("m", None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_amounts(text: object, value: object) -> None:
+    assert read_quantity(text) == (None if value is None else Decimal(str(value)))
+
+
+# Documents as manifests are: objects, lists of named items, lists that count by position, leaves that say something.
+names = st.text("abcdef", min_size=1, max_size=3)
+leaves = st.one_of(st.booleans(), st.integers(1, 9), st.text("xyz", min_size=1, max_size=4))
+
+
+def named(items: dict[str, Any]) -> list[Object]:
+    return [{"name": name, "content": item} for name, item in items.items()]
+
+
+documents = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.dictionaries(names, inner, min_size=1, max_size=4),
+        st.lists(leaves, min_size=1, max_size=3),
+        st.dictionaries(names, inner, min_size=1, max_size=3).map(named),
+    ),
+    max_leaves=12,
+)
+objects = st.dictionaries(names, documents, min_size=1, max_size=4)
+
+
+def leaves_of(node: Any, at: Location = ()) -> Iterator[Location]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from leaves_of(value, (*at, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from leaves_of(value, (*at, index))
+    else:
+        yield at
+
+
+def parent_of(node: Any, at: Location) -> Any:
+    for step in at[:-1]:
+        node = node[step]
+    return node
+
+
+@given(document=objects)
+def test_a_document_does_not_differ_from_itself(document: Object) -> None:
+    assert first_difference(document, json.loads(json.dumps(document))) is None
+    assert removals(document, document) == []
+
+
+@given(document=objects, data=st.data())
+def test_any_other_leaf_is_found(document: Object, data: st.DataObject) -> None:
+    at = data.draw(st.sampled_from(list(leaves_of(document))))
+    made = copy.deepcopy(document)
+    before = parent_of(made, at)[at[-1]]
+    other = data.draw(leaves)
+    assume(other != before or isinstance(other, bool) != isinstance(before, bool))
+    parent_of(made, at)[at[-1]] = other
+    assert first_difference(document, made) is not None
+
+
+@given(document=objects, data=st.data())
+def test_anything_that_is_missing_is_found(document: Object, data: st.DataObject) -> None:
+    at = data.draw(st.sampled_from(list(leaves_of(document))))
+    made = copy.deepcopy(document)
+    del parent_of(made, at)[at[-1]]
+    assert first_difference(document, made) is not None
+
+
+@given(document=objects, data=st.data())
+def test_what_the_server_fills_in_is_no_difference(document: Object, data: st.DataObject) -> None:
+    made = copy.deepcopy(document)
+    holders = {at[:-1] for at in leaves_of(document)}
+    for at in sorted(holders, key=str):
+        holder = parent_of(made, (*at, ""))
+        if isinstance(holder, dict) and data.draw(st.booleans()):
+            holder["filledIn"] = data.draw(documents)
+    assert first_difference(document, made) is None
+
+
+@given(document=objects, order=st.randoms(use_true_random=False))
+def test_the_order_of_named_items_is_no_difference(document: Object, order: Any) -> None:
+    made = copy.deepcopy(document)
+
+    def shuffle(node: Any) -> None:
+        for value in node.values() if isinstance(node, dict) else node:
+            if isinstance(value, dict | list):
+                shuffle(value)
+        if isinstance(node, list) and all(isinstance(item, dict) for item in node):
+            order.shuffle(node)
+
+    shuffle(made)
+    assert first_difference(document, made) is None
+
+
+def test_the_protection_taken_off_is_seen() -> None:
+    made = live(execution())
+    made["metadata"]["annotations"][PROTECTED] = "false"
+    assert 'protected]: wanted "true", found "false"' in str(first_difference(execution(), made))
