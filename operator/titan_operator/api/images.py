@@ -18,13 +18,13 @@ class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
 
     digest: Digest
     """What admission compares: the manifest's digest."""
-    image: Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=500)]
+    image: Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=500)] | None = None
     """Where it was found first, for people."""
-    verified_by: Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=256)]
+    verified_by: Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=256)] | None = None
     """Key or identity that signed it."""
-    verified_at: Instant
+    verified_at: Instant | None = None
     """When, UTC."""
-    trust_policy: Digest
+    trust_policy: Digest | None = None
     """Hash of the trust policy that admitted it."""
 
 

@@ -44,6 +44,7 @@ API_VERSION = "titan.trading/v1alpha1"
 
 _MODE = WordRule(("paper", "live"), "")
 _POSTURES = tuple(posture.name for posture in Posture)
+_SIZE = "(has({0}.storage) && has({0}.storage.size) ? {0}.storage.size : '1Gi')"
 _ON_DELETE = ("Drain", "Flatten", "Orphan")
 _TEXTS = by(TextMapRule("an object of strings"))
 
@@ -161,7 +162,7 @@ class _StatefulSpec(_Spec):
     transitions = (
         *_Spec.transitions,
         Transition(
-            "self.?storage.?size.orValue('1Gi') == oldSelf.?storage.?size.orValue('1Gi')",
+            f"{_SIZE.format('self')} == {_SIZE.format('oldSelf')}",
             "storage.size: cannot be changed; a volume is not resized",
         ),
     )
@@ -185,22 +186,27 @@ class MarketdataSpec(_Spec):
     """The source of prices."""
 
     role: Literal["marketdata"]
+    """Which process it is. It cannot be changed."""
     symbols: Symbols
     """What it offers: unified symbols like BTC/USDT or BTC/USDT:USDT."""
     parameters: MarketdataParameters
+    """Where the market comes from."""
 
 
 class PapervenueSpec(_StatefulSpec):
     """The simulated venue: its account and what it lists are of its own process."""
 
     role: Literal["papervenue"]
+    """Which process it is. It cannot be changed."""
     parameters: PapervenueParameters = PapervenueParameters()
+    """The simulated venue's account and its distance."""
 
 
 class ExecutionSpec(_StatefulSpec, _TradingSpec):
     """The one that sends orders."""
 
     role: Literal["execution"]
+    """Which process it is. It cannot be changed."""
     secret_ref: SecretRef | None = None
     """The venue's keys, which live trading needs."""
 
@@ -209,6 +215,7 @@ class BrainSpec(_StatefulSpec, _TradingSpec):
     """The one that decides."""
 
     role: Literal["brain"]
+    """Which process it is. It cannot be changed."""
 
 
 def _one_pair(spec: ScavengerSpec) -> ValueError | None:
@@ -229,11 +236,13 @@ class ScavengerSpec(_TradingSpec):
     )
 
     role: Literal["scavenger"]
+    """Which process it is. It cannot be changed."""
     symbols: Symbols
     """One perpetual, which it trades, and the spot market that confirms."""
     margin: Margin = Margin.model_validate({"leverage": "15"})
     """The margin setting of its positions. Default: a leverage of 15."""
     parameters: ScavengerFields = MappingProxyType({})
+    """When it trades and how. The defaults are demo values: no claim of an edge."""
 
     @property
     def perp_symbol(self) -> str:

@@ -6,7 +6,7 @@ latter are floats, for they only feed signal maths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -72,9 +72,9 @@ class ParameterTable(Generic[Parameters]):
         Fields that a resource says elsewhere (symbols), which are no parameters in YAML.
     """
 
-    def __init__(self, kind: Callable[..., Parameters], fixed: tuple[str, ...]) -> None:
+    def __init__(self, kind: type[Parameters], fixed: tuple[str, ...]) -> None:
         hints = get_type_hints(kind, include_extras=True)
-        self._kind = kind
+        self.kind = kind
         self.fields = {to_camel(field): field for field in hints if field not in fixed}
         self.rules = {key: _rule(hints[field]) for key, field in self.fields.items()}
 
@@ -98,5 +98,5 @@ class ParameterTable(Generic[Parameters]):
                 found[self.fields[key]] = rule.read(item)
             except RuleError as error:
                 raise InnerError(key, str(error)) from error
-        self._kind(**found)  # what concerns several parameters at once is the strategy's own to refuse
+        self.kind(**found)  # what concerns several parameters at once is the strategy's own to refuse
         return found

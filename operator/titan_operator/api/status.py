@@ -33,7 +33,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     """Base: what is None is not written."""
 
 
-class Condition(_Part):
+class Condition(_Part, frozen=True, kw_only=True):
     """One thing that is so, is not so, or is not known, with its reason."""
 
     type: Reason
@@ -59,7 +59,7 @@ Conditions = Annotated[
 ]
 
 
-class PostureStatus(_Part):
+class PostureStatus(_Part, frozen=True, kw_only=True):
     """How much the stack may do, and what is open."""
 
     ceiling: PostureWord | None = None
@@ -76,7 +76,7 @@ class PostureStatus(_Part):
     """Positions that are open, as Execution counts them."""
 
 
-class PolicyInForce(_Part):
+class PolicyInForce(_Part, frozen=True, kw_only=True):
     """The policy hash that each running process computed from the rules it enforces."""
 
     brain: Digest | None = None
@@ -85,7 +85,7 @@ class PolicyInForce(_Part):
     """Execution's."""
 
 
-class ActStatus(_Part):
+class ActStatus(_Part, frozen=True, kw_only=True):
     """What became of the last spec.act."""
 
     nonce: Annotated[str, Meta(max_length=64)]
@@ -98,7 +98,7 @@ class ActStatus(_Part):
     """What was done, or why it was refused."""
 
 
-class RiskPolicyStatus(_Part):
+class RiskPolicyStatus(_Part, frozen=True, kw_only=True):
     """What the operator last saw of the stack under this policy."""
 
     observed_generation: Count | None = None
@@ -125,7 +125,7 @@ class RiskPolicyStatus(_Part):
     """Ready, and each gate and check."""
 
 
-class RevisionStatus(_Part):
+class RevisionStatus(_Part, frozen=True, kw_only=True):
     """Revisions: image digest, policy hash and configuration in one name."""
 
     current: Revision | None = None
@@ -136,7 +136,7 @@ class RevisionStatus(_Part):
     """The last one that did not, and is not tried again."""
 
 
-class TitanPhaseStatus(_Part):
+class TitanPhaseStatus(_Part, frozen=True, kw_only=True):
     """What the operator last saw of this process."""
 
     observed_generation: Count | None = None

@@ -18,65 +18,80 @@ _Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The structural breakout trap with a tripwire on a perpetual, confirmed by spot trades.
 
-    Structure
-        ``bar_ms`` length of a bar; ``level_bars`` closed bars in which a level is looked for, ``min_level_bars`` of
-        them at least; ``swing_bars`` bars that must have closed since the extreme without exceeding it;
-        ``min_touches`` bars that reached it within ``touch_tolerance_bps``; ``min_range_bps`` from low to high;
-        ``memory_bars`` over which volatility and usual volume are measured.
-    Tripwire
-        ``tripwire_bps`` beyond the level: where a crossing trade of the perpetual trips it.
-    Confirmation
-        by spot trades from ``before_ms`` before the trip on: after it at least ``min_spot_takers`` orders, with an
-        imbalance of taker volume in the breakout's direction of at least ``min_imbalance``. From ``settle_ms`` after
-        the trip a score of ``early_score`` is enough; what is there ``confirm_ms`` after it is judged as it is. Back
-        inside the level by ``wick_tolerance_bps`` aborts (the basis alone moves the perpetual by about half a basis
-        point), as does a judgement more than ``max_lag_ms`` late.
-    Score
-        weighted mean, by the ``weight_…`` fields, of imbalance, burst (spot volume over its usual rate,
-        ``full_burst_ratio`` counting 1), spread (0 at ``max_spread_bps``, beyond it the trap aborts) and alignment
-        (where spot stands in its own range of ``level_bars``).
-    Trade
-        ``order_type`` ``limit`` is an aggressive one, ``limit_markup_bps`` through the touch; ``stop_bps`` and
-        ``target_bps`` of the reference price; ``hold_ms`` after which what is held is closed; ``exit_retry_ms``
-        between attempts to close; ``ttl_ms`` of orders; ``entry_grace_ms`` after its life before an entry without
-        news is forgotten; ``cooldown_ms`` per direction after a draft; ``max_trades_per_day`` (UTC).
+    A structure (a level that held) is armed, a crossing trade of the perpetual trips it, and spot trades after the trip
+    confirm it or not. What confirms is scored; what scores well is traded.
     """
 
     perp_symbol: str = "BTC/USDT:USDT"
+    """The perpetual that is traded."""
     spot_symbol: str = "BTC/USDT"
+    """The spot market that confirms."""
     bar_ms: Annotated[int, Meta(ge=100, le=86_400_000)] = 1_000
+    """Length of a bar."""
     level_bars: Annotated[int, Meta(ge=4, le=2_000)] = 5
+    """Closed bars in which a level is looked for."""
     min_level_bars: Annotated[int, Meta(ge=3, le=2_000)] = 4
+    """How many of them there must be at least."""
     memory_bars: Annotated[int, Meta(ge=4, le=10_000)] = 60
+    """Bars over which volatility and usual volume are measured."""
     swing_bars: Annotated[int, Meta(ge=1, le=500)] = 1
+    """Bars that must have closed since the extreme without exceeding it."""
     min_touches: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Bars that must have reached the level."""
     touch_tolerance_bps: Annotated[float, Meta(ge=0.0, le=50.0)] = 0.3
+    """How near to the level counts as having reached it."""
     min_range_bps: Annotated[float, Meta(ge=0.0, le=1_000.0)] = 0.3
+    """Least range from low to high."""
     tripwire_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.05
+    """How far beyond the level a trade of the perpetual trips it."""
     before_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
+    """Since when before the trip spot trades count."""
     settle_ms: Annotated[int, Meta(ge=0, le=60_000)] = 200
+    """Since when after the trip an early score is enough."""
     early_score: _Fraction = 0.64
+    """The score that is enough before confirm_ms."""
     confirm_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_500
+    """When after the trip what is there is judged as it is."""
     max_lag_ms: Annotated[int, Meta(ge=50, le=10_000)] = 250
+    """A judgement that is later than this aborts."""
     wick_tolerance_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.0
+    """How far back inside the level aborts; the basis alone moves the perpetual by about half a basis point."""
     min_spot_takers: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    """Least number of spot orders after the trip."""
     min_imbalance: _Fraction = 0.1
+    """Least imbalance of spot taker volume in the breakout's direction."""
     full_burst_ratio: Annotated[float, Meta(gt=1.0, le=1_000.0)] = 4.0
+    """Spot volume over its usual rate that counts as a full burst."""
     max_spread_bps: Annotated[float, Meta(gt=0.0, le=100.0)] = 2.0
+    """Spread that scores nothing; beyond it the trap aborts."""
     weight_imbalance: _Fraction = 0.4
+    """Weight of the imbalance in the score."""
     weight_burst: _Fraction = 0.05
+    """Weight of the burst in the score."""
     weight_spread: _Fraction = 0.1
+    """Weight of the spread in the score."""
     weight_alignment: _Fraction = 0.3
+    """Weight of where spot stands in its own range of level_bars."""
     order_type: Literal["market", "limit"] = "market"
+    """market, or an aggressive limit."""
     limit_markup_bps: Annotated[float, Meta(ge=0.0, le=50.0)] = 2.0
+    """How far through the touch a limit goes."""
     stop_bps: Annotated[float, Meta(ge=1.0, le=1_000.0)] = 60.0
+    """Distance of the stop from the reference price."""
     target_bps: Annotated[float, Meta(ge=1.0, le=5_000.0)] = 90.0
+    """Distance of the target from the reference price."""
     hold_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 30_000
+    """After this what is held is closed."""
     exit_retry_ms: Annotated[int, Meta(ge=200, le=600_000)] = 2_000
+    """Time between attempts to close."""
     ttl_ms: Annotated[int, Meta(ge=200, le=600_000)] = 5_000
+    """Life of an order."""
     entry_grace_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
+    """How long after its life an entry without news is forgotten."""
     cooldown_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 5_000
+    """Pause after a draft, per direction."""
     max_trades_per_day: Annotated[int, Meta(ge=1, le=10_000)] = 20
+    """Most trades in a UTC day."""
 
     def __post_init__(self) -> None:
         """Check what concerns more than one field.

@@ -1,0 +1,42 @@
+"""Pure: texts for people, taken from docstrings: a class's own, and the string under each of its fields."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+
+
+def summary(cls: type) -> str:
+    """A class's docstring as plain paragraphs."""
+    return _plain(inspect.getdoc(cls) or "")
+
+
+def field_texts(cls: type) -> dict[str, str]:
+    """By field name: the string that stands under it, in the class or where it was inherited from."""
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.startswith("titan"):
+            texts |= _own(base)
+    return texts
+
+
+def _own(cls: type) -> dict[str, str]:
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {}
+    for statement, following in zip(definition.body, definition.body[1:], strict=False):
+        if (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and isinstance(following, ast.Expr)
+            and isinstance(following.value, ast.Constant)
+            and isinstance(following.value.value, str)
+        ):
+            texts[statement.target.id] = _plain(inspect.cleandoc(following.value.value))
+    return texts
+
+
+def _plain(text: str) -> str:
+    paragraphs = (" ".join(paragraph.split()) for paragraph in text.replace("``", "").split("\n\n"))
+    return "\n\n".join(paragraphs)

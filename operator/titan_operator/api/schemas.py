@@ -1,0 +1,207 @@
+"""Pure: structural schemas of whole models: fields, descriptions, what belongs together, and what a role may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+from pydantic.fields import FieldInfo
+
+from titan_operator.api.docs import field_texts, summary
+from titan_operator.api.fields import By, Model
+from titan_operator.api.rule_schemas import Schema, allowed, described, rule_schema, spelled_default, validation
+
+
+def model_schema(model: type[Model]) -> Schema:
+    """Schema of a model that people write."""
+    texts = field_texts(model)
+    fields = {field.alias or name: (name, field) for name, field in model.model_fields.items()}
+    schema: Schema = {
+        "type": "object",
+        "properties": {key: _field(name, field, texts) for key, (name, field) in fields.items()},
+    }
+    required = [key for key, (_, field) in fields.items() if field.is_required()]
+    if required:
+        schema["required"] = required
+    validations = _validations(model)
+    if validations:
+        schema["x-kubernetes-validations"] = validations
+    return schema
+
+
+def _validations(model: type[Model]) -> list[dict[str, str]]:
+    checks = [validation(check.cel, check.message) for check in model.checks if check.cel is not None]
+    return checks + [validation(transition.cel, transition.message) for transition in model.transitions]
+
+
+def _field(name: str, field: FieldInfo, texts: Mapping[str, str]) -> Schema:
+    text = texts.get(name, "")
+    rule = next((item.rule for item in field.metadata if isinstance(item, By)), None)
+    if rule is not None:
+        default = "" if field.is_required() or field.default is None else _default(field.default)
+        return described(rule_schema(rule), text, allowed(rule), default)
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not NoneType]
+    if get_origin(field.annotation) is Literal:
+        return described({"type": "string", "enum": list(kinds)}, text)
+    (kind,) = kinds
+    assert isinstance(kind, type)
+    assert issubclass(kind, Model)
+    return described(model_schema(kind), text or summary(kind))
+
+
+def _default(value: object) -> str:
+    return "" if isinstance(value, Model | Mapping) else f"Default: {spelled_default(value)}."
+
+
+def union_schema(models: Mapping[str, type[Model]], discriminator: str) -> Schema:
+    """One schema of several models, of which ``discriminator`` says which it is.
+
+    What not every model has, or requires, becomes a validation that names the field and the words for which it is.
+    Where the models describe one field differently, all descriptions are told; different objects of one name are put
+    together, and their fields treated in the same way.
+    """
+    schemas = {word: model_schema(model) for word, model in models.items()}
+    union = _Union(discriminator, tuple(schemas))
+    properties = {key: union.field(key, _having(schemas, key)) for key in _keys(schemas)}
+    required = [key for key in properties if all(key in schema.get("required", ()) for schema in schemas.values())]
+    for key in properties:
+        if key != discriminator:
+            union.belongs(key, _having(schemas, key), _demanding(schemas, key))
+    for key, schema in properties.items():
+        inner = _having(schemas, key)
+        if schema["type"] == "object" and len({repr(_bare(item)) for item in inner.values()}) > 1:
+            for inner_key in _keys(inner):
+                union.belongs(f"{key}.{inner_key}", _having(inner, inner_key), _demanding(inner, inner_key))
+    union.own_validations(schemas)
+    return {
+        "type": "object",
+        "required": required,
+        "properties": properties,
+        "x-kubernetes-validations": union.validations,
+    }
+
+
+class _Union:
+    # Collects the validations of a union: what they guard by is the same for all.
+    def __init__(self, discriminator: str, words: tuple[str, ...]) -> None:
+        self.discriminator = discriminator
+        self.words = words
+        self.validations: list[dict[str, str]] = []
+
+    def field(self, key: str, having: Mapping[str, Schema]) -> Schema:
+        first = next(iter(having.values()))
+        if key == self.discriminator:
+            return {**first, "enum": list(self.words)}
+        if len({repr(_bare(schema)) for schema in having.values()}) == 1:
+            return {**first, "description": self._told_for(self._description(having), having)}
+        merged: Schema = {
+            "description": self._told_for(self._description(having), having),
+            "type": "object",
+            "properties": {name: self.field(name, _having(having, name)) for name in _keys(having)},
+        }
+        validations = [item for schema in having.values() for item in schema.get("x-kubernetes-validations", ())]
+        return {**merged, "x-kubernetes-validations": validations} if validations else merged
+
+    def belongs(self, path: str, having: Mapping[str, Schema], demanding: Sequence[str]) -> None:
+        """What ``path`` is for: nobody but ``having`` may say it, and ``demanding`` must."""
+        parent = path.rpartition(".")[0]
+        absent = f"!has(self.{parent}) || " if parent else ""
+        if len(having) < len(self.words):
+            message = f"{path}: allowed only for {self._told(list(having))}"
+            self.validations.append(validation(f"{self._is(list(having))} || {absent}!has(self.{path})", message))
+        if demanding and len(demanding) < len(self.words):
+            message = f"{path}: required for {self._told(demanding)}"
+            self.validations.append(validation(f"!({self._is(demanding)}) || {absent}has(self.{path})", message))
+
+    def own_validations(self, schemas: Mapping[str, Schema]) -> None:
+        """The models' own; those that not every model has are for those that have them."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for word, schema in schemas.items():
+            for item in schema.get("x-kubernetes-validations", ()):
+                found.setdefault((item["rule"], item["message"]), []).append(word)
+        for (rule, message), words in found.items():
+            everywhere = len(words) == len(self.words)
+            self.validations.append(validation(rule if everywhere else f"!({self._is(words)}) || ({rule})", message))
+
+    def _told_for(self, description: str, having: Mapping[str, Schema]) -> str:
+        everybody = len(having) == len(self.words) or "\n\n" in description
+        return description if everybody else f"{description} For {self._told(list(having))}."
+
+    def _is(self, words: Sequence[str]) -> str:
+        return f"self.{self.discriminator} in {list(words)}"
+
+    def _told(self, words: Sequence[str]) -> str:
+        return f"{self.discriminator} {' or '.join(words)}"
+
+    @staticmethod
+    def _description(having: Mapping[str, Schema]) -> str:
+        texts: dict[str, list[str]] = {}
+        for word, schema in having.items():
+            texts.setdefault(schema["description"], []).append(word)
+        if len(texts) == 1:
+            return next(iter(texts))
+        return "\n\n".join(f"{', '.join(words)}: {text}" for text, words in texts.items() if text)
+
+
+def _keys(schemas: Mapping[str, Schema]) -> list[str]:
+    return list(dict.fromkeys(key for schema in schemas.values() for key in schema["properties"]))
+
+
+def _having(schemas: Mapping[str, Schema], key: str) -> dict[str, Schema]:
+    return {word: schema["properties"][key] for word, schema in schemas.items() if key in schema["properties"]}
+
+
+def _demanding(schemas: Mapping[str, Schema], key: str) -> list[str]:
+    return [word for word, schema in schemas.items() if key in schema.get("required", ())]
+
+
+def _bare(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key != "description"}
+
+
+_CONSTRAINTS = {
+    "pattern": "pattern",
+    "min_length": "minLength",
+    "max_length": "maxLength",
+    "ge": "minimum",
+    "le": "maximum",
+}
+_LIST_CONSTRAINTS = {"min_length": "minItems", "max_length": "maxItems"}
+
+
+def struct_schema(struct: type[msgspec.Struct]) -> Schema:
+    """Schema of a struct that the operator writes, from its annotations."""
+    texts, hints = field_texts(struct), get_type_hints(struct, include_extras=True)
+    fields = msgspec.structs.fields(struct)
+    schema: Schema = {
+        "type": "object",
+        "properties": {field.encode_name: described(_type(hints[field.name]), texts[field.name]) for field in fields},
+    }
+    required = [field.encode_name for field in fields if field.required]
+    return {**schema, "required": required} if required else schema
+
+
+def _type(hint: Any) -> Schema:
+    origin = get_origin(hint)
+    if origin is Annotated:
+        base, *metas = get_args(hint)
+        schema = _type(base)
+        names = _LIST_CONSTRAINTS if schema["type"] == "array" else _CONSTRAINTS
+        for meta in metas:
+            assert isinstance(meta, Meta)
+            said = {names[key]: getattr(meta, key) for key in names if getattr(meta, key) is not None}
+            schema = {**schema, **said, **(meta.extra_json_schema or {})}
+        return schema
+    if origin in (Union, UnionType):
+        (kind,) = (kind for kind in get_args(hint) if kind is not NoneType)
+        return _type(kind)
+    if origin is Literal:
+        return {"type": "string", "enum": list(get_args(hint))}
+    if origin is tuple:
+        return {"type": "array", "items": _type(get_args(hint)[0])}
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return struct_schema(hint)
+    return {str: {"type": "string"}, int: {"type": "integer", "format": "int64"}}[hint].copy()
