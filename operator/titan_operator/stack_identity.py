@@ -9,13 +9,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from titan.runtime.certificates import (
+    CA_FILE,
+    CA_KEY_FILE,
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    Authority,
+    Leaf,
+    issue_leaf,
+    leaf_is_good,
+    make_authority,
+)
 from titan.runtime.durable import write_durably
-from titan.runtime.identity_files import CA_FILE, CA_KEY_FILE, CERTIFICATE_FILE, KEY_FILE
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.names import LABEL_MANAGED_BY, LABEL_NAME, OPERATOR, PROTECTED, authority_secret, labels, tls_secret
 from titan_operator.settings import OperatorSettings
-from titan_operator.stack.certificates import Authority, Leaf, issue_leaf, leaf_is_good, make_authority
 
 
 class StackIdentity:

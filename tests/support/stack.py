@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from titan.runtime.identity_files import Authority, ensure_ca, issue
+from titan.runtime.certificates import Authority
+from titan.runtime.identity_files import ensure_ca, issue
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STACK_NAME = "test"

@@ -175,8 +175,9 @@ def write(prepared: Prepared, state: State) -> None:
     BadInput
         When the directory cannot be written, or its certificate authority is damaged.
     """
+    from titan.runtime.certificates import IdentityError
     from titan.runtime.durable import write_durably
-    from titan.runtime.identity_files import IdentityError, ensure_ca, issue
+    from titan.runtime.identity_files import ensure_ca, issue
 
     try:
         authority = ensure_ca(state.authority)

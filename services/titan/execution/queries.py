@@ -30,7 +30,7 @@ from titan.v1 import execution_pb2 as pb
 MAX_LISTED = 1_000
 DEFAULT_LISTED = 100
 _LAST_TRIPS = 20
-_LOWER = (Posture.CLOSE_ONLY, Posture.HALTED, Posture.FLATTEN)
+_LOWER: tuple[int, ...] = (Posture.CLOSE_ONLY, Posture.HALTED, Posture.FLATTEN)
 _NEVER_SENT = (OrderState.NEW, OrderState.JOURNALLED)
 
 
@@ -90,9 +90,11 @@ class Queries:
         }
 
     async def _tighten(self, request: pb.TightenRequest, peer: Peer) -> pb.TightenResponse:
-        if request.posture not in _LOWER:
+        if int(request.posture) not in _LOWER:
             sentence = f"posture: {request.posture} is not allowed; Tighten only lowers, to one of "
-            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, sentence + ", ".join(one.name for one in _LOWER))
+            raise RpcRefused(
+                grpc.StatusCode.INVALID_ARGUMENT, sentence + ", ".join(Posture(one).name for one in _LOWER)
+            )
         by = f"{peer.role}: {request.by}" if request.by else peer.role
         # The latch stays where it is when that is lower already: asked for is the most that is allowed.
         outcome = self._brain.tighten(Posture(request.posture), by, request.reason)

@@ -9,8 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
-from titan.runtime import identity_files
-from titan.runtime.identity_files import IdentityError, ensure_ca, issue
+from titan.runtime import certificates
+from titan.runtime.certificates import IdentityError
+from titan.runtime.identity_files import ensure_ca, issue
 
 NOW = datetime(2024, 8, 8, 12, tzinfo=UTC)
 
@@ -22,7 +23,7 @@ def leaf(directory: Path) -> x509.Certificate:
 def verify(directory: Path, ca_pem: bytes, role: str, when: datetime) -> None:
     """What a TLS client does, by cryptography's own verifier."""
     store = verification.Store([x509.load_pem_x509_certificate(ca_pem)])
-    name = x509.DNSName(identity_files.dns_name(role))
+    name = x509.DNSName(certificates.dns_name(role))
     verification.PolicyBuilder().store(store).time(when).build_server_verifier(name).verify(leaf(directory), [])
 
 
@@ -115,7 +116,7 @@ def test_key_of_another_authority_is_refused(tmp_path: Path) -> None:
     ensure_ca(tmp_path / "one")
     ensure_ca(tmp_path / "two")
     (tmp_path / "two" / "ca.key.pem").replace(tmp_path / "one" / "ca.key.pem")
-    with pytest.raises(IdentityError, match=r"not the key of ca\.pem"):
+    with pytest.raises(IdentityError, match=r"one/ca\.key\.pem: not the key of a certificate in ca\.pem"):
         ensure_ca(tmp_path / "one")
 
 
