@@ -15,6 +15,7 @@ from titan.domain.instruments import PAPER_INSTRUMENTS, Instrument
 from titan.domain.numbers import format_decimal
 from titan.domain.policy import rules_document
 from titan.runtime.topology import PHASES, ROLES, peers_of
+from titan_operator.api.parts import ComputeResources
 from titan_operator.api.resources import (
     BrainSpec,
     ExecutionSpec,
@@ -23,6 +24,7 @@ from titan_operator.api.resources import (
     Resource,
     RiskPolicy,
     ScavengerSpec,
+    Spec,
     TitanPhase,
 )
 from titan_operator.gates import GateReason, Stack, first_refusal
@@ -168,7 +170,14 @@ def _workload(phase: TitanPhase, policy: RiskPolicy, stack: Stack, roles: Sequen
         peers=peers,
         depends=peers,
         storage=spec.storage.size if isinstance(spec, PapervenueSpec | ExecutionSpec | BrainSpec) else "",
+        resources=_amounts(spec),
     )
+
+
+def _amounts(spec: Spec) -> dict[str, dict[str, str]]:
+    given = spec.resources or ComputeResources()
+    sections = {"requests": given.requests, "limits": given.limits}
+    return {name: section.model_dump(exclude_none=True) for name, section in sections.items() if section is not None}
 
 
 @dataclass(frozen=True)

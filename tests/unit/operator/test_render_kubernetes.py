@@ -174,6 +174,15 @@ def test_a_phase_may_say_its_resources(
     assert container("brain", plan)["resources"] == {"requests": requests, "limits": limits}
 
 
+def test_resources_of_a_phase_come_from_its_spec() -> None:
+    said = "  role: brain\n  resources: {requests: {cpu: 300m}, limits: {memory: 512Mi}}\n"
+    plan = planned(stack=STACK.replace("  role: brain\n", said))
+    assert plan.workload("brain").resources == {"requests": {"cpu": "300m"}, "limits": {"memory": "512Mi"}}
+    assert {item.role for item in plan.workloads if item.resources} == {"brain"}
+    expected = {"requests": {"cpu": "300m", "memory": "512Mi"}, "limits": {"memory": "512Mi"}}
+    assert container("brain", plan)["resources"] == expected
+
+
 def changed(plan: Plan, role: str, **fields: Any) -> Plan:
     workloads = tuple(replace(item, **fields) if item.role == role else item for item in plan.workloads)
     return replace(plan, workloads=workloads)
