@@ -92,13 +92,13 @@ class Cluster:
 
     # Reads
 
-    async def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
+    async def get(self, kind: Kind, name: str, namespace: str = "", *, subresource: str = "") -> Object | None:
         """Return the object, or None if there is none.
 
         A kind that the server does not know (no CRD) is an error, never an absent object.
         """
         try:
-            return await self._read("get", kind, kind.path(name, namespace), {})
+            return await self._read("get", kind, kind.path(name, namespace, subresource), {})
         except ApiError as error:
             if error.not_found:
                 return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from titan.brain.phase_desk import PhaseDesk, PhaseSeat, positions_message
 from titan.brain.picture import Picture
 from titan.brain.queries import Queries
 from titan.brain.settings import BrainSettings, load_parameters, load_policy, next_term
-from titan.brain.status import brain_status
+from titan.brain.status import brain_status, decisions_page
 from titan.domain.budgets import Budget, PostureState
 from titan.domain.kinds import Posture
 from titan.domain.policy import mode_problem
@@ -36,6 +37,7 @@ from titan.runtime.contract import (
     BRAIN_SUBMIT,
 )
 from titan.runtime.feed import MarketFeed
+from titan.runtime.http import Page
 from titan.runtime.process import ServiceApp, run
 from titan.runtime.rpc import RpcServer
 from titan.runtime.wire_brain import budget_to_wire, posture_to_wire
@@ -99,12 +101,7 @@ class BrainApp(ServiceApp[BrainSettings]):
             settings, (m.CHANNEL_QUOTES,), self._on_market, self._on_batch, self.metrics, self.log, conflate=True
         )
         acts = PostureActs(
-            self.governor,
-            self.execution,
-            self.book,
-            self.now_ns,
-            settings.acknowledge_timeout_ms / 1e3,
-            self.log,
+            self.governor, self.execution, self.book, self.now_ns, settings.acknowledge_timeout_ms / 1e3, self.log
         )
         queries = Queries(
             self.picture,
@@ -175,6 +172,10 @@ class BrainApp(ServiceApp[BrainSettings]):
     def status(self) -> dict[str, object]:
         """Posture, equity, phases, decisions."""
         return brain_status(self)
+
+    def pages(self) -> dict[str, Callable[[], Page]]:
+        """The pages of every process, and the latest decisions guard by guard."""
+        return {**super().pages(), "/decisions": lambda: decisions_page(self.decider.newest())}
 
     # The governor tells these.
 

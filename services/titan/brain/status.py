@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from titan.domain.equity import Equity
 from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
+from titan.v1 import brain_pb2 as b
 
 if TYPE_CHECKING:
     from titan.brain.app import BrainApp
+    from titan.runtime.http import Page
+
+# What `/decisions` shows: it is read through proxies, and a hundred with all their guards are some 200 KB.
+_SHOWN = 100
 
 
 def brain_status(app: BrainApp) -> dict[str, object]:
@@ -69,6 +76,16 @@ def brain_status(app: BrainApp) -> dict[str, object]:
         "decisions_unsaved": app.store.unsaved + app.store.dropped,
         "database": app.schema_problem or app.store.problem or "ok",
     }
+
+
+def decisions_page(newest: Sequence[b.Decision]) -> Page:
+    """The latest decisions, newest first, as the JSON of ``ListDecisionsResponse``."""
+    # Only who reads the page pays for the module.
+    from google.protobuf.json_format import MessageToJson
+
+    response = b.ListDecisionsResponse(decisions=newest[:_SHOWN])
+    text = MessageToJson(response, preserving_proto_field_name=True, indent=None)
+    return HTTPStatus.OK, "application/json", text.encode() + b"\n"
 
 
 def _equity(equity: Equity) -> dict[str, object] | None:

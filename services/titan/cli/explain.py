@@ -41,11 +41,22 @@ _LOOK_BACK = 100
 def explain(state: State, output: Output, intent_id: str | None) -> None:
     """Explain one decision; without an id the latest that was taken and the latest that was refused."""
     decisions = [_one(state, intent_id)] if intent_id is not None else with_stack(state, _latest)
+    show_decisions(decisions, output, one=intent_id is not None)
+
+
+def show_decisions(decisions: Sequence[b.Decision], output: Output, *, one: bool) -> None:
+    """Print decisions; as one object where ``one`` was asked for.
+
+    Raises
+    ------
+    Refused
+        When there are none.
+    """
     if not decisions:
         raise Refused("nothing has been decided yet; `titan why` says what is missing")
     if output is not Output.TABLE:
         documents = [document(decision) for decision in decisions]
-        print_document(documents[0] if intent_id is not None else {"decisions": documents}, output)
+        print_document(documents[0] if one else {"decisions": documents}, output)
         return
     for index, decision in enumerate(decisions):
         if index:
@@ -123,12 +134,17 @@ def _join(separator: str, parts: list[str]) -> str:
     return separator + ", ".join(parts) if parts else ""
 
 
+def check_id(intent_id: str) -> None:
+    """Raise :class:`BadInput` where the beginning of an id is too short to mean one."""
+    if len(intent_id) < SHORTEST_ID:
+        raise BadInput(f"ID: {intent_id!r} is too short; allowed is an intent's id or at least 4 characters of it")
+
+
 def _one(state: State, intent_id: str) -> b.Decision:
     from titan.runtime.contract import BRAIN_EXPLAIN_DECISION
     from titan.v1 import brain_pb2 as b
 
-    if len(intent_id) < SHORTEST_ID:
-        raise BadInput(f"ID: {intent_id!r} is too short; allowed is an intent's id or at least 4 characters of it")
+    check_id(intent_id)
     request = b.ExplainDecisionRequest(intent_id=intent_id)
     response = ask(state, "brain", BRAIN_EXPLAIN_DECISION, request)
     if not response.found:

@@ -72,6 +72,22 @@ def why(
 
 
 @app.command()
+def explain(
+    intent_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="An intent's id, or the beginning of one.")
+    ] = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show every guard of one of the last hundred decisions; without ID, of the latest taken and the latest refused."""
+    from titan.cli.cluster.explain import explain as run_explain
+
+    run_explain(_where(namespace, context, kubeconfig), output, intent_id)
+
+
+@app.command()
 def halt(
     namespace: NamespaceOption = None,
     context: ContextOption = None,

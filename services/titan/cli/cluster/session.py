@@ -15,7 +15,7 @@ from titan.cli.errors import BadInput, Refused, Unreachable
 from titan_operator.cluster import errors
 from titan_operator.cluster.client import Cluster as Api
 from titan_operator.cluster.credentials import Connection, from_kubeconfig, load
-from titan_operator.cluster.kinds import RISK_POLICY, SELF_SUBJECT_REVIEW, TITAN_PHASE, Kind
+from titan_operator.cluster.kinds import RISK_POLICY, SELF_SUBJECT_REVIEW, SERVICE, TITAN_PHASE, Kind
 
 T = TypeVar("T")
 
@@ -58,6 +58,30 @@ class Cluster:
         found = await _said(self._api.get(kind, name, self.namespace))
         if found is None:
             raise Refused(f"namespace {self.namespace} has no {kind.name} {name}")
+        return found
+
+    async def page(self, phase: str, path: str) -> dict[str, Any]:
+        """A JSON page of a phase's own HTTP side, through the API server: read only, and the `debug` verb guards it.
+
+        Raises
+        ------
+        Refused
+            When the user may not, or the process has no such page.
+        Unreachable
+            When the API server cannot reach the process.
+        """
+        try:
+            found = await self._api.get(SERVICE, f"http:{phase}:http", self.namespace, subresource=f"proxy/{path}")
+        except errors.ApiError as error:
+            if error.status == 404 and not error.served:
+                raise Refused(f"{phase} has no page /{path}: its image is of an earlier version") from error
+            if error.passing:
+                raise Unreachable(f"the API server cannot reach {phase}: {error.message}") from error
+            raise Refused(refusal(error)) from error
+        except errors.Unreachable as error:
+            raise Unreachable(str(error)) from error
+        if found is None:
+            raise Refused(f"namespace {self.namespace} has no Service {phase}")
         return found
 
     async def set_field(self, kind: Kind, name: str, spec: Mapping[str, Any], *, dry_run: bool = False) -> None:

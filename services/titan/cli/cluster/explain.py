@@ -1,0 +1,69 @@
+"""``explain``: Brain's latest decisions, read from its own HTTP side through the API server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from titan.cli.cluster.picture import Picture
+from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.errors import Refused
+from titan.cli.explain import check_id, most_telling, show_decisions
+from titan.cli.output import Output
+
+if TYPE_CHECKING:
+    from titan.v1 import brain_pb2 as b
+
+PAGE = "decisions"
+
+
+def explain(where: Where, output: Output, intent_id: str | None) -> None:
+    """Explain one decision; without an id the latest that was taken and the latest that was refused.
+
+    Raises
+    ------
+    Refused
+        When there is no Brain, the user may not read its page, or no decision, or several, begin with the id.
+    """
+    if intent_id is not None:
+        check_id(intent_id)
+    decisions = decisions_of(with_cluster(where, _page))
+    show_decisions(chosen(decisions, intent_id), output, one=intent_id is not None)
+
+
+async def _page(cluster: Cluster) -> dict[str, Any]:
+    return await cluster.page(brain_of(await cluster.picture()), PAGE)
+
+
+def brain_of(picture: Picture) -> str:
+    """Name of the namespace's Brain; :class:`Refused` where there is none."""
+    found = next((item.name for item in picture.phases if item.text("spec", "role") == "brain"), None)
+    if found is None:
+        raise Refused(f"namespace {picture.namespace} has no TitanPhase of role brain: nothing decides there")
+    return found
+
+
+def decisions_of(page: dict[str, Any]) -> list[b.Decision]:
+    """The page as messages, newest first; :class:`Refused` where it is of another version."""
+    from google.protobuf.json_format import ParseDict, ParseError
+
+    from titan.v1 import brain_pb2 as b
+
+    try:
+        return list(ParseDict(page, b.ListDecisionsResponse()).decisions)
+    except ParseError as error:
+        raise Refused(f"brain's page /{PAGE} is not what this version reads: {error}") from error
+
+
+def chosen(decisions: Sequence[b.Decision], intent_id: str | None) -> list[b.Decision]:
+    """Pure: the one that is meant, or the most telling ones."""
+    if intent_id is None:
+        parts = ([one for one in decisions if one.approved is approved] for approved in (True, False))
+        return [one for part in parts for one in most_telling(part)]
+    found = [one for one in decisions if one.intent_id.startswith(intent_id)]
+    if len(found) == 1:
+        return found
+    if not found:
+        raise Refused(f"none of the last {len(decisions)} decisions has an id that begins with {intent_id!r}")
+    said = ", ".join(one.intent_id for one in found[:5])
+    raise Refused(f"{len(found)} decisions have ids that begin with {intent_id!r}: {said}; allowed is one")
