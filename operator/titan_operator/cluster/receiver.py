@@ -1,0 +1,95 @@
+"""kopf as a receiver of events, nothing else: no handler of ours patches, posts or keeps state through it.
+
+It runs in a thread with an event loop of its own. When kopf ends it cancels every task of its loop that was started
+after it, whoever started it, and in the main thread it takes the process's signals: both would be the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import kopf
+
+from titan_operator.cluster.client import Object
+from titan_operator.cluster.credentials import Connection, kopf_fields
+from titan_operator.cluster.kinds import Kind
+
+# Kind; ADDED, MODIFIED or DELETED, empty for what was there when the watch began; the object. In the engine's loop.
+Deliver = Callable[[Kind, str, Object], None]
+# Given a flag that asks to stop and one to raise once started: what to run until then.
+Start = Callable[[threading.Event, threading.Event], Coroutine[Any, Any, None]]
+
+# Bounds of one watch request: a half-open stream ends by the first, whatever the server does by the second.
+_SILENCE_S = 70.0
+_STREAM_S = 300
+
+
+def kopf_receiver(
+    connection: Connection,
+    watched: Mapping[Kind, str],
+    namespaces: Sequence[str],
+    deliver: Deliver,
+    *,
+    silence_s: float = _SILENCE_S,
+) -> Start:
+    """Return what runs kopf for these kinds.
+
+    Parameters
+    ----------
+    connection
+        Server and identity; asked for its token anew whenever the server refuses the last one.
+    watched
+        Kinds, each with a label selector (empty: all objects).
+    namespaces
+        Where; kinds of the whole cluster are watched besides.
+    deliver
+        Called in the event loop that calls this function.
+    silence_s
+        After so long without even a bookmark a watch connects anew, in seconds; the server sends one each minute.
+    """
+    registry = kopf.OperatorRegistry()
+    loop = asyncio.get_running_loop()
+
+    def observe(kind: Kind) -> None:
+        group, _, version = kind.group_version.rpartition("/")
+
+        async def handler(event: Mapping[str, Any], **_: object) -> None:
+            loop.call_soon_threadsafe(deliver, kind, event["type"] or "", event["object"])
+
+        kopf.on.event(group=group, version=version, plural=kind.plural, id=kind.name, registry=registry)(handler)
+
+    for kind in watched:
+        observe(kind)
+
+    async def login(**_: object) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(**kopf_fields(connection))
+
+    kopf.on.login(registry=registry, id="connection", errors=kopf.ErrorsMode.PERMANENT)(login)
+
+    def settings() -> kopf.OperatorSettings:
+        chosen = kopf.OperatorSettings()
+        # The kinds are known, and watching CRDs and namespaces would take rights over the whole cluster.
+        chosen.scanning.disabled = True
+        chosen.posting.enabled = False
+        chosen.peering.standalone = True
+        # It would kill the whole process from inside a thread.
+        chosen.process.ultimate_exiting_timeout = None
+        chosen.networking.request_timeout = 30
+        chosen.networking.connect_timeout = 5
+        chosen.watching.server_timeout = _STREAM_S
+        chosen.watching.inactivity_timeout = silence_s
+        for kind, labels in watched.items():
+            if labels:
+                group, _, version = kind.group_version.rpartition("/")
+                chosen.watching.label_selectors[group, version, kind.plural] = labels
+        return chosen
+
+    def start(stop: threading.Event, ready: threading.Event) -> Coroutine[Any, Any, None]:
+        return kopf.operator(
+            registry=registry, settings=settings(), namespaces=list(namespaces), stop_flag=stop, ready_flag=ready
+        )
+
+    return start

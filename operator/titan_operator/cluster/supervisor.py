@@ -1,0 +1,127 @@
+"""Keeps the receiver running: starts it anew when it ends or when a watch is found dead."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from titan.runtime.logs import Log
+from titan_operator.cluster.errors import ClusterError
+from titan_operator.cluster.receiver import Start
+
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 30.0
+# A run that lasted so long was a good one: the next failure waits the first time again.
+_GOOD_RUN_S = 60.0
+_STOP_WITHIN_S = 30.0
+
+
+class ReceiverStuck(ClusterError):  # noqa: N818 - the state's name
+    """The receiver does not end when told to. Its thread cannot be killed: the process has to end."""
+
+
+class _Run:
+    """One life of the receiver, in a thread of its own."""
+
+    def __init__(self, start: Start) -> None:
+        self.stop = threading.Event()
+        self.ready = threading.Event()
+        self.ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._start = start
+        # A daemon: one that is stuck does not keep the process from ending.
+        threading.Thread(target=self._main, name="receiver", daemon=True).start()
+
+    def _main(self) -> None:
+        failure: BaseException | None = None
+        try:
+            asyncio.run(self._start(self.stop, self.ready))
+        except BaseException as error:  # noqa: BLE001 - handed to the supervisor, which logs and counts it
+            failure = error
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell, failure)
+
+    def _tell(self, failure: BaseException | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(failure)
+
+
+class Supervisor:
+    """Runs the receiver until cancelled.
+
+    Parameters
+    ----------
+    start
+        What to run; see :func:`titan_operator.cluster.receiver.kopf_receiver`.
+    started
+        Called before each start, with its reason: forget what the watches told, count it.
+    clock_s, sleep
+        Monotonic seconds, and what waits between starts.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        *,
+        log: Log,
+        started: Callable[[str], None],
+        clock_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._start = start
+        self._log = log
+        self._started = started
+        self._clock_s = clock_s
+        self._sleep = sleep
+        self._run: _Run | None = None
+        self._wanted: asyncio.Future[str] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the receiver has started and nobody has asked it to start anew."""
+        return self._run is not None and self._run.ready.is_set() and not self._run.ended.done()
+
+    def restart(self, reason: str) -> None:
+        """Have the receiver started anew, for a watch is dead; nothing happens while it is between two lives."""
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(reason)
+
+    async def run(self) -> None:
+        """Keep it running.
+
+        Raises
+        ------
+        ReceiverStuck
+            It does not stop when told to.
+        """
+        wait_s, reason = _FIRST_WAIT_S, "first start"
+        while True:
+            self._started(reason)
+            began_s = self._clock_s()
+            reason = await self._live()
+            wait_s = _FIRST_WAIT_S if self._clock_s() - began_s >= _GOOD_RUN_S else wait_s
+            self._log.warning("the watches start anew", why=reason, wait_s=wait_s)
+            await self._sleep(wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    async def _live(self) -> str:
+        """Run it once and return why it ended."""
+        run = self._run = _Run(self._start)
+        wanted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._wanted = wanted
+        try:
+            either: set[asyncio.Future[Any]] = {run.ended, wanted}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._run = self._wanted = None
+            run.stop.set()
+            await asyncio.wait({run.ended}, timeout=_STOP_WITHIN_S)
+        if not run.ended.done():
+            raise ReceiverStuck(f"the receiver has not stopped within {_STOP_WITHIN_S:g} s")
+        if wanted.done():
+            return wanted.result()
+        failure = run.ended.result()
+        return "it ended" if failure is None else f"it failed: {type(failure).__name__}: {failure}"
