@@ -55,6 +55,8 @@ class ExecutionDesk:
         self._on_lost = on_lost
         self._on_defect = on_defect
         self._log = log
+        # Asked for while Execution was away, by phase.
+        self._uncanceled: dict[str, e.CancelEntries] = {}
         self._held: deque[e.PlaceResponse] = deque()
         self._own_marker: c.StepMarker | None = None
         self._acts: dict[int, asyncio.Future[e.PostureActResult]] = {}
@@ -86,8 +88,10 @@ class ExecutionDesk:
         self._link.post(self._heartbeat())
 
     def cancel_entries(self, phase_id: str, reason: str) -> None:
-        """Ask to cancel resting entries of a phase; of all where ``phase_id`` is empty."""
-        self._link.post(e.PlaceRequest(cancel_entries=e.CancelEntries(phase_id=phase_id, reason=reason)))
+        """Ask to cancel resting entries of a phase; of all where ``phase_id`` is empty. While it is away, it waits."""
+        cancel = e.CancelEntries(phase_id=phase_id, reason=reason)
+        if not self._link.post(e.PlaceRequest(cancel_entries=cancel)):
+            self._uncanceled[phase_id] = cancel
 
     def mark(self, step: int, market_time_ns: int) -> None:
         """Say that everything of this step has been decided."""
@@ -194,5 +198,8 @@ class ExecutionDesk:
         for order in self.pending.values():
             self._log.warning("order sent again", intent_id=order.intent_id)
             self._link.post(e.PlaceRequest(order=order))
+        for cancel in self._uncanceled.values():
+            self._link.post(e.PlaceRequest(cancel_entries=cancel))
+        self._uncanceled.clear()
         if self._own_marker is not None:
             self._link.post(e.PlaceRequest(marker=self._own_marker))

@@ -101,6 +101,8 @@ class BrainDesk:
                     self._take(request)
                 if self._group.failure is not None:
                     raise self._group.failure
+            # Ended in good order: what it asked for last is taken and answered.
+            self._group.commit()
         finally:
             self._group.drop()
             if self._stream is stream:

@@ -210,7 +210,7 @@ def issue_leaf(authority: Authority, role: str, stack: str, now: datetime, lifet
 
 
 def leaf_is_good(authority: Authority, role: str, stack: str, leaf: Leaf, now: datetime) -> bool:
-    """Whether ``leaf`` is of this authority, role and stack, trusts what it trusts now, and is not to be renewed yet."""
+    """Whether ``leaf`` is of this authority, role and stack, trusts what it trusts, and is not to be renewed yet."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from titan.runtime.contract import Method
+from titan.runtime.identity import LOOK_S
 from titan.runtime.logs import Log
 from titan.runtime.rpc import ClientStream, RpcChannel, RpcError
 
@@ -17,6 +18,8 @@ Resp = TypeVar("Resp", bound=Message)
 
 _FIRST_BACKOFF_S = 0.02
 _LONGEST_BACKOFF_S = 0.5
+# How long a peer may take to say the rest of what it has to say.
+_FINISH_S = 1.0
 
 
 def end_process_if_broken(task: asyncio.Task[None]) -> None:
@@ -28,6 +31,9 @@ def end_process_if_broken(task: asyncio.Task[None]) -> None:
 
 class Link(Generic[Req, Resp]):
     """Keeps one stream open.
+
+    A certificate that was replaced is shown at once: the new connection is made first, then the stream is ended in good
+    order (what was posted arrives, what the peer said is heard) and opened on the new one.
 
     ``on_connect`` says what to send first on each new stream; ``on_message`` is called in order, on the event loop,
     without a hand-off; ``on_lost`` is told why a stream ended. Nothing is queued while the peer is away: what must be
@@ -50,18 +56,26 @@ class Link(Generic[Req, Resp]):
         self._on_lost = on_lost
         self._log = log.bind(peer=channel.role, method=method.label)
         self._stream: ClientStream[Req, Resp] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._renewing = False
+        # Which of the channel's connections the stream is on.
+        self._generation = 0
         self.failure: BaseException | None = None
 
     @property
     def connected(self) -> bool:
         """Whether the stream is up."""
-        return self._stream is not None
+        return self._stream is not None and not self._renewing
 
     def start(self) -> None:
         """Begin to connect, and go on for ever."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"link {self._method.label}")
-        self._task.add_done_callback(end_process_if_broken)
+        loop, label = asyncio.get_running_loop(), self._method.label
+        self._tasks = [
+            loop.create_task(self._run(), name=f"link {label}"),
+            loop.create_task(self._follow_certificate(), name=f"certificate of link {label}"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(end_process_if_broken)
 
     async def stop(self) -> None:
         """End the stream and the attempts; what was posted goes out first."""
@@ -71,29 +85,51 @@ class Link(Generic[Req, Resp]):
                     await self._stream.flush()
             except TimeoutError:
                 self._log.warning("messages were left behind at stop", pending=self._stream.pending)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self._channel.close()
 
     def post(self, message: Req) -> bool:
         """Send ``message`` if connected; say whether it was."""
-        if self._stream is None:
+        if self._stream is None or self._renewing:
             return False
         self._stream.post(message)
         return True
+
+    async def _follow_certificate(self) -> None:
+        complained = ""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                if self._stream is not None and self._channel.outdated:
+                    await self._channel.renew()
+            except RpcError as error:
+                # The stream that stands is worth more than one that cannot be had.
+                if str(error) != complained:
+                    complained = str(error)
+                    self._log.warning("certificate replaced, connection not", reason=complained)
+                continue
+            complained = ""
+            stream = self._stream
+            if stream is not None and self._generation != self._channel.generation:
+                self._renewing = True
+                await stream.finish(_FINISH_S)
 
     async def _run(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
         complained = ""
         while True:
             stream = self._channel.open(self._method)
+            self._generation = self._channel.generation
+            connected = False
             reason = "the peer ended the stream"
             try:
                 await stream.wait_connected()
                 for message in self._on_connect():
                     stream.post(message)
-                self._stream = stream
+                self._stream, connected = stream, True
                 backoff_s = _FIRST_BACKOFF_S
                 self._log.info("connected")
                 complained = ""
@@ -109,9 +145,14 @@ class Link(Generic[Req, Resp]):
                 self._log.exception("handler failed")
                 raise
             finally:
-                was_connected, self._stream = self._stream is not None, None
+                renewed, self._renewing = self._renewing, False
+                self._stream = None
                 stream.close()
-            if was_connected:
+            if renewed:
+                self._log.info("certificate replaced: connecting anew")
+                self._on_lost("certificate replaced")
+                continue
+            if connected:
                 self._log.warning("connection lost", reason=reason)
                 self._on_lost(reason)
             elif reason != complained:

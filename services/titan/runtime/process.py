@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from titan.runtime.http import HttpServer, Page
+from titan.runtime.identity import IdentityUnreadableError
 from titan.runtime.logs import Log, capture_native_log, configure_logging, get_logger
 from titan.runtime.settings import ProcessSettings, SettingsError, load_settings
 from titan.runtime.telemetry import Metrics
@@ -167,7 +168,7 @@ async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> 
             for waiting in (stopping, failing):
                 waiting.cancel()
             log.info("stopping")
-    except StartError as error:
+    except (StartError, IdentityUnreadableError) as error:
         # One sentence for a person; a trace would hide it.
         log.error("cannot start", reason=str(error))  # noqa: TRY400
         return EXIT_BAD_INPUT

@@ -17,8 +17,10 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from titan.runtime.contract import Method
+from titan.runtime.identity import Identity, IdentityFiles, channel_credentials, server_credentials
 from titan.runtime.logs import Log
 from titan.runtime.outbox import Outbox
+from titan.runtime.rpc_options import CLIENT_OPTIONS, SERVER_OPTIONS
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry import Metrics
 from titan.runtime.topology import CALLERS, may_call
@@ -27,32 +29,9 @@ Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
 
 DOMAIN = "titan.internal"
+# Calls that are under way on a connection that was replaced may end by themselves for so long.
+_RETIRE_S = 10.0
 _ROLE_HEADER = "titan-role"
-_COMMON_OPTIONS: list[tuple[str, int | str]] = [
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.max_send_message_length", 64 << 20),
-    # A peer that is stopped (SIGSTOP, a frozen node) must be noticed although its socket stays open.
-    ("grpc.keepalive_time_ms", 5_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.bdp_probe", 0),
-]
-_SERVER_OPTIONS = [
-    *_COMMON_OPTIONS,
-    ("grpc.so_reuseport", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
-    ("grpc.http2.max_ping_strikes", 0),
-]
-_CLIENT_OPTIONS = [
-    *_COMMON_OPTIONS,
-    # Without it channels to one address share a connection, and market data delays orders.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    ("grpc.enable_http_proxy", 0),
-]
 
 
 class RpcError(Exception):
@@ -127,21 +106,6 @@ class ServerStream(Generic[Req, Resp]):
             yield request
 
 
-def server_credentials(settings: ProcessSettings) -> grpc.ServerCredentials:
-    """Credentials that demand a certificate of the stack's own CA from every caller."""
-    folder = Path(settings.tls_dir)
-    pair = ((folder / "key.pem").read_bytes(), (folder / "cert.pem").read_bytes())
-    return grpc.ssl_server_credentials([pair], (folder / "ca.pem").read_bytes(), require_client_auth=True)
-
-
-def channel_credentials(settings: ProcessSettings) -> grpc.ChannelCredentials:
-    """Credentials that show our certificate and trust the stack's own CA only."""
-    folder = Path(settings.tls_dir)
-    return grpc.ssl_channel_credentials(
-        (folder / "ca.pem").read_bytes(), (folder / "key.pem").read_bytes(), (folder / "cert.pem").read_bytes()
-    )
-
-
 class RpcServer:
     """Serves the methods of one role. A method nobody registered is UNIMPLEMENTED."""
 
@@ -201,14 +165,15 @@ class RpcServer:
         PortTakenError
             When the address is taken.
         """
-        server = grpc.aio.server(options=_SERVER_OPTIONS)
+        server = grpc.aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((_Router(self._handlers),))
         address = f"{self._settings.bind}:{self.port}"
         try:
             if self._settings.identity == "plain":
                 self.port = server.add_insecure_port(address)
             else:
-                self.port = server.add_secure_port(address, server_credentials(self._settings))
+                credentials = server_credentials(IdentityFiles(Path(self._settings.tls_dir)))
+                self.port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise PortTakenError(f"grpc_port: {address} cannot be served on: it is taken or not ours") from error
         await server.start()
@@ -304,13 +269,28 @@ class ClientStream(Generic[Req, Resp]):
         except grpc.aio.AioRpcError as error:
             raise RpcError(error.code(), error.details() or "") from error
 
+    async def finish(self, timeout_s: float) -> None:
+        """Send nothing more; what was posted still arrives, and what the peer has to say is still read.
+
+        Returns when the stream has ended. A peer that goes on for longer than ``timeout_s`` is cut off.
+        """
+        ended = asyncio.ensure_future(self._call.code())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._outbox.flush()
+                await self._call.done_writing()
+                await asyncio.shield(ended)
+        except (TimeoutError, asyncio.InvalidStateError, grpc.aio.AioRpcError):
+            self._call.cancel()
+            await asyncio.wait([ended])
+
     def close(self) -> None:
         """End the stream at once."""
         self._call.cancel()
 
 
 class RpcChannel:
-    """A connection of its own to one role."""
+    """A connection of its own to one role; calls use the newest certificate, a stream the one that it began with."""
 
     def __init__(self, settings: ProcessSettings, role: str, address: str | None = None) -> None:
         target = address or settings.peers.get(role, "")
@@ -319,12 +299,34 @@ class RpcChannel:
         self.role = role
         self.target = target
         self._metadata = ((_ROLE_HEADER, settings.role),) if settings.identity == "plain" else None
-        if settings.identity == "plain":
-            self._channel = grpc.aio.insecure_channel(target, options=_CLIENT_OPTIONS)
-        else:
-            # The name is the role's: a certificate of the same CA for another role is refused here.
-            options = [*_CLIENT_OPTIONS, ("grpc.ssl_target_name_override", f"{role}.{DOMAIN}")]
-            self._channel = grpc.aio.secure_channel(target, channel_credentials(settings), options=options)
+        self._files = IdentityFiles(Path(settings.tls_dir)) if settings.identity == "mtls" else None
+        # Counts the connections that were made one after another.
+        self.generation = 0
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._identity, self._channel = self._dial()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether our certificate was replaced since the connection was made."""
+        return self._files is not None and self._files.now is not self._identity
+
+    async def renew(self, timeout_s: float = 5.0) -> None:
+        """Connect with the newest certificate; streams that are open stay on the connection that they have.
+
+        Raises
+        ------
+        RpcError
+            When the peer cannot be reached with it; everything stays as it is.
+        """
+        identity, channel = self._dial()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await channel.channel_ready()
+        except TimeoutError as error:
+            await channel.close()
+            message = f"{self.role} at {self.target} cannot be reached with the new certificate"
+            raise RpcError(grpc.StatusCode.UNAVAILABLE, message) from error
+        self._replace(identity, channel)
 
     async def call(self, method: Method[Req, Resp], request: Req, timeout_s: float = 5.0) -> Resp:
         """Call a unary method.
@@ -334,7 +336,7 @@ class RpcChannel:
         RpcError
             With the code and message of the failure.
         """
-        stub = self._channel.unary_unary(
+        stub = self._newest().unary_unary(
             method.path,
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.response.FromString,
@@ -347,7 +349,7 @@ class RpcChannel:
 
     def open(self, method: Method[Req, Resp]) -> ClientStream[Req, Resp]:
         """Open a bidirectional stream."""
-        stub = self._channel.stream_stream(
+        stub = self._newest().stream_stream(
             method.path,
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.response.FromString,
@@ -357,3 +359,25 @@ class RpcChannel:
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close()
+        if self._retiring:
+            await asyncio.wait(self._retiring)
+
+    def _dial(self) -> tuple[Identity | None, grpc.aio.Channel]:
+        if self._files is None:
+            return None, grpc.aio.insecure_channel(self.target, options=CLIENT_OPTIONS)
+        identity = self._files.now
+        # The name is the role's: a certificate of the same CA for another role is refused here.
+        options = [*CLIENT_OPTIONS, ("grpc.ssl_target_name_override", f"{self.role}.{DOMAIN}")]
+        return identity, grpc.aio.secure_channel(self.target, channel_credentials(identity), options=options)
+
+    def _newest(self) -> grpc.aio.Channel:
+        if self.outdated:
+            self._replace(*self._dial())
+        return self._channel
+
+    def _replace(self, identity: Identity | None, channel: grpc.aio.Channel) -> None:
+        retired = asyncio.get_running_loop().create_task(self._channel.close(_RETIRE_S))
+        self._retiring.add(retired)
+        retired.add_done_callback(self._retiring.discard)
+        self._identity, self._channel = identity, channel
+        self.generation += 1
