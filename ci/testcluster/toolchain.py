@@ -57,7 +57,9 @@ class Tool:
 
 CLUSTER_TIER = (
     Tool("kube-apiserver", "kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", 500, _KUBERNETES_FLAGS),
-    Tool("kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager", 110, _KUBERNETES_FLAGS),
+    Tool(
+        "kube-controller-manager", "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager", 110, _KUBERNETES_FLAGS
+    ),
     Tool("kubectl", "kubernetes", "k8s.io/kubernetes/cmd/kubectl", 45, _KUBERNETES_FLAGS),
     Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3", 45),
     Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm", 185),
@@ -83,11 +85,15 @@ def go_version() -> str:
     """
     if shutil.which("go") is None:
         wanted = ".".join(map(str, MINIMUM_GO))
-        raise ToolchainError(f"Go {wanted} or newer is needed to build the test cluster's tools, and there is no go on the PATH")
+        raise ToolchainError(
+            f"Go {wanted} or newer is needed to build the test cluster's tools, and there is no go on the PATH"
+        )
     version = subprocess.run(["go", "env", "GOVERSION"], check=True, capture_output=True, text=True).stdout.strip()
     numbers = tuple(int(part) for part in version.removeprefix("go").split("-")[0].split(".")[:2])
     if numbers < MINIMUM_GO:
-        raise ToolchainError(f"{version} is too old for the pinned tools: go{'.'.join(map(str, MINIMUM_GO))} or newer is needed")
+        raise ToolchainError(
+            f"{version} is too old for the pinned tools: go{'.'.join(map(str, MINIMUM_GO))} or newer is needed"
+        )
     return version
 
 
@@ -128,7 +134,16 @@ def _build(tool: Tool, target: Path, count: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / tool.name
-        command = ["go", "build", "-trimpath", "-ldflags", f"-s -w {tool.ldflags}".strip(), "-o", str(made), tool.package]
+        command = [
+            "go",
+            "build",
+            "-trimpath",
+            "-ldflags",
+            f"-s -w {tool.ldflags}".strip(),
+            "-o",
+            str(made),
+            tool.package,
+        ]
         environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
         result = subprocess.run(
             command, cwd=PINS / tool.module, env=environment, check=False, capture_output=True, text=True

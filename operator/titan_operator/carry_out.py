@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from titan.domain.kinds import Posture
 from titan.runtime.logs import Log
-from titan_operator.cluster.errors import ApiError, Unreachable
+from titan_operator.cluster.errors import ApiError, ClusterError, Unreachable
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.effects import (
     Annotate,
@@ -83,7 +83,7 @@ class CarryOut:
                 raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
             try:
                 await self._one(effect)
-            except (ApiError, Unreachable) as error:
+            except ClusterError as error:
                 self.failures.append(error)
                 phase = getattr(effect, "phase", "")
                 self._log.warning(

@@ -14,7 +14,7 @@ from titan.runtime.logs import Log
 from titan_operator.canary import Canary
 from titan_operator.carry_out import CarryOut
 from titan_operator.cluster.client import Cluster
-from titan_operator.cluster.errors import ApiError, Unreachable
+from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.lease import OperatorLease
@@ -112,7 +112,7 @@ class StackEngine:
         self._wake.clear()
         try:
             again_s = await self.reconcile()
-        except* (ApiError, Unreachable) as errors:
+        except* ClusterError as errors:
             reason = "; ".join(str(error) for error in errors.exceptions)
             self._backoff_s = min(LAST_BACKOFF_S, max(FIRST_BACKOFF_S, self._backoff_s * 2))
             self.failure = reason
@@ -130,7 +130,7 @@ class StackEngine:
 
         Raises
         ------
-        ApiError, Unreachable
+        ClusterError
             Reading failed, or a write did; what was written stays, and the next pass goes on from there.
         """
         parts = self._parts
@@ -153,8 +153,8 @@ class StackEngine:
 
     def _compare_watches(self, found: Found) -> None:
         for kind, items in (("RiskPolicy", found.policies), ("TitanPhase", found.phases)):
-            listed = {f"{self.namespace}/{item.name}": item.raw["metadata"]["resourceVersion"] for item in items}
-            self._parts.watches.check(kind, self.namespace, listed, self._parts.clock())
+            listed = {item.name: item.raw["metadata"]["resourceVersion"] for item in items}
+            self._parts.watches.check(KINDS[kind], self.namespace, listed, self._parts.clock())
 
     async def _first_words(self, found: Found) -> None:
         """Tell what is new that it has been seen, before anything else is done about it."""

@@ -31,10 +31,8 @@ class OperatorMetrics:
             "How long a watch has not delivered what a read found; 0 is in step.",
             ["kind"],
         )
-        self._watch_restarts = metrics.counter(
-            "titan_operator_watch_restarts", "Times that the watches were started again."
-        )
-        self._events = metrics.counter("titan_operator_event_failures", "Events that could not be written.")
+        self._watch_starts = metrics.counter("titan_operator_watch_starts", "Times that the watches were started.")
+        self._events = metrics.counter("titan_operator_event_failures", "Events that could not be written.", ["reason"])
         self._leader = metrics.gauge("titan_operator_leader", "1 while this process holds the Lease.")
 
     def reconciled(self, namespace: str, seconds: float) -> None:
@@ -61,13 +59,13 @@ class OperatorMetrics:
         """How far a watch is behind."""
         self._watch_age.labels(kind).set(seconds)
 
-    def watch_restarted(self) -> None:
-        """The watches were started again."""
-        self._watch_restarts.inc()
+    def watches_started(self) -> None:
+        """The watches were started, the first time or again."""
+        self._watch_starts.inc()
 
-    def event_failed(self) -> None:
+    def event_failed(self, reason: str) -> None:
         """An Event could not be written."""
-        self._events.inc()
+        self._events.labels(reason).inc()
 
     def leads(self, leader: bool) -> None:
         """Whether this process holds the Lease."""

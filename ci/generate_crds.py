@@ -1,4 +1,4 @@
-"""Write the CustomResourceDefinitions from the typed models: ``python ci/crds.py``."""
+"""Write the CustomResourceDefinitions from the typed models: ``python ci/generate_crds.py``."""
 
 from __future__ import annotations
 

@@ -1,0 +1,61 @@
+"""A real API server for these tests: one control plane a session, a namespace a test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testcluster.controlplane import ControlPlane
+from testcluster.toolchain import ToolchainError
+
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+def _control_plane(folder: Path) -> Iterator[ControlPlane]:
+    try:
+        plane = ControlPlane(folder)
+    except ToolchainError as error:
+        pytest.fail(str(error), pytrace=False)
+    with plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The session's control plane, with our CRDs."""
+    for plane in _control_plane(tmp_path_factory.mktemp("cluster") / "plane"):
+        plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+        names = [file.stem.replace("titan.trading_", "") + ".titan.trading" for file in sorted(CRDS.glob("*.yaml"))]
+        plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
+        yield plane
+
+
+@pytest.fixture
+def namespace(cluster: ControlPlane) -> Iterator[str]:
+    """A namespace of the test's own; nobody waits for its end."""
+    name = f"test-{next(_numbers)}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[ControlPlane]:
+    """A control plane of the test's own, empty: for policies, charts and CRDs, which are cluster-wide."""
+    yield from _control_plane(tmp_path / "plane")
+
+
+@pytest.fixture(scope="module")
+def module_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane of the module's own, empty."""
+    yield from _control_plane(tmp_path_factory.mktemp("module") / "plane")
