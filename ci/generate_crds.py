@@ -36,7 +36,7 @@ def main() -> int:
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
-            print(path)  # noqa: T201 - what a command tells
+            print(path)
     return 0
 
 

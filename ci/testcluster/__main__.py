@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from testcluster.controlplane import ClusterFailed, ControlPlane, end_leftovers
+from testcluster.controlplane import ClusterError, ControlPlane, end_leftovers
 from testcluster.toolchain import ToolchainError
 
 
@@ -31,7 +31,7 @@ def main() -> int:
             print(f"export KUBECONFIG={plane.admin}", flush=True)
             print(f"export PATH={plane.tools['kubectl'].parent}:{plane.tools['helm'].parent}:$PATH", flush=True)
             stop.wait()
-    except (ClusterFailed, ToolchainError) as error:
+    except (ClusterError, ToolchainError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -42,7 +42,7 @@ rules:
 """
 
 
-class ClusterFailed(Exception):
+class ClusterError(Exception):
     """A part of the control plane does not work; the message says which, with the end of its log."""
 
 
@@ -72,7 +72,7 @@ class ControlPlane:
 
         Raises
         ------
-        ClusterFailed
+        ClusterError
             A part ended, or is not ready in time.
         """
         end_leftovers(self.folder)
@@ -148,7 +148,7 @@ class ControlPlane:
 
         Raises
         ------
-        ClusterFailed
+        ClusterError
             It failed and ``check`` is set; the message is what it said.
         """
         return self._tool("kubectl", arguments, kubeconfig, stdin, check)
@@ -186,7 +186,7 @@ class ControlPlane:
             check=False,
         )
         if check and done.returncode:
-            raise ClusterFailed(f"{name} {' '.join(arguments)}: exit code {done.returncode}: {done.stderr.strip()}")
+            raise ClusterError(f"{name} {' '.join(arguments)}: exit code {done.returncode}: {done.stderr.strip()}")
         return done
 
     # Parts
@@ -273,10 +273,10 @@ class ControlPlane:
         while not holds():
             for name, process in self._processes.items():
                 if process.poll() is not None:
-                    raise ClusterFailed(f"{name} ended with {process.returncode}:\n{self.log(name)[-2000:]}")
+                    raise ClusterError(f"{name} ended with {process.returncode}:\n{self.log(name)[-2000:]}")
             if time.monotonic() > deadline:
                 tail = self.log("kube-apiserver")[-2000:]
-                raise ClusterFailed(f"not within {READY_WITHIN_S:.0f} s: {what}; the API server's log ends:\n{tail}")
+                raise ClusterError(f"not within {READY_WITHIN_S:.0f} s: {what}; the API server's log ends:\n{tail}")
             time.sleep(0.1)
 
     def _ready(self) -> bool:

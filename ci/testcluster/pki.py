@@ -1,4 +1,4 @@
-"""Throw-away keys of one control plane: an authority, and certificates that it signs. Good for a day, for tests only."""
+"""Throw-away keys of one control plane: an authority, and certificates that it signs. For tests only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Pki:
         _write_key(folder / "service-account.key", rsa.generate_private_key(65537, 2048))
 
     def issue(self, file: str, user: str, groups: tuple[str, ...] = (), *, server: bool = False) -> tuple[Path, Path]:
-        """Return paths of a new certificate and its key; ``user`` and ``groups`` are who its bearer is to the API server."""
+        """Return paths of a new certificate and its key; ``user`` and ``groups`` are who its bearer is."""
         certificate_path, key_path = self.folder / f"{file}.pem", self.folder / f"{file}.key"
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]

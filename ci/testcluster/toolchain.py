@@ -1,7 +1,8 @@
 """The pinned Go tools, built on demand into a cache outside the work tree.
 
-Each folder of ``ci/tools`` pins unmodified upstream commands by ``go.mod`` and ``go.sum``. A binary's folder is named by the
-hash of both, of the Go version and of the build flags, so a changed pin builds anew and a known one is used at once.
+Each folder of ``ci/tools`` pins unmodified upstream commands by ``go.mod`` and ``go.sum``. A binary's folder is named
+by the hash of both, of the Go version and of the build flags, so a changed pin builds anew and a known one is used at
+once.
 Only the standard library is imported: this runs before anything is installed.
 """
 

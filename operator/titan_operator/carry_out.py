@@ -125,7 +125,7 @@ class CarryOut:
                 await self._finalize(effect)
             case Announce():
                 given = self._given(effect.kind, effect.name)
-                await self._parts.events.record(given.raw, effect.type.value, effect.reason, "Reconcile", effect.note)
+                await self._parts.events.record(given.raw, effect.type, effect.reason, "Reconcile", effect.note)
 
     def _given(self, kind: str, name: str) -> Given:
         items = self._world.policies if kind == "RiskPolicy" else self._world.phases
