@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, NoReturn
 import aiohttp
 
 from titan.runtime.http import Page
+from titan.runtime.logs import Log
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.settings import ProcessSettings
 from titan_operator.cluster.client import Cluster, Object
@@ -56,6 +58,18 @@ class NoVerifier:
         return Verdict(False, reason="NoVerifier", message="this version of the operator cannot verify signatures yet")
 
 
+class _Lines(logging.Handler):
+    """kopf logs by the standard library; its lines become lines like ours."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.INFO)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = self._log.warning if record.levelno >= logging.WARNING else self._log.debug
+        said("kopf", message=record.getMessage(), logger=record.name)
+
+
 class OperatorApp(ServiceApp[OperatorSettings]):
     """The composition root of the operator."""
 
@@ -77,6 +91,9 @@ class OperatorApp(ServiceApp[OperatorSettings]):
     async def start(self) -> None:
         """Start the Lease, the engines and the watches."""
         settings = self.settings
+        library = logging.getLogger("kopf")
+        library.propagate = False
+        library.handlers = [_Lines(self.log)]
         try:
             connection: Connection = load()
         except CredentialsError as error:

@@ -13,8 +13,17 @@ from titan_operator.api import TitanPhase
 from titan_operator.gates import GateReason, Stack, first_refusal
 from titan_operator.world import Given, World
 
-# These end by themselves, or by what others do; the rest need a person who changes the resource.
-_PASSING = frozenset({GateReason.ADMISSION_ENFORCED, GateReason.SAFE_TO_ROLL})
+# These end by themselves, or when the other resources of the stack are written too, one after the other; the rest need
+# a person who changes the resource.
+_PASSING = frozenset(
+    {
+        GateReason.ADMISSION_ENFORCED,
+        GateReason.SAFE_TO_ROLL,
+        GateReason.ROLES_COMPLETE,
+        GateReason.POLICY_FOUND,
+        GateReason.ONE_POLICY_PER_STACK,
+    }
+)
 
 
 @dataclass(frozen=True)

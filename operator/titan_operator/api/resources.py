@@ -6,7 +6,6 @@ an unknown field. The CRDs are made of these models (:mod:`titan_operator.api.cr
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -133,7 +132,7 @@ class RiskPolicy(Model):
 
     checks = (
         Check(
-            "self.metadata.name.endsWith('-' + self.spec.hash.substring(7, 15))",
+            "size(self.spec.hash) < 15 || self.metadata.name.endsWith('-' + self.spec.hash.substring(7, 15))",
             "metadata.name: allowed is a name that ends in - and the first 8 digits of spec.hash",
             _named_by_hash,
         ),
@@ -241,7 +240,7 @@ class ScavengerSpec(_TradingSpec):
     """One perpetual, which it trades, and the spot market that confirms."""
     margin: Margin = Margin.model_validate({"leverage": "15"})
     """The margin setting of its positions. Default: a leverage of 15."""
-    parameters: ScavengerFields = MappingProxyType({})
+    parameters: ScavengerFields = Field(default_factory=dict)
     """When it trades and how. The defaults are demo values: no claim of an edge."""
 
     @property

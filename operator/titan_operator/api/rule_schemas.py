@@ -140,7 +140,11 @@ def _modes(allowed_words: str) -> Schema:
     modes = get_args(Mode)
     lists = [list(chosen) for count in range(1, len(modes) + 1) for chosen in combinations(modes, count)]
     return {
-        **_set({"type": "string", "enum": list(modes)}, 1, len(modes)),
+        # No set: sets are equal in any order, and the order is part of the hash.
+        "type": "array",
+        "maxItems": len(modes),
+        "minItems": 1,
+        "items": {"type": "string", "enum": list(modes)},
         "x-kubernetes-validations": [validation(f"self in {lists}", f"allowed is {allowed_words}")],
     }
 
