@@ -70,6 +70,12 @@ def up(
         int, typer.Option("--port-offset", metavar="N", help="Add N to every port: a second stack on this machine.")
     ] = 0,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="What the processes log.")] = LogLevel.INFO,
+    certificate_lifetime: Annotated[
+        int,
+        typer.Option(
+            "--certificate-lifetime", metavar="S", help="Seconds a certificate lasts; replaced at half of it."
+        ),
+    ] = 86_400,
 ) -> None:
     """Run a whole stack on this machine, in the foreground; Ctrl-C stops it, a second one kills it."""
     from titan.cli.prepare import UpOptions
@@ -84,6 +90,7 @@ def up(
         duration_s=duration,
         port_offset=port_offset,
         log_level=log_level.value,
+        certificate_lifetime_s=certificate_lifetime,
     )
     run_up(options, RunOptions(arm=arm, until_end=until_end, output=output), locate(state))
 

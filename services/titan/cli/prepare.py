@@ -7,11 +7,13 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from titan.cli.client import ROLE as CLIENT_ROLE
 from titan.cli.errors import BadInput
+from titan.cli.identities import Identities
 from titan.cli.state import State, unwritable
 
 if TYPE_CHECKING:
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from titan_operator.plan import Plan
     from titan_operator.render_local import LocalProcess
 
-STACK_NAME = "local"
 HIGHEST_PORT = 65_535
+# Half of it must leave every process the time to look, and to connect.
+SHORTEST_CERTIFICATE_S = 10
 # Processes with tables of their own.
 _WITH_DATABASE: tuple[Literal["brain", "execution"], ...] = ("brain", "execution")
 
@@ -36,6 +39,7 @@ class UpOptions:
     duration_s: int | None = None
     port_offset: int = 0
     log_level: str = "info"
+    certificate_lifetime_s: int = 86_400
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Prepared:
     plan: Plan
     processes: tuple[LocalProcess, ...]
     document: dict[str, Any]
+    certificate_lifetime_s: int
 
     @property
     def roles(self) -> list[str]:
@@ -88,7 +93,17 @@ def prepare(options: UpOptions, state: State) -> Prepared:
         log_level=options.log_level,
         ports=_moved_ports(planned, options.port_offset),
     )
-    return Prepared(planned, tuple(render_local(planned, local)), plan_document(planned, local))
+    if options.certificate_lifetime_s < SHORTEST_CERTIFICATE_S:
+        raise BadInput(
+            f"--certificate-lifetime: {options.certificate_lifetime_s} is not allowed; "
+            f"allowed are {SHORTEST_CERTIFICATE_S} or more seconds"
+        )
+    return Prepared(
+        planned,
+        tuple(render_local(planned, local)),
+        plan_document(planned, local),
+        options.certificate_lifetime_s,
+    )
 
 
 def read_resources(files: Sequence[Path]) -> list[Resource]:
@@ -167,8 +182,13 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def write(prepared: Prepared, state: State) -> None:
+def write(prepared: Prepared, state: State) -> Identities:
     """Put folders, certificates, configuration files and ``plan.json`` into the state directory.
+
+    Returns
+    -------
+    Identities
+        The certificates, to be kept while the stack runs.
 
     Raises
     ------
@@ -177,22 +197,24 @@ def write(prepared: Prepared, state: State) -> None:
     """
     from titan.runtime.certificates import IdentityError
     from titan.runtime.durable import write_durably
-    from titan.runtime.identity_files import ensure_ca, issue
+    from titan.runtime.identity_files import ensure_ca
 
     try:
-        authority = ensure_ca(state.authority)
-        issue(authority, CLIENT_ROLE, STACK_NAME, state.client)
+        folders = {process.role: Path(process.tls_dir) for process in prepared.processes} | {CLIENT_ROLE: state.client}
+        lifetime = timedelta(seconds=prepared.certificate_lifetime_s)
+        identities = Identities(ensure_ca(state.authority), folders, lifetime)
         for process in prepared.processes:
             Path(process.state_dir).mkdir(exist_ok=True, mode=0o700)
-            issue(authority, process.role, STACK_NAME, Path(process.tls_dir))
             for path, content in process.files.items():
                 write_durably(Path(path), content.encode())
+        identities.issue()
         text = json.dumps(prepared.document, indent=2, ensure_ascii=False) + "\n"
         write_durably(state.plan, text.encode())
     except IdentityError as error:
         raise BadInput(str(error)) from error
     except OSError as error:
         raise unwritable(state.path, error) from error
+    return identities
 
 
 async def migrate(folders: dict[str, Path]) -> None:

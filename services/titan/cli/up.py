@@ -12,6 +12,7 @@ from typing import Any
 
 from titan.cli.client import StackClient
 from titan.cli.errors import DONE, BadInput, CommandError, Refused, Unreachable
+from titan.cli.identities import Identities
 from titan.cli.output import Output
 from titan.cli.posture import sentence, set_posture
 from titan.cli.prepare import Prepared, UpOptions, check_ports, migrate, prepare, write
@@ -55,15 +56,16 @@ def up(options: UpOptions, run: RunOptions, state: State) -> int:
         raise BadInput(f"--arm: mode is {prepared.plan.mode}; allowed is paper (`titan arm` arms a live stack)")
     with state.hold():
         check_ports(prepared)
-        write(prepared, state)
-        return asyncio.run(_Run(prepared, run, state).run())
+        identities = write(prepared, state)
+        return asyncio.run(_Run(prepared, run, state, identities).run())
 
 
 class _Run:
-    def __init__(self, prepared: Prepared, options: RunOptions, state: State) -> None:
+    def __init__(self, prepared: Prepared, options: RunOptions, state: State, identities: Identities) -> None:
         self._prepared = prepared
         self._options = options
         self._state = state
+        self._identities = identities
         processes = [
             Supervised(
                 name=process.role,
@@ -97,16 +99,19 @@ class _Run:
             self._view.say(self._title())
             work = asyncio.ensure_future(self._work())
             stop = asyncio.ensure_future(self._stop.wait())
+            certificates = asyncio.ensure_future(self._identities.keep(self._view.say))
+            parts = (work, stop, certificates)
             try:
-                await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                stop.cancel()
-                work.cancel()
-                await asyncio.wait((work, stop))
+                for part in parts:
+                    part.cancel()
+                await asyncio.wait(parts)
                 self._view.say("stopping")
                 await self._stop_all()
-        if not work.cancelled() and (error := work.exception()) is not None:
-            raise error
+        for part in (work, certificates):
+            if not part.cancelled() and (error := part.exception()) is not None:
+                raise error
         if self._result is not None:
             print_totals(self._result, self._options.output)
         elif self._options.until_end:
