@@ -32,6 +32,8 @@ _FILLED_IN = frozenset(
     policyTypes creationTimestamp secrets
     """.split()  # noqa: SIM905 - sixty quoted words are harder to read
 )
+# Other tools label and annotate; controllers tell the status.
+_OF_OTHERS = (("metadata",), ("status",))
 _SHOWN = 80
 _ABSENT = "absent"
 
@@ -183,21 +185,21 @@ def _name_of(items: Sequence[Any], lists: Sequence[Sequence[Any]]) -> str | None
 
 
 def _added(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[_Found]:
-    """What other managers set that is not wanted, outside metadata and status: those are others' to write in."""
+    """What is set and not wanted: by us, when we wanted it; by others, outside of what they may write in."""
     if live.get("kind") == "PersistentVolumeClaim":
         # The volume's provisioner writes into its spec.
         return
-    seen: list[Location] = []
     for manager in managers(live):
-        if manager.ours:
+        if manager.ours and not manager.applies:
             continue
+        seen: list[Location] = []
         for at in sorted(owned(manager.fields, live), key=len):
-            if at[:1] in ((), ("metadata",), ("status",)) or any(at[: len(place)] == place for place in seen):
+            if any(at[: len(place)] == place for place in seen) or _is_wanted(wanted, live, at):
                 continue
-            if _is_wanted(wanted, live, at) or any(step in _FILLED_IN for step in at):
+            if not manager.ours and (at[:1] in _OF_OTHERS or not _FILLED_IN.isdisjoint(map(str, at))):
                 continue
             seen.append(at)
-            yield _Found(_display(live, at), at, None, _at(live, at), surplus=True)
+            yield _Found(_display(live, at), at, None, _at(live, at), surplus=not manager.ours)
 
 
 def _is_wanted(wanted: Any, live: Any, at: Location) -> bool:

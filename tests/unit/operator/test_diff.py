@@ -302,6 +302,32 @@ def test_defaults_that_another_hand_owns_stay() -> None:
     assert removals(brain(), made) == []
 
 
+def test_other_tools_may_label_and_may_own_what_is_as_wanted() -> None:
+    fields = {"f:metadata": {"f:labels": {"f:team": {}}}, **env_fields("TITAN_MODE", "name", "value")}
+    made = live(brain(), others={"argocd": fields})
+    made["metadata"]["labels"]["team"] = "x"
+    assert first_difference(brain(), made) is None
+    assert removals(brain(), made) == []
+
+
+def test_what_we_applied_and_want_no_longer_is_a_difference_that_an_apply_takes_out() -> None:
+    older = brain()
+    pod(older)["hostAliases"] = [{"ip": "10.0.0.1", "hostnames": ["x"]}]
+    older["metadata"]["labels"]["old"] = "1"
+    made = live(older)
+    assert str(first_difference(brain(), made)) == 'metadata.labels.old: wanted absent, found "1"'
+    del made["metadata"]["labels"]["old"]
+    assert str(first_difference(brain(), made)).startswith("spec.template.spec.hostAliases: wanted absent, found [")
+    assert removals(brain(), made) == []
+
+
+def test_items_of_one_name_count_by_position() -> None:
+    wanted = {"a": [{"name": "x", "b": 1}, {"name": "x", "b": 2}]}
+    assert first_difference(wanted, copy.deepcopy(wanted)) is None
+    other = {"a": [{"name": "x", "b": 1}, {"name": "x", "b": 3}]}
+    assert str(first_difference(wanted, other)) == "a[1].b: wanted 2, found 3"
+
+
 def test_the_provisioner_may_write_into_a_claim() -> None:
     claim = child("PersistentVolumeClaim", "brain-state")
     made = live(claim, others={"provisioner": {"f:spec": {"f:selector": {}}}})

@@ -246,6 +246,7 @@ def test_stages_follow_what_needs_what() -> None:
     stages = [(child.stage, child.role, child.workload) for child in render_kubernetes(planned(), OPTIONS)]
     assert [stage for stage, _, _ in stages] == sorted(stage for stage, _, _ in stages)
     assert [role for _, role, runs in stages if runs] == list(STACK_ROLES)
+    assert len({stage for stage, _, runs in stages if runs}) == len(STACK_ROLES)
     last_mounted = max(stage for stage, _, runs in stages if not runs)
     assert last_mounted < min(stage for stage, _, runs in stages if runs)
     assert [role for role in START_ORDER if role in STACK_ROLES] == list(STACK_ROLES)
