@@ -1,0 +1,22 @@
+{{- define "titan-stack.labels" -}}
+app.kubernetes.io/part-of: titan
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/* The policy of this chart that is asked for, as an object. */}}
+{{- define "titan-stack.policy" -}}
+{{- .Files.Get (printf "policies/%s.yaml" .Values.policy) }}
+{{- end }}
+
+{{/* Name and hash that phases are bound to. */}}
+{{- define "titan-stack.policyRef" -}}
+{{- if .Values.existingPolicy.name -}}
+name: {{ .Values.existingPolicy.name }}
+hash: {{ required "existingPolicy.hash: missing; allowed is the spec.hash of the RiskPolicy that existingPolicy.name names" .Values.existingPolicy.hash }}
+{{- else -}}
+{{- $policy := include "titan-stack.policy" . | fromYaml -}}
+name: {{ $policy.metadata.name }}
+hash: {{ $policy.spec.hash }}
+{{- end }}
+{{- end }}
