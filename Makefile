@@ -1,4 +1,5 @@
-# Everything from a machine with make, Python >= 3.11 and a network to install from. Nothing outside .venv is touched.
+# Everything from a machine with make, Python >= 3.11, Go >= 1.26 (for the test cluster only) and a network to install
+# from. Nothing is touched outside .venv, .titan and the tools' cache (TITAN_TOOLS_DIR, else the user's cache folder).
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 PROTOS := $(wildcard protos/titan/v1/*.proto)
 
-.PHONY: help install up test lint breaking unit service chaos bench lock clean
+.PHONY: help install up cluster tools generate test lint breaking unit service clustertests chaos bench lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +40,16 @@ $(BIN)/.titan: $(BIN)/.requirements pyproject.toml hatch_build.py $(PROTOS)
 up: install ## A whole stack on this machine, on the simulated market, armed on paper; Ctrl-C stops it
 	@$(BIN)/titan up -f policies/demo.yaml -f examples/quickstart.yaml --arm $(ARGS)
 
-test: install lint ## Everything that a change must pass: lint, then unit and service tests
+cluster: install tools ## A real Kubernetes control plane with Titan installed on this machine, by hand; Ctrl-C stops it
+	@PYTHONPATH=ci:tests $(BIN)/python -m support.cluster $(ARGS)
+
+tools: ## The pinned Go tools of the test cluster, built into a cache: some minutes, once
+	@PYTHON=$(PYTHON) ci/tools/build > /dev/null
+
+generate: install ## What is made from the typed models: CRDs, the charts' copies, their READMEs
+	@$(BIN)/python ci/generate.py
+
+test: install lint tools ## Everything that a change must pass: lint, then unit, service and cluster tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: install breaking ## Style, types, layers, protos
@@ -58,7 +68,10 @@ unit: install ## The pure tests only
 service: install ## Each process over real gRPC, and whole stacks
 	@$(BIN)/python -m pytest tests/service $(ARGS)
 
-chaos: install ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
+clustertests: install tools ## The operator, charts and CRDs on a real API server
+	@$(BIN)/python -m pytest tests/cluster $(ARGS)
+
+chaos: install tools ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
 	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/test_kills.py tests/service/test_seeds.py \
 		tests/service/test_execution_recovery.py tests/service/test_execution_start.py $(ARGS)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 
@@ -61,6 +62,7 @@ class Parts:
     version: str
     log: Log
     clock: Callable[[], float] = time.monotonic
+    connect: Callable[[str, Path, Log], StackClient] = StackClient
 
 
 class StackEngine:
@@ -166,7 +168,7 @@ class StackEngine:
         parts = self._parts
         await self._identity.prepare()
         if self._client is None:
-            self._client = StackClient(self.namespace, self._identity.directory, self._log)
+            self._client = parts.connect(self.namespace, self._identity.directory, self._log)
         judged = await verdicts(parts.verifier, found.phases)
         listed = await parts.published.publish(judged)
         named = {
