@@ -55,7 +55,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class _Observed:
-    """The version of somebody else's Lease and when we were first told of it, by our clock."""
+    """A version of somebody else's Lease (empty: it is gone) and when we were first told of it, by our clock."""
 
     resource_version: str
     since_s: float
@@ -104,6 +104,8 @@ class OperatorLease:
         self._mine_until_s: float | None = None
         self._current: Object | None = None
         self._observed: _Observed | None = None
+        # Whether there ever was a Lease, as far as we know.
+        self._known = False
         self._acquired = asyncio.Event()
 
     def still_mine(self) -> bool:
@@ -174,21 +176,18 @@ class OperatorLease:
         # From here: what the answer says was so before now.
         now_s = self._clock_s()
         if lease is None:
-            # Deleted under a holder that may go on until its time is over.
-            if self._observed is not None and now_s < self._observed.since_s + self._observed.duration_s:
-                return False
-            return await self._write(None, self._clock_s())
+            # If there was one, it was deleted, perhaps from under a holder that goes on until its time is over.
+            silent = self._silent("", self._duration_s, now_s) if self._known and not self.still_mine() else True
+            return await self._write(None, self._clock_s()) if silent else False
+        self._known = True
         spec = lease.get("spec") or {}
         holder = str(spec.get("holderIdentity") or "")
         if holder in ("", self._holder.identity):
             return await self._write(lease, self._clock_s())
         if self._acquired.is_set():
             self._lost(f"{holder} holds it")
-        version = lease["metadata"]["resourceVersion"]
-        if self._observed is None or self._observed.resource_version != version:
-            told_s = float(spec.get("leaseDurationSeconds") or 0)
-            self._observed = _Observed(version, now_s, max(told_s, self._duration_s))
-        if now_s >= self._observed.since_s + self._observed.duration_s:
+        told_s = float(spec.get("leaseDurationSeconds") or 0)
+        if self._silent(lease["metadata"]["resourceVersion"], max(told_s, self._duration_s), now_s):
             why = "its holder fell silent"
         elif await self._gone(holder):
             why = "its holder's pod is gone"
@@ -196,6 +195,12 @@ class OperatorLease:
             return False
         self._log.warning("taking over the operator's Lease", lease=self._name, holder=holder, why=why)
         return await self._write(lease, self._clock_s())
+
+    def _silent(self, version: str, duration_s: float, now_s: float) -> bool:
+        """Whether we have seen this version, and no other, for the whole duration."""
+        if self._observed is None or self._observed.resource_version != version:
+            self._observed = _Observed(version, now_s, duration_s)
+        return now_s >= self._observed.since_s + self._observed.duration_s
 
     async def _gone(self, identity: str) -> bool:
         pod_name, _, uid = identity.rpartition("_")
@@ -221,7 +226,7 @@ class OperatorLease:
             self._current = await self._cluster.create(LEASE, {"metadata": metadata, "spec": spec})
         else:
             self._current = await self._cluster.replace(LEASE, {"metadata": lease["metadata"], "spec": spec})
-        self._observed = None
+        self._observed, self._known = None, True
         self._mine_until_s = started_s + self._duration_s * (1 - _MARGIN)
         if not self._acquired.is_set():
             self._acquired.set()

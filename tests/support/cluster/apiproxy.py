@@ -6,14 +6,12 @@ TLS ends here with a throw-away certificate, so a client is who its token says; 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import ssl
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +19,8 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from support.cluster.loopback_certificate import throw_away_certificate
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.kinds import Kind
 
@@ -149,7 +144,7 @@ class ApiProxy:
         self._open: set[asyncio.Transport] = set()
         self._lists: dict[str, bytes] = {}
         self._stale: dict[str, dict[str, bytes]] = {}
-        self._certificate_pem, self._key_pem = _certificate()
+        self._certificate_pem, self._key_pem = throw_away_certificate()
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._upstream.ssl_context(), limit=0)
@@ -441,26 +436,3 @@ def _status(code: int, message: str) -> dict[str, Any]:
         "message": message,
         "code": code,
     }
-
-
-def _certificate() -> tuple[str, str]:
-    """A self-signed certificate of the loopback address and its key, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fault proxy")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
