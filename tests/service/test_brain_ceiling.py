@@ -83,6 +83,20 @@ async def test_the_ceiling_at_the_start_lowers_the_latch_of_before_for_good(stac
         assert made.app.governor.state.in_force.name == "CLOSE_ONLY"
 
 
+async def test_an_execution_that_was_told_to_flatten_is_followed_to_the_end(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        told = e.PostureActResult(act_id=0, done=True, reason=c.REASON_OK, latch=c.POSTURE_FLATTEN, message="by ana")
+        made.execution.post(act=told)
+        await until(lambda: made.app.latch.posture.name == "FLATTEN", "Brain's latch follows")
+        await until(lambda: made.execution.of("act")[-1].posture == c.POSTURE_FLATTEN, "asked for by Brain too")
+        finished = e.PostureActResult(
+            act_id=made.execution.of("act")[-1].act_id, done=True, reason=c.REASON_OK, latch=c.POSTURE_HALTED
+        )
+        made.execution.post(act=finished)
+        await until(lambda: made.app.latch.posture.name == "HALTED", "the flatten finished")
+
+
 async def test_an_act_that_may_only_tighten_loosens_no_halt(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.act(c.POSTURE_HALTED, nonce="")

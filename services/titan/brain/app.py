@@ -301,6 +301,9 @@ class BrainApp(ServiceApp[BrainSettings]):
         if number and Posture(number) < self.latch.posture:
             self.governor.tighten(Posture(number), "execution", reason)
             self.governor.announce()
+            if self.latch.posture is Posture.FLATTEN:
+                # Asked for by us too: so it is we who hear when it is done.
+                self.execution.post_act(Posture.FLATTEN, self.latch.by, self.latch.reason)
 
     # The market.
 

@@ -136,6 +136,10 @@ class BrainDesk:
         """Tell the truth snapshot."""
         self._post(pb.PlaceResponse(truth=wire.truth_to_wire(truth)))
 
+    def tell_act(self, result: pb.PostureActResult) -> None:
+        """Tell Brain of an act that was not its own: its latch follows ours down."""
+        self._post(pb.PlaceResponse(act=result))
+
     def flatten_finished(self) -> None:
         """Answer the act that asked for FLATTEN again, now that it is done."""
         if self._flatten_act is not None:

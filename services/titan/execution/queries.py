@@ -98,7 +98,9 @@ class Queries:
         by = f"{peer.role}: {request.by}" if request.by else peer.role
         # The latch stays where it is when that is lower already: asked for is the most that is allowed.
         outcome = self._brain.tighten(Posture(request.posture), by, request.reason)
-        return pb.TightenResponse(result=self._brain.act_result(0, outcome))
+        result = self._brain.act_result(0, outcome)
+        self._brain.tell_act(result)
+        return pb.TightenResponse(result=result)
 
     async def _execution(self, _request: pb.GetExecutionRequest, _peer: Peer) -> pb.GetExecutionResponse:
         counts, journal = self.counts(), self._books.journal
