@@ -12,7 +12,7 @@ from titan.cli.cluster.acts import Wish, sentence, shows, targets_of
 from titan.cli.cluster.picture import Item, Picture
 from titan.cli.cluster.policies import wanted_pin
 from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary
-from titan.cli.errors import BadInput, Refused
+from titan.cli.errors import Refused
 from titan_operator.world import ActVerb
 
 NOW = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
@@ -249,7 +249,7 @@ def test_a_pin_needs_a_policy_that_is_there_and_is_what_it_says() -> None:
     assert wanted_pin(shown, "demo") == {"name": "demo", "hash": HASH}
     with pytest.raises(Refused, match="has no RiskPolicy other; there are demo"):
         wanted_pin(shown, "other")
-    with pytest.raises(BadInput, match=f"the rules hash to {HASH}, spec.hash says {OTHER_HASH}"):
+    with pytest.raises(Refused, match=f"the rules hash to {HASH}, spec.hash says {OTHER_HASH}"):
         wanted_pin(picture([policy("demo", policy_hash=OTHER_HASH)], []), "demo")
     with pytest.raises(Refused, match="is being deleted"):
         wanted_pin(picture([policy("demo", deleting=True)], []), "demo")

@@ -112,9 +112,7 @@ def wanted_pin(picture: Picture, name: str) -> dict[str, str]:
     Raises
     ------
     Refused
-        When there is no such policy, or it is being deleted.
-    BadInput
-        When its hash is not that of its rules.
+        When there is no such policy, it is being deleted, or its hash is not that of its rules.
     """
     policy = picture.policy(name)
     if policy is None:
@@ -123,7 +121,11 @@ def wanted_pin(picture: Picture, name: str) -> dict[str, str]:
         raise Refused(f"namespace {picture.namespace} has no RiskPolicy {name}; {has}")
     if policy.deleting:
         raise Refused(f"RiskPolicy {name} is being deleted; allowed is one that stays")
-    return pin_of(policy.raw)
+    try:
+        return pin_of(policy.raw)
+    except BadInput as error:
+        # No file or flag of the person is wrong: the cluster's object is.
+        raise Refused(str(error)) from error
 
 
 def _read(where: Where, source: str) -> Mapping[str, Any]:
