@@ -36,6 +36,8 @@ _FILLED_IN = frozenset(
 _OF_OTHERS = (("metadata",), ("status",))
 _SHOWN = 80
 _ABSENT = "absent"
+# `kubectl scale`, and whoever takes a field away: the object tells no name.
+_UNNAMED = "a hand that left no name"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Diff
         found.path,
         "another value" if hidden else _shown(found.wanted),
         "one that is not told" if hidden else _shown(found.live),
-        ", ".join(others_of(live, found.at)),
+        _by(found, wanted, live),
     )
 
 
@@ -119,6 +121,22 @@ def kept_template(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[st
     kept["metadata"] = {**wanted["metadata"], "annotations": annotations}
     kept["spec"] = {**kept["spec"], "template": projected(fields, live["spec"]["template"])}
     return kept
+
+
+def _by(found: _Found, wanted: Mapping[str, Any], live: Mapping[str, Any]) -> str:
+    names = others_of(live, found.at)
+    if names:
+        return ", ".join(names)
+    ours = [manager.fields for manager in managers(live) if manager.ours and manager.applies]
+    # What we still own we want otherwise than before. What we do not, though we rendered the same, was taken from us.
+    same = ours and _rendering(wanted) == _rendering(live) != ("", "")
+    kept = any(place[: len(found.at)] == found.at for fields in ours for place in owned(fields, live))
+    return _UNNAMED if same and not kept else ""
+
+
+def _rendering(manifest: Mapping[str, Any]) -> tuple[str, str]:
+    version = str((manifest.get("metadata", {}).get("annotations") or {}).get(RENDERED_BY, ""))
+    return version, _template_revision(manifest) if "template" in manifest.get("spec", {}) else ""
 
 
 def _annotations(manifest: Mapping[str, Any]) -> Mapping[str, str]:
@@ -170,7 +188,7 @@ def _compare_lists(wanted: Sequence[Any], live: Any, here: _Found) -> Iterator[_
             index = places.pop(item[name])
             yield from _compare(item, live[index], _Found(path, (*here.at, index), item, live[index]))
         else:
-            yield _Found(path, here.at, item, None)
+            yield _Found(path, (*here.at, str(item[name])), item, None)
     for label, index in places.items():
         yield _Found(f"{here.path}[{label}]", (*here.at, index), None, live[index], surplus=True)
 

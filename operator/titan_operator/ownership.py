@@ -37,7 +37,7 @@ def managers(live: Mapping[str, Any]) -> tuple[Manager, ...]:
     return tuple(
         Manager(str(entry.get("manager", "")), entry.get("operation") == "Apply", entry.get("fieldsV1") or {})
         for entry in entries
-        if not entry.get("subresource")
+        if entry.get("subresource") != "status"
     )
 
 

@@ -219,12 +219,44 @@ def test_the_difference_tells_by_whose_hand() -> None:
     assert str(found).endswith('wanted "paper", found "live", set by kubectl-edit')
 
 
+def without_fields(made: Object, *keys: str) -> None:
+    """As the API server does: a field that somebody takes or takes away is no longer ours."""
+    fields = made["metadata"]["managedFields"][0]["fieldsV1"]
+    for key in keys[:-1]:
+        fields = fields[key]
+    del fields[keys[-1]]
+
+
+def test_a_hand_that_the_object_does_not_name_is_one_all_the_same() -> None:
+    made = live(brain())
+    made["spec"]["replicas"] = 0
+    # Ours still: we want something else than we did.
+    assert str(first_difference(brain(), made)) == "spec.replicas: wanted 1, found 0"
+    without_fields(made, "f:spec", "f:replicas")
+    assert str(first_difference(brain(), made)).endswith("found 0, set by a hand that left no name")
+    newer, other = upgraded(brain()), brain()
+    other["spec"]["template"]["metadata"]["annotations"][REVISION] = "0123456789"
+    for wanted in (newer, other):
+        found = first_difference(wanted, made)
+        assert found is not None
+        assert found.by == ""
+
+
+def test_a_setting_taken_away_was_taken_by_a_hand_and_not_by_who_wrote_its_neighbour() -> None:
+    made = live(brain(), others={"argocd": env_fields("TITAN_ROLE", "value")})
+    container(made)["env"].remove(variable(made, "TITAN_MODE"))
+    assert str(first_difference(brain(), made)).endswith("found absent, set by a hand that left no name")
+
+
 def test_status_writers_and_ourselves_are_no_other_hand() -> None:
     made = live(brain(), others={"titan-operator": env_fields("TITAN_MODE", "value")})
+    scale = {"manager": "autoscaler", "operation": "Update", "subresource": "scale"}
+    made["metadata"]["managedFields"].append({**scale, "fieldsV1": {"f:spec": {"f:replicas": {}}}})
     status = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}
     made["metadata"]["managedFields"].append({**status, "fieldsV1": env_fields("TITAN_MODE", "value")})
-    assert [manager.name for manager in managers(made)] == ["titan-operator", "titan-operator"]
-    assert others_of(made, ("spec",)) == ()
+    assert [manager.name for manager in managers(made)] == ["titan-operator", "titan-operator", "autoscaler"]
+    assert others_of(made, ("spec", "template")) == ()
+    assert others_of(made, ("spec",)) == ("autoscaler",)
 
 
 ADDED: list[tuple[str, Change, Object, str, str]] = [
