@@ -77,7 +77,7 @@ def _object(model: type, spec: Schema, name: PatternRule) -> Schema:
     return {
         "description": summary(model),
         "type": "object",
-        "required": ["metadata", "spec"],
+        "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": "The group and version of this kind."},
             "kind": {"type": "string", "description": "The kind of this object."},

@@ -10,7 +10,7 @@ from msgspec import Meta
 from titan_operator.api.status import Digest, Instant
 
 MAX_IMAGES = 500
-_LINE = r"^[^\x00-\x1f\x7f]*$"
+_LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
 class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -18,9 +18,9 @@ class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
 
     digest: Digest
     """What admission compares: the manifest's digest."""
-    image: Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=500)] | None = None
+    image: Annotated[str, Meta(pattern=_LINE, max_length=500)] | None = None
     """Where it was found first, for people."""
-    verified_by: Annotated[str, Meta(pattern=_LINE, min_length=1, max_length=256)] | None = None
+    verified_by: Annotated[str, Meta(pattern=_LINE, max_length=256)] | None = None
     """Key or identity that signed it."""
     verified_at: Instant | None = None
     """When, UTC."""

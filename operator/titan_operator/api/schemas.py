@@ -41,7 +41,7 @@ def _field(name: str, field: FieldInfo, texts: Mapping[str, str]) -> Schema:
     text = texts.get(name, "")
     rule = next((item.rule for item in field.metadata if isinstance(item, By)), None)
     if rule is not None:
-        default = "" if field.is_required() or field.default is None else _default(field.default)
+        default = _default(field)
         return described(rule_schema(rule), text, allowed(rule), default)
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not NoneType]
     if get_origin(field.annotation) is Literal:
@@ -52,8 +52,9 @@ def _field(name: str, field: FieldInfo, texts: Mapping[str, str]) -> Schema:
     return described(model_schema(kind), text or summary(kind))
 
 
-def _default(value: object) -> str:
-    return "" if isinstance(value, Model | Mapping) else f"Default: {spelled_default(value)}."
+def _default(field: FieldInfo) -> str:
+    plain = not field.is_required() and field.default_factory is None and field.default is not None
+    return f"Default: {spelled_default(field.default)}." if plain else ""
 
 
 def union_schema(models: Mapping[str, type[Model]], discriminator: str) -> Schema:

@@ -22,7 +22,7 @@ Decimals = Annotated[str, Meta(pattern=CANONICAL_PATTERN, max_length=CANONICAL_L
 Digest = Annotated[str, Meta(pattern=HASH_PATTERN, max_length=71)]
 Instant = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", max_length=20)]
 Message = Annotated[str, Meta(max_length=MESSAGE_LONGEST)]
-Reason = Annotated[str, Meta(pattern=_WORD_PATTERN, min_length=1, max_length=128)]
+Reason = Annotated[str, Meta(pattern=_WORD_PATTERN, max_length=128)]
 Revision = Annotated[str, Meta(max_length=128)]
 ShortHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$", max_length=8)]
 Text = Annotated[str, Meta(max_length=256)]
