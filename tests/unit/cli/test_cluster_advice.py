@@ -57,7 +57,13 @@ def test_gates_that_hold_are_not_told() -> None:
 @pytest.mark.parametrize(
     ("description", "made", "sentence", "remedy"),
     [
-        ("never seen", phase("brain", status=None), "the operator has not looked at it yet", "see that the operator"),
+        ("no status", phase("brain", status=None), "the operator has not looked at it yet", "see that the operator"),
+        (
+            "the API server's own first status",
+            phase("brain", status={"observedGeneration": -1, "conditions": []}),
+            "the operator has not looked at it yet",
+            "see that the operator",
+        ),
         ("an earlier spec", phase("brain", observed=False), "its status is of an earlier spec", "wait"),
         (
             "draining",

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from support.argo import HEALTH_LUA, configured_lua, health
 from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
+from support.stack import REPOSITORY
 
+CRD = REPOSITORY / "crds" / "titan.trading_titanphases.yaml"
 Condition = tuple[str, str]
 
 
@@ -30,10 +33,16 @@ def resource(*conditions: Condition, generation: int = 2, observed: int | None =
     }
 
 
-def untouched() -> dict[str, Any]:
+def bare() -> dict[str, Any]:
     found = resource(generation=1)
     del found["status"]
     return found
+
+
+def untouched() -> dict[str, Any]:
+    """As the API server makes it: the default status of the CRDs."""
+    schema = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return {**bare(), "status": schema["properties"]["status"]["default"]}
 
 
 def deleted() -> dict[str, Any]:
@@ -43,8 +52,9 @@ def deleted() -> dict[str, Any]:
 
 
 TABLE: list[tuple[str, dict[str, Any], str, str]] = [
-    # kstatus takes an object that has no status at all for current: the first pass must come soon and say Unknown.
-    ("the operator has not seen it", untouched(), "Progressing", CURRENT),
+    ("the operator has not seen it", untouched(), "Progressing", IN_PROGRESS),
+    # kstatus takes an object that has no status at all for current: hence the default.
+    ("no status at all", bare(), "Progressing", CURRENT),
     ("its very first pass", resource(("Ready", "Unknown"), generation=1, observed=1), "Progressing", IN_PROGRESS),
     ("the spec has changed since", resource(("Ready", "True"), generation=3), "Progressing", IN_PROGRESS),
     ("no observed generation", resource(("Ready", "True"), observed=None), "Progressing", CURRENT),

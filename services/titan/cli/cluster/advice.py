@@ -66,7 +66,7 @@ def obstacles(picture: Picture, phase: str | None) -> list[Obstacle]:
 
 def _of_phase(item: Item) -> Iterator[Obstacle]:
     where = f"{item.kind} {item.name}"
-    if not item.at("status"):
+    if not item.seen:
         yield Obstacle(where, "the operator has not looked at it yet", "see that the operator runs and watches here")
         return
     if not item.observed:

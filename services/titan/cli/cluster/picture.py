@@ -43,6 +43,11 @@ class Item:
         return "deletionTimestamp" in self.raw["metadata"]
 
     @property
+    def seen(self) -> bool:
+        """Whether the operator has ever written its status: the API server begins each with generation -1."""
+        return (self.at("status", "observedGeneration") or -1) >= 0
+
+    @property
     def observed(self) -> bool:
         """Whether its status speaks of its spec, and not of an earlier one."""
         return bool(self.at("status", "observedGeneration") == self.raw["metadata"].get("generation"))

@@ -105,7 +105,7 @@ def _row(picture: Picture, item: Item, now: datetime) -> tuple[str, ...]:
     ready = item.condition("Ready")
     state = ready.status if ready is not None else "Unknown"
     reason = ready.reason if ready is not None else "NotSeen"
-    if item.at("status") and not item.observed:
+    if not item.observed:
         state, reason = "Unknown", "NotSeen"
     if item.deleting and reason not in ("Draining", "Terminating"):
         reason = f"{reason}, being deleted"
