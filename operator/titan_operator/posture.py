@@ -38,8 +38,10 @@ def posture_effects(world: World) -> list[Effect]:
     limit = ceiling(world)
     brain, execution = world.stack.brain, world.stack.execution
     effects: list[Effect] = []
-    too_high = [view for view in (brain, execution) if view is not None and view.in_force > limit]
-    if too_high:
+    flat = execution is not None and not execution.open_positions and not execution.working_orders
+    # A finished FLATTEN is HALTED, and must not begin again.
+    highest = Posture.HALTED if flat and limit is Posture.FLATTEN else limit
+    if any(view is not None and view.in_force > highest for view in (brain, execution)):
         effects.append(Tighten(limit, f"the ceiling is {limit.name}"))
     if brain is not None and brain.ceiling != limit:
         hashes = [item.resource.spec.hash for item in pinned(world) if isinstance(item.resource, RiskPolicy)]
