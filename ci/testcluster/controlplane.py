@@ -214,6 +214,8 @@ class ControlPlane:
             "--endpoint-reconciler-type=none",
             f"--secure-port={self._ports['api']}",
             "--authorization-mode=Node,RBAC",
+            # As on every real cluster, whose own pods need it: what refuses them is then ours.
+            "--allow-privileged=true",
             f"--client-ca-file={pki / 'ca.pem'}",
             f"--tls-cert-file={pki / 'apiserver.pem'}",
             f"--tls-private-key-file={pki / 'apiserver.key'}",

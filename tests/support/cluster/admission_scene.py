@@ -1,0 +1,201 @@
+"""A stack's objects as the operator leaves them, guarded by chart titan-admission, and people with different rights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from testcluster.controlplane import ControlPlane
+
+from support.cluster.as_user import OPERATOR, AsUser, until
+
+ROOT = Path(__file__).resolve().parents[3]
+CHARTS = ROOT / "charts"
+STACK, HOME, DATA = "titan", "titan-system", "titan-data"
+LISTED = "sha256:" + "a" * 64
+STRANGER = "sha256:" + "b" * 64
+OPERATORS = "sha256:" + "c" * 64
+DATAS = "sha256:" + "d" * 64
+# May write everything in the cluster, but has none of the custom verbs.
+BOB = "bob"
+# Like bob, and bound to titan-trader and to titan-debugger in the stack's namespace.
+TESS, DORA = "tess", "dora"
+NODE, NODES = "system:node:one", ("system:nodes", "system:authenticated")
+
+_RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "runAsNonRoot": True,
+    "runAsUser": 10001,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+def image(digest: str) -> str:
+    """An image by that digest."""
+    return f"registry.example/titan@{digest}"
+
+
+def container(reference: str, name: str = "main", **more: Any) -> dict[str, Any]:
+    """A container that restricted Pod Security admits."""
+    return {"name": name, "image": reference, "securityContext": _RESTRICTED, **more}
+
+
+def pod_spec(reference: str, **more: Any) -> dict[str, Any]:
+    """A pod's spec with one container."""
+    return {"containers": [container(reference)], "automountServiceAccountToken": False, **more}
+
+
+def workload(kind: str, spec: Mapping[str, Any], name: str = "new", **metadata: Any) -> dict[str, Any]:
+    """A manifest of any kind that runs pods of ``spec``."""
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": dict(spec)}
+    selector = {"matchLabels": labels}
+    group, body = {
+        "Pod": ("v1", {"spec": dict(spec)}),
+        "PodTemplate": ("v1", {"template": template}),
+        "ReplicationController": ("v1", {"spec": {"replicas": 1, "selector": labels, "template": template}}),
+        "Deployment": ("apps/v1", {"spec": {"replicas": 1, "selector": selector, "template": template}}),
+        "ReplicaSet": ("apps/v1", {"spec": {"replicas": 1, "selector": selector, "template": template}}),
+        "DaemonSet": ("apps/v1", {"spec": {"selector": selector, "template": template}}),
+        "StatefulSet": (
+            "apps/v1",
+            {"spec": {"replicas": 1, "serviceName": name, "selector": selector, "template": template}},
+        ),
+        "Job": ("batch/v1", {"spec": {"template": _ending(template)}}),
+        "CronJob": (
+            "batch/v1",
+            {"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": _ending(template)}}}},
+        ),
+    }[kind]
+    return {"apiVersion": group, "kind": kind, "metadata": {"name": name, "labels": labels, **metadata}, **body}
+
+
+def _ending(template: dict[str, Any]) -> dict[str, Any]:
+    return {**template, "spec": {**template["spec"], "restartPolicy": "Never"}}
+
+
+def path_of(kind: str, namespace: str = STACK, name: str = "", subresource: str = "") -> str:
+    """Where the API server serves it."""
+    group = {
+        "deployments": "apps/v1",
+        "replicasets": "apps/v1",
+        "daemonsets": "apps/v1",
+        "statefulsets": "apps/v1",
+        "controllerrevisions": "apps/v1",
+        "jobs": "batch/v1",
+        "cronjobs": "batch/v1",
+        "riskpolicies": "titan.trading/v1alpha1",
+        "titanphases": "titan.trading/v1alpha1",
+        "verifiedimages": "titan.trading/v1alpha1",
+        "validatingadmissionpolicybindings": "admissionregistration.k8s.io/v1",
+        "customresourcedefinitions": "apiextensions.k8s.io/v1",
+    }.get(kind)
+    inside = f"namespaces/{namespace}/" if namespace else ""
+    root = f"/apis/{group}" if group else "/api/v1"
+    return "/".join(part for part in (f"{root}/{inside}{kind}", name, subresource) if part)
+
+
+def plural(kind: str) -> str:
+    """The resource of a workload's kind."""
+    return kind.lower() + "s"
+
+
+@dataclass
+class Scene:
+    """What rows of a table are filled in with."""
+
+    plane: ControlPlane
+    api: AsUser
+    names: dict[str, str] = field(default_factory=dict)
+
+    def publish(self, *digests: str) -> None:
+        """List these digests, as the operator."""
+        body = {"spec": {"images": [{"digest": digest, "image": image(digest)} for digest in digests]}}
+        answer = self.api.call("PATCH", path_of("verifiedimages", "", "titan"), body, user=OPERATOR)
+        if answer.code == 404:
+            manifest = {"apiVersion": "titan.trading/v1alpha1", "kind": "VerifiedImages", "metadata": {"name": "titan"}}
+            self.api.must("POST", path_of("verifiedimages", ""), {**manifest, **body}, user=OPERATOR)
+
+    def admits(self, digest: str, namespace: str = STACK) -> bool:
+        """Whether the operator may create a Deployment of that digest now (a dry run)."""
+        manifest = workload("Deployment", pod_spec(image(digest)), "probe")
+        return self.api.call("POST", path_of("deployments", namespace), manifest, user=OPERATOR, dry_run=True).admitted
+
+    def named(self, kind: str) -> str:
+        """The only object of a kind in the stack, as soon as it is there."""
+        found: list[str] = []
+
+        def there() -> bool:
+            found[:] = [item["metadata"]["name"] for item in self.api.must("GET", path_of(kind))["items"]]
+            return bool(found)
+
+        until(there, f"there is one of {kind} in {STACK}")
+        return found[0]
+
+
+def install(plane: ControlPlane) -> Scene:
+    """Both charts, the people, and the stack's objects; nothing of the operator runs."""
+    crds = ROOT / "crds"
+    plane.kubectl("apply", "--server-side", "-f", str(crds))
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(crds))
+    plane.kubectl("create", "namespace", DATA)
+    plane.helm(
+        "install", "titan-admission", str(CHARTS / "titan-admission"), "--namespace", HOME, "--create-namespace",
+        "--set", f"operator.imageDigests={{{OPERATORS}}}", "--set", f"data.namespaces={{{DATA}}}",
+        "--set", f"data.imageDigests={{{DATAS}}}", "--set", "guard.scope=cluster",
+    )  # fmt: skip
+    plane.helm("install", "titan", str(CHARTS / "titan"), "--namespace", HOME, "--set", f"image.digest={OPERATORS}")
+    scene = Scene(plane, AsUser(plane))
+    _people(scene)
+    scene.publish(LISTED)
+    until(lambda: scene.admits(LISTED) and not scene.admits(STRANGER), "admission follows the list")
+    _stack(scene)
+    return scene
+
+
+def _people(scene: Scene) -> None:
+    ordinary = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
+    groups = ["", "apps", "batch", "titan.trading", "apiextensions.k8s.io"]
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "writes-everything"},
+        "rules": [{"apiGroups": groups, "resources": ["*"], "verbs": ordinary}],
+    }
+    scene.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(role))
+    people = [f"--user={name}" for name in (BOB, TESS, DORA, NODE)]
+    scene.plane.kubectl("create", "clusterrolebinding", "people", "--clusterrole=writes-everything", *people)
+    for who, clusterrole in ((TESS, "titan-trader"), (DORA, "titan-debugger")):
+        scene.plane.kubectl("create", "rolebinding", who, f"--clusterrole={clusterrole}", f"--user={who}", "-n", STACK)
+
+
+def _stack(scene: Scene) -> None:
+    api = scene.api
+    protected = {"annotations": {"titan.trading/protected": "true"}}
+    owned = {"labels": {"app.kubernetes.io/managed-by": "titan-operator"}}
+    core = {"apiVersion": "v1"}
+    policy = yaml.safe_load((ROOT / "policies" / "demo.yaml").read_text())
+    policy["spec"]["posture"] = "CLOSE_ONLY"
+    api.must("POST", path_of("riskpolicies"), policy, user=BOB)
+    scene.names["policy"] = policy["metadata"]["name"]
+    phase = next(
+        document
+        for document in yaml.safe_load_all((ROOT / "examples" / "quickstart.yaml").read_text())
+        if document["spec"]["role"] == "brain"
+    )
+    api.must("POST", path_of("titanphases"), phase, user=BOB)
+    drain = {"metadata": {"finalizers": ["titan.trading/drain"]}}
+    api.must("PATCH", path_of("titanphases", name="brain"), drain, user=OPERATOR)
+    for kind, manifest in (
+        ("configmaps", {**core, "kind": "ConfigMap", "metadata": {"name": "brain-live", **owned}, "data": {"a": "b"}}),
+        ("secrets", {**core, "kind": "Secret", "metadata": {"name": "account", **protected}}),
+        ("secrets", {**core, "kind": "Secret", "metadata": {"name": "brain-tls", **owned, **protected}}),
+        ("deployments", workload("Deployment", pod_spec(image(LISTED)), "brain")),
+        ("statefulsets", workload("StatefulSet", pod_spec(image(LISTED)), "execution", **protected)),
+    ):
+        api.must("POST", path_of(kind), manifest, user=OPERATOR)
+    scene.names |= {kind: scene.named(kind) for kind in ("replicasets", "controllerrevisions", "pods")}
