@@ -1,0 +1,200 @@
+"""The real kopf, supervised, watching the real API server through the fault proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from testcluster.controlplane import ControlPlane
+
+from support.cluster.apiproxy import ApiProxy, WatchFault
+from titan.runtime.logs import get_logger
+from titan_operator.cluster.client import Cluster, Object
+from titan_operator.cluster.credentials import from_kubeconfig
+from titan_operator.cluster.kinds import CONFIG_MAP, Kind
+from titan_operator.cluster.receiver import kopf_receiver
+from titan_operator.cluster.supervisor import Supervisor
+from titan_operator.cluster.watches import WatchTracker
+
+_LABELS = "watched=yes"
+_OVERDUE_S = 0.5
+
+
+@dataclass
+class Scene:
+    """What an operator does with its watches, and nothing else of it."""
+
+    proxy: ApiProxy
+    direct: Cluster
+    namespace: str
+    supervisor: Supervisor
+    told: list[tuple[str, str]] = field(default_factory=list)
+    starts: list[str] = field(default_factory=list)
+    tracker: WatchTracker = field(default_factory=lambda: WatchTracker(_OVERDUE_S))
+    threads: set[int] = field(default_factory=set)
+
+    def deliver(self, kind: Kind, event_type: str, item: Object) -> None:
+        self.threads.add(threading.get_ident())
+        name, version = item["metadata"]["name"], item["metadata"]["resourceVersion"]
+        self.told.append((event_type, name))
+        if event_type == "DELETED":
+            self.tracker.deleted(kind, self.namespace, name)
+        else:
+            self.tracker.seen(kind, self.namespace, name, version)
+
+    def started(self, reason: str) -> None:
+        self.starts.append(reason)
+        self.tracker.restarted()
+
+    async def resync(self) -> None:
+        """List, compare, and have a dead watch started anew."""
+        now_s = asyncio.get_running_loop().time()
+        found = await self.direct.list(CONFIG_MAP, self.namespace, labels=_LABELS)
+        versions = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in found}
+        self.tracker.check(CONFIG_MAP, self.namespace, versions, now_s)
+        for overdue in self.tracker.overdue(now_s):
+            self.supervisor.restart(str(overdue))
+
+    async def write(self, name: str, labels: str = "yes", **data: str) -> Object:
+        metadata = {"name": name, "namespace": self.namespace, "labels": {"watched": labels}}
+        return await self.direct.apply(CONFIG_MAP, {"metadata": metadata, "data": data})
+
+    async def until(self, holds: Callable[[], bool], *, resync: bool = False) -> None:
+        async with asyncio.timeout(30):
+            while not holds():
+                if resync:
+                    await self.resync()
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def scene(cluster: ControlPlane, namespace: str) -> AsyncIterator[Scene]:
+    cluster.kubectl("create", "serviceaccount", "op", "-n", namespace)
+    # Namespaced rights only: neither CRDs nor namespaces can be watched.
+    cluster.kubectl("create", "role", "op", "--verb=get,list,watch", "--resource=configmaps", "-n", namespace)
+    cluster.kubectl("create", "rolebinding", "op", "--role=op", f"--serviceaccount={namespace}:op", "-n", namespace)
+    token = from_kubeconfig({"KUBECONFIG": str(cluster.service_account(namespace, "op"))}).token
+    admin = from_kubeconfig({"KUBECONFIG": str(cluster.admin)})
+    async with ApiProxy(admin) as proxy, Cluster(admin) as direct:
+        scene: Scene
+
+        def deliver(kind: Kind, event_type: str, item: Object) -> None:
+            scene.deliver(kind, event_type, item)
+
+        supervisor = Supervisor(
+            kopf_receiver(proxy.connection(token), {CONFIG_MAP: _LABELS}, [namespace], deliver),
+            log=get_logger("test"),
+            started=lambda reason: scene.started(reason),
+        )
+        scene = Scene(proxy, direct, namespace, supervisor)
+        await scene.write("before")
+        running = asyncio.create_task(supervisor.run())
+        await scene.until(lambda: supervisor.ready and proxy.watching(CONFIG_MAP) == 1)
+        await scene.until(lambda: ("", "before") in scene.told)
+        yield scene
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_what_is_there_and_what_happens(scene: Scene) -> None:
+    await scene.write("a")
+    await scene.write("a", x="2")
+    await scene.write("other", labels="no")
+    await scene.direct.delete(CONFIG_MAP, "a", scene.namespace)
+    await scene.until(lambda: ("DELETED", "a") in scene.told)
+    assert scene.told == [("", "before"), ("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+    # In the engine's loop, although kopf has a thread of its own.
+    assert scene.threads == {threading.get_ident()}
+    await scene.resync()
+    assert scene.tracker.age_s(CONFIG_MAP, asyncio.get_running_loop().time()) == 0
+
+
+async def test_it_writes_nothing(scene: Scene) -> None:
+    await scene.write("a")
+    await scene.until(lambda: ("ADDED", "a") in scene.told)
+    assert scene.proxy.mutations == []
+
+
+async def test_tasks_of_the_process_survive_its_restart(scene: Scene) -> None:
+    other = asyncio.create_task(asyncio.sleep(60))
+    scene.supervisor.restart("as if dead")
+    await scene.until(lambda: len(scene.starts) == 2 and scene.supervisor.ready)
+    assert not other.done()
+    other.cancel()
+
+
+async def test_an_error_in_the_stream_that_kopf_dies_of(scene: Scene) -> None:
+    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.ERROR, code=500)
+    await scene.until(lambda: scene.proxy.watching(CONFIG_MAP) == 0)
+    await scene.write("a")
+    await scene.until(lambda: ("", "a") in scene.told, resync=True)
+    assert len(scene.starts) == 2
+
+
+@pytest.mark.parametrize("code", [410, 429])
+async def test_an_error_in_the_stream(scene: Scene, code: int) -> None:
+    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.ERROR, code=code)
+    await scene.write("a")
+    await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)
+
+
+async def test_a_half_open_stream_is_found_by_the_list(scene: Scene) -> None:
+    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.HALF_OPEN)
+    await scene.write("a")
+    await scene.until(lambda: ("", "a") in scene.told, resync=True)
+    assert len(scene.starts) == 2
+    assert "ConfigMap" in scene.starts[1]
+    assert f"{scene.namespace}/a: version" in scene.starts[1]
+
+
+async def test_a_dropped_event_is_found_by_the_list(scene: Scene) -> None:
+    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DROP)
+    await scene.write("a")
+    await scene.write("b")
+    await scene.until(lambda: ("ADDED", "b") in scene.told)
+    assert ("ADDED", "a") not in scene.told
+    await scene.until(lambda: ("", "a") in scene.told, resync=True)
+
+
+async def test_a_dropped_deletion_is_found_by_the_list(scene: Scene) -> None:
+    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DROP)
+    await scene.direct.delete(CONFIG_MAP, "before", scene.namespace)
+    await scene.until(lambda: len(scene.starts) == 2, resync=True)
+    assert f"{scene.namespace}/before: deletion" in scene.starts[1]
+    await scene.until(lambda: scene.supervisor.ready)
+    await scene.resync()
+    assert scene.tracker.overdue(asyncio.get_running_loop().time() + 60) == []
+
+
+async def test_a_late_event_in_time_is_no_dead_watch(scene: Scene) -> None:
+    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DELAY, delay_s=0.2)
+    await scene.write("a")
+    await scene.until(lambda: ("ADDED", "a") in scene.told, resync=True)
+    await scene.resync()
+    assert scene.starts == ["first start"]
+
+
+async def test_an_own_write_is_expected_of_the_watch(scene: Scene) -> None:
+    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.HALF_OPEN)
+    version = (await scene.write("a"))["metadata"]["resourceVersion"]
+    now_s = asyncio.get_running_loop().time()
+    scene.tracker.expect(CONFIG_MAP, scene.namespace, "a", version, now_s)
+    assert scene.tracker.age_s(CONFIG_MAP, now_s + 1) == 1
+    assert [item.name for item in scene.tracker.overdue(now_s + 1)] == ["a"]
+
+
+async def test_a_server_that_is_gone_for_a_while(scene: Scene) -> None:
+    await scene.proxy.down()
+    await scene.write("a")
+    await scene.proxy.up()
+    await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)
+
+
+async def test_a_refused_token_is_asked_for_anew(scene: Scene) -> None:
+    scene.proxy.answer("WATCH", CONFIG_MAP, 401)
+    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.CLOSE)
+    await scene.write("a")
+    await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)
