@@ -57,7 +57,8 @@ def kopf_receiver(
         group, _, version = kind.group_version.rpartition("/")
 
         async def handler(event: Mapping[str, Any], **_: object) -> None:
-            loop.call_soon_threadsafe(deliver, kind, event["type"] or "", event["object"])
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(deliver, kind, event["type"] or "", event["object"])
 
         kopf.on.event(group=group, version=version, plural=kind.plural, id=kind.name, registry=registry)(handler)
 

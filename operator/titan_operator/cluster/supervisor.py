@@ -17,6 +17,8 @@ _LONGEST_WAIT_S = 30.0
 # A run that lasted so long was a good one: the next failure waits the first time again.
 _GOOD_RUN_S = 60.0
 _STOP_WITHIN_S = 30.0
+# kopf gives its tasks five seconds; a process that ends need not wait for that.
+_END_WITHIN_S = 1.0
 
 
 class ReceiverStuck(ClusterError):  # noqa: N818 - the state's name
@@ -112,13 +114,15 @@ class Supervisor:
         run = self._run = _Run(self._start)
         wanted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._wanted = wanted
+        limit_s = _END_WITHIN_S
         try:
             either: set[asyncio.Future[Any]] = {run.ended, wanted}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            limit_s = _STOP_WITHIN_S
         finally:
             self._run = self._wanted = None
             run.stop.set()
-            await asyncio.wait({run.ended}, timeout=_STOP_WITHIN_S)
+            await asyncio.wait({run.ended}, timeout=limit_s)
         if not run.ended.done():
             raise ReceiverStuck(f"the receiver has not stopped within {_STOP_WITHIN_S:g} s")
         if wanted.done():

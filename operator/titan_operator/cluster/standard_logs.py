@@ -1,0 +1,34 @@
+"""What kopf, aiohttp and asyncio say by Python's own logging becomes lines of our log."""
+
+from __future__ import annotations
+
+import logging
+
+from titan.runtime.logs import Log
+
+# It runs outside the main thread on purpose.
+_EXPECTED = "OS signals are ignored"
+
+
+class _Bridge(logging.Handler):
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError) as error:
+            message = f"{record.msg} (cannot be formatted: {error})"
+        if not message.startswith(_EXPECTED):
+            self._log.log(record.levelno, message, logger=record.name, exc_info=record.exc_info or None)
+
+
+def bridge_standard_logging(log: Log) -> logging.Handler:
+    """Send warnings and errors of all standard loggers to ``log``; return the handler, to take it away again."""
+    handler = _Bridge(log)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    # Without a level of its own kopf's would be the root's by chance; it says each handled event as INFO.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    return handler
