@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from titan.domain.kinds import Posture
 from titan.runtime.logs import get_logger
 from titan.v1 import common_pb2 as c
 from titan_operator.stack.client import StackClient
+from titan_operator.stack_view import BrainView, ExecutionView
 
 OTHER_HASH = "sha256:" + "0" * 64
 PATIENCE_S = 30.0
@@ -146,6 +148,23 @@ async def test_an_execution_is_tightened_directly_and_drains(stack: Stack) -> No
         assert "allowed" in with_armed.message or "Tighten only lowers" in with_armed.message
 
 
+async def test_a_silent_brain_keeps_no_position_from_being_flattened(stack: Stack) -> None:
+    async with execution_scene.scene(stack) as made, client_for(stack) as client:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        made.brain.beating = False
+        ack = await client.tighten(stack.peers["execution"], Posture.FLATTEN, "operator", "RiskPolicy deleted")
+        assert (ack.done, ack.open_positions) == (True, 1)
+        for _ in range(60):
+            await made.market.step()
+            if made.trader.posture.latch.posture is Posture.HALTED:
+                break
+        after = (await client.ask({"execution": stack.peers["execution"]})).execution
+        assert after is not None
+        assert (after.latch, after.open_positions, after.working_orders) == (Posture.HALTED, 0, 0)
+        made.check_equal()
+
+
 @pytest.mark.slow
 async def test_a_whole_stack_asked_told_and_left_without_brain(tmp_path: Path) -> None:
     with local_stack(tmp_path / "state", "--arm", "--seed", "5", "--speed", "20") as stack:
@@ -173,28 +192,48 @@ async def test_a_whole_stack_asked_told_and_left_without_brain(tmp_path: Path) -
             assert alone.execution.latch is Posture.CLOSE_ONLY
             os.kill(brain, signal.SIGCONT)
 
-            await _eventually_drained(client, addresses)
+            # Brain follows Execution's latch down: both are where the operator put one of them.
+            await _eventually(
+                client,
+                addresses,
+                lambda view, execution: execution.drained and view.in_force is Posture.CLOSE_ONLY,
+            )
             done = await client.act(addresses["brain"], Posture.FLATTEN, "ana", "the end", "nonce-flatten")
             assert (done.done, done.acknowledged_by) == (True, "execution")
+            await _eventually(client, addresses, lambda _, execution: execution.latch is Posture.HALTED)
+            last = (await client.ask(addresses)).execution
+            assert last is not None
+            assert (last.open_positions, last.working_orders) == (0, 0)
+
+
+@pytest.mark.slow
+async def test_execution_flattens_while_brain_is_frozen_and_brain_follows(tmp_path: Path) -> None:
+    # In real time, where the market does not wait for Brain.
+    with local_stack(tmp_path / "state", "--arm", "--seed", "5") as stack:
+        stack.wait("ready: http://127.0.0.1:")
+        async with client_of_local(stack, tmp_path / "operator") as (client, addresses):
+            await _eventually(client, addresses, lambda _, execution: execution.reconciled)
+            brain = stack.processes()["brain"]["pid"]
+            os.kill(brain, signal.SIGSTOP)
+            assert (await client.tighten(addresses["execution"], Posture.FLATTEN, "operator", "Brain is gone")).done
+            only = {"execution": addresses["execution"]}
             deadline_s = time.monotonic() + PATIENCE_S
             while True:
-                last = await client.ask(addresses)
-                assert time.monotonic() < deadline_s, last
-                if last.execution is not None and last.execution.latch is Posture.HALTED:
+                own = (await client.ask(only)).execution
+                assert time.monotonic() < deadline_s, own
+                if own is not None and own.latch is Posture.HALTED:
                     break
-            assert (last.execution.open_positions, last.execution.working_orders) == (0, 0)
+            assert (own.open_positions, own.working_orders) == (0, 0)
+            os.kill(brain, signal.SIGCONT)
+            await _eventually(client, addresses, lambda view, _: view.latch is Posture.HALTED)
 
 
-async def _eventually_drained(client: StackClient, addresses: dict[str, str]) -> None:
+async def _eventually(
+    client: StackClient, addresses: dict[str, str], holds: Callable[[BrainView, ExecutionView], bool]
+) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         view = await client.ask(addresses)
-        # Brain follows Execution's latch down: both are where the operator put one of them.
-        if (
-            view.execution is not None
-            and view.brain is not None
-            and view.execution.drained
-            and view.brain.in_force is Posture.CLOSE_ONLY
-        ):
+        if view.brain is not None and view.execution is not None and holds(view.brain, view.execution):
             return
         assert time.monotonic() < deadline_s, view
