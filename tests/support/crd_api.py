@@ -134,22 +134,33 @@ class CrdApi:
 
 
 @contextmanager
-def defined(api: CrdApi, crd: Manifest, within_s: float = 30.0) -> Iterator[CrdApi]:
-    """A definition that is there for a while; the client for its group.
+def defined(api: CrdApi, crds: list[Manifest], within_s: float = 60.0) -> Iterator[set[str]]:
+    """Definitions that are there for a while; gives the names of those that the API server took.
 
     Raises
     ------
     TimeoutError
-        The API server does not serve it in time.
+        The API server does not serve one of them in time.
     """
-    api.define(crd)
+    taken: set[str] = set()
     try:
-        other = api.of_group(crd["spec"]["group"])
+        for crd in crds:
+            try:
+                api.define(crd)
+            except ApiError as error:
+                if "rule cost" not in str(error):
+                    raise
+            else:
+                taken.add(crd["metadata"]["name"])
         deadline = time.monotonic() + within_s
-        while not other.established(crd["spec"]["names"]["kind"]):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{crd['metadata']['name']} is not served after {within_s} s")
-            time.sleep(0.05)
-        yield other
+        for crd in crds:
+            while crd["metadata"]["name"] in taken and not api.of_group(crd["spec"]["group"]).established(
+                crd["spec"]["names"]["kind"]
+            ):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{crd['metadata']['name']} is not served after {within_s} s")
+                time.sleep(0.05)
+        yield taken
     finally:
-        api.forget(crd["metadata"]["name"])
+        for name in taken:
+            api.forget(name)

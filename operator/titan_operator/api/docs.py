@@ -16,7 +16,7 @@ def field_texts(cls: type) -> dict[str, str]:
     """By field name: the string that stands under it, in the class or where it was inherited from."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if base.__module__.startswith("titan"):
+        if "__annotations__" in vars(base):
             texts |= _own(base)
     return texts
 

@@ -98,6 +98,8 @@ class _Union:
             return {**first, "enum": list(self.words)}
         if len({repr(_bare(schema)) for schema in having.values()}) == 1:
             return {**first, "description": self._told_for(self._description(having), having)}
+        if any("properties" not in schema for schema in having.values()):
+            raise TypeError(f"{key} has two schemas: a field of one name is the same for every {self.discriminator}")
         merged: Schema = {
             "description": self._told_for(self._description(having), having),
             "type": "object",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from titan.domain.kinds import Posture
 from titan.domain.policy import PolicyRules
-from titan_operator.api import ResourceError, RiskPolicy, TitanPhase, load_resources
+from titan_operator.api import ResourceError, RiskPolicy, TitanPhase, load_resources, read_live
 from titan_operator.api.parameters import MarketdataParameters, PapervenueParameters
 from titan_operator.api.resources import BrainSpec, ExecutionSpec, MarketdataSpec, PapervenueSpec, ScavengerSpec
+from titan_operator.api.status import MESSAGE_LONGEST, PostureStatus, RiskPolicyStatus, bounded, status_document
 from titan_operator.api.yaml_strict import MAX_BYTES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -385,3 +388,75 @@ def test_several_wrong_rules_of_one_policy_are_several_sentences() -> None:
         "tailMode",
         "twoPersonArm",
     ]
+
+
+def _live(text: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(text)
+    document["metadata"] |= {
+        "namespace": "demo",
+        "uid": "3f0c",
+        "generation": 4,
+        "resourceVersion": "77",
+        "creationTimestamp": "2026-01-02T03:04:05Z",
+        "deletionTimestamp": "2026-01-02T03:04:05Z",
+        "finalizers": ["titan.trading/drain"],
+        "labels": {"a": "b"},
+        "managedFields": [{"manager": "kubectl"}],
+    }
+    return document | {"status": {"observedGeneration": 4}}
+
+
+@pytest.mark.parametrize("text", [POLICY, MARKET, VENUE, SCAVENGER])
+def test_a_live_object_is_read_without_what_the_server_adds(text: str) -> None:
+    live, (written,) = read_live(_live(text)), load_resources(text, "stack.yaml")
+    assert live.spec == written.spec
+    assert (live.metadata.namespace, live.metadata.labels) == ("demo", {"a": "b"})
+
+
+def test_a_live_object_is_read_as_strictly_as_a_file() -> None:
+    document = _live(MARKET)
+    document["spec"]["image"] = "titan:latest"
+    with pytest.raises(ResourceError, match=r"^TitanPhase market: spec\.image: 'titan:latest' \(a string\); allowed"):
+        read_live(document)
+
+
+@pytest.mark.parametrize("field", ["labels", "annotations"])
+def test_labels_and_annotations_of_a_file_are_strings(field: str) -> None:
+    text = MARKET.replace("{name: market}", f"{{name: market, namespace: demo, {field}: {{a: b}}}}")
+    assert getattr(phase(text).metadata, field) == {"a": "b"}
+    (problem,) = problems_of(text.replace("{a: b}", "{a: 1}"))
+    assert f"metadata.{field}.a: 1 (an integer); allowed is an object of strings" in problem
+
+
+def test_an_object_that_may_be_left_out_may_not_be_null() -> None:
+    (problem,) = problems_of(POLICY.replace("posture: ARMED", "posture: ARMED\n  act: ~"))
+    assert problem.endswith("spec.act: null; allowed is an object, or to leave the field out")
+
+
+def test_a_scavenger_may_have_its_own_defaults() -> None:
+    spec = phase(SCAVENGER.partition("  parameters")[0]).spec
+    assert isinstance(spec, ScavengerSpec)
+    assert spec.parameters == {}
+
+
+def test_resources_count_in_the_same_units() -> None:
+    text = MARKET + "  resources: {requests: {cpu: 1500m, memory: 2048Mi}, limits: {cpu: '2', memory: 2Gi}}\n"
+    resources = phase(text).spec.resources
+    assert resources is not None
+    assert resources.requests is not None
+    assert resources.limits is not None
+    assert (resources.requests.cpu_milli, resources.limits.cpu_milli) == (1500, 2000)
+    assert (resources.requests.memory_mi, resources.limits.memory_mi) == (2048, 2048)
+
+
+def test_a_status_holds_what_is_known_in_the_servers_spelling() -> None:
+    status = RiskPolicyStatus(observed_generation=3, posture=PostureStatus(in_force="HALTED"), equity="200")
+    assert status_document(status) == {"observedGeneration": 3, "posture": {"inForce": "HALTED"}, "equity": "200"}
+
+
+@pytest.mark.parametrize("length", [1, MESSAGE_LONGEST, MESSAGE_LONGEST + 1, 100_000])
+def test_a_message_fits_into_a_status(length: int) -> None:
+    text = "a" * (length - 1) + "b"
+    assert len(bounded(text)) <= MESSAGE_LONGEST
+    assert (bounded(text) == text) is (length <= MESSAGE_LONGEST)
+    assert bounded(text).endswith("b")
