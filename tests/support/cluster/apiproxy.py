@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import aiohttp
 from aiohttp import web
 
+from support.cluster.api_requests import Mutation, Target, status
 from support.cluster.loopback_certificate import throw_away_certificate
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.kinds import Kind
@@ -45,38 +46,6 @@ class WatchFault(Enum):
     ERROR = "the open streams tell an ERROR and end"
     CLOSE = "the open streams end"
     HALF_OPEN = "the open streams stay open and tell nothing more"
-
-
-@dataclass
-class Mutation:
-    """One write that was asked for; ``code`` is 0 if it did not reach the server, or its answer is still to come."""
-
-    method: str
-    plural: str
-    namespace: str
-    name: str
-    subresource: str
-    code: int = 0
-
-
-@dataclass
-class _Target:
-    """What a path names."""
-
-    plural: str = ""
-    namespace: str = ""
-    name: str = ""
-    subresource: str = ""
-
-    @classmethod
-    def of(cls, path: str) -> _Target:
-        parts = [part for part in path.split("/") if part]
-        rest = parts[2:] if parts[:1] == ["api"] else parts[3:] if parts[:1] == ["apis"] else []
-        namespace = ""
-        if len(rest) > 2 and rest[0] == "namespaces" and rest[2] not in ("status", "finalize"):
-            namespace, rest = rest[1], rest[2:]
-        plural, name, subresource = [*rest, "", "", ""][:3]
-        return cls(plural, namespace, name, subresource)
 
 
 @dataclass
@@ -280,7 +249,7 @@ class ApiProxy:
             case WatchFault.CLOSE:
                 self._end(streams, b"")
             case WatchFault.ERROR:
-                event = {"type": "ERROR", "object": _status(code, "injected by the test")}
+                event = {"type": "ERROR", "object": status(code, "injected by the test")}
                 self._end(streams, json.dumps(event).encode() + b"\n")
 
     def watching(self, kind: Kind) -> int:
@@ -297,7 +266,7 @@ class ApiProxy:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
         self._open = {transport for transport in self._open if not transport.is_closing()} | {request.transport}
-        target, url = _Target.of(request.path), request.path_qs
+        target, url = Target.of(request.path), request.path_qs
         self.requests.append((request.method, url))
         watch = request.query.get("watch") in ("true", "1")
         if planned := self._planned("WATCH" if watch else request.method, target.plural):
@@ -310,7 +279,7 @@ class ApiProxy:
         # What was sent arrives, whether or not the client lives on.
         return await asyncio.shield(asyncio.ensure_future(self._once(request, target, url)))
 
-    async def _once(self, request: web.BaseRequest, target: _Target, url: str) -> web.StreamResponse:
+    async def _once(self, request: web.BaseRequest, target: Target, url: str) -> web.StreamResponse:
         mutation = self._note(request, target)
         if mutation is not None and self._due(before=True):
             return self._break(request)
@@ -335,7 +304,7 @@ class ApiProxy:
         passed = {name: value for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP}
         return web.Response(status=response.status, body=answer, headers=passed)
 
-    def _note(self, request: web.BaseRequest, target: _Target) -> Mutation | None:
+    def _note(self, request: web.BaseRequest, target: Target) -> Mutation | None:
         dry_run = "dryRun" in request.query
         if request.method not in _WRITES or dry_run or target.plural in _REVIEWS:
             return None
@@ -362,9 +331,9 @@ class ApiProxy:
             return None
         planned.left -= 1
         headers = {} if planned.retry_after_s is None else {"Retry-After": str(planned.retry_after_s)}
-        return web.json_response(_status(planned.code, "injected by the test"), status=planned.code, headers=headers)
+        return web.json_response(status(planned.code, "injected by the test"), status=planned.code, headers=headers)
 
-    async def _watch(self, request: web.BaseRequest, target: _Target) -> web.StreamResponse:
+    async def _watch(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         async with self._session.get(self._upstream.server + request.path_qs, headers=headers) as upstream:
             answer = web.StreamResponse(status=upstream.status, headers={"Content-Type": "application/json"})
@@ -424,15 +393,3 @@ def _gone(request: web.BaseRequest) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
-
-
-def _status(code: int, message: str) -> dict[str, Any]:
-    reasons = {410: "Expired", 429: "TooManyRequests", 500: "InternalError", 401: "Unauthorized", 409: "Conflict"}
-    return {
-        "kind": "Status",
-        "apiVersion": "v1",
-        "status": "Failure",
-        "reason": reasons.get(code, ""),
-        "message": message,
-        "code": code,
-    }
