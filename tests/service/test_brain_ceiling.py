@@ -97,6 +97,23 @@ async def test_an_execution_that_was_told_to_flatten_is_followed_to_the_end(stac
         await until(lambda: made.app.latch.posture.name == "HALTED", "the flatten finished")
 
 
+async def test_a_cancel_that_execution_could_not_hear_is_said_when_it_is_back(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        await made.execution.server.stop(0)
+        await until(lambda: not made.app.book.execution_connected, "execution away")
+        made.app.on_budget_expired("scavenger", "budget scavenger-1 has expired")
+        assert not made.execution.of("cancel_entries")
+        await made.execution.restart()
+        await until(lambda: made.execution.of("cancel_entries"), "the cancel")
+        (cancel,) = made.execution.of("cancel_entries")
+        assert (cancel.phase_id, cancel.reason) == ("scavenger", "budget scavenger-1 has expired")
+        await made.execution.restart()
+        await until(lambda: len(made.execution.of("hello")) == 3, "connected once more")
+        await until(lambda: made.app.execution.connected, "told the account")
+        assert len(made.execution.of("cancel_entries")) == 1, "said once"
+
+
 async def test_an_act_that_may_only_tighten_loosens_no_halt(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.act(c.POSTURE_HALTED, nonce="")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 
-from support.stack import Stack
+from support.stack import REPOSITORY, Stack
+from titan.brain.settings import BrainSettings
 from titan.runtime import link as link_module
 from titan.runtime.certificates import Authority, issue_leaf, make_authority
 from titan.runtime.contract import BRAIN_GET_BRAIN, BRAIN_SUBMIT
@@ -188,6 +194,30 @@ async def test_a_peer_that_does_not_end_its_side_is_cut_off(stack: Stack, monkey
     async with run(made):
         made.replace()
         await until(lambda: made.hellos == 2, "connected anew")
+
+
+def test_a_process_without_an_identity_says_so_and_does_not_start(stack: Stack) -> None:
+    empty = stack.directory / "empty"
+    empty.mkdir()
+    settings = stack.settings(BrainSettings, "brain", tls_dir=str(empty), policy_file=str(_policy(stack.directory)))
+    done = subprocess.run(
+        [sys.executable, "-m", "titan.brain.app"],
+        check=False,
+        env=stack.environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 2
+    assert "holds no identity; missing: key.pem, cert.pem, ca.pem" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _policy(directory: Path) -> Path:
+    document = yaml.safe_load((REPOSITORY / "policies" / "demo.yaml").read_text())
+    path = directory / "policy.json"
+    path.write_text(json.dumps(document["spec"]["rules"]))
+    return path
 
 
 async def test_a_replaced_file_set_that_does_not_match_changes_nothing(counting: Counting) -> None:

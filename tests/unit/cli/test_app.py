@@ -69,6 +69,11 @@ def edited(source: Path, old: str, new: str) -> str:
             ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--port-offset", "60000"],
             "--port-offset: 60000 is not allowed; allowed are 0 to ",
         ),
+        (
+            "a certificate that no process could replace in time",
+            ["up", "-f", str(DEMO), "-f", str(QUICKSTART), "--certificate-lifetime", "9"],
+            "--certificate-lifetime: 9 is not allowed; allowed are 10 or more seconds",
+        ),
         ("result of a run without end", ["up", "-f", str(DEMO), "-o", "json"], "-o: json needs --until-end"),
         (
             "log level",
