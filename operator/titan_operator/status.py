@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from titan.domain.numbers import format_decimal
+from titan.domain.policy_hash import short_hash
 from titan_operator.api import RiskPolicy
 from titan_operator.effects import Finding, Outcome
 from titan_operator.world import Given, World
@@ -46,6 +47,7 @@ def phase_status(given: Given, outcome: Outcome, world: World, now: str) -> Stat
         "revision": {key: value for key, value in revision.items() if value},
         "imageDigest": outcome.image_digest,
         "policyHash": outcome.policy_hash,
+        "shortHash": short_hash(outcome.policy_hash),
         "equity": _number(brain.equity) if brain and role in ("brain", "execution") else "",
         "allocation": _number(state.allocation) if state else "",
         "conditions": _conditions(given, _all(outcome), now),
@@ -66,7 +68,7 @@ def policy_status(
     status: Status = {"observedGeneration": given.generation}
     posture: Status = {}
     if isinstance(given.resource, RiskPolicy):
-        status["hash"] = given.resource.spec.hash
+        status |= {"hash": given.resource.spec.hash, "shortHash": short_hash(given.resource.spec.hash)}
         posture["ceiling"] = given.resource.spec.posture
     brain, execution = world.stack.brain, world.stack.execution
     if pinned:
