@@ -29,7 +29,7 @@ Text = Annotated[str, Meta(max_length=256)]
 PostureWord = Literal["FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED"]
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
     """Base: what is None is not written."""
 
 
