@@ -8,7 +8,9 @@ import pytest
 
 from support.brain_scene import scene, until
 from support.stack import Stack
+from titan.runtime.contract import BRAIN_SET_CEILING
 from titan.runtime.rpc import RpcError
+from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 
@@ -72,6 +74,13 @@ async def test_ceilings_that_are_malformed_are_refused(
     async with scene(stack) as made:
         with pytest.raises(RpcError, match=says):
             await made.ceiling(**{"ceiling": c.POSTURE_HALTED, **fields})
+
+
+async def test_people_set_no_ceiling(stack: Stack) -> None:
+    async with scene(stack) as made:
+        request = b.SetCeilingRequest(ceiling=c.POSTURE_HALTED, by="ana", policy_hash=made.policy_hash)
+        with pytest.raises(RpcError, match=r"cli may not call Brain\.SetCeiling; allowed: operator"):
+            await made.cli.call(BRAIN_SET_CEILING, request)
 
 
 async def test_the_ceiling_at_the_start_lowers_the_latch_of_before_for_good(stack: Stack) -> None:

@@ -133,7 +133,7 @@ async def test_no_message_is_lost_over_several_replacements_and_the_expiry_of_th
     await counting.post_for(0.5)
     await until(lambda: len(counting.echoed) == len(counting.posted), "all echoes")
     assert counting.received == counting.echoed == counting.posted
-    assert len(counting.posted) > 1_000
+    assert len(counting.posted) > 500
     assert set(counting.lost) == {"certificate replaced"}
     assert time.monotonic() - began_s > LIFETIME.total_seconds(), "the first certificate has expired meanwhile"
 

@@ -13,7 +13,7 @@ import pytest
 from support.both_books import disagreements, read_both
 from support.local_stack import PROCESSES, LocalStack, local_stack
 from titan.runtime.contract import BRAIN_GET_BRAIN
-from titan.runtime.identity_files import read_leaf
+from titan.runtime.identity import IdentityFiles
 from titan.runtime.rpc import RpcChannel, RpcError
 from titan.runtime.settings import ProcessSettings
 from titan.v1 import brain_pb2 as b
@@ -24,14 +24,12 @@ LIFETIME_S = 10
 RENEWALS = 4
 
 
-def serials(stack: LocalStack) -> dict[str, bytes]:
+def certificates(stack: LocalStack) -> dict[str, bytes]:
     """The certificate of each process, as its file holds it now."""
     found = {}
     for name in PROCESSES:
         (folder,) = {path.parent for path in (stack.state / name).rglob("cert.pem")}
-        leaf = read_leaf(folder)
-        assert leaf is not None
-        found[name] = leaf.cert_pem
+        found[name] = IdentityFiles(folder).now.certificate
     return found
 
 
@@ -52,18 +50,18 @@ def test_certificates_are_replaced_under_trading(tmp_path: Path) -> None:
         shutil.copytree(stack.state / "cli", tmp_path / "old-client")
         address = json.loads((stack.state / "plan.json").read_text())["addresses"]["brain"]
         assert asyncio.run(ask_brain(tmp_path / "old-client", address)).market_label
-        seen = [serials(stack)]
-        decided = []
+        seen = [certificates(stack)]
+        market_times_ns = []
         deadline_s = time.monotonic() + LIFETIME_S * RENEWALS
         while len(seen) <= RENEWALS:
             assert time.monotonic() < deadline_s, f"{len(seen) - 1} renewals only"
-            now = serials(stack)
+            now = certificates(stack)
             if all(now[name] != seen[-1][name] for name in PROCESSES):
                 seen.append(now)
-                decided.append(int(stack.json("status")["brain"]["intents"]))
+                market_times_ns.append(int(stack.json("status")["brain"]["market_time_ns"]))
             time.sleep(0.2)
-        # The stack goes on: intents are decided in each generation of certificates, and orders are filled.
-        assert decided == sorted(set(decided)), f"the stack stood still: {decided}"
+        # Market time waits for every process in each step, so each of them worked with each generation.
+        assert market_times_ns == sorted(set(market_times_ns)), f"the stack stood still: {market_times_ns}"
         assert stack.json("fills")["fills"]
         assert {name: one["pid"] for name, one in stack.processes().items()} == pids
         with pytest.raises(RpcError) as refused:

@@ -46,6 +46,12 @@ class IdentityFiles:
     What is there counts only when key and certificate belong together: in the middle of a replacement (two renames
     here, a swapped link in a cluster) the identity of before stays.
 
+    Attributes
+    ----------
+    problem
+        Why the files could not be read when they were last looked at; empty when they could. The identity of before
+        goes on until then.
+
     Raises
     ------
     IdentityUnreadableError
@@ -54,6 +60,7 @@ class IdentityFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.problem = ""
         self._stamp, self._identity = self._first()
 
     @property
@@ -67,6 +74,8 @@ class IdentityFiles:
                 self._stamp = stamp
                 if identity != self._identity:
                     self._identity = identity
+        elif stamp is not None:
+            self.problem = ""
         return self._identity
 
     def _first(self) -> tuple[_Stamp, Identity]:
@@ -79,13 +88,14 @@ class IdentityFiles:
                 return stamp, identity
             time.sleep(_START_PAUSE_S)
         missing = [name for name in _FILES if not (self._directory / name).exists()]
-        what = f"missing: {', '.join(missing)}" if missing else f"{KEY_FILE} and {CERTIFICATE_FILE} do not match"
+        what = f"missing: {', '.join(missing)}" if missing else self.problem
         raise IdentityUnreadableError(f"tls_dir: {str(self._directory)!r} holds no identity; {what}")
 
     def _look(self) -> _Stamp | None:
         try:
             found = [os.stat(self._directory / name) for name in _FILES]  # noqa: PTH116 - three calls a handshake
-        except FileNotFoundError:
+        except OSError as error:
+            self.problem = f"{error.filename}: {error.strerror}"
             return None
         return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
 
@@ -97,9 +107,17 @@ class IdentityFiles:
             # A password that is not asked for: an encrypted key is refused, not prompted for.
             context.load_cert_chain(self._directory / CERTIFICATE_FILE, self._directory / KEY_FILE, password="")
             after = self._bytes()
-        except (FileNotFoundError, ssl.SSLError):
+        except ssl.SSLError as error:
+            self.problem = f"{KEY_FILE} and {CERTIFICATE_FILE} do not match: {error.reason or error}"
             return None
-        return Identity(*before) if before == after else None
+        except OSError as error:
+            self.problem = f"{error.filename}: {error.strerror}"
+            return None
+        if before != after:
+            self.problem = "replaced while it was read"
+            return None
+        self.problem = ""
+        return Identity(*before)
 
     def _bytes(self) -> tuple[bytes, bytes, bytes]:
         key, certificate, authorities = ((self._directory / name).read_bytes() for name in _FILES)

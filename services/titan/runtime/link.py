@@ -102,16 +102,17 @@ class Link(Generic[Req, Resp]):
         complained = ""
         while True:
             await asyncio.sleep(LOOK_S)
+            problem = ""
             try:
                 if self._stream is not None and self._channel.outdated:
                     await self._channel.renew()
             except RpcError as error:
                 # The stream that stands is worth more than one that cannot be had.
-                if str(error) != complained:
-                    complained = str(error)
-                    self._log.warning("certificate replaced, connection not", reason=complained)
-                continue
-            complained = ""
+                problem = str(error)
+            problem = problem or self._channel.identity_problem
+            if problem and problem != complained:
+                self._log.warning("certificate not taken up yet", reason=problem)
+            complained = problem
             stream = self._stream
             if stream is not None and self._generation != self._channel.generation:
                 self._renewing = True

@@ -302,13 +302,18 @@ class RpcChannel:
         self._files = IdentityFiles(Path(settings.tls_dir)) if settings.identity == "mtls" else None
         # Counts the connections that were made one after another.
         self.generation = 0
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], grpc.aio.Channel] = {}
         self._identity, self._channel = self._dial()
 
     @property
     def outdated(self) -> bool:
         """Whether our certificate was replaced since the connection was made."""
         return self._files is not None and self._files.now is not self._identity
+
+    @property
+    def identity_problem(self) -> str:
+        """Why our certificate cannot be read again; empty when it can."""
+        return self._files.problem if self._files is not None else ""
 
     async def renew(self, timeout_s: float = 5.0) -> None:
         """Connect with the newest certificate; streams that are open stay on the connection that they have.
@@ -358,9 +363,11 @@ class RpcChannel:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._channel.close()
-        if self._retiring:
-            await asyncio.wait(self._retiring)
+        retiring = list(self._retiring.items())
+        for task, _ in retiring:
+            task.cancel()
+        for channel in (self._channel, *(channel for _, channel in retiring)):
+            await channel.close()
 
     def _dial(self) -> tuple[Identity | None, grpc.aio.Channel]:
         if self._files is None:
@@ -377,7 +384,7 @@ class RpcChannel:
 
     def _replace(self, identity: Identity | None, channel: grpc.aio.Channel) -> None:
         retired = asyncio.get_running_loop().create_task(self._channel.close(_RETIRE_S))
-        self._retiring.add(retired)
-        retired.add_done_callback(self._retiring.discard)
+        self._retiring[retired] = self._channel
+        retired.add_done_callback(lambda task: self._retiring.pop(task, None))
         self._identity, self._channel = identity, channel
         self.generation += 1

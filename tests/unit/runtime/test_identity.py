@@ -48,10 +48,16 @@ def test_in_the_middle_of_a_replacement_the_one_of_before_stays(tmp_path: Path) 
         assert files.now is before
         put(tmp_path, {name: content})
     assert files.now.certificate == second.cert_pem
+    assert files.problem == ""
     (tmp_path / "cert.pem").unlink()
     assert files.now.certificate == second.cert_pem
+    assert files.problem.endswith("cert.pem: No such file or directory")
     put(tmp_path, {"cert.pem": b"damaged"})
     assert files.now.certificate == second.cert_pem
+    assert files.problem.startswith("key.pem and cert.pem do not match: ")
+    put(tmp_path, second.files())
+    assert files.now.certificate == second.cert_pem
+    assert files.problem == ""
 
 
 def test_a_volume_that_kubernetes_swaps_by_a_link(tmp_path: Path) -> None:
