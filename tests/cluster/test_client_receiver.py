@@ -198,3 +198,14 @@ async def test_a_refused_token_is_asked_for_anew(scene: Scene) -> None:
     scene.proxy.watch_fault(CONFIG_MAP, WatchFault.CLOSE)
     await scene.write("a")
     await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)
+
+
+@pytest.mark.parametrize("part", ["API server", "datastore"])
+async def test_a_restart_of_the_real_server(scene: Scene, cluster: ControlPlane, part: str) -> None:
+    restart = {"API server": lambda: cluster.restart_apiserver(kill=True), "datastore": cluster.restart_datastore}[part]
+    # Not in a thread: the server's processes end with the thread that started them.
+    restart()
+    # A read finds a new connection by itself; a write on a dead one would be lost, and says so.
+    await scene.resync()
+    await scene.write("a")
+    await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)

@@ -39,6 +39,8 @@ class _Object:
     delivered: deque[str] = field(default_factory=lambda: deque(maxlen=_VERSIONS))
     # Versions in the order in which we learnt of them, and when, in seconds; not yet delivered.
     expected: dict[str, float] = field(default_factory=dict)
+    # When a list first lacked what the watch had told of.
+    missing_s: float | None = None
 
     @property
     def there(self) -> bool:
@@ -72,6 +74,7 @@ class WatchTracker:
     def expect(self, kind: Kind, namespace: str, name: str, resource_version: str, now_s: float) -> None:
         """The object has this version: an own write was answered so."""
         entry = self._entry(kind, namespace, name)
+        entry.missing_s = None
         if entry.delivered and entry.delivered[-1] == resource_version:
             # The watch skipped versions, or an older list had missed the object.
             entry.expected.clear()
@@ -85,10 +88,13 @@ class WatchTracker:
         objects = self._objects.get((kind, namespace), {})
         for name in [name for name in objects if name not in listed]:
             entry = objects[name]
-            if entry.there:
-                entry.expected.setdefault(_DELETED, now_s)
-            else:
+            if not entry.there:
                 del objects[name]
+            elif entry.missing_s is None:
+                # It may have been made since the list was read: the next one tells.
+                entry.missing_s = now_s
+            else:
+                entry.expected.setdefault(_DELETED, entry.missing_s)
 
     def age_s(self, kind: Kind, now_s: float) -> float:
         """Return for how long the watch of the kind has owed something, in seconds; 0 if it owes nothing."""

@@ -54,12 +54,14 @@ TABLE: list[tuple[str, list[Step], float]] = [
     ("an own write that was not told", [seen("1"), wrote("2", 50)], 50),
     ("an own write that changed nothing", [seen("1"), wrote("1", 50), wrote("1", 60)], 0),
     ("deleted and told", [seen("1"), deleted(), listed(50)], 0),
-    ("deleted, not told", [seen("1"), listed(50)], 50),
-    ("deleted, told late", [seen("1"), listed(50), deleted()], 0),
+    ("deleted, not told", [seen("1"), listed(50), listed(90)], 50),
+    ("deleted, told late", [seen("1"), listed(50), listed(90), deleted()], 0),
+    ("made after the list was read: one list that lacks it says nothing", [seen("1"), listed(50)], 0),
     ("deleted before it was ever told", [listed(50, a="1"), listed(90)], 0),
-    ("deleted and made anew, neither told", [seen("1"), listed(50), listed(90, a="2")], 50),
-    ("deleted and made anew, the new one told", [seen("1"), listed(50), listed(90, a="2"), seen("2")], 0),
-    ("a stale list had missed it", [seen("1"), listed(50), listed(90, a="1")], 0),
+    ("deleted and made anew, neither told", [seen("1"), listed(50), listed(60), listed(90, a="2")], 50),
+    ("deleted and made anew, the new one told", [seen("1"), listed(50), listed(60), listed(90, a="2"), seen("2")], 0),
+    ("a stale list had missed it", [seen("1"), listed(50), listed(90, a="1"), listed(95)], 0),
+    ("two stale lists had missed it", [seen("1"), listed(50), listed(60), listed(90, a="1")], 0),
     ("started anew: owes nothing yet", [listed(50, a="1"), restarted()], 0),
     ("started anew, and still not told", [listed(50, a="1"), restarted(), listed(90, a="1")], 10),
     ("versions are opaque: a smaller number is no older one", [seen("9"), listed(50, a="10")], 50),
@@ -80,7 +82,8 @@ def test_the_oldest_debt_is_told_first_and_named() -> None:
     tracker = WatchTracker(_LIMIT_S)
     tracker.check(TITAN_PHASE, "n", {"a": "7"}, 50.0)
     tracker.seen(CONFIG_MAP, "n", "b", "1")
-    tracker.check(CONFIG_MAP, "n", {}, 20.0)
+    for now_s in (20.0, 30.0):
+        tracker.check(CONFIG_MAP, "n", {}, now_s)
     assert tracker.overdue(100.0) == [
         Overdue(CONFIG_MAP, "n", "b", 80.0, ""),
         Overdue(TITAN_PHASE, "n", "a", 50.0, "7"),
@@ -94,10 +97,10 @@ def test_the_oldest_debt_is_told_first_and_named() -> None:
 def test_namespaces_are_kept_apart() -> None:
     tracker = WatchTracker(_LIMIT_S)
     tracker.seen(TITAN_PHASE, "one", "a", "1")
-    tracker.check(TITAN_PHASE, "two", {}, 0.0)
-    assert tracker.overdue(100.0) == []
-    tracker.check(TITAN_PHASE, "one", {}, 0.0)
-    assert [item.namespace for item in tracker.overdue(100.0)] == ["one"]
+    for namespace, late in (("two", []), ("one", ["one"])):
+        for now_s in (0.0, 1.0):
+            tracker.check(TITAN_PHASE, namespace, {}, now_s)
+        assert [item.namespace for item in tracker.overdue(100.0)] == late
 
 
 def test_what_is_gone_is_forgotten() -> None:
