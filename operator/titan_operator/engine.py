@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import aiohttp
 from titan.runtime.logs import Log
 from titan_operator.canary import Canary
 from titan_operator.carry_out import CarryOut
-from titan_operator.cluster.client import Cluster
+from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import KINDS
@@ -26,6 +26,7 @@ from titan_operator.gather import (
     Found,
     Verifier,
     find,
+    given,
     missing_secrets,
     referenced_secrets,
     unready,
@@ -140,7 +141,7 @@ class StackEngine:
         self._compare_watches(found)
         if found.empty:
             return parts.settings.resync_s
-        await self._first_words(found)
+        found = await self._first_words(found)
         world = await self._world(found)
         decision = decide(world)
         self._remember(decision)
@@ -158,11 +159,18 @@ class StackEngine:
             listed = {item.name: item.raw["metadata"]["resourceVersion"] for item in items}
             self._parts.watches.check(KINDS[kind], self.namespace, listed, self._parts.clock())
 
-    async def _first_words(self, found: Found) -> None:
+    async def _first_words(self, found: Found) -> Found:
         """Tell what is new that it has been seen, before anything else is done about it."""
-        for item in (*found.policies, *found.phases):
-            if item.status.get("observedGeneration") != item.generation:
-                await self._write(item, first_status(item, _now()))
+        policies = [await self._first_word(item) for item in found.policies]
+        phases = [await self._first_word(item) for item in found.phases]
+        return replace(found, policies=tuple(policies), phases=tuple(phases))
+
+    async def _first_word(self, item: Given) -> Given:
+        if item.status.get("observedGeneration") == item.generation:
+            return item
+        written = await self._write(item, first_status(item, _now()))
+        # What is written next builds on it: its version is a precondition of our finalizer.
+        return item if written is None else given(item.kind, written)
 
     async def _world(self, found: Found) -> World:
         parts = self._parts
@@ -219,14 +227,15 @@ class StackEngine:
             outcome = _with_failure(decision.phases[phase.name], carried.failed_objects.get(phase.name))
             await self._write(phase, phase_status(phase, outcome, world, _now()), carried)
 
-    async def _write(self, item: Given, status: Status, carried: CarryOut | None = None) -> None:
+    async def _write(self, item: Given, status: Status, carried: CarryOut | None = None) -> Object | None:
+        """Write a status where it differs; return the object as it is then, None where nothing was written."""
         key = (item.kind, item.name)
         if carried is not None and key in carried.finalized_away:
-            return
+            return None
         now = self._parts.clock()
         due = now - self._written.get(key, float("-inf")) >= MOVING_STATUS_S
         if not differs(item.status, status, moving_too=due):
-            return
+            return None
         manifest: Mapping[str, object] = {
             "apiVersion": item.raw["apiVersion"],
             "kind": item.kind,
@@ -234,12 +243,12 @@ class StackEngine:
             "status": status,
         }
         try:
-            await self._parts.cluster.apply_status(KINDS[item.kind], manifest)
+            written = await self._parts.cluster.apply_status(KINDS[item.kind], manifest)
         except ApiError as error:
             if not error.not_found:
                 raise
             self._log.info("gone before its status was written", kind=item.kind, object=item.name)
-            return
+            return None
         self._written[key] = now
         self._log.info(
             "status",
@@ -249,6 +258,7 @@ class StackEngine:
             ready=status["conditions"][0]["status"],
             reason=status["conditions"][0]["reason"],
         )
+        return written
 
 
 def _with_failure(outcome: Outcome, failure: str | None) -> Outcome:

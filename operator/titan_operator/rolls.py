@@ -161,7 +161,7 @@ def _settle(
             given, "Running", f"revision {wanted} runs", recorded, wanted, ready=True, last_verified=wanted
         )
         return Roll(tuple(effects), outcome)
-    trouble = _trouble(current, world)
+    trouble = _trouble(current, world) or _refused_pods(live)
     waited = world.roll_age_s.get((given.name, wanted), 0.0)
     broken = waited > DEADLINE_S or any(pod.restarts >= _RESTARTS and not pod.ready for pod in current)
     if broken and not verified and recorded is not None:
@@ -280,6 +280,12 @@ def _trouble(pods: list[Pod], world: World) -> str:
         if said := pod.trouble or "; ".join(world.not_ready.get(pod.name, ())):
             return f"pod {pod.name}: {said}"
     return ""
+
+
+def _refused_pods(live: Mapping[str, Any]) -> str:
+    """Why no pod can even be made: admission, quota, a missing class."""
+    conditions = live.get("status", {}).get("conditions") or ()
+    return next((str(item["message"]) for item in conditions if item["type"] == "ReplicaFailure"), "")
 
 
 def _starting(given: Given, wanted: str, recorded: tuple[str, dict[str, Any]] | None) -> Outcome:
