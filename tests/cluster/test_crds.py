@@ -14,7 +14,9 @@ from support.crd_api import CrdApi
 from support.crd_judge import ROWS, Judge
 from support.crd_live_rows import ACCEPTED_UPDATES
 from support.crd_manifests import BASES, ROOT, Row
-from support.crd_rows import ACCEPTED, IMAGES, PHASE, POLICY
+from support.crd_phase_rows import PHASE
+from support.crd_policy_rows import POLICY
+from support.crd_rows import ACCEPTED, IMAGES
 from titan_operator.api.crds import crds
 
 NAMESPACE = "definitions"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from support.crd_api import Cause, CrdApi
 from support.crd_live_rows import UPDATES, status_rows
 from support.crd_manifests import Row
-from support.crd_rows import IMAGES, PHASE, POLICY
+from support.crd_phase_rows import PHASE
+from support.crd_policy_rows import POLICY
+from support.crd_rows import IMAGES
 from support.crd_rule_rows import rule_rows
 
 REFUSED = [*POLICY, *PHASE, *IMAGES, *rule_rows()]

@@ -10,7 +10,7 @@ import msgspec
 
 from titan.domain.numbers import format_decimal
 from titan.domain.policy_rules import DecimalRule, IntegerRule, RuleError, WordRule
-from titan.strategies.scavenger.parameters import ScavengerParameters
+from titan.strategies.scavenger.parameters import ASCENDING, WEIGHTS, ScavengerParameters
 from titan_operator.api.fields import Check, Files, Model, by
 from titan_operator.api.signal_parameters import ParameterTable
 
@@ -92,5 +92,7 @@ class PapervenueParameters(Model):
 
 
 # The symbols come from spec.symbols.
-SCAVENGER = ParameterTable(ScavengerParameters, fixed=("perp_symbol", "spot_symbol"))
+SCAVENGER = ParameterTable(
+    ScavengerParameters, fixed=("perp_symbol", "spot_symbol"), ascending=ASCENDING, one_above_zero=WEIGHTS
+)
 ScavengerFields = Annotated[Mapping[str, Any], by(SCAVENGER)]

@@ -70,11 +70,23 @@ class ParameterTable(Generic[Parameters]):
         A struct whose fields are int and float with ``Meta`` bounds, bool, or Literal of strings.
     fixed
         Fields that a resource says elsewhere (symbols), which are no parameters in YAML.
+    ascending
+        What the struct itself refuses, for the schema: a field, the one that it may not exceed, and whether strictly.
+    one_above_zero
+        Likewise: fractions of which one at least must be above 0.
     """
 
-    def __init__(self, kind: type[Parameters], fixed: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        kind: type[Parameters],
+        fixed: tuple[str, ...],
+        ascending: tuple[tuple[str, str, bool], ...],
+        one_above_zero: tuple[str, ...],
+    ) -> None:
         hints = get_type_hints(kind, include_extras=True)
         self.kind = kind
+        self.ascending = ascending
+        self.one_above_zero = one_above_zero
         self.fields = {to_camel(field): field for field in hints if field not in fixed}
         self.rules = {key: _rule(hints[field]) for key, field in self.fields.items()}
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from support.stack_model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.effects import Announce, Apply, Finalize, Relay, Remove, SetCeiling, Tighten

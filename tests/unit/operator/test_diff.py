@@ -240,6 +240,22 @@ def test_a_hand_that_the_object_does_not_name_is_one_all_the_same() -> None:
         found = first_difference(wanted, made)
         assert found is not None
         assert found.by == ""
+    made["metadata"]["managedFields"] = []
+    assert str(first_difference(brain(), made)) == "spec.replicas: wanted 1, found 0"
+
+
+def test_without_knowing_who_rendered_it_nobody_is_blamed() -> None:
+    wanted = {"metadata": {"name": "x"}, "data": {"a": "1"}}
+    made = live(wanted)
+    made["data"]["a"] = "2"
+    without_fields(made, "f:data", "f:a")
+    assert str(first_difference(wanted, made)) == 'data.a: wanted "1", found "2"'
+
+
+def test_what_we_patched_ourselves_is_no_difference() -> None:
+    made = live(brain(), others={"titan-operator": {"f:metadata": {"f:annotations": {"f:note": {}}}}})
+    made["metadata"]["annotations"]["note"] = "x"
+    assert first_difference(brain(), made) is None
 
 
 def test_a_setting_taken_away_was_taken_by_a_hand_and_not_by_who_wrote_its_neighbour() -> None:
@@ -449,6 +465,8 @@ def test_fields_are_found_by_key_value_index_and_name() -> None:
         "f:other": {"f:x": {}},
     }
     assert list(owned(fields, node)) == [("env", 1), ("env", 1, "name"), ("set", 1), ("list", 1)]
+    ports = [{"port": 1, "protocol": "UDP"}, {"port": 1, "protocol": "TCP"}]
+    assert list(owned({'k:{"port":1,"protocol":"TCP"}': {".": {}}}, ports)) == [(1,)]
     assert projected(fields, node) == {"env": [{"name": "b"}], "set": ["y"], "list": [2]}
 
 

@@ -23,7 +23,7 @@ def test_absent_fields_have_demo_values() -> None:
         ("not JSON", b"stop_bps: 3", ("not valid JSON",)),
         ("no object", b"[]", ("Expected `object`",)),
         ("two fields that contradict", b'{"min_level_bars": 50}', ("min_level_bars: 50", "at most level_bars = 5")),
-        ("memory too short", b'{"level_bars": 100}', ("memory_bars: 60", "at least level_bars = 100")),
+        ("memory too short", b'{"level_bars": 100}', ("level_bars: 100", "at most memory_bars = 60")),
         ("swing too long", b'{"swing_bars": 4}', ("swing_bars: 4", "less than min_level_bars = 4")),
         ("settles after the end", b'{"settle_ms": 9000}', ("settle_ms: 9000", "at most confirm_ms = 2500")),
         ("one symbol twice", b'{"spot_symbol": "BTC/USDT:USDT"}', ("spot_symbol", "another symbol than perp_symbol")),

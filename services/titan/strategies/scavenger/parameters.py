@@ -14,6 +14,16 @@ from msgspec import Meta
 
 _Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
+# A field, the one that it may not exceed, and whether it may not equal it either.
+ASCENDING = (
+    ("min_level_bars", "level_bars", False),
+    ("level_bars", "memory_bars", False),
+    ("swing_bars", "min_level_bars", True),
+    ("settle_ms", "confirm_ms", False),
+)
+# One of them at least is above 0.
+WEIGHTS = ("weight_imbalance", "weight_burst", "weight_spread", "weight_alignment")
+
 
 class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The structural breakout trap with a tripwire on a perpetual, confirmed by spot trades.
@@ -101,21 +111,14 @@ class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         ValueError
             With one sentence that names the fields and their values.
         """
-        if self.min_level_bars > self.level_bars:
-            raise ValueError(
-                f"min_level_bars: {self.min_level_bars} is not allowed; at most level_bars = {self.level_bars}"
-            )
-        if self.memory_bars < self.level_bars:
-            raise ValueError(f"memory_bars: {self.memory_bars} is not allowed; at least level_bars = {self.level_bars}")
-        if self.settle_ms > self.confirm_ms:
-            raise ValueError(f"settle_ms: {self.settle_ms} is not allowed; at most confirm_ms = {self.confirm_ms}")
-        if self.swing_bars >= self.min_level_bars:
-            raise ValueError(
-                f"swing_bars: {self.swing_bars} is not allowed; less than min_level_bars = {self.min_level_bars}"
-            )
+        for field, other, strict in ASCENDING:
+            value, bound = getattr(self, field), getattr(self, other)
+            if value > bound or (strict and value == bound):
+                words = "less than" if strict else "at most"
+                raise ValueError(f"{field}: {value} is not allowed; {words} {other} = {bound}")
         if self.spot_symbol == self.perp_symbol:
             raise ValueError(f"spot_symbol: {self.spot_symbol!r} is not allowed; another symbol than perp_symbol")
-        if self.weight_imbalance + self.weight_burst + self.weight_spread + self.weight_alignment <= 0.0:
+        if not any(getattr(self, field) for field in WEIGHTS):
             raise ValueError("weight_imbalance: 0.0 is not allowed; at least one weight above 0")
 
 
