@@ -32,8 +32,6 @@ _FILLED_IN = frozenset(
     policyTypes creationTimestamp secrets
     """.split()  # noqa: SIM905 - sixty quoted words are harder to read
 )
-# Other tools label and annotate; controllers tell the status.
-_OF_OTHERS = (("metadata",), ("status",))
 _SHOWN = 80
 _ABSENT = "absent"
 # `kubectl scale`, and whoever takes a field away: the object tells no name.
@@ -210,13 +208,12 @@ def _added(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[_Foun
     for manager in managers(live):
         if manager.ours and not manager.applies:
             continue
-        seen: list[Location] = []
         for at in sorted(owned(manager.fields, live), key=len):
-            if any(at[: len(place)] == place for place in seen) or _is_wanted(wanted, live, at):
+            if _is_wanted(wanted, live, at):
                 continue
-            if not manager.ours and (at[:1] in _OF_OTHERS or not _FILLED_IN.isdisjoint(map(str, at))):
+            # Other tools label and annotate.
+            if not manager.ours and (at[0] == "metadata" or not _FILLED_IN.isdisjoint(map(str, at))):
                 continue
-            seen.append(at)
             yield _Found(_display(live, at), at, None, _at(live, at), surplus=not manager.ours)
 
 

@@ -12,8 +12,6 @@ _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
 def read_quantity(text: object) -> Decimal | None:
     """The number that ``100m``, ``1.5Gi`` or ``2`` means, in cores or bytes; None for what is no amount."""
-    if isinstance(text, bool) or not isinstance(text, str | int):
-        return None
     match = _SHAPE.match(str(text))
     if match is None:
         return None

@@ -23,7 +23,9 @@ def fields_of(value: Any, key: str = "") -> dict[str, Any]:
         return {f"f:{name}": fields_of(item, name) for name, item in value.items()}
     if isinstance(value, list) and key in _MAP_KEYS:
         names = _MAP_KEYS[key]
-        return {f"k:{json.dumps({name: item[name] for name in names})}": {".": {}, **fields_of(item)} for item in value}
+        items = {json.dumps({name: item[name] for name in names}): fields_of(item) for item in value}
+        # The API server sorts them: their order is not the list's.
+        return {f"k:{name}": {".": {}, **items[name]} for name in sorted(items)}
     return {}
 
 
