@@ -31,7 +31,7 @@ from titan_operator.effects import (
 )
 from titan_operator.eligibility import dormant
 from titan_operator.gates import GateReason
-from titan_operator.names import PROTECTED
+from titan_operator.names import FINALIZER, PROTECTED
 from titan_operator.plan import Plan, plan
 from titan_operator.posture import pinned, pinned_names, posture_effects
 from titan_operator.removal import execution_child, garbage, leave, leaving_outcome, removal
@@ -259,7 +259,10 @@ def _in_force(role: str, planned: Plan, world: World) -> Finding:
 def _namespace(world: World) -> list[Effect]:
     annotations = world.namespace_raw.get("metadata", {}).get("annotations", {})
     protected = annotations.get(PROTECTED) == "true"
-    needed = execution_child(world) is not None
+    # Until our last finalizer is off: a namespace that goes takes the operator's own rights in it along.
+    resources = (*world.phases, *world.policies)
+    held = any(FINALIZER in item.raw["metadata"].get("finalizers", ()) for item in resources)
+    needed = held or execution_child(world) is not None
     if needed == protected or not world.namespace_raw:
         return []
     return [Annotate("Namespace", world.namespace, PROTECTED, "true" if needed else None)]

@@ -13,7 +13,7 @@ from titan.runtime.topology import ROLES
 from titan_operator.api.loading import ResourceError, read_live
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.names import LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR
+from titan_operator.names import LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR, PROTECTED
 from titan_operator.stack_view import StackView
 from titan_operator.world import Given, Pod, Verdict
 
@@ -58,7 +58,8 @@ class Found:
     @property
     def empty(self) -> bool:
         """Whether there is nothing here of ours."""
-        return not (self.policies or self.phases or self.children)
+        annotations = self.namespace.get("metadata", {}).get("annotations", {})
+        return not (self.policies or self.phases or self.children or annotations.get(PROTECTED) == "true")
 
     def addresses(self) -> dict[str, str]:
         """``host:port`` of the gRPC side by role, of pods that have an address."""

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.as_user import OPERATOR, AsUser, until
+from support.cluster.as_user import OPERATOR, Answer, AsUser, until
 
 ROOT = Path(__file__).resolve().parents[3]
 CHARTS = ROOT / "charts"
@@ -120,10 +120,14 @@ class Scene:
             manifest = {"apiVersion": "titan.trading/v1alpha1", "kind": "VerifiedImages", "metadata": {"name": "titan"}}
             self.api.must("POST", path_of("verifiedimages", ""), {**manifest, **body}, user=OPERATOR)
 
-    def admits(self, digest: str, namespace: str = STACK) -> bool:
-        """Whether the operator may create a Deployment of that digest now (a dry run)."""
+    def probe(self, digest: str) -> Answer:
+        """What the operator would hear now who creates a Deployment of that digest (a dry run)."""
         manifest = workload("Deployment", pod_spec(image(digest)), "probe")
-        return self.api.call("POST", path_of("deployments", namespace), manifest, user=OPERATOR, dry_run=True).admitted
+        return self.api.call("POST", path_of("deployments"), manifest, user=OPERATOR, dry_run=True)
+
+    def admits(self, digest: str) -> bool:
+        """Whether it would pass."""
+        return self.probe(digest).admitted
 
     def named(self, kind: str) -> str:
         """The only object of a kind in the stack, as soon as it is there."""
@@ -137,8 +141,8 @@ class Scene:
         return found[0]
 
 
-def install(plane: ControlPlane) -> Scene:
-    """Both charts, the people, and the stack's objects; nothing of the operator runs."""
+def install_charts(plane: ControlPlane) -> Scene:
+    """Both charts and the people; nothing of the operator runs, and no image is listed."""
     crds = ROOT / "crds"
     plane.kubectl("apply", "--server-side", "-f", str(crds))
     plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(crds))
@@ -151,6 +155,12 @@ def install(plane: ControlPlane) -> Scene:
     plane.helm("install", "titan", str(CHARTS / "titan"), "--namespace", HOME, "--set", f"image.digest={OPERATORS}")
     scene = Scene(plane, AsUser(plane))
     _people(scene)
+    return scene
+
+
+def install(plane: ControlPlane) -> Scene:
+    """Charts, people, one listed image, and a stack's objects as the operator leaves them."""
+    scene = install_charts(plane)
     scene.publish(LISTED)
     until(lambda: scene.admits(LISTED) and not scene.admits(STRANGER), "admission follows the list")
     _stack(scene)
