@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from typing import Any, ClassVar, NoReturn
 import aiohttp
 
 from titan.runtime.http import Page
-from titan.runtime.logs import Log
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.settings import ProcessSettings
 from titan_operator.cluster.client import Cluster, Object
@@ -25,14 +23,16 @@ from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import KINDS, Kind
 from titan_operator.cluster.lease import Holder, OperatorLease
 from titan_operator.cluster.receiver import kopf_receiver
+from titan_operator.cluster.standard_logs import bridge_standard_logging
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
-from titan_operator.engine import Parts, StackEngine
+from titan_operator.engine import Connect, Parts, StackEngine
 from titan_operator.gather import Verifier
 from titan_operator.names import LABEL_MANAGED_BY, OPERATOR
 from titan_operator.operator_metrics import OperatorMetrics
 from titan_operator.published import PublishedImages
 from titan_operator.settings import OperatorSettings
+from titan_operator.stack.client import StackClient
 from titan_operator.world import Verdict
 
 _MINE = f"{LABEL_MANAGED_BY}={OPERATOR}"
@@ -58,24 +58,13 @@ class NoVerifier:
         return Verdict(False, reason="NoVerifier", message="this version of the operator cannot verify signatures yet")
 
 
-class _Lines(logging.Handler):
-    """kopf logs by the standard library; its lines become lines like ours."""
-
-    def __init__(self, log: Log) -> None:
-        super().__init__(logging.INFO)
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        said = self._log.warning if record.levelno >= logging.WARNING else self._log.debug
-        said("kopf", message=record.getMessage(), logger=record.name)
-
-
 class OperatorApp(ServiceApp[OperatorSettings]):
     """The composition root of the operator."""
 
     SETTINGS: ClassVar[type[ProcessSettings]] = OperatorSettings
     # Replaced by what tests start, and by nothing that is shipped.
     verifier: ClassVar[Verifier] = NoVerifier()
+    connect: ClassVar[Connect] = StackClient
 
     def __init__(self, settings: OperatorSettings) -> None:
         super().__init__(settings)
@@ -91,9 +80,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
     async def start(self) -> None:
         """Start the Lease, the engines and the watches."""
         settings = self.settings
-        library = logging.getLogger("kopf")
-        library.propagate = False
-        library.handlers = [_Lines(self.log)]
+        bridge_standard_logging(self.log)
         try:
             connection: Connection = load()
         except CredentialsError as error:
@@ -121,6 +108,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             settings=settings,
             version=version("titan"),
             log=self.log,
+            connect=type(self).connect,
         )
         self._engines = {name: StackEngine(name, parts) for name in settings.namespaces}
         watched = {KINDS[name]: labels for name, labels in WATCHED.items()}

@@ -47,6 +47,10 @@ FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.5, 60.0
 MOVING_STATUS_S = 60.0
 
 
+# From a namespace and the folder of the operator's own certificate there, to a connection to the stack.
+Connect = Callable[[str, Path, Log], StackClient]
+
+
 @dataclass(frozen=True)
 class Parts:
     """What all stacks of one operator share."""
@@ -63,7 +67,7 @@ class Parts:
     version: str
     log: Log
     clock: Callable[[], float] = time.monotonic
-    connect: Callable[[str, Path, Log], StackClient] = StackClient
+    connect: Connect = StackClient
 
 
 class StackEngine:
