@@ -1,16 +1,13 @@
-"""Write the CustomResourceDefinitions from the typed models: ``python ci/generate_crds.py``."""
+"""The CustomResourceDefinitions as files, from the typed models."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 import yaml
 
 from titan_operator.api.crds import crds
 
-ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# Made from operator/titan_operator/api by `make generate`; change it there.\n"
 CHART_OF = {"VerifiedImages": "titan-admission"}
 
@@ -24,21 +21,3 @@ def documents() -> dict[Path, str]:
         found[Path("crds") / name] = text
         found[Path("charts") / chart / "crds" / name] = text
     return found
-
-
-def main() -> int:
-    """Write, and name each file that was not as it is now."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("root", nargs="?", type=Path, default=ROOT, help="the repository (default: this one)")
-    root = parser.parse_args().root
-    for path, text in documents().items():
-        target = root / path
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-            print(path)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

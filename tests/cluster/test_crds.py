@@ -72,12 +72,20 @@ def test_the_files_that_are_shipped_are_accepted(api: CrdApi, path: Path) -> Non
 
 def test_every_field_explains_itself(cluster: ControlPlane) -> None:
     for crd in crds().values():
-        told = cluster.kubectl("explain", crd["spec"]["names"]["plural"], "--recursive=false").stdout
-        assert "<no description>" not in told
-        for path in _objects(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"], "spec"):
-            told = cluster.kubectl("explain", f"{crd['spec']['names']['plural']}.{path}").stdout
-            assert "<no description>" not in told, told
+        plural = crd["spec"]["names"]["plural"]
+        properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        parts = [path for part in ("spec", "status") if part in properties for path in _objects(properties[part], part)]
+        for path in ["", *(f".{part}" for part in parts)]:
+            told = cluster.kubectl("explain", f"{plural}{path}").stdout
             assert "DESCRIPTION:" in told
+            assert "<no description>" not in told, told
+
+
+def test_the_specs_of_a_phase_read_as_documentation(cluster: ControlPlane) -> None:
+    told = " ".join(cluster.kubectl("explain", "titanphase.spec.parameters.holdMs").stdout.split())
+    assert "holdMs <integer>" in told
+    assert "After this what is held is closed. Allowed is an integer from 1000 to 604800000." in told
+    assert "Default: 30000. For role scavenger." in told
 
 
 def _objects(schema: dict[str, Any], path: str) -> Iterator[str]:

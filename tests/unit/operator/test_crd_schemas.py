@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
+import generate
+import generate_crds
 import pytest
 import yaml
-from generate_crds import ROOT, documents
 
 from titan.domain.policy_rules import BooleanRule, IntegerRule
 from titan_operator.api.crds import crds
@@ -18,7 +19,7 @@ from titan_operator.api.rule_schemas import rule_schema
 from titan_operator.api.schemas import union_schema
 
 CRDS = crds()
-DOCUMENTS = documents()
+DOCUMENTS = generate_crds.documents()
 Node = tuple[str, dict[str, Any]]
 
 
@@ -39,9 +40,11 @@ def _schema(name: str) -> dict[str, Any]:
 NODES = [(name, path, node) for name in CRDS for path, node in _nodes(_schema(name), "")]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
-def test_the_committed_files_are_what_the_models_make(path: Any) -> None:
-    assert (ROOT / path).read_text(encoding="utf-8") == DOCUMENTS[path], "run make generate"
+def test_the_committed_files_are_what_make_generate_writes() -> None:
+    made = generate.documents()
+    assert made.keys() >= DOCUMENTS.keys()
+    other = [str(path) for path, text in made.items() if (generate.ROOT / path).read_text(encoding="utf-8") != text]
+    assert other == [], "run make generate"
 
 
 def test_there_is_one_definition_of_each_kind_and_each_is_in_one_chart() -> None:
