@@ -83,18 +83,21 @@ def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Diff
 def removals(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A JSON patch that takes out of ``live`` what other hands added to it; empty where there is nothing.
 
-    It is refused when the object has changed since.
+    It is refused when any of that has changed since.
     """
     places = {found.at for found in _all(wanted, live) if found.surplus}
     # What is below one of them goes with it.
     places = {at for at in places if not any(at[:length] in places for length in range(len(at)))}
-    if not places:
-        return []
     # Later items of a list first, or the indices of the rest would move.
     ordered = sorted(places, key=lambda at: [(isinstance(step, str), step) for step in at], reverse=True)
-    version = live["metadata"]["resourceVersion"]
-    test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
-    return [test, *({"op": "remove", "path": _pointer(at)} for at in ordered)]
+    return [
+        operation
+        for at in ordered
+        for operation in (
+            {"op": "test", "path": _pointer(at), "value": _at(live, at)},
+            {"op": "remove", "path": _pointer(at)},
+        )
+    ]
 
 
 def kept_template(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
