@@ -16,14 +16,14 @@ from testcluster.controlplane import ControlPlane
 
 from support.argo import health
 from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.guarded_plane import guard
 from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
-from support.stack import REPOSITORY
 from support.stack_model import NEXT_IMAGE, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.names import PRIORITY_CLASS
+from titan_operator.names import OPERATOR
 from titan_operator.stack_view import StackView
 
 NAMESPACES = [f"g{number}" for number in range(12)]
@@ -41,18 +41,7 @@ AGREE = {
 
 @pytest.fixture(scope="module")
 def plane(module_cluster: ControlPlane) -> ControlPlane:
-    module_cluster.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
-    module_cluster.kubectl("create", "namespace", SYSTEM)
-    module_cluster.kubectl("create", "priorityclass", PRIORITY_CLASS, "--value=1000")
-    module_cluster.kubectl("create", "serviceaccount", "titan-operator", "-n", SYSTEM)
-    account = f"--serviceaccount={SYSTEM}:titan-operator"
-    module_cluster.kubectl("create", "clusterrolebinding", "all", "--clusterrole=cluster-admin", account)
-    chart = str(REPOSITORY / "charts/titan-admission")
-    module_cluster.helm(
-        *("install", "titan-admission", chart, "-n", SYSTEM, "--force-conflicts"),
-        *("--set", f"stackNamespaces={{{','.join(NAMESPACES)}}}"),
-    )
-    return module_cluster
+    return guard(module_cluster, NAMESPACES)
 
 
 class Recorder:
@@ -92,7 +81,7 @@ async def admin(plane: ControlPlane) -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 def operator(plane: ControlPlane) -> Connection:
-    return load({"KUBECONFIG": str(plane.service_account(SYSTEM, "titan-operator"))})
+    return load({"KUBECONFIG": str(plane.service_account(SYSTEM, OPERATOR))})
 
 
 class PoorStack(ToldStack):
