@@ -1,67 +1,33 @@
-"""What differs, by whose hand, what is taken out, and what an upgraded operator leaves as it is."""
+"""What differs, by whose hand, and what is taken out."""
 
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
+from support.live_workloads import (
+    Object,
+    brain,
+    child,
+    container,
+    env_fields,
+    execution,
+    pod,
+    upgraded,
+    variable,
+    with_defaults,
+)
 from support.managed_fields import live
-from support.plans import OPTIONS, planned
-from titan_operator.diff import first_difference, kept_template, removals
-from titan_operator.names import PROTECTED, RENDERED_BY, REVISION
-from titan_operator.ownership import Location, managers, others_of, owned, projected
+from titan_operator.diff import first_difference, removals
+from titan_operator.names import PROTECTED, REVISION
+from titan_operator.ownership import managers, others_of, owned, projected
 from titan_operator.quantities import read_quantity
-from titan_operator.render_kubernetes import render_kubernetes
 
-Object = dict[str, Any]
 Change = Callable[[Object], object]
-
-
-def child(kind: str, name: str) -> Object:
-    children = render_kubernetes(planned(), OPTIONS)
-    return copy.deepcopy(dict(next(item.manifest for item in children if (item.kind, item.name) == (kind, name))))
-
-
-def brain() -> Object:
-    return child("Deployment", "brain")
-
-
-def execution() -> Object:
-    return child("StatefulSet", "execution")
-
-
-def pod(workload: Object) -> Object:
-    spec: Object = workload["spec"]["template"]["spec"]
-    return spec
-
-
-def container(workload: Object) -> Object:
-    one: Object = pod(workload)["containers"][0]
-    return one
-
-
-def variable(workload: Object, name: str) -> Object:
-    return next(item for item in container(workload)["env"] if item["name"] == name)
-
-
-def with_defaults(workload: Object) -> Object:
-    """What the API server fills in."""
-    made = live(workload)
-    made["metadata"] |= {"generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
-    made["status"] = {"replicas": 1}
-    made["spec"] |= {"progressDeadlineSeconds": 600}
-    made["spec"]["template"]["metadata"]["creationTimestamp"] = None
-    pod(made).update({"dnsPolicy": "ClusterFirst", "restartPolicy": "Always", "schedulerName": "default-scheduler"})
-    container(made).update({"terminationMessagePath": "/dev/termination-log"})
-    container(made)["readinessProbe"]["successThreshold"] = 1
-    return made
 
 
 CHANGES: list[tuple[str, Change, str]] = [
@@ -202,12 +168,6 @@ def test_a_secrets_values_are_not_told() -> None:
     assert str(found) == "data[key.pem]: wanted another value, found one that is not told"
     label = first_difference(wanted, {**wanted, "metadata": {"labels": {"a": "c"}}})
     assert str(label) == 'metadata.labels.a: wanted "b", found "c"'
-
-
-def env_fields(name: str, *fields: str) -> Object:
-    item = {f'k:{{"name":"{name}"}}': {**{f"f:{field}": {} for field in fields}}}
-    containers = {'k:{"name":"brain"}': {"f:env": item}}
-    return {"f:spec": {"f:template": {"f:spec": {"f:containers": containers}}}}
 
 
 def test_the_difference_tells_by_whose_hand() -> None:
@@ -386,79 +346,6 @@ def test_the_provisioner_may_write_into_a_claim() -> None:
     assert first_difference(claim, made) is None
 
 
-def upgraded(workload: Object) -> Object:
-    """The same revision as a newer operator renders it."""
-    newer = copy.deepcopy(workload)
-    newer["metadata"]["annotations"][RENDERED_BY] = "2.0.0"
-    container(newer)["livenessProbe"]["periodSeconds"] = 20
-    container(newer)["env"].append({"name": "PYTHONSAFEPATH", "value": "1"})
-    newer["spec"]["revisionHistoryLimit"] = 5
-    return newer
-
-
-@pytest.mark.parametrize("make", [brain, execution])
-def test_an_upgraded_operator_restarts_no_pod(make: Callable[[], Object]) -> None:
-    old, newer = make(), upgraded(make())
-    kept = kept_template(newer, with_defaults(old))
-    assert kept["spec"]["template"] == old["spec"]["template"]
-    assert kept["metadata"]["annotations"][RENDERED_BY] == "1.2.3"
-    assert kept["spec"]["revisionHistoryLimit"] == 5
-    assert kept_template(old, with_defaults(old)) == old
-    # Settled: what was kept is applied once, and is then what is there.
-    assert first_difference(kept, with_defaults(kept)) is None
-    assert kept_template(newer, with_defaults(kept)) == kept
-
-
-def another_revision(newer: Object, made: Object) -> None:
-    newer["spec"]["template"]["metadata"]["annotations"][REVISION] = "0123456789"
-
-
-def same_version(newer: Object, made: Object) -> None:
-    newer["metadata"]["annotations"][RENDERED_BY] = "1.2.3"
-
-
-def nobody_rendered(newer: Object, made: Object) -> None:
-    del made["metadata"]["annotations"][RENDERED_BY]
-
-
-def changed_by_hand(newer: Object, made: Object) -> None:
-    entry = {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": env_fields("TITAN_MODE", "value")}
-    made["metadata"]["managedFields"].append(entry)
-    variable(made, "TITAN_MODE")["value"] = "live"
-
-
-def not_applied_by_us(newer: Object, made: Object) -> None:
-    made["metadata"]["managedFields"] = []
-
-
-@pytest.mark.parametrize(
-    "change", [another_revision, same_version, nobody_rendered, changed_by_hand, not_applied_by_us]
-)
-def test_the_template_is_rendered_anew(change: Callable[[Object, Object], None]) -> None:
-    newer, made = upgraded(brain()), with_defaults(brain())
-    change(newer, made)
-    assert kept_template(newer, made) == newer
-
-
-def test_claims_of_a_stateful_set_stay_whatever_is_wanted() -> None:
-    wanted, made = execution(), with_defaults(execution())
-    (template,) = wanted["spec"]["volumeClaimTemplates"]
-    template["spec"]["resources"]["requests"]["storage"] = "9Gi"
-    wanted["spec"]["template"]["metadata"]["annotations"][REVISION] = "0123456789"
-    kept = kept_template(wanted, made)
-    assert kept["spec"]["volumeClaimTemplates"] == made["spec"]["volumeClaimTemplates"]
-    assert kept["spec"]["template"] == wanted["spec"]["template"]
-    assert first_difference(kept, made) is not None
-    assert "storage" not in str(first_difference(kept, made))
-
-
-def test_keeping_changes_neither_argument() -> None:
-    newer, made = upgraded(execution()), with_defaults(execution())
-    before = copy.deepcopy((newer, made))
-    kept_template(newer, made)
-    assert (newer, made) == before
-
-
 def test_fields_are_found_by_key_value_index_and_name() -> None:
     node = {"env": [{"name": "a", "value": "1"}, {"name": "b"}], "set": ["x", "y"], "list": [1, 2], "gone": 1}
     fields: Object = {
@@ -496,95 +383,6 @@ def test_fields_are_found_by_key_value_index_and_name() -> None:
 )
 def test_amounts(text: object, value: object) -> None:
     assert read_quantity(text) == (None if value is None else Decimal(str(value)))
-
-
-# Documents as manifests are: objects, lists of named items, lists that count by position, leaves that say something.
-names = st.text("abcdef", min_size=1, max_size=3)
-leaves = st.one_of(st.booleans(), st.integers(1, 9), st.text("xyz", min_size=1, max_size=4))
-
-
-def named(items: dict[str, Any]) -> list[Object]:
-    return [{"name": name, "content": item} for name, item in items.items()]
-
-
-documents = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
-        st.dictionaries(names, inner, min_size=1, max_size=4),
-        st.lists(leaves, min_size=1, max_size=3),
-        st.dictionaries(names, inner, min_size=1, max_size=3).map(named),
-    ),
-    max_leaves=12,
-)
-objects = st.dictionaries(names, documents, min_size=1, max_size=4)
-
-
-def leaves_of(node: Any, at: Location = ()) -> Iterator[Location]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from leaves_of(value, (*at, key))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from leaves_of(value, (*at, index))
-    else:
-        yield at
-
-
-def parent_of(node: Any, at: Location) -> Any:
-    for step in at[:-1]:
-        node = node[step]
-    return node
-
-
-@given(document=objects)
-def test_a_document_does_not_differ_from_itself(document: Object) -> None:
-    assert first_difference(document, json.loads(json.dumps(document))) is None
-    assert removals(document, document) == []
-
-
-@given(document=objects, data=st.data())
-def test_any_other_leaf_is_found(document: Object, data: st.DataObject) -> None:
-    at = data.draw(st.sampled_from(list(leaves_of(document))))
-    made = copy.deepcopy(document)
-    before = parent_of(made, at)[at[-1]]
-    other = data.draw(leaves)
-    assume(other != before or isinstance(other, bool) != isinstance(before, bool))
-    parent_of(made, at)[at[-1]] = other
-    assert first_difference(document, made) is not None
-
-
-@given(document=objects, data=st.data())
-def test_anything_that_is_missing_is_found(document: Object, data: st.DataObject) -> None:
-    at = data.draw(st.sampled_from(list(leaves_of(document))))
-    made = copy.deepcopy(document)
-    del parent_of(made, at)[at[-1]]
-    assert first_difference(document, made) is not None
-
-
-@given(document=objects, data=st.data())
-def test_what_the_server_fills_in_is_no_difference(document: Object, data: st.DataObject) -> None:
-    made = copy.deepcopy(document)
-    holders = {at[:-1] for at in leaves_of(document)}
-    for at in sorted(holders, key=str):
-        holder = parent_of(made, (*at, ""))
-        if isinstance(holder, dict) and data.draw(st.booleans()):
-            holder["filledIn"] = data.draw(documents)
-    assert first_difference(document, made) is None
-
-
-@given(document=objects, order=st.randoms(use_true_random=False))
-def test_the_order_of_named_items_is_no_difference(document: Object, order: Any) -> None:
-    made = copy.deepcopy(document)
-
-    def shuffle(node: Any) -> None:
-        for value in node.values() if isinstance(node, dict) else node:
-            if isinstance(value, dict | list):
-                shuffle(value)
-        if isinstance(node, list) and all(isinstance(item, dict) for item in node):
-            order.shuffle(node)
-
-    shuffle(made)
-    assert first_difference(document, made) is None
 
 
 def test_the_protection_taken_off_is_seen() -> None:
