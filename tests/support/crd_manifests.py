@@ -22,11 +22,12 @@ def _phases() -> dict[str, dict[str, Any]]:
     return {document["metadata"]["name"]: document for document in documents}
 
 
-def _with(manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    changed: dict[str, Any] = copy.deepcopy(dict(manifest))
+def changed(manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with other values: by path (dots between keys and positions); ABSENT takes a field away."""
+    made: dict[str, Any] = copy.deepcopy(dict(manifest))
     for path, value in changes.items():
         *parents, last = path.split(".")
-        at: Any = changed
+        at: Any = made
         for key in parents:
             at = at[int(key)] if isinstance(at, list) else at.setdefault(key, {})
         if value is ABSENT:
@@ -35,7 +36,7 @@ def _with(manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
             at[int(last)] = copy.deepcopy(value)
         else:
             at[last] = copy.deepcopy(value)
-    return changed
+    return made
 
 
 _POLICY = yaml.safe_load((ROOT / "policies" / "demo.yaml").read_text())
@@ -102,9 +103,9 @@ _PHASE_STATUS = {
 
 # Every field that a kind has stands in one of them, so that each can be broken.
 BASES: dict[str, dict[str, Any]] = {
-    "policy": _with(_POLICY, {"spec.act": _ACT, "spec.signature": _SIGNATURE}),
-    "marketdata": _with(_QUICKSTART["marketdata"], {"spec.suspend": True, "spec.resources": _AMOUNTS}),
-    "replay": _with(
+    "policy": changed(_POLICY, {"spec.act": _ACT, "spec.signature": _SIGNATURE}),
+    "marketdata": changed(_QUICKSTART["marketdata"], {"spec.suspend": True, "spec.resources": _AMOUNTS}),
+    "replay": changed(
         _QUICKSTART["marketdata"],
         {
             "spec.parameters": {
@@ -116,13 +117,13 @@ BASES: dict[str, dict[str, Any]] = {
             }
         },
     ),
-    "papervenue": _with(_QUICKSTART["papervenue"], {"spec.storage": {"size": "2Gi"}}),
-    "execution": _with(_QUICKSTART["execution"], {"spec.secretRef": {"name": "keys"}, "spec.storage.size": "1Gi"}),
-    "brain": _with(_QUICKSTART["brain"], {"spec.onDelete": "Flatten"}),
+    "papervenue": changed(_QUICKSTART["papervenue"], {"spec.storage": {"size": "2Gi"}}),
+    "execution": changed(_QUICKSTART["execution"], {"spec.secretRef": {"name": "keys"}, "spec.storage.size": "1Gi"}),
+    "brain": changed(_QUICKSTART["brain"], {"spec.onDelete": "Flatten"}),
     "scavenger": _QUICKSTART["scavenger"],
     "images": _IMAGES,
-    "policy status": _with(_POLICY, {"status": _POLICY_STATUS}),
-    "phase status": _with(_QUICKSTART["brain"], {"status": _PHASE_STATUS}),
+    "policy status": changed(_POLICY, {"status": _POLICY_STATUS}),
+    "phase status": changed(_QUICKSTART["brain"], {"status": _PHASE_STATUS}),
 }
 APPROVED = {"spec.rules.liveApproval": _APPROVAL}
 
@@ -155,14 +156,14 @@ class Row:
     @property
     def manifest(self) -> dict[str, Any]:
         """The changed manifest."""
-        return _with(self.before, self.changes)
+        return changed(self.before, self.changes)
 
     @property
     def before(self) -> dict[str, Any]:
         """Its base; under a name of its own where the object is there."""
         base = BASES[self.base]
         return (
-            base if self.how == "create" else _with(base, {"metadata.name": f"{self.how}-{base['metadata']['name']}"})
+            base if self.how == "create" else changed(base, {"metadata.name": f"{self.how}-{base['metadata']['name']}"})
         )
 
     def __str__(self) -> str:
