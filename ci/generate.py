@@ -6,11 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+import generate_charts
 import generate_crds
 
 ROOT = Path(__file__).resolve().parent.parent
 # Each gives texts by path in the repository. A test holds every one of them against the committed file.
-GENERATORS = (generate_crds.documents,)
+GENERATORS = (generate_crds.documents, generate_charts.documents)
 
 
 def documents() -> dict[Path, str]:

@@ -1,0 +1,82 @@
+{{/* Labels that select the pods of .component: never changed. */}}
+{{- define "titan-data.selector" -}}
+app.kubernetes.io/name: {{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
+
+{{- define "titan-data.labels" -}}
+{{ include "titan-data.selector" . }}
+app.kubernetes.io/part-of: titan
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- end }}
+
+{{- define "titan-data.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "titan-data.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* Service and NetworkPolicy of .component on .port, for the stacks' pods. */}}
+{{- define "titan-data.network" -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "titan-data.labels" . | nindent 4 }}
+spec:
+  type: ClusterIP
+  selector:
+    {{- include "titan-data.selector" . | nindent 4 }}
+  ports:
+    - name: {{ .component }}
+      port: {{ .port }}
+      targetPort: {{ .component }}
+      protocol: TCP
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "titan-data.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "titan-data.selector" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    - from:
+        {{- range .root.Values.stackNamespaces }}
+        - namespaceSelector:
+            matchLabels:
+              kubernetes.io/metadata.name: {{ . }}
+        {{- end }}
+      ports:
+        - protocol: TCP
+          port: {{ .component }}
+{{- end }}
+
+{{/* The volume's claim, which no uninstall deletes. */}}
+{{- define "titan-data.claim" -}}
+- metadata:
+    name: data
+  spec:
+    accessModes: [ReadWriteOnce]
+    resources:
+      requests:
+        storage: {{ . }}
+{{- end }}
