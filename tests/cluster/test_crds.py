@@ -13,7 +13,7 @@ from testcluster.controlplane import ControlPlane
 from support.crd_api import CrdApi
 from support.crd_judge import ROWS, Judge
 from support.crd_live_rows import ACCEPTED_UPDATES
-from support.crd_manifests import BASES, ROOT, Row
+from support.crd_manifests import BASES, ROOT, Row, changed
 from support.crd_phase_rows import PHASE
 from support.crd_policy_rows import POLICY
 from support.crd_rows import ACCEPTED, IMAGES
@@ -68,6 +68,25 @@ def test_a_whole_status_is_accepted(api: CrdApi, base: str) -> None:
 def test_the_files_that_are_shipped_are_accepted(api: CrdApi, path: Path) -> None:
     for manifest in yaml.safe_load_all(path.read_text()):
         assert api.create(manifest) == ()
+
+
+def test_kubectl_get_titan_is_readable(cluster: ControlPlane, namespace: str) -> None:
+    api = CrdApi(cluster.admin, namespace)
+    for base in ("policy status", "phase status"):
+        manifest = changed(BASES[base], {})
+        assert api.create(manifest, dry_run=False) == ()
+        assert api.update_status(manifest, dry_run=False) == ()
+    # kubectl looks for a category only in what it has cached, and asks anew for a kind that it does not know.
+    for short in ("rp", "tp"):
+        assert cluster.kubectl("get", short, "-n", namespace).stdout
+    lines = [line.split() for line in cluster.kubectl("get", "titan", "-n", namespace).stdout.splitlines() if line]
+    api.close()
+    assert [line[:-1] for line in lines] == [
+        ["NAME", "POSTURE", "CEILING", "READY", "REASON", "EQUITY", "POLICY"],
+        ["riskpolicy.titan.trading/demo-d7413498", "HALTED", "ARMED", "True", "InForce", "200.5", "aaaaaaaa"],
+        ["NAME", "ROLE", "MODE", "READY", "REASON", "ALLOCATION", "POLICY"],
+        ["titanphase.titan.trading/brain", "brain", "paper", "True", "InForce", "100", "aaaaaaaa"],
+    ]
 
 
 def test_every_field_explains_itself(cluster: ControlPlane) -> None:

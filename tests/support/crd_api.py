@@ -63,10 +63,10 @@ class CrdApi:
         path = f"{self._path(manifest['kind'])}/{manifest['metadata']['name']}"
         return self._call("PUT", path, self._with_version(path, manifest), dry_run)
 
-    def update_status(self, manifest: Manifest) -> tuple[Cause, ...]:
+    def update_status(self, manifest: Manifest, *, dry_run: bool = True) -> tuple[Cause, ...]:
         """What stands against its status."""
         path = f"{self._path(manifest['kind'])}/{manifest['metadata']['name']}"
-        return self._call("PUT", f"{path}/status", self._with_version(path, manifest), dry_run=True)
+        return self._call("PUT", f"{path}/status", self._with_version(path, manifest), dry_run)
 
     def define(self, crd: Manifest) -> None:
         """Apply a definition under its own name."""
