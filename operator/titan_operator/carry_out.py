@@ -111,7 +111,7 @@ class CarryOut:
                 await cluster.apply(KINDS[effect.kind], effect.manifest)
                 self._log.info("applied", kind=effect.kind, object=effect.name)
             case Strip():
-                await cluster.patch_json(KINDS[effect.kind], effect.name, self._namespace, effect.operations)
+                await self._strip(effect)
             case Remove():
                 kind = KINDS[effect.kind]
                 await cluster.delete(kind, effect.name, self._namespace, uid=effect.uid)
@@ -126,6 +126,17 @@ class CarryOut:
             case Announce():
                 given = self._given(effect.kind, effect.name)
                 await self._parts.events.record(given.raw, effect.type, effect.reason, "Reconcile", effect.note)
+
+    async def _strip(self, effect: Strip) -> None:
+        cluster, kind = self._parts.cluster, KINDS[effect.kind]
+        try:
+            await cluster.patch_json(kind, effect.name, self._namespace, effect.operations)
+        except ApiError as error:
+            if not (error.conflict or error.invalid or error.not_found):
+                raise
+            # What it was to take out has changed since it was read: the next pass sees what is there now.
+            self._log.info("changed meanwhile", kind=effect.kind, object=effect.name, reason=error.message)
+            self.again_s = min(self.again_s, SOON_S)
 
     def _given(self, kind: str, name: str) -> Given:
         items = self._world.policies if kind == "RiskPolicy" else self._world.phases

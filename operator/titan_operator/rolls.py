@@ -117,12 +117,14 @@ def step(given: Given, child: Child, world: World, *, may_roll: bool, in_force: 
             given, "SafeToRoll", safe.message, recorded, running, reconciling=True, findings={"SafeToRoll": safe}
         )
         return Roll(tuple(effects), outcome, busy=True)
-    difference = first_difference(child.manifest, live)
+    # The claims of a StatefulSet cannot be changed, whatever a newer renderer would make of them.
+    manifest = kept_template(child.manifest, live)
+    difference = first_difference(manifest, live)
     note = f"revision {running} → {wanted}" + (f": {difference}" if difference else "")
     return Roll(
         (
             *effects,
-            Apply(child.kind, child.name, child.manifest, given.name),
+            Apply(child.kind, child.name, manifest, given.name),
             Announce(given.kind, given.name, EventType.NORMAL, "Rolling", note),
         ),
         _outcome(given, "Rolling", note, recorded, running, reconciling=True),
@@ -232,8 +234,9 @@ def _restore(given: Given, child: Child, recorded: tuple[str, dict[str, Any]], w
     revision, workload = recorded
     effects: list[Effect] = []
     live = world.children.get((child.kind, child.name))
-    if live is None or first_difference(workload, live) is not None:
-        effects.append(Apply(child.kind, child.name, workload, given.name))
+    wanted = workload if live is None else kept_template(workload, live)
+    if live is None or first_difference(wanted, live) is not None:
+        effects.append(Apply(child.kind, child.name, wanted, given.name))
     if child.kind == "StatefulSet":
         effects += [
             Remove("Pod", pod.name, pod.uid)

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from kubernetes.client import ApiException, CoreV1Api
-from kubernetes.config import new_client_from_config
 
 from titan.domain.kinds import Posture
 from titan.runtime.logs import get_logger
@@ -127,6 +125,10 @@ class ToldStack:
 
 async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
     """What a kubelet tells of pods that run, and its last word on those that end; until cancelled."""
+    # Late: an operator process that is measured imports this module too.
+    from kubernetes.client import ApiException, CoreV1Api
+    from kubernetes.config import new_client_from_config
+
     client = CoreV1Api(new_client_from_config(str(kubeconfig)))
     while True:
         for pod in await admin.list(KINDS["Pod"], namespace):
