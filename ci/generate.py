@@ -8,10 +8,11 @@ from pathlib import Path
 
 import generate_charts
 import generate_crds
+import generate_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 # Each gives texts by path in the repository. A test holds every one of them against the committed file.
-GENERATORS = (generate_crds.documents, generate_charts.documents)
+GENERATORS = (generate_crds.documents, generate_charts.documents, generate_reference.documents)
 
 
 def documents() -> dict[Path, str]:
