@@ -16,7 +16,7 @@ from testcluster.controlplane import ControlPlane
 
 from support.argo import health
 from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
-from support.cluster.guarded_plane import guard
+from support.cluster.guarded_plane import beside, guard
 from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 from support.stack_model import NEXT_IMAGE, quickstart
 from titan.domain.kinds import Posture
@@ -101,17 +101,9 @@ async def recorded(
     await admin.create(KINDS["Namespace"], {"metadata": {"name": name}})
     recorder = Recorder(admin, name)
     scene = Scene(admin, operator, name, folder, told(admin, name))
-    tasks = [asyncio.create_task(recorder.record()), asyncio.create_task(mark_pods(admin, name, plane.admin))]
-    try:
+    async with beside(recorder.record(), mark_pods(admin, name, plane.admin)):
         yield scene, recorder
-        for task in tasks:
-            if task.done():
-                task.result()
-        assert recorder.disagreements() == []
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    assert recorder.disagreements() == []
 
 
 Told = dict[str, tuple[str, str]]

@@ -18,7 +18,7 @@ import yaml
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
-from support.cluster.guarded_plane import guard
+from support.cluster.guarded_plane import beside, guard
 from support.stack import REPOSITORY
 from support.stack_model import IMAGE
 from titan.domain.kinds import Posture
@@ -105,12 +105,8 @@ async def desk(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Desk]:
     operator = load({"KUBECONFIG": str(plane.service_account(SYSTEM, OPERATOR))})
     async with Cluster(load({"KUBECONFIG": str(plane.admin)})) as admin:
         scene = Scene(admin, operator, DESK, tmp_path, ToldStack(admin, DESK))
-        pods = asyncio.create_task(mark_pods(admin, DESK, plane.admin))
-        yield Desk(plane, scene)
-        if pods.done():
-            pods.result()
-        pods.cancel()
-        await asyncio.gather(pods, return_exceptions=True)
+        async with beside(mark_pods(admin, DESK, plane.admin)):
+            yield Desk(plane, scene)
 
 
 def helm(desk: Desk, *arguments: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 
 from testcluster.controlplane import ControlPlane
 
@@ -25,3 +27,17 @@ def guard(plane: ControlPlane, namespaces: Sequence[str]) -> ControlPlane:
         *("--set", f"stackNamespaces={{{','.join(namespaces)}}}"),
     )
     return plane
+
+
+@asynccontextmanager
+async def beside(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run endless work beside a test. One that ends by an error is told with the test, whose waiting it explains."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        if errors := [error for error in ended if isinstance(error, Exception)]:
+            raise ExceptionGroup("work beside the test ended", errors)
