@@ -7,6 +7,7 @@ stream an edge, and messages are posted to it synchronously: no await, no thread
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ Resp = TypeVar("Resp", bound=Message)
 DOMAIN = "titan.internal"
 # Calls that are under way on a connection that was replaced may end by themselves for so long.
 _RETIRE_S = 10.0
+_FIRST_MESSAGE_S = 1.0
 _ROLE_HEADER = "titan-role"
 
 
@@ -198,6 +200,10 @@ class RpcServer:
         allowed = ", ".join(CALLERS.get(method.path, ())) or "nobody"
         message = f"{role or 'a caller without a role'} may not call {method.label}; allowed: {allowed}"
         self._log.warning("call refused", caller=role, address=context.peer(), method=method.label, allowed=allowed)
+        if method.streaming:
+            # A refusal that overtakes the caller's first message reaches it as gRPC's own "internal error".
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(context.read(), _FIRST_MESSAGE_S)
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, message)
         raise RpcRefused(grpc.StatusCode.PERMISSION_DENIED, message)
 

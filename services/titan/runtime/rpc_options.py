@@ -23,7 +23,8 @@ CLIENT_OPTIONS: list[tuple[str, int | str]] = [
     # Without it channels to one address share a connection, and market data delays orders.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # Despite its name: how long one attempt may take, handshake included. On a loaded machine that is not 50 ms.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.enable_http_proxy", 0),
 ]
