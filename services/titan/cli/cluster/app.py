@@ -192,17 +192,24 @@ def policy_diff(
 
 @policy_app.command("pin")
 def policy_pin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A RiskPolicy of the namespace.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the API server, change nothing.")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A RiskPolicy of the namespace, or of the files.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, change nothing.")] = False,
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", metavar="DIR", help="Pin in the YAML files of DIR, for Git, and no cluster."),
+    ] = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     kubeconfig: KubeconfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Bind every phase of a stack to one policy, by name and hash."""
-    from titan.cli.cluster.policies import pin
+    from titan.cli.cluster.policies import pin, pin_in_files
 
-    pin(_where(namespace, context, kubeconfig), output, name, dry_run=dry_run)
+    if files is not None:
+        pin_in_files(files, output, name, dry_run=dry_run)
+    else:
+        pin(_where(namespace, context, kubeconfig), output, name, dry_run=dry_run)
 
 
 def _where(namespace: str | None, context: str | None, kubeconfig: Path | None) -> Where:

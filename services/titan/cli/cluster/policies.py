@@ -77,6 +77,22 @@ def pin(where: Where, output: Output, name: str, *, dry_run: bool) -> None:
         )
 
 
+def pin_in_files(folder: Path, output: Output, name: str, *, dry_run: bool) -> None:
+    """Pin a policy in every TitanPhase of a folder's files; raises as :func:`pin_files` does."""
+    from titan.cli.cluster.pin_files import pin_files
+
+    wanted, changes = pin_files(folder, name, dry_run=dry_run)
+    if output is not Output.TABLE:
+        files = [{"file": str(change.path), "phases": list(change.phases)} for change in changes]
+        print_document({"policyRef": wanted, "dry_run": dry_run, "files": files}, output)
+        return
+    if not changes:
+        say(f"every phase in {folder} pins {name} already")
+    for change in changes:
+        for phase in change.phases:
+            say(f"{change.path}: titanphase/{phase} " + ("would pin" if dry_run else "pins") + f" {name}")
+
+
 class _Pinned:
     # What a pin did, or would do.
     def __init__(self, namespace: str, wanted: Mapping[str, str]) -> None:

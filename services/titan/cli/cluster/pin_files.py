@@ -1,0 +1,115 @@
+"""``policy pin --files``: the same pins in the files that Git keeps; nothing else of a file changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from titan.cli.cluster.policy_edit import pin_of
+from titan.cli.errors import BadInput, Refused
+from titan_operator.api.yaml_strict import YamlError, load_documents
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file with other pins: its new text, and the phases that are pinned anew."""
+
+    path: Path
+    text: str
+    phases: tuple[str, ...]
+
+
+def pin_files(folder: Path, name: str, *, dry_run: bool) -> tuple[dict[str, str], list[Change]]:
+    """Write name and hash of a policy of the folder into every TitanPhase of it that trades.
+
+    Every file is read and judged before one is written.
+
+    Raises
+    ------
+    BadInput
+        When the folder or a file of it cannot be read.
+    Refused
+        When the folder has no such policy, or its hash is not that of its rules.
+    """
+    texts = _texts(folder)
+    wanted = _pin(folder, name, texts)
+    changes = [change for path, text in texts.items() if (change := _changed(path, text, wanted)).phases]
+    if not dry_run:
+        for change in changes:
+            change.path.write_text(change.text, encoding="utf-8")
+    return wanted, changes
+
+
+def _texts(folder: Path) -> dict[Path, str]:
+    if not folder.is_dir():
+        raise BadInput(f"--files: {folder} is no directory")
+    found: dict[Path, str] = {}
+    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
+        try:
+            # Line ends stay as they are.
+            with path.open(encoding="utf-8", newline="") as file:
+                found[path] = file.read()
+            load_documents(found[path])
+        except OSError as error:
+            raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+        except (UnicodeDecodeError, YamlError) as error:
+            raise BadInput(f"{path}: {error}") from error
+    return found
+
+
+def _pin(folder: Path, name: str, texts: dict[Path, str]) -> dict[str, str]:
+    for text in texts.values():
+        for document in _resources(text, "RiskPolicy"):
+            if document["metadata"].get("name") == name:
+                try:
+                    return pin_of(document)
+                except BadInput as error:
+                    raise Refused(str(error)) from error
+    raise Refused(f"--files: {folder} holds no RiskPolicy {name}; a pin needs the policy that it names beside it")
+
+
+def _resources(text: str, kind: str) -> list[Any]:
+    found: list[Any] = load_documents(text)
+    return [one for one in found if isinstance(one, dict) and one.get("kind") == kind and "name" in _metadata(one)]
+
+
+def _metadata(document: dict[str, Any]) -> dict[str, Any]:
+    metadata = document.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _changed(path: Path, text: str, wanted: dict[str, str]) -> Change:
+    # Nodes know where they stand in the text: comments, order and quotes of all the rest stay.
+    edits: list[tuple[int, int, str]] = []
+    phases: list[str] = []
+    for document in yaml.compose_all(text, yaml.SafeLoader):
+        pin = _at(document, "spec", "policyRef")
+        if _text(_at(document, "kind")) != "TitanPhase" or pin is None:
+            continue
+        phase = _text(_at(document, "metadata", "name"))
+        now = {key: _at(pin, key) for key in wanted}
+        for key, node in now.items():
+            if not isinstance(node, yaml.ScalarNode):
+                raise BadInput(f"{path}: TitanPhase {phase}: spec.policyRef.{key}: missing; allowed are name and hash")
+            if node.value != wanted[key]:
+                edits.append((node.start_mark.index, node.end_mark.index, wanted[key]))
+        if {key: _text(node) for key, node in now.items()} != wanted:
+            phases.append(phase)
+    for start, end, value in sorted(edits, reverse=True):
+        text = text[:start] + value + text[end:]
+    return Change(path, text, tuple(phases))
+
+
+def _at(node: yaml.Node | None, *path: str) -> yaml.Node | None:
+    for key in path:
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        node = next((value for name, value in node.value if name.value == key), None)
+    return node
+
+
+def _text(node: yaml.Node | None) -> str:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
