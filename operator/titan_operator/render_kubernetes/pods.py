@@ -21,6 +21,15 @@ _USER = 10001
 _STATE_WITHOUT_VOLUME = "64Mi"
 _TEMPORARY = "64Mi"
 
+# Roles whose tables are brought up to date before they start.
+WITH_TABLES = ("brain", "execution")
+MIGRATION = "migrate"
+_CONTAINER_SECURITY: Mapping[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
 
 @dataclass(frozen=True)
 class Share:
@@ -65,6 +74,9 @@ def pod_template(workload: Workload, plan: Plan, options: KubernetesOptions) -> 
         # Execution's state volume comes from its StatefulSet's claim.
         "volumes": [volume for _, volume in volumes if volume is not None],
     }
+    if workload.role in WITH_TABLES:
+        # On the process's own volume, which no Job could mount beside it.
+        spec["initContainers"] = [_migration(workload)]
     if workload.role == "execution":
         spec["priorityClassName"] = names.PRIORITY_CLASS
     metadata = {
@@ -84,17 +96,30 @@ def _container(workload: Workload, plan: Plan, options: KubernetesOptions, mount
         "env": _environment(workload, plan, options),
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items() if port],
         "resources": _resources(workload),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": _CONTAINER_SECURITY,
         # The pages are there before the process works, so a long recovery is no reason to be killed.
         "startupProbe": _probe("/live", period_s=1, failures=120),
         "readinessProbe": _probe("/health", period_s=2, failures=3),
         # A busy machine is no reason either: a process that trades is killed only when it is surely stuck.
         "livenessProbe": _probe("/live", period_s=10, failures=6),
         "volumeMounts": mounts,
+    }
+
+
+def _migration(workload: Workload) -> Manifest:
+    settings = {"log_format": "json", "role": workload.role, "state_dir": names.STATE_DIR}
+    return {
+        "name": MIGRATION,
+        "image": workload.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["titan-migrate"],
+        "env": [{"name": f"TITAN_{name.upper()}", "value": value} for name, value in settings.items()],
+        "resources": _resources(workload),
+        "securityContext": _CONTAINER_SECURITY,
+        "volumeMounts": [
+            _mount(names.STATE_VOLUME, names.STATE_DIR, writable=True),
+            _mount("tmp", names.TEMPORARY_DIR, writable=True),
+        ],
     }
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from pathlib import Path
+from typing import NoReturn, get_args
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from titan.storage.schema import Schema, make_engine
+from titan.runtime.logs import configure_logging, get_logger
+from titan.storage.schema import Schema, default_url, make_engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -57,3 +63,29 @@ def _config(schema: Schema) -> Config:
     config.set_main_option("version_locations", str(_MIGRATIONS / "versions" / schema))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def main() -> NoReturn:
+    """Upgrade the tables of one process before it starts: ``titan-migrate``.
+
+    ``TITAN_ROLE`` says whose, ``TITAN_STATE_DIR`` where, or ``TITAN_DATABASE_URL``. Exit code 0 done, 1 the database
+    refuses, 2 bad settings.
+    """
+    configure_logging("json" if os.environ.get("TITAN_LOG_FORMAT") == "json" else "console", "info")
+    log = get_logger("migrate")
+    role, folder = os.environ.get("TITAN_ROLE", ""), os.environ.get("TITAN_STATE_DIR", "")
+    url = os.environ.get("TITAN_DATABASE_URL", "")
+    schema = next((known for known in get_args(Schema) if known == role), None)
+    if schema is None or not (url or folder):
+        allowed = ", ".join(get_args(Schema))
+        reason = f"role: {role!r}, state_dir: {folder!r}; allowed is a role of {allowed}, with a folder or database_url"
+        log.error("bad settings", reason=reason)
+        sys.exit(2)
+    try:
+        upgrade(url or default_url(folder, schema), schema)
+    except (SQLAlchemyError, CommandError, OSError) as error:
+        # One sentence for a person: what drivers add below it is their own code.
+        log.error("the tables cannot be upgraded", schema=schema, reason=str(error).splitlines()[0])  # noqa: TRY400
+        sys.exit(1)
+    log.info("the tables are up to date", schema=schema)
+    sys.exit(0)
