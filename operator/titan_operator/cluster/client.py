@@ -56,6 +56,8 @@ class Cluster:
         Told of every request.
     timeout_s
         For one request, its answer included, in seconds.
+    agent
+        Which program asks, for the audit.
     sleep
         What waits between attempts.
     """
@@ -66,11 +68,13 @@ class Cluster:
         *,
         observe: Observe | None = None,
         timeout_s: float = 10.0,
+        agent: str = FIELD_MANAGER,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.connection = connection
         self._observe = observe or (lambda _verb, _kind, _code, _seconds: None)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(3.0, timeout_s))
+        self._agent = agent
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
 
@@ -78,7 +82,7 @@ class Cluster:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self.connection.ssl_context(), limit=16, keepalive_timeout=60),
             timeout=self._timeout,
-            headers={"Accept": _JSON, "User-Agent": FIELD_MANAGER},
+            headers={"Accept": _JSON, "User-Agent": self._agent},
             middlewares=(_once,),
         )
         return self

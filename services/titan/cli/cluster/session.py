@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 # Not kubectl-…: Flux takes over, and then removes, every field whose manager's name begins with "kubectl".
 FIELD_MANAGER = "titan-kubectl"
+# What the audit log calls the program.
+AGENT = "kubectl-titan"
 _DENIED = re.compile(r"ValidatingAdmissionPolicy '[^']+' with binding '[^']+' denied request: (?P<said>.*)", re.DOTALL)
 
 
@@ -115,7 +117,7 @@ def with_cluster(where: Where, use: Callable[[Cluster], Awaitable[T]]) -> T:
 
 
 async def _run(connection: Connection, namespace: str, use: Callable[[Cluster], Awaitable[T]]) -> T:
-    async with Api(connection) as api:
+    async with Api(connection, agent=AGENT) as api:
         return await use(Cluster(api, namespace))
 
 
