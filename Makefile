@@ -41,7 +41,7 @@ up: install ## A whole stack on this machine, on the simulated market, armed on 
 	@$(BIN)/titan up -f policies/demo.yaml -f examples/quickstart.yaml --arm $(ARGS)
 
 cluster: install tools ## A real Kubernetes control plane with Titan installed on this machine, by hand; Ctrl-C stops it
-	@PYTHONPATH=ci:tests $(BIN)/python -m support.cluster $(ARGS)
+	@PYTHONPATH=ci:tests exec $(BIN)/python -m support.cluster $(ARGS)
 
 tools: ## The pinned Go tools of the test cluster, built into a cache: some minutes, once
 	@PYTHON=$(PYTHON) ci/tools/build > /dev/null

@@ -100,12 +100,10 @@ class Installation:
 
     def picture(self) -> str:
         """What a person would look at first."""
-        shown = []
-        for namespace in self.namespaces:
-            shown.append(self.plane.kubectl("get", "titan,pods", "-n", namespace, "-o", "wide", check=False).stdout)
-        for pod in self.list("pods", SYSTEM):
-            shown.append(self.runner.log(SYSTEM, pod["metadata"]["name"])[-3000:])
-        return "\n".join(shown)
+        look = ("get", "titan,pods", "-o", "wide", "-n")
+        shown = [self.plane.kubectl(*look, namespace, check=False).stdout for namespace in self.namespaces]
+        logs = [self.runner.log(SYSTEM, pod["metadata"]["name"])[-3000:] for pod in self.list("pods", SYSTEM)]
+        return "\n".join([*shown, *logs])
 
     def ready(self, name: str, namespace: str, kind: str = "titanphase") -> dict[str, Any]:
         """Its Ready condition."""
