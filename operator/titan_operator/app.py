@@ -99,7 +99,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         parts = Parts(
             cluster=self._cluster,
             verifier=self.verifier,
-            published=PublishedImages(self._cluster, lambda: datetime.now(UTC)),
+            published=PublishedImages(self._cluster, settings.namespaces, lambda: datetime.now(UTC)),
             events=Events(self._cluster, log=self.log, instance=settings.pod_name, failed=self._measures.event_failed),
             lease=self._lease,
             watches=self._watches,

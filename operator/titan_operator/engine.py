@@ -25,6 +25,7 @@ from titan_operator.effects import Decision, Finding, Outcome
 from titan_operator.gather import (
     Found,
     Verifier,
+    digests,
     find,
     given,
     missing_secrets,
@@ -182,7 +183,7 @@ class StackEngine:
         if self._client is None:
             self._client = parts.connect(self.namespace, self._identity.directory, self._log)
         judged = await verdicts(parts.verifier, found.phases)
-        listed = await parts.published.publish(judged)
+        listed = await parts.published.publish(self.namespace, judged, digests(found.children))
         named = {
             verdict.digest or image.rpartition("@")[2]: image for image, verdict in judged.items() if verdict.verified
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,6 +31,8 @@ CHILD_KINDS = (
 )
 _MANAGED = f"{LABEL_MANAGED_BY}={OPERATOR}"
 _HEALTH_TIMEOUT_S = 1.0
+_WORKLOADS = ("Deployment", "StatefulSet")
+_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})")
 
 
 class Verifier(Protocol):
@@ -111,6 +115,12 @@ async def verdicts(verifier: Verifier, phases: Sequence[Given]) -> dict[str, Ver
     images = sorted({item.raw.get("spec", {}).get("image", "") for item in phases} - {""})
     answers = await asyncio.gather(*(verifier.verify(image) for image in images))
     return dict(zip(images, answers, strict=True))
+
+
+def digests(children: Mapping[tuple[str, str], Mapping[str, Any]]) -> set[str]:
+    """Digests of images that workloads run, or that a recorded revision would."""
+    kept = [child for (kind, name), child in children.items() if kind in _WORKLOADS or name.endswith("-verified")]
+    return set(_DIGEST.findall(json.dumps(kept)))
 
 
 async def unready(session: aiohttp.ClientSession, pods: Sequence[Pod]) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from testcluster.controlplane import ClusterError
 from testcluster.toolchain import ToolchainError
 
-from support.cluster.installation import DIGEST, IMAGE, SYSTEM, installation
+from support.cluster.installation import SYSTEM, installation
 from support.cluster.podrunner import PodRunnerError
 
 
@@ -39,8 +39,8 @@ kubectl get titan -n {arguments.namespace}
 kubectl titan status -n {arguments.namespace}
 kubectl titan arm -n {arguments.namespace}
 
-# Signatures are verified by the next version: here a list stands for them, {made.images}.
-# It holds {IMAGE}. The operator itself is in {SYSTEM}, its digest {DIGEST}.
+# The operator is in {SYSTEM}. This version cannot verify signatures yet: in this cluster a list stands for them,
+# {made.images}
 # Logs of pods: {made.folder / "run" / "pods"}. Ctrl-C ends everything.""",
                 flush=True,
             )

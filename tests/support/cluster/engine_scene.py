@@ -180,7 +180,7 @@ class Scene:
             parts = Parts(
                 cluster=cluster,
                 verifier=Everything(),
-                published=PublishedImages(cluster, lambda: datetime.now(UTC)),
+                published=PublishedImages(cluster, [self.namespace], lambda: datetime.now(UTC)),
                 events=Events(cluster, instance="operator", log=log),
                 lease=Held(),
                 watches=WatchTracker(1e9),
