@@ -1,0 +1,98 @@
+"""The charts as Helm renders them, with values that make them whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from testcluster.controlplane import ControlPlane
+
+ROOT = Path(__file__).resolve().parents[3]
+DIGEST = "sha256:" + "0" * 64
+IMAGE = f"titan/titan@{DIGEST}"
+NAMESPACES = {
+    "titan-admission": "titan-system",
+    "titan": "titan-system",
+    "titan-stack": "titan",
+    "titan-data": "titan-data",
+}
+# Chart, what it shows, values.
+VARIANTS = [
+    ("titan-admission", "as it is", ()),
+    (
+        "titan-admission",
+        "all of it",
+        (
+            f"operator.imageDigests={{{DIGEST}}}",
+            "data.namespaces={titan-data}",
+            f"data.imageDigests={{{DIGEST}}}",
+            "guard.scope=cluster",
+            "stackNamespaces={titan,second}",
+        ),
+    ),
+    ("titan", "as it is", (f"image.digest={DIGEST}",)),
+    (
+        "titan",
+        "all of it",
+        (
+            f"image.digest={DIGEST}",
+            "image.pullSecrets={registry}",
+            "stackNamespaces={titan,second}",
+            "networkPolicy.metricsNamespaces={monitoring}",
+            "nodeSelector.disk=ssd",
+            "tolerations[0].key=only,tolerations[0].operator=Exists",
+        ),
+    ),
+    ("titan", "the least", (f"image.digest={DIGEST}", "namespaces.create=false", "networkPolicy.enabled=false")),
+    ("titan-stack", "as it is", (f"image={IMAGE}",)),
+    *(
+        ("titan-stack", f"policy {name}", (f"image={IMAGE}", f"policy={name}"))
+        for name in ("micro", "standard", "alpha")
+    ),
+    (
+        "titan-stack",
+        "a policy of one's own, no phase",
+        (
+            f"image={IMAGE}",
+            "existingPolicy.name=mine-12345678",
+            f"existingPolicy.hash={DIGEST}",
+            "phases.scavenger=null",
+        ),
+    ),
+    ("titan-data", "as it is", ()),
+    (
+        "titan-data",
+        "all of it",
+        (
+            "postgresql.enabled=true",
+            f"postgresql.image=postgres@{DIGEST}",
+            "nats.enabled=true",
+            f"nats.image=nats@{DIGEST}",
+        ),
+    ),
+]
+
+
+def sets(values: tuple[str, ...]) -> list[str]:
+    """Helm's flags for these values."""
+    return [word for value in values for word in ("--set", value)]
+
+
+def rendered(plane: ControlPlane, chart: str, values: tuple[str, ...]) -> str:
+    """The chart's manifests, tests and CRDs included."""
+    done = plane.helm(
+        "template",
+        chart,
+        str(ROOT / "charts" / chart),
+        "--namespace",
+        NAMESPACES[chart],
+        "--include-crds",
+        *sets(values),
+    )
+    return done.stdout
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """Every document."""
+    return [document for document in yaml.safe_load_all(text) if document]
