@@ -10,7 +10,6 @@ from support.cluster_objects import condition, phase, policy
 from titan.cli.cluster.advice import ADVICE, READY_ADVICE, obstacles
 from titan.cli.cluster.picture import Picture
 from titan.cli.errors import Refused
-from titan_operator.effects import PhaseState
 from titan_operator.gates import GateReason
 
 ARMED = {"posture": {"ceiling": "ARMED", "latch": "ARMED", "inForce": "ARMED"}}
@@ -27,10 +26,6 @@ def told(shown: Picture, name: str | None = None) -> list[tuple[str, str]]:
 def test_every_gate_and_check_has_an_advice() -> None:
     assert {reason.value for reason in GateReason} <= set(ADVICE)
     assert all(text.strip() and text == text.strip() for text in (*ADVICE.values(), *READY_ADVICE.values()))
-
-
-def test_reasons_of_ready_are_states_that_there_are() -> None:
-    assert set(READY_ADVICE) <= {state.value for state in PhaseState}
 
 
 @pytest.mark.parametrize("kind", sorted(ADVICE))

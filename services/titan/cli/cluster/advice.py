@@ -23,6 +23,7 @@ ADVICE: Mapping[str, str] = {
     "AdmissionEnforced": "install or repair the titan-admission chart; the operator tries again every minute",
     "SecretsPresent": "create every key that the message names in the Secret of spec.secretRef",
     "SafeToRoll": "wait: it rolls when nothing works any more; `kubectl titan flatten` gets there sooner",
+    "Applied": "read the API server's refusal in the message; the operator tries again by itself",
     "StorageMigrated": "read the log of the migration's pod; the old version keeps running until it succeeds",
     "DependenciesReady": "wait for what the message names, or ask `kubectl titan why` about it",
     "PolicyInForce": "wait for the roll; a pod that goes on saying another hash is not what was verified: halt it",
@@ -30,10 +31,11 @@ ADVICE: Mapping[str, str] = {
 
 # By the reason of Ready, where no gate or check has something to say.
 READY_ADVICE: Mapping[str, str] = {
-    "Suspended": ADVICE["NotSuspended"],
     "Draining": "wait until nothing is open; `kubectl titan flatten` closes everything, "
     "`kubectl titan release` lets a phase go that is being deleted",
     "Terminating": "wait for its processes to end",
+    "EquityUnknown": "see why Brain does not run or does not know it; it starts when the equity is known and enough",
+    "RollFailed": "change the spec, to another image or back to what ran; the last verified revision goes on",
 }
 _LOOK = "`kubectl describe titanphase NAME` shows its Events, `kubectl logs` its process"
 

@@ -1,0 +1,156 @@
+"""At each step of many stacks of the pure core: Argo CD and Flux agree, and ``kubectl titan why`` knows what to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from support.argo import health
+from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
+from support.stack_model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
+from titan.cli.cluster.advice import READY_ADVICE, obstacles
+from titan.cli.cluster.picture import Picture
+from titan.domain.kinds import Posture
+from titan_operator.world import Verdict
+
+# What the two may say of one object at one moment: neither may wait where the other is done.
+AGREE = {
+    ("Healthy", CURRENT),
+    ("Suspended", CURRENT),
+    ("Suspended", IN_PROGRESS),
+    ("Progressing", IN_PROGRESS),
+    ("Progressing", TERMINATING),
+    ("Degraded", FAILED),
+}
+# More than any of the stacks below takes to its end.
+STEPS = 20
+Change = Callable[[Model], None]
+
+
+def fresh(**fields: Any) -> Model:
+    model = Model(verdicts={IMAGE: Verdict(True, IMAGE.rpartition("@")[2])}, **fields)
+    model.create(*quickstart())
+    return model
+
+
+def next_image(model: Model) -> None:
+    model.create(*quickstart(image=NEXT_IMAGE))
+
+
+def edit(name: str, **spec: Any) -> Change:
+    return lambda model: model.edit("TitanPhase", name, lambda raw: raw["spec"].update(spec))
+
+
+def nothing(_: Model) -> None:
+    pass
+
+
+def fields(**changed: Any) -> Change:
+    def change(model: Model) -> None:
+        for name, value in changed.items():
+            setattr(model, name, value)
+
+    return change
+
+
+# (what happens, the stack before, what changes, Argo CD's word at the end by phase, where it is not Healthy)
+ROWS: list[tuple[str, Callable[[], Model], Change, dict[str, str]]] = [
+    ("an installation", fresh, nothing, {}),
+    ("pods that never come up", lambda: fresh(broken={IMAGE}, waited_s=200.0), nothing, {"execution": "Degraded"}),
+    ("pods that are slow", lambda: fresh(broken={IMAGE}), nothing, {"execution": "Progressing"}),
+    ("an image that nobody verified", lambda: fresh(), edit("brain", image=NEXT_IMAGE), {"brain": "Degraded"}),
+    ("an upgrade", installed, next_image, {}),
+    (
+        "an upgrade that fails",
+        lambda: installed(broken={NEXT_IMAGE}, waited_s=200.0),
+        next_image,
+        {"execution": "Degraded"},
+    ),
+    ("an upgrade that waits for orders", lambda: installed(entries=2), next_image, {"execution": "Progressing"}),
+    (
+        "a pin of other bytes",
+        installed,
+        edit("brain", policyRef={"name": "demo-d7413498", "hash": "sha256:" + "e" * 64}),
+        {"brain": "Degraded"},
+    ),
+    ("a phase that is suspended", installed, edit("scavenger", suspend=True), {"scavenger": "Suspended"}),
+    ("a phase without its capital", lambda: installed(equity=Decimal(20)), nothing, {}),
+    ("admission is not enforced", fresh, fields(admission="the canary was admitted"), {"brain": "Progressing"}),
+    ("a process that lies about its policy", installed, fields(lies="sha256:" + "0" * 64), {"brain": "Degraded"}),
+    ("processes that do not answer", installed, fields(answers=False), {"brain": "Progressing"}),
+    ("a halt", installed, fields(latch=Posture.HALTED), {}),
+    (
+        "a deletion with a position",
+        lambda: installed(positions=1),
+        lambda model: model.delete("TitanPhase", "execution"),
+        {"execution": "Progressing"},
+    ),
+    (
+        "a deletion of all with nothing open",
+        installed,
+        lambda model: [model.delete("TitanPhase", each["metadata"]["name"]) for each in resources(model)[1:]] and None,
+        {},
+    ),
+]
+
+
+def resources(model: Model) -> list[dict[str, Any]]:
+    return [raw for (kind, _), raw in model.objects.items() if kind in ("RiskPolicy", "TitanPhase")]
+
+
+def picture(model: Model) -> Picture:
+    policies, phases = (
+        [raw for raw in resources(model) if raw["kind"] == kind] for kind in ("RiskPolicy", "TitanPhase")
+    )
+    return Picture.of("stack", policies, phases)
+
+
+@pytest.mark.parametrize(("description", "before", "change", "ends"), ROWS, ids=[row[0] for row in ROWS])
+def test_argo_cd_and_flux_agree_at_each_step(
+    description: str, before: Callable[[], Model], change: Change, ends: dict[str, str]
+) -> None:
+    model = before()
+    change(model)
+    for _ in range(STEPS):
+        model.step()
+        for raw in resources(model):
+            said = (health(raw)[0], kstatus(raw)[0])
+            assert said in AGREE, f"{raw['metadata']['name']}: {said}: {raw['status']['conditions']}"
+    found = {raw["metadata"]["name"]: health(raw)[0] for raw in resources(model) if raw["kind"] == "TitanPhase"}
+    assert {name: found[name] for name in ends} == ends
+    if not ends:
+        assert set(found.values()) <= {"Healthy"}
+
+
+@pytest.mark.parametrize(("description", "before", "change", "ends"), ROWS, ids=[row[0] for row in ROWS])
+def test_whatever_is_not_healthy_has_its_reason_and_advice(
+    description: str, before: Callable[[], Model], change: Change, ends: dict[str, str]
+) -> None:
+    model = before()
+    change(model)
+    for _ in range(STEPS):
+        model.step()
+    shown = picture(model)
+    told = {one.where.removeprefix("TitanPhase ") for one in obstacles(shown, None)}
+    unwell = {item.name for item in shown.phases if health(item.raw)[0] != "Healthy"}
+    assert unwell <= told
+    for one in obstacles(shown, None):
+        assert one.sentence
+        assert one.remedy
+        # What a person must change is said by its own gate or check; only pods that do not come up need a look.
+        if "kubectl describe" in one.remedy:
+            assert one.sentence.startswith(("Ready is False (Starting)", "Ready is False (Rolling)")), one
+
+
+def test_each_reason_with_an_advice_of_its_own_is_one_that_there_is() -> None:
+    seen = set()
+    for _, before, change, _ in ROWS:
+        model = before()
+        change(model)
+        for _ in range(STEPS):
+            model.step()
+            seen |= {one["reason"] for raw in resources(model) for one in raw["status"]["conditions"]}
+    assert set(READY_ADVICE) <= seen
