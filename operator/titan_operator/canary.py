@@ -1,7 +1,8 @@
 """Whether the API server refuses what is not listed: asked, not believed.
 
 A server-side dry run of a Deployment with a random digest must be refused by the images policy, and one with a listed
-digest must pass. Both go the whole way through admission and leave nothing behind.
+digest must pass. Both go the whole way through admission and leave nothing behind. The policies that let the operator
+pass are read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from typing import Any
 
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.kinds import (
+    KINDS,
+    VALIDATING_ADMISSION_POLICY,
+    VALIDATING_ADMISSION_POLICY_BINDING,
+)
+from titan_operator.guards import GUARDS, guard_problem
 from titan_operator.names import VERIFIED_IMAGES
 
 POLICY = "titan-images"
@@ -67,6 +73,17 @@ class Canary:
             denied = await self._dry_run(image)
             if denied is not None:
                 return f"{image} is listed in VerifiedImages {VERIFIED_IMAGES}, but refused: {denied}"
+        return await self._read_guards()
+
+    async def _read_guards(self) -> str:
+        for name in GUARDS:
+            try:
+                policy = await self._cluster.get(VALIDATING_ADMISSION_POLICY, name)
+                binding = await self._cluster.get(VALIDATING_ADMISSION_POLICY_BINDING, name)
+            except (ApiError, Unreachable) as error:
+                return f"whether {name} is in force cannot be read: {error}"
+            if problem := guard_problem(name, policy, binding, self._namespace):
+                return problem
         return ""
 
     async def _dry_run(self, image: str) -> str | None:

@@ -14,6 +14,7 @@ from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
 from titan_operator.cluster.kinds import CONFIG_MAP, SECRET
 from titan_operator.gather import find
+from titan_operator.guards import GUARDS
 
 OTHER = "default"
 PEOPLE = {"vera": "view", "edith": "edit", "adam": "admin", "tess": "titan-trader", "dora": "titan-debugger"}
@@ -44,6 +45,8 @@ ALLOWED = [
     ("get patch", "titan.trading", "verifiedimages", "", "titan"),
     ("create", "titan.trading", "verifiedimages", "", ""),
     ("get patch", "", "namespaces", STACK, STACK),
+    *(("get", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", name) for name in GUARDS),
+    *(("get", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", name) for name in GUARDS),
 ]
 FORBIDDEN = [
     ("get list watch create patch delete", "", "secrets", OTHER, ""),
