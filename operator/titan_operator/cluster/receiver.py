@@ -7,15 +7,23 @@ after it, whoever started it, and in the main thread it takes the process's sign
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-import kopf
+# kopf imports the official clients, where they are installed, for their types alone: 15 MB of the operator's memory. So
+# they are hidden while kopf is imported, and only then.
+_hidden = [name for name in ("kubernetes", "kubernetes_asyncio", "pykube") if name not in sys.modules]
+sys.modules.update(dict.fromkeys(_hidden))  # type: ignore[arg-type]
+import kopf  # noqa: E402
 
-from titan_operator.cluster.client import Object
-from titan_operator.cluster.credentials import Connection, kopf_fields
-from titan_operator.cluster.kinds import Kind
+for _name in _hidden:
+    del sys.modules[_name]
+
+from titan_operator.cluster.client import Object  # noqa: E402
+from titan_operator.cluster.credentials import Connection, kopf_fields  # noqa: E402
+from titan_operator.cluster.kinds import Kind  # noqa: E402
 
 # Kind; ADDED, MODIFIED or DELETED, empty for what was there when the watch began; the object. In the engine's loop.
 Deliver = Callable[[Kind, str, Object], None]
