@@ -118,3 +118,11 @@ BINDING = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": POD}, "ta
 EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": POD}}
 HOST_PATH = {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}
 PRIVILEGED = {"containers": [{"name": "root", "image": TAG, "securityContext": {"privileged": True}}]}
+PROVISIONER = controller("persistent-volume-binder")
+VOLUMES = "/api/v1/persistentvolumes"
+HOST_VOLUME = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolume",
+    "metadata": {"name": "root"},
+    "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/"}},
+}

@@ -10,6 +10,7 @@ from support.cluster.admission_acts import (
     FOREIGN,
     GOOD,
     HOST_PATH,
+    HOST_VOLUME,
     MASTERS,
     NAMESPACES,
     NOTE,
@@ -17,6 +18,7 @@ from support.cluster.admission_acts import (
     POLICY,
     PRIVILEGED,
     PROTECT,
+    PROVISIONER,
     REPLICAS,
     REPLICASET,
     REPLICASETS,
@@ -25,6 +27,7 @@ from support.cluster.admission_acts import (
     TAG,
     UNPROTECT,
     VOLUME,
+    VOLUMES,
     Act,
     act,
     armed_policy,
@@ -265,6 +268,7 @@ DENIED = [
         "release",
         Act(BOB, "DELETE", path_of("customresourcedefinitions", "", "riskpolicies.titan.trading")),
     ),
+    ("a volume of a host's path", "titan-host-volumes", "debug", Act(BOB, "POST", VOLUMES, HOST_VOLUME)),
     ("a privileged pod anywhere", "titan-host", "privileged", creates(BOB, "Pod", PRIVILEGED, "default")),
     ("a host path anywhere", "titan-host", "host path", creates(BOB, "Pod", {**pod_spec(TAG), **HOST_PATH}, "default")),
     (
@@ -278,6 +282,7 @@ DENIED = [
 
 # description, request
 ADMITTED = [
+    ("a volume of a host's path, by a provisioner", Act(PROVISIONER, "POST", VOLUMES, HOST_VOLUME)),
     ("a listed digest, by the operator", creates(OPERATOR, "Deployment", pod_spec(GOOD))),
     ("the same digest from another registry", creates(OPERATOR, "Deployment", pod_spec(f"mirror.example/t@{LISTED}"))),
     (
