@@ -6,7 +6,7 @@ Then the gates, in order; behind them the plan, and each workload's next step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -36,6 +36,7 @@ from titan_operator.plan import Plan, plan
 from titan_operator.posture import pinned, pinned_names, posture_effects
 from titan_operator.removal import execution_child, garbage, leave, leaving_outcome, removal
 from titan_operator.render_kubernetes import Child, KubernetesOptions, render_kubernetes
+from titan_operator.render_kubernetes.pods import MIGRATION, WITH_TABLES
 from titan_operator.rolls import ROLL_ORDER, Roll, put_back, revision_of, step
 from titan_operator.world import Given, World
 
@@ -164,16 +165,41 @@ def _follow(
             turn = role
         if roll.waits_for:
             waits[(given.name, roll.waits_for)] = role
-        outcomes[given.name] = _with_facts(roll.outcome, given, planned, in_force)
+        checks = {"PolicyInForce": in_force, **_checks(given, role, planned, world)}
+        outcomes[given.name] = _with_facts(roll.outcome, given, planned, checks)
 
 
-def _with_facts(outcome: Outcome, given: Given, planned: Plan, in_force: Finding) -> Outcome:
+def _checks(given: Given, role: str, planned: Plan, world: World) -> dict[str, Finding]:
+    """What is checked of what runs, besides its policy."""
+    found: dict[str, Finding] = {}
+    waits = [peer for peer in planned.workload(role).depends if not _answers(planned.workload(peer).name, world)]
+    if waits:
+        found["DependenciesReady"] = Finding(False, "Waiting", f"{role} needs {', '.join(waits)}, not ready yet")
+    else:
+        found["DependenciesReady"] = Finding(True, "Ready", "all that it needs is ready")
+    if role in WITH_TABLES:
+        done = [pod.first_done(MIGRATION) for pod in world.pods_of(given.name) if not pod.deleting]
+        migrated = next((answer for answer in done if answer is not None), None)
+        said = {
+            True: "the tables are as this image knows them",
+            False: f"container {MIGRATION} has failed: its log says why",
+            None: "the tables are being upgraded",
+        }[migrated]
+        found["StorageMigrated"] = Finding(migrated, "Migrated" if migrated else "NotMigrated", said)
+    return found
+
+
+def _answers(phase: str, world: World) -> bool:
+    return any(pod.ready for pod in world.pods_of(phase))
+
+
+def _with_facts(outcome: Outcome, given: Given, planned: Plan, checks: Mapping[str, Finding]) -> Outcome:
     image = given.resource.spec.image if isinstance(given.resource, TitanPhase) else ""
     findings = {
         "SpecValid": Finding(True, "Valid", "every field is allowed"),
         "ImageVerified": Finding(True, "Verified", image),
         "AdmissionEnforced": Finding(True, "CanaryPassed", "the API server refuses images that are not listed"),
-        "PolicyInForce": in_force,
+        **checks,
         **outcome.findings,
     }
     return replace(outcome, findings=findings, image_digest=image.rpartition("@")[2], policy_hash=planned.policy_hash)

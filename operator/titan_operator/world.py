@@ -164,6 +164,14 @@ class Pod:
         """How often its containers were started again."""
         return sum(int(item.get("restartCount", 0)) for item in self._containers)
 
+    def first_done(self, container: str) -> bool | None:
+        """Whether an init container has done its work; None while it has not ended, or the pod has none of the name."""
+        for item in self.raw.get("status", {}).get("initContainerStatuses") or ():
+            ended = item.get("state", {}).get("terminated") or item.get("lastState", {}).get("terminated")
+            if item["name"] == container and ended is not None:
+                return bool(ended.get("exitCode") == 0)
+        return None
+
     @property
     def trouble(self) -> str:
         """Why its containers wait or ended, as the node says it; empty where they run."""

@@ -476,3 +476,22 @@ def test_a_ceiling_is_not_raised_for_a_policy_that_brain_does_not_enforce() -> N
     for _ in range(3):
         model.step()
     assert not [effect for effect in model.log if isinstance(effect, SetCeiling)]
+
+
+def test_what_a_role_needs_and_whether_its_tables_are_upgraded_is_said() -> None:
+    model = installed()
+    assert model.condition("brain", "DependenciesReady")["status"] == "True"
+    assert model.condition("brain", "StorageMigrated")["status"] == "Unknown"
+    for pod in model.pods.values():
+        if model.phase_of(pod["metadata"]["name"]) == "brain":
+            pod["status"]["initContainerStatuses"] = [
+                {"name": "migrate", "state": {"terminated": {"exitCode": 1}}, "restartCount": 0}
+            ]
+        if model.phase_of(pod["metadata"]["name"]) == "execution":
+            pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+    model.step()
+    assert model.condition("brain", "StorageMigrated")["status"] == "False"
+    assert "needs execution, not ready yet" in model.condition("brain", "DependenciesReady")["message"].replace(
+        "marketdata, ", ""
+    )
+    assert model.condition("marketdata", "StorageMigrated") == {}
