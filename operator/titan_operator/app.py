@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.metadata import version
@@ -33,6 +33,7 @@ from titan_operator.operator_metrics import OperatorMetrics
 from titan_operator.published import PublishedImages
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack.client import StackClient
+from titan_operator.tracing import start_tracing
 from titan_operator.world import Verdict
 
 _MINE = f"{LABEL_MANAGED_BY}={OPERATOR}"
@@ -76,11 +77,13 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         self._session: aiohttp.ClientSession | None = None
         self._lease: OperatorLease | None = None
         self._supervisor: Supervisor | None = None
+        self._end_tracing: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Start the Lease, the engines and the watches."""
         settings = self.settings
         bridge_standard_logging(self.log)
+        self._end_tracing = start_tracing(version("titan"))
         try:
             connection: Connection = load()
         except CredentialsError as error:
@@ -177,6 +180,8 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             await self._session.close()
         if self._cluster is not None:
             await self._cluster.__aexit__(None, None, None)
+        # It sends what is left, in a thread of its own: nobody need wait for it in the loop.
+        await asyncio.to_thread(self._end_tracing)
 
     def not_ready(self) -> list[str]:
         """Why it does not do its work."""

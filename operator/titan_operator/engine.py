@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
+from opentelemetry.trace import Span
 
 from titan.runtime.logs import Log
 from titan_operator.canary import Canary
@@ -40,6 +41,7 @@ from titan_operator.settings import OperatorSettings
 from titan_operator.stack.client import StackClient
 from titan_operator.stack_identity import StackIdentity
 from titan_operator.status import Status, differs, first_status, phase_status, policy_status
+from titan_operator.tracing import tracer
 from titan_operator.world import Given, World
 
 # Back-off of a namespace whose pass failed, in seconds.
@@ -141,18 +143,27 @@ class StackEngine:
         ClusterError
             Reading failed, or a write did; what was written stays, and the next pass goes on from there.
         """
+        with tracer().start_as_current_span("reconcile", attributes={"titan.namespace": self.namespace}) as span:
+            return await self._reconcile(span)
+
+    async def _reconcile(self, span: Span) -> float:
         parts = self._parts
-        found = await find(parts.cluster, self.namespace)
+        with tracer().start_as_current_span("gather"):
+            found = await find(parts.cluster, self.namespace)
         self._compare_watches(found)
         if found.empty:
             return parts.settings.resync_s
         found = await self._first_words(found)
-        world = await self._world(found)
+        with tracer().start_as_current_span("ask"):
+            world = await self._world(found)
         decision = decide(world)
         self._remember(decision)
+        span.set_attribute("titan.effects", len(decision.effects))
         carried = CarryOut(self.namespace, world, found, parts, self._identity, self._client, self._log)
-        await carried.all(decision.effects)
-        await self._write_statuses(world, decision, carried)
+        with tracer().start_as_current_span("apply"):
+            await carried.all(decision.effects)
+        with tracer().start_as_current_span("status"):
+            await self._write_statuses(world, decision, carried)
         if carried.failures:
             raise ExceptionGroup("writes failed", carried.failures)
         trading = world.stack.brain is not None or world.stack.execution is not None

@@ -16,7 +16,9 @@ def loaded() -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", ["kubernetes", "requests", "sigstore", "sqlalchemy", "alembic", "ccxt", "numpy", "rich"])
+@pytest.mark.parametrize(
+    "name", ["kubernetes", "requests", "sigstore", "sqlalchemy", "alembic", "ccxt", "numpy", "rich"]
+)
 def test_what_is_for_tests_tools_and_other_processes_is_not_loaded(name: str, loaded: set[str]) -> None:
     assert name not in loaded
 
