@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import urllib.error
 import urllib.request
@@ -18,19 +19,24 @@ from support.cluster.small_pods import SERVER, Hands, container, pod_spec, until
 from support.local_stack import wait_until_gone
 
 CONFIG = "/etc/small/config"
+_numbers = itertools.count(1)
 WAITS = "import time; print('waits', flush=True); time.sleep(600)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 
 
+# A control plane of the module's own: a runner runs the pods of every namespace, also those of other tests.
 @pytest.fixture(scope="module")
-def runner(cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodRunner]:
-    with PodRunner(cluster, tmp_path_factory.mktemp("runner")) as runner:
+def runner(module_cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodRunner]:
+    with PodRunner(module_cluster, tmp_path_factory.mktemp("runner")) as runner:
         yield runner
 
 
 @pytest.fixture
-def hands(cluster: ControlPlane, runner: PodRunner, namespace: str) -> Hands:
-    return Hands(cluster, namespace)
+def hands(module_cluster: ControlPlane, runner: PodRunner) -> Iterator[Hands]:
+    name = f"test-{next(_numbers)}"
+    module_cluster.kubectl("create", "namespace", name)
+    yield Hands(module_cluster, name)
+    module_cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
 def page(address: str, path: str = "/") -> tuple[int, str]:
@@ -327,19 +333,35 @@ def test_what_restricted_pod_security_refuses_does_not_run(hands: Hands, why: st
     hands.kubectl("delete", "pod", "refused", "--timeout=10s")
 
 
-def test_a_runner_that_stops_leaves_no_process(cluster: ControlPlane, namespace: str, tmp_path: Path) -> None:
-    # Each runner is the node "local", so that this one is on a control plane of its own would cost five seconds more:
-    # what counts is that its processes end, whoever else runs the same pods.
-    hands = Hands(cluster, namespace)
-    with PodRunner(cluster, tmp_path) as own:
-        starts = (
-            "import subprocess, sys, time; subprocess.Popen(['sleep', '600']); print('up', flush=True); time.sleep(600)"
-        )
-        hands.apply(
-            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": pod_spec(container(starts))}
-        )
-        until(lambda: "up" in own.log(namespace, "pod"), "it runs")
-        pids = own.pids()
-        assert pids
-        child = int(Path(f"/proc/{own.pid(namespace, 'pod')}/task/{own.pid(namespace, 'pod')}/children").read_text())
-    assert wait_until_gone([*pids, child]) == []
+def test_processes_outlive_the_api_server_and_none_outlives_the_runner(
+    own_cluster: ControlPlane, tmp_path: Path
+) -> None:
+    hands = Hands(own_cluster, "default")
+    starts = "import subprocess, time; subprocess.Popen(['sleep', '600']); print('up', flush=True); time.sleep(600)"
+    with PodRunner(own_cluster, tmp_path / "runner") as runner:
+        hands.apply(workload("StatefulSet", "small", pod_spec(container(starts)), serviceName="small"))
+        until(lambda: "up" in runner.log("default", "small-0"), "it runs")
+        pid = runner.pid("default", "small-0")
+        child = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        own_cluster.restart_apiserver(kill=True)
+        assert runner.pid("default", "small-0") == pid
+        assert hands.get("pod", "small-0")["status"]["phase"] == "Running"
+        # Its watches are followed again.
+        hands.kubectl("delete", "pod", "small-0")
+        assert wait_until_gone([pid, child], 3) == []
+        until(lambda: runner.log("default", "small-0").count("up") == 2, "the next one runs")
+        pids = runner.pids()
+    assert len(pids) == 1
+    assert wait_until_gone(pids) == []
+
+
+def test_what_the_runner_itself_does_wrong_is_told_by_who_leaves_it(
+    module_cluster: ControlPlane, tmp_path: Path
+) -> None:
+    (tmp_path / "pods").write_text("a file where a folder should be")
+    hands = Hands(module_cluster, "default")
+    runner = PodRunner(module_cluster, tmp_path)
+    hands.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": pod_spec(container(WAITS))})
+    with pytest.raises(PodRunnerError, match=r"(?s)pod default/pod: .*NotADirectoryError"), runner:
+        until(lambda: runner.failures, "it has failed")
+    hands.kubectl("delete", "pod", "pod", "--force", "--grace-period=0")

@@ -52,6 +52,11 @@ class PodRunner:
     api_server
         Host, port and authority (PEM) that pods find the API server at, where that is not the control plane's own: a
         proxy's, say.
+
+    Attributes
+    ----------
+    failures
+        What went wrong with the runner itself; leaving it raises them.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class PodRunner:
         self._lives: dict[str, PodLife] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._done: dict[str, asyncio.Event] = {}
-        self._failures: list[str] = []
+        self.failures: list[str] = []
         self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._run, name="pod runner", daemon=True)
         self._stopping = asyncio.Event()
@@ -112,7 +117,7 @@ class PodRunner:
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._thread.start()
-        if not self._ready.wait(_STOP_S) or self._failures:
+        if not self._ready.wait(_STOP_S) or self.failures:
             self.__exit__()
         return self
 
@@ -121,8 +126,8 @@ class PodRunner:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
         self._addresses.close()
-        if self._failures:
-            raise PodRunnerError("\n".join(self._failures))
+        if self.failures:
+            raise PodRunnerError("\n".join(self.failures))
 
     def log(self, namespace: str, pod: str, container: str | None = None) -> str:
         """What a pod's containers (all, without a name) have said, over all restarts, also of one that is gone."""
@@ -199,7 +204,7 @@ class PodRunner:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._main())
         except Exception:  # noqa: BLE001 - told by whoever leaves the runner
-            self._failures.append(traceback.format_exc())
+            self.failures.append(traceback.format_exc())
         finally:
             self._ready.set()
 
@@ -233,7 +238,7 @@ class PodRunner:
         def ended(done: asyncio.Task[None]) -> None:
             del self._tasks[done]
             if not done.cancelled() and (error := done.exception()) is not None:
-                self._failures.append(f"{what}: {''.join(traceback.format_exception(error))}")
+                self.failures.append(f"{what}: {''.join(traceback.format_exception(error))}")
 
         task.add_done_callback(ended)
 
@@ -310,7 +315,7 @@ class PodRunner:
         try:
             await life.run()
         except Exception:  # noqa: BLE001 - told by whoever leaves the runner
-            self._failures.append(f"pod {life.namespace}/{life.name}: {traceback.format_exc()}")
+            self.failures.append(f"pod {life.namespace}/{life.name}: {traceback.format_exc()}")
         self._done[uid].set()
         # Until it is seen to be gone, lest the watch's last words about it start it anew.
         await life.gone.wait()
