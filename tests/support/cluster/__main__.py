@@ -1,4 +1,4 @@
-"""``make cluster``: a control plane with Titan's charts on this machine, its pods as local processes, for use by hand."""
+"""``make cluster``: a control plane with our charts on this machine, its pods as local processes, for use by hand."""
 
 from __future__ import annotations
 
