@@ -16,6 +16,7 @@ import aiohttp
 from titan.runtime.http import Page
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.settings import ProcessSettings
+from titan_operator.api import RiskPolicy
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ClusterError, CredentialsError
@@ -52,11 +53,17 @@ OVERDUE_S = 10.0
 
 
 class NoVerifier:
-    """What this version ships: it cannot verify signatures yet, so no image passes."""
+    """What this version ships: it cannot verify signatures yet, so no image passes, and no signed policy."""
+
+    _refusal = Verdict(False, reason="NoVerifier", message="this version of the operator cannot verify signatures yet")
 
     async def verify(self, image: str) -> Verdict:
         """Refuse."""
-        return Verdict(False, reason="NoVerifier", message="this version of the operator cannot verify signatures yet")
+        return self._refusal
+
+    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
+        """Refuse."""
+        return self._refusal
 
 
 class OperatorApp(ServiceApp[OperatorSettings]):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan_operator.api import TitanPhase
 from titan_operator.gates import GateReason, Stack, first_refusal
+from titan_operator.policy_signature import signature_problem
 from titan_operator.world import Given, World
 
 # These end by themselves, or when the other resources of the stack are written too, one after the other; the rest need
@@ -43,13 +44,13 @@ def stack_refusal(world: World) -> Refusal | None:
     """The first gate that refuses the stack as a whole; None where a plan can be made."""
     for given in (*world.policies, *world.phases):
         if given.resource is None and not _unpinned(given, world):
-            return Refusal(GateReason.SPEC_VALID, f"{given.kind} {given.name}: {given.problem}")
+            return Refusal(GateReason.SPEC_VALID, given.problem)
     resources = [item.resource for item in (*world.policies, *world.phases) if item.resource is not None]
     refused = first_refusal(Stack.of(resources, PAPER_INSTRUMENTS, with_suspended=True))
     if refused is not None:
         return Refusal(*refused)
-    if world.policy_problem:
-        return Refusal(GateReason.POLICY_SIGNED, world.policy_problem)
+    if problem := signature_problem(world):
+        return Refusal(GateReason.POLICY_SIGNED, problem)
     if world.admission:
         return Refusal(GateReason.ADMISSION_ENFORCED, world.admission)
     return None

@@ -33,6 +33,7 @@ from titan_operator.eligibility import dormant
 from titan_operator.gates import GateReason
 from titan_operator.names import FINALIZER, PROTECTED
 from titan_operator.plan import Plan, plan
+from titan_operator.policy_signature import sequence_record
 from titan_operator.posture import pinned, pinned_names, posture_effects
 from titan_operator.removal import execution_child, garbage, leave, leaving_outcome, removal
 from titan_operator.render_kubernetes import Child, KubernetesOptions, render_kubernetes
@@ -69,6 +70,8 @@ def decide(world: World) -> Decision:
     effects += garbage(world, wanted)
     effects += _namespace(world)
     policies = {policy.name: _policy_outcome(policy, world, effects) for policy in world.policies}
+    for policy in pinned(world):
+        effects += sequence_record(world, policies[policy.name])
     busy = any(item.reconciling for item in outcomes.values())
     return Decision(tuple(effects), outcomes, policies, waits, BUSY_S if busy else None)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import aiohttp
 
 from titan.runtime.topology import ROLES
+from titan_operator.api import RiskPolicy
 from titan_operator.api.loading import ResourceError, read_live
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.kinds import KINDS
@@ -40,6 +41,9 @@ class Verifier(Protocol):
 
     async def verify(self, image: str) -> Verdict:
         """Judge ``image``, a reference by digest."""
+
+    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
+        """Judge the signature of ``policy`` over its hash, account and sequence; it has one."""
 
 
 class Stack(Protocol):
@@ -121,6 +125,15 @@ def digests(children: Mapping[tuple[str, str], Mapping[str, Any]]) -> set[str]:
     """Digests of images that workloads run, or that a recorded revision would."""
     kept = [child for (kind, name), child in children.items() if kind in _WORKLOADS or name.endswith("-verified")]
     return set(_DIGEST.findall(json.dumps(kept)))
+
+
+async def policy_verdicts(verifier: Verifier, policies: Sequence[Given]) -> dict[str, Verdict]:
+    """A verdict for each policy that is signed, by name."""
+    signed = [
+        item.resource for item in policies if isinstance(item.resource, RiskPolicy) and item.resource.spec.signature
+    ]
+    answers = await asyncio.gather(*(verifier.verify_policy(policy) for policy in signed))
+    return {policy.metadata.name: verdict for policy, verdict in zip(signed, answers, strict=True)}
 
 
 async def unready(session: aiohttp.ClientSession, pods: Sequence[Pod]) -> dict[str, tuple[str, ...]]:

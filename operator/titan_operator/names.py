@@ -23,6 +23,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 # The only VerifiedImages object that admission reads.
 VERIFIED_IMAGES = "titan"
+# The newest sequence of a signed policy that was in force in a stack.
+POLICY_SEQUENCE = "policy-sequence"
 PRIORITY_CLASS = "titan-execution"
 
 CONFIG_DIR = "/etc/titan/config"

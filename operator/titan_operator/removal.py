@@ -9,7 +9,7 @@ from typing import Any
 
 from titan.domain.kinds import Posture
 from titan_operator.effects import Annotate, Answer, Effect, Finalize, Outcome, PhaseState, Remove, Tighten
-from titan_operator.names import LABEL_INSTANCE, PROTECTED
+from titan_operator.names import LABEL_INSTANCE, POLICY_SEQUENCE, PROTECTED
 from titan_operator.posture import released
 from titan_operator.world import Given, World
 
@@ -120,7 +120,7 @@ def garbage(world: World, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
         instance = _instance(child)
         orphan = bool(instance) and instance not in known
         superseded = kind == "ConfigMap" and child.get("immutable") is True and name not in used
-        stack_is_gone = not instance and not known
+        stack_is_gone = not instance and not known and name != POLICY_SEQUENCE
         if (
             (kind, name) in keep
             or not (orphan or superseded or stack_is_gone)

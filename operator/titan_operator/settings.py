@@ -25,6 +25,8 @@ class OperatorSettings(ProcessSettings, kw_only=True, frozen=True):
     # One stack's state is asked for this often while it trades; a status is still written once a minute only.
     poll_s: float = 5.0
     certificate_lifetime_s: float = 86_400.0
+    # Only a policy that a key of the trust policy has signed, and none older than one that was in force.
+    require_signed_policies: bool = False
     identity: Literal["mtls", "plain"] = "mtls"
     tls_dir: str = "-"  # per stack, below state_dir
 

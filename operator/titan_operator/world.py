@@ -200,8 +200,8 @@ class World:
         By image.
     admission
         Why admission is not known to be enforced; empty while the canary passes.
-    policy_problem
-        Why the pinned policy's signature does not do, where the trust policy requires one; empty where it does.
+    signatures_required, policy_verdicts
+        Whether a policy must be signed, and what the verifier says of each signed one, by its name.
     missing_secrets
         By phase: what its ``secretRef`` lacks, all of it, in a sentence.
     not_ready
@@ -220,7 +220,8 @@ class World:
     verdicts: Mapping[str, Verdict]
     stack: StackView
     admission: str = ""
-    policy_problem: str = ""
+    signatures_required: bool = False
+    policy_verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     namespace_raw: Raw = field(default_factory=dict)
     missing_secrets: Mapping[str, str] = field(default_factory=dict)
     not_ready: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

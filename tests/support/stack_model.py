@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from titan.domain.kinds import Posture
 from titan_operator.decide import decide
 from titan_operator.effects import (
-    Announce,
     Annotate,
+    Announce,
     Answer,
     Apply,
     Certificate,
@@ -59,6 +60,8 @@ class Model:
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     admission: str = ""
+    signatures_required: bool = False
+    policy_verdicts: dict[str, Verdict] = field(default_factory=dict)
     latch: Posture = Posture.CLOSE_ONLY
     ceiling: Posture | None = None
     equity: Decimal | None = Decimal(200)
@@ -129,6 +132,8 @@ class Model:
             verdicts=self.verdicts,
             stack=self._view(),
             admission=self.admission,
+            signatures_required=self.signatures_required,
+            policy_verdicts=self.policy_verdicts,
             namespace_raw=self.namespace,
             roll_age_s=dict.fromkeys(self.waits, self.waited_s),
         )
@@ -178,7 +183,7 @@ class Model:
     # One pass
 
     def step(self) -> Decision:
-        for (kind, name), raw in list(self.objects.items()):
+        for (kind, _name), raw in list(self.objects.items()):
             if kind in ("RiskPolicy", "TitanPhase"):
                 item = given(kind, raw)
                 if item.status.get("observedGeneration") != item.generation:

@@ -20,6 +20,7 @@ import aiohttp
 from titan.domain.kinds import Posture
 from titan.runtime.logs import get_logger
 from titan.runtime.telemetry import Metrics
+from titan_operator.api import RiskPolicy
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError
@@ -44,6 +45,9 @@ class Everything:
 
     async def verify(self, image: str) -> Verdict:
         return Verdict(True, image.rpartition("@")[2], evidence={"verifiedBy": "test"})
+
+    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
+        return Verdict(True)
 
 
 class Held:
@@ -205,7 +209,9 @@ class Scene:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             events = await self.admin.list(KINDS["Event"], self.namespace)
-            warnings = sorted({f"{one['regarding']['name']}: {one['note']}" for one in events if one["type"] == "Warning"})
+            warnings = sorted(
+                {f"{one['regarding']['name']}: {one['note']}" for one in events if one["type"] == "Warning"}
+            )
             found = f"phases: {await self.conditions()}; warnings: {warnings}"
             raise AssertionError(f"not within {timeout_s} s; {found}") from None
         finally:

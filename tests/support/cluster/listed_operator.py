@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from titan.runtime.process import run
+from titan_operator.api import RiskPolicy
 from titan_operator.app import OperatorApp
 from titan_operator.gather import Verifier
 from titan_operator.world import Verdict
@@ -30,6 +31,12 @@ class Listed:
         if {image, digest} & set(self._file.read_text().split()):
             return Verdict(True, digest, evidence={"verifiedBy": "list"})
         return Verdict(False, digest, reason="NotListed", message=f"{image} is not in the tests' list of images")
+
+    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
+        """Judge ``policy`` by the list: its hash must be there."""
+        if policy.spec.hash in self._file.read_text().split():
+            return Verdict(True)
+        return Verdict(False, reason="NotListed", message=f"{policy.spec.hash} is not in the tests' list of policies")
 
 
 class ListedOperatorApp(OperatorApp):
