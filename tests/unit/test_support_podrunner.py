@@ -9,7 +9,7 @@ import pytest
 
 from support.cluster.listed_operator import Listed
 from support.cluster.podrunner_spec import Mount, NotYetError, Translation, contents, environment, expand, refusals
-from support.cluster.podrunner_volumes import publish
+from support.cluster.podrunner_volumes import Volumes, publish
 from support.cluster.small_pods import container, pod_spec
 
 MOUNTS = [
@@ -139,3 +139,26 @@ async def test_the_list_of_images_is_read_for_each_question(tmp_path: Path) -> N
     file.write_text("sha256:" + "1" * 64)
     assert (await verifier.verify(image)).verified
     assert not (await verifier.verify(image[:-1] + "2")).verified
+
+
+@pytest.mark.parametrize(("lifetime_s", "asked"), [(3600, 1), (0, 2)])
+async def test_a_token_is_replaced_before_it_ends_and_not_sooner(tmp_path: Path, lifetime_s: int, asked: int) -> None:
+    tokens = 0
+
+    async def request(audience: str, wanted_s: int) -> str:
+        nonlocal tokens
+        tokens += 1
+        assert (audience, wanted_s) == ("", lifetime_s)
+        return f"token {tokens}"
+
+    source = {"serviceAccountToken": {"path": "token", "expirationSeconds": lifetime_s}}
+    pod = {
+        "metadata": {"name": "pod", "namespace": "alpha", "uid": "1"},
+        "spec": {"volumes": [{"name": "access", "projected": {"sources": [source]}}]},
+    }
+    volumes = Volumes(tmp_path, pod, Known(), lambda _: None, request)
+    await volumes.prepare()
+    assert (tmp_path / "access" / "token").read_text() == "token 1"
+    assert (volumes.token_due_in_s() > 0) == (asked == 1)
+    await volumes.refresh(pod)
+    assert (tmp_path / "access" / "token").read_text() == f"token {asked}"

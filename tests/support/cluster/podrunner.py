@@ -49,9 +49,6 @@ class PodRunner:
         What runs in place of a program, by its name: ``{"titan-operator": [sys.executable, …]}``.
     environment
         Given to every process beside what its pod asks for.
-    api_server
-        Host, port and authority (PEM) that pods find the API server at, where that is not the control plane's own: a
-        proxy's, say.
 
     Attributes
     ----------
@@ -66,17 +63,12 @@ class PodRunner:
         *,
         commands: Mapping[str, Sequence[str]] | None = None,
         environment: Mapping[str, str] | None = None,
-        api_server: tuple[str, int, bytes] | None = None,
     ) -> None:
         self._folder = folder
         self._admin = Api(cluster.admin)
         self._node = Api(cluster.kubeconfig(f"system:node:{NODE}", ("system:nodes",)))
         self._scheduler = Api(cluster.kubeconfig("system:kube-scheduler"))
         host, _, port = cluster.server.removeprefix("https://").rpartition(":")
-        replace: dict[tuple[str, str], bytes] = {}
-        if api_server is not None:
-            host, port = api_server[0], str(api_server[1])
-            replace["kube-root-ca.crt", "ca.crt"] = api_server[2]
         self._addresses = Addresses()
         self._caches = {
             kind: Cache(self._admin, path, changed)
@@ -98,7 +90,6 @@ class PodRunner:
                 "KUBERNETES_SERVICE_PORT": port,
                 **(environment or {}),
             },
-            replace=replace,
             address_of=self._address_of,
             take_address=self._take_address,
             claim=self._claim,

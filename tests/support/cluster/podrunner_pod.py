@@ -42,8 +42,6 @@ class Machine:
         What runs in place of a program, by its name.
     environment
         Given to every process beside what its pod asks for.
-    replace
-        See :class:`~support.cluster.podrunner_volumes.Volumes`.
     address_of
         Address of a Service, by namespace and name.
     take_address
@@ -57,7 +55,6 @@ class Machine:
     objects: Objects
     commands: Mapping[str, Sequence[str]]
     environment: Mapping[str, str]
-    replace: Mapping[tuple[str, str], bytes]
     address_of: Callable[[str, str], str | None]
     take_address: Callable[[Object], Awaitable[str]]
     claim: Callable[[str, str], Path | None]
@@ -90,7 +87,6 @@ class PodLife:
             machine.objects,
             lambda claim: machine.claim(self.namespace, claim),
             self._request_token,
-            machine.replace,
         )
         self.update(pod)
 

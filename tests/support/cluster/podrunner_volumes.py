@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,6 @@ class Volumes:
     request_token
         Asks for a token of the pod's ServiceAccount; its arguments are audience (empty: the API server's) and lifetime
         in seconds.
-    replace
-        Contents that stand for those of a ConfigMap's key, by (name, key).
     """
 
     def __init__(
@@ -44,14 +42,12 @@ class Volumes:
         objects: Objects,
         claim: Callable[[str], Path | None],
         request_token: Callable[[str, int], Awaitable[str]],
-        replace: Mapping[tuple[str, str], bytes],
     ) -> None:
         self._folder = folder
         self._pod = pod
         self._objects = objects
         self._claim = claim
         self._request_token = request_token
-        self._replace = replace
         self._volumes: dict[str, Object] = {item["name"]: item for item in pod["spec"].get("volumes") or ()}
         self._folders: dict[str, Path] = {}
         self._written: dict[str, Files] = {}
@@ -125,8 +121,6 @@ class Volumes:
     def _selected(self, kind: str, reference: Object, mode: int) -> Files:
         found = contents(self._objects, kind, self._pod["metadata"]["namespace"], reference)
         name = source_name(reference)
-        for key in found:
-            found[key] = self._replace.get((name, key), found[key]) if kind == "ConfigMap" else found[key]
         if not reference.get("items"):
             return {key: (value, mode) for key, value in found.items()}
         files: Files = {}
