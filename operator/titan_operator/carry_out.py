@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from titan.domain.kinds import Posture
 from titan.runtime.logs import Log
+from titan_operator.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, ClusterError, Unreachable
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.effects import (
@@ -61,6 +62,7 @@ class CarryOut:
         parts: Parts,
         identity: StackIdentity,
         client: StackClient | None,
+        backoff: Backoff,
         log: Log,
     ) -> None:
         self._namespace = namespace
@@ -69,6 +71,7 @@ class CarryOut:
         self._parts = parts
         self._identity = identity
         self._client = client
+        self._backoff = backoff
         self._log = log
         self.acts: dict[str, Mapping[str, Any]] = {}
         self.failures: list[Exception] = []
@@ -81,16 +84,31 @@ class CarryOut:
         for effect in effects:
             if not self._parts.lease.still_mine():
                 raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
+            kind, name = getattr(effect, "kind", type(effect).__name__), getattr(effect, "name", "")
+            if isinstance(effect, Apply) and (why := self._backoff.waits(kind, name)):
+                self._note(effect, f"{why}; it is tried again soon")
+                continue
             try:
                 await self._one(effect)
             except ClusterError as error:
                 self.failures.append(error)
-                phase = getattr(effect, "phase", "")
+                again_s = self._backoff.failed(kind, name, str(error))
+                self.again_s = min(self.again_s, again_s)
                 self._log.warning(
-                    "write failed", effect=type(effect).__name__, object=getattr(effect, "name", ""), reason=str(error)
+                    "write failed",
+                    effect=type(effect).__name__,
+                    kind=kind,
+                    object=name,
+                    reason=str(error),
+                    again_s=again_s,
                 )
-                if phase:
-                    self.failed_objects.setdefault(phase, f"{_what(effect)}: {error}")
+                self._note(effect, str(error))
+            else:
+                self._backoff.done(kind, name)
+
+    def _note(self, effect: Effect, why: str) -> None:
+        if phase := getattr(effect, "phase", ""):
+            self.failed_objects.setdefault(phase, f"{_what(effect)}: {why}")
 
     async def _one(self, effect: Effect) -> None:
         cluster = self._parts.cluster

@@ -13,6 +13,7 @@ import aiohttp
 from opentelemetry.trace import Span
 
 from titan.runtime.logs import Log
+from titan_operator.backoff import FIRST_S, LAST_S, Backoff
 from titan_operator.canary import Canary
 from titan_operator.carry_out import CarryOut
 from titan_operator.cluster.client import Cluster, Object
@@ -45,10 +46,10 @@ from titan_operator.status import Status, differs, first_status, phase_status, p
 from titan_operator.tracing import tracer
 from titan_operator.world import Given, World
 
-# Back-off of a namespace whose pass failed, in seconds.
-FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.5, 60.0
 # A status that only moved in its numbers is written this often.
 MOVING_STATUS_S = 60.0
+# Nothing is looked at again sooner than this, unless an event says so.
+SHORTEST_S = 0.02
 
 
 # From a namespace and the folder of the operator's own certificate there, to a connection to the stack.
@@ -86,6 +87,7 @@ class StackEngine:
         self._identity = StackIdentity(parts.cluster, namespace, parts.settings)
         self._client: StackClient | None = None
         self._backoff_s = 0.0
+        self._objects = Backoff(parts.clock)
         self._roll_since: dict[tuple[str, str], float] = {}
         self._written: dict[tuple[str, str], float] = {}
         self.failure = ""
@@ -125,14 +127,13 @@ class StackEngine:
             again_s = await self.reconcile()
         except* ClusterError as errors:
             reason = "; ".join(str(error) for error in errors.exceptions)
-            self._backoff_s = min(LAST_BACKOFF_S, max(FIRST_BACKOFF_S, self._backoff_s * 2))
+            self._backoff_s = min(LAST_S, max(FIRST_S, self._backoff_s * 2))
             self.failure = reason
             self._parts.metrics.failed(self.namespace)
             self._log.warning("reconcile failed", reason=reason, again_s=self._backoff_s)
             again_s = self._backoff_s
         else:
             self._backoff_s = 0.0
-            self.failure = ""
         self._parts.metrics.reconciled(self.namespace, self._parts.clock() - started)
         return min(again_s, settings.resync_s)
 
@@ -160,16 +161,20 @@ class StackEngine:
         decision = decide(world)
         self._remember(decision)
         span.set_attribute("titan.effects", len(decision.effects))
-        carried = CarryOut(self.namespace, world, found, parts, self._identity, self._client, self._log)
+        carried = CarryOut(self.namespace, world, found, parts, self._identity, self._client, self._objects, self._log)
         with tracer().start_as_current_span("apply"):
             await carried.all(decision.effects)
         with tracer().start_as_current_span("status"):
             await self._write_statuses(world, decision, carried)
+        self._objects.forget({(getattr(item, "kind", ""), getattr(item, "name", "")) for item in decision.effects})
+        # One object that cannot be written holds up no other: it is tried again by its own clock.
+        self.failure = "; ".join(str(error) for error in carried.failures)
         if carried.failures:
-            raise ExceptionGroup("writes failed", carried.failures)
+            parts.metrics.failed(self.namespace)
         trading = world.stack.brain is not None or world.stack.execution is not None
         calm_s = parts.settings.poll_s if trading else parts.settings.resync_s
-        return min(calm_s, carried.again_s, decision.again_s or calm_s, self._identity.renewal_in_s())
+        wanted_s = (carried.again_s, decision.again_s or calm_s, self._objects.next_s(), self._identity.renewal_in_s())
+        return max(SHORTEST_S, min(calm_s, *wanted_s))
 
     def _compare_watches(self, found: Found) -> None:
         for kind, items in (("RiskPolicy", found.policies), ("TitanPhase", found.phases)):
