@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from support.cluster.admission_scene import (
+    HOME,
     LISTED,
     ROOT,
     STACK,
@@ -119,6 +120,7 @@ EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": 
 HOST_PATH = {"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}
 PRIVILEGED = {"containers": [{"name": "root", "image": TAG, "securityContext": {"privileged": True}}]}
 PROVISIONER = controller("persistent-volume-binder")
+OPERATORS_OWN = path_of("deployments", HOME, "titan-operator")
 VOLUMES = "/api/v1/persistentvolumes"
 HOST_VOLUME = {
     "apiVersion": "v1",

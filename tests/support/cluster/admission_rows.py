@@ -14,6 +14,7 @@ from support.cluster.admission_acts import (
     MASTERS,
     NAMESPACES,
     NOTE,
+    OPERATORS_OWN,
     POD,
     POLICY,
     PRIVILEGED,
@@ -150,6 +151,15 @@ DENIED = [
         "titan-writers",
         BOB,
         patches(BOB, "pods", POD, {"status": {"podIP": "10.6.6.6"}}, "status"),
+    ),
+    *(
+        (f"{what} in the operator's namespace", "titan-writers-operator", BOB, request)
+        for what, request in (
+            ("the operator changed", Act(BOB, "PATCH", OPERATORS_OWN, NOTE)),
+            ("the operator doubled", Act(BOB, "PATCH", f"{OPERATORS_OWN}/scale", REPLICAS)),
+            ("the operator deleted", Act(BOB, "DELETE", OPERATORS_OWN)),
+            ("the operator's state forged", Act(BOB, "PATCH", f"{OPERATORS_OWN}/status", {"status": {"replicas": 1}})),
+        )
     ),
     (
         "a Deployment in the operator's namespace",
