@@ -74,7 +74,7 @@ clustertests: install tools ## The operator, charts and CRDs on a real API serve
 chaos: install tools ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
 	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/test_kills.py tests/service/test_seeds.py \
 		tests/service/test_execution_recovery.py tests/service/test_execution_start.py \
-		tests/cluster/test_crd_constraints.py tests/cluster/test_cut_writes.py $(ARGS)
+		tests/cluster/test_crd_constraints.py tests/cluster/test_cut_writes.py tests/cluster/test_admission.py $(ARGS)
 
 bench: install ## Latencies, with the floor measured in the same run
 	@$(BIN)/python -m bench $(ARGS)
