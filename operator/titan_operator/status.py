@@ -5,6 +5,7 @@ Ready is always there; Reconciling and Stalled only while true; every condition 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from titan_operator.world import Given, World
 
 Status = dict[str, Any]
 MAX_MESSAGE = 1024
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 # Numbers that move all the time: for them alone a status is written once a minute, not with each move.
 _MOVING = frozenset({"equity", "drawdown", "truthScore", "allocation", "workingOrders", "openPositions"})
@@ -112,8 +114,8 @@ def _still(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settled(conditions: Any) -> list[dict[str, Any]]:
-    # A draining phase counts its orders in its message: that alone is no reason to write each time.
-    return [{key: value for key, value in item.items() if key != "message"} for item in conditions]
+    # A draining phase counts its orders in its message: that alone is no reason to write each time. Another sentence is.
+    return [{**item, "message": _NUMBER.sub("#", item.get("message", ""))} for item in conditions]
 
 
 def _all(outcome: Outcome) -> dict[str, Finding]:
