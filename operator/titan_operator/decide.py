@@ -38,7 +38,7 @@ from titan_operator.posture import pinned, pinned_names, posture_effects
 from titan_operator.removal import execution_child, garbage, leave, leaving_outcome, removal
 from titan_operator.render_kubernetes import Child, KubernetesOptions, render_kubernetes
 from titan_operator.render_kubernetes.pods import MIGRATION, WITH_TABLES
-from titan_operator.rolls import ROLL_ORDER, Roll, put_back, revision_of, step
+from titan_operator.rolls import ROLL_ORDER, Roll, put_back, revision_of, step, under_way
 from titan_operator.world import Given, World
 
 # While something moves, look again this soon even if no event comes.
@@ -154,15 +154,17 @@ def _follow(
             effects.append(Apply(child.kind, child.name, child.manifest, child.phase))
         else:
             effects += put_back(by_name.get(child.phase), child, live, world)
-    turn = ""
+    workloads = {item.role: item for item in children if item.workload and item.phase in active}
+    # Whoever has begun ends first, were it Execution that waits for it.
+    turn = next((role for role in ROLL_ORDER if role in workloads and under_way(workloads[role], world)), "")
     for role in ROLL_ORDER:
-        workload = next((item for item in children if item.workload and item.role == role), None)
-        if workload is None or workload.phase not in active:
+        workload = workloads.get(role)
+        if workload is None:
             continue
         given = active[workload.phase]
         effects.append(Certificate(given.name, role))
         in_force = _in_force(role, planned, world)
-        roll: Roll = step(given, workload, world, may_roll=not turn, in_force=in_force)
+        roll: Roll = step(given, workload, world, may_roll=turn in ("", role), in_force=in_force)
         effects += roll.effects
         if roll.busy and not turn:
             turn = role

@@ -62,6 +62,16 @@ def record_of(world: World, phase: str) -> tuple[str, dict[str, Any]] | None:
     return stored["data"]["revision"], json.loads(stored["data"]["workload"])
 
 
+def under_way(child: Child, world: World) -> bool:
+    """Whether the workload has left its last verified revision and has neither come up nor gone back.
+
+    It lasts no longer than ``DEADLINE_S``; a workload that was never verified comes up for the first time, which is no
+    roll.
+    """
+    live, recorded = world.children.get((child.kind, child.name)), record_of(world, child.phase)
+    return live is not None and recorded is not None and revision_of(live) != recorded[0]
+
+
 def record(given: Given, child: Child, namespace: str) -> Apply:
     """Write down ``child`` as the last verified revision."""
     manifest = {

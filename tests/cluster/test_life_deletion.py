@@ -1,9 +1,10 @@
-"""Deleted in every order with a position open: it stays protected until it is drained or released, and all goes then."""
+"""Deleted in every order with a position open: protected until it is drained or released, and gone then."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,10 +29,10 @@ def alive(at: Installation) -> Iterator[Callable[..., Life]]:
     """Starts a stack with a position open; what is left of it ends with the test."""
     started: list[Life] = []
 
-    def start(namespace: str, **given: object) -> Life:
+    def start(namespace: str, **given: Any) -> Life:
         life = Life(at, namespace)
         started.append(life)
-        life.start(eager(**given))  # type: ignore[arg-type]
+        life.start(eager(**given))
         return life
 
     yield start

@@ -18,9 +18,10 @@ from support.cluster.installation import IMAGE, Installation, quickstart
 from titan.domain.kinds import OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.journal.latch import Latch
-from titan.matching.state import VenueState
+from titan.matching.state import PositionState, VenueState
 from titan.papervenue.store import FILE_NAME, VenueStore
 from titan.papervenue.venue import first_state
+from titan_operator.names import LABEL_COMPONENT
 
 # Trades a few seconds after it is armed, and exits by nothing but time or a person: bars of a quarter of a second, no
 # filters, a stop and a target that the market does not reach.
@@ -59,14 +60,18 @@ class Life:
 
     at: Installation
     namespace: str
-    seen: list[str] = field(default_factory=list)
 
     def start(self, resources: list[dict[str, Any]]) -> None:
         """Apply, until all is ready; then arm, until a position is open with its stop."""
         self.at.apply(self.namespace, resources)
         self.at.wait_ready(self.namespace)
+        self.trade()
+
+    def trade(self) -> None:
+        """Arm, until a position is open with its stop, were it an old one."""
         self.at.titan("arm", "--reason", "test", namespace=self.namespace)
-        self.at.wait(f"a position in {self.namespace}", lambda: self.venue().positions and self.covered)
+        self.at.wait(f"a position in {self.namespace}", lambda: self.covered)
+        self.at.wait("the posture in the status", lambda: self.at.posture(self.namespace) == "ARMED")
 
     def venue(self) -> VenueState:
         """The venue's own memory, from a copy, so that looking changes nothing."""
@@ -116,6 +121,25 @@ class Life:
             if folder.parent.name == self.namespace and folder.name.startswith(f"{pod}-"):
                 found.append(pid)
         return found
+
+    def held(self) -> tuple[dict[str, PositionState], frozenset[str]]:
+        """Positions and the names of what waits at the venue: what a roll must not touch."""
+        state = self.venue()
+        return dict(state.positions), frozenset(name for name, order in state.orders.items() if not order.state.final)
+
+    def latch(self, role: str = "execution") -> Posture:
+        """What Execution (or Brain) will not exceed, as it wrote it down itself."""
+        claims = self.at.folder / "run" / "claims" / self.namespace
+        file = claims / ("state-execution-0/latch.json" if role == "execution" else "brain-state/latch")
+        return Latch.load(file).posture
+
+    def pods(self) -> dict[str, dict[str, Any]]:
+        """Its pods by their role; those that are on their way out are left aside."""
+        return {
+            pod["metadata"]["labels"][LABEL_COMPONENT]: pod
+            for pod in self.at.list("pods", self.namespace)
+            if "deletionTimestamp" not in pod["metadata"]
+        }
 
     def phases(self) -> list[dict[str, Any]]:
         """Its TitanPhases."""
@@ -191,10 +215,6 @@ class Watch:
             self.found.append(f"{count} Executions at once")
 
     def _latches(self) -> None:
-        # Brain's and Execution's own, as they wrote them down themselves: what they will not exceed.
-        claims = self.life.at.folder / "run" / "claims" / self.life.namespace
-        for file in (claims / "brain-state" / "latch", claims / "state-execution-0" / "latch.json"):
-            if self.cap is not None and file.is_file():
-                posture = Latch.load(file).posture
-                if posture > self.cap:
-                    self.found.append(f"latch {file.name} is {posture.name}, above {self.cap.name}")
+        for role in ("brain", "execution"):
+            if self.cap is not None and (posture := self.life.latch(role)) > self.cap:
+                self.found.append(f"the latch of {role} is {posture.name}, above {self.cap.name}")

@@ -246,6 +246,25 @@ def test_roles_roll_one_at_a_time() -> None:
     assert "waits until another workload" in model.condition("brain")["message"]
 
 
+def test_execution_waits_for_a_roll_that_has_begun_and_no_longer_than_it_may_last() -> None:
+    model = installed(broken={NEXT_IMAGE})
+    other = IMAGE.replace("a" * 64, "c" * 64)
+    model.verdicts[other] = Verdict(True, "c")
+    model.edit("TitanPhase", "marketdata", lambda raw: raw["spec"].update(image=NEXT_IMAGE))
+    model.settle()
+    model.edit("TitanPhase", "execution", lambda raw: raw["spec"].update(image=other))
+    model.settle()
+    assert model.pods["execution-0"]["image"] == IMAGE
+    assert "waits until another workload" in model.condition("execution")["message"]
+    model.waited_s = DEADLINE_S + 1
+    model.step()
+    model.waited_s = 0
+    model.settle()
+    assert model.condition("marketdata", "Stalled")["reason"] == "RollFailed"
+    assert model.pods["execution-0"]["image"] == other
+    assert model.condition("execution")["status"] == "True"
+
+
 def test_a_roll_that_fails_goes_back_by_itself_disarmed_and_is_not_tried_again() -> None:
     model = installed(latch=Posture.ARMED, broken={NEXT_IMAGE})
     good = model.status("execution")["revision"]["lastVerified"]
