@@ -114,7 +114,7 @@ def _still(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settled(conditions: Any) -> list[dict[str, Any]]:
-    # A draining phase counts its orders in its message: that alone is no reason to write each time, another sentence is.
+    # A draining phase counts its orders in its message: for that alone it is not written each time.
     return [{**item, "message": _NUMBER.sub("#", item.get("message", ""))} for item in conditions]
 
 

@@ -22,7 +22,9 @@ SYSTEM = "titan-system"
 DIGEST = "sha256:" + "0" * 64
 IMAGE = f"titan/titan@{DIGEST}"
 NEXT = "titan/titan@sha256:" + "1" * 64
+# Listed, and of no use: its programs end at once, or enforce a rule that was changed behind everybody's back.
 BROKEN = "titan/titan@sha256:" + "2" * 64
+LYING = "titan/titan@sha256:" + "3" * 64
 PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 
 
@@ -149,9 +151,13 @@ def installation(folder: Path, namespaces: Sequence[str]) -> Iterator[Installati
     """A fresh installation; everything of it ends with it."""
     folder.mkdir(parents=True, exist_ok=True)
     images = folder / "images"
-    images.write_text(f"{IMAGE}\n{NEXT}\n{BROKEN}\n")
+    images.write_text(f"{IMAGE}\n{NEXT}\n{BROKEN}\n{LYING}\n")
     with ControlPlane(folder / "plane") as plane:
-        commands = {"titan-operator": [sys.executable, "-m", "support.cluster.listed_operator"]}
+        commands = {
+            "titan-operator": [sys.executable, "-m", "support.cluster.listed_operator"],
+            BROKEN: [sys.executable, "-c", "raise SystemExit('this image is broken')"],
+            LYING: [sys.executable, "-m", "support.cluster.other_policy"],
+        }
         environment = {
             "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'ci'}",
             "TITAN_TEST_IMAGES_FILE": str(images),

@@ -39,7 +39,7 @@ class Machine:
     folder
         Where pods have their folders.
     commands
-        What runs in place of a program, by its name.
+        What runs in place of a program, by its name; and what runs all programs of an image, by the image.
     environment
         Given to every process beside what its pod asks for.
     address_of
@@ -198,6 +198,7 @@ class PodLife:
         words = [*spec["command"], *(spec.get("args") or ())]
         program, *arguments = [translation.text(expand(word, wanted)) for word in words]
         command = [*self.machine.commands.get(Path(program).name, [program]), *arguments]
+        command = [*self.machine.commands.get(spec["image"], []), *command]
         return Prepared(
             command, {**self.machine.environment, **given}, self.folder, self.log(spec["name"]), self.address
         )
