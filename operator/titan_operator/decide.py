@@ -38,7 +38,7 @@ from titan_operator.posture import pinned, pinned_names, posture_effects
 from titan_operator.removal import execution_child, garbage, leave, leaving_outcome, removal
 from titan_operator.render_kubernetes import Child, KubernetesOptions, render_kubernetes
 from titan_operator.render_kubernetes.pods import MIGRATION, WITH_TABLES
-from titan_operator.rolls import ROLL_ORDER, Roll, put_back, revision_of, step, under_way
+from titan_operator.rolls import ROLL_ORDER, Roll, missed, put_back, revision_of, step, under_way
 from titan_operator.world import Given, World
 
 # While something moves, look again this soon even if no event comes.
@@ -132,6 +132,7 @@ def _follow(
     waits: dict[tuple[str, str], str],
 ) -> None:
     by_name = {given.name: given for given in staying}
+    policy = next((item for item in world.policies if item.name == planned.policy_name), None)
     active: dict[str, Given] = {}
     for given in staying:
         outcome = _inactive(given, world, effects)
@@ -150,10 +151,12 @@ def _follow(
             # A claim is hardly changeable once it is bound: what is there is kept.
             continue
         live = world.children.get((child.kind, child.name))
+        # What belongs to the whole stack is told of its policy.
+        about = by_name.get(child.phase) or policy
         if live is None:
-            effects.append(Apply(child.kind, child.name, child.manifest, child.phase))
+            effects += [Apply(child.kind, child.name, child.manifest, child.phase), *missed(about, child, world)]
         else:
-            effects += put_back(by_name.get(child.phase), child, live, world)
+            effects += put_back(about, child, live, world)
     workloads = {item.role: item for item in children if item.workload and item.phase in active}
     # Whoever has begun ends first, were it Execution that waits for it.
     turn = next((role for role in ROLL_ORDER if role in workloads and under_way(workloads[role], world)), "")

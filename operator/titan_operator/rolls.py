@@ -25,7 +25,7 @@ from titan_operator.effects import (
     Strip,
     Tighten,
 )
-from titan_operator.names import PROTECTED, REVISION, labels, verified_record
+from titan_operator.names import PROTECTED, RENDERED_BY, REVISION, labels, verified_record
 from titan_operator.render_kubernetes import Child
 from titan_operator.world import Given, Pod, World
 
@@ -111,7 +111,7 @@ def step(given: Given, child: Child, world: World, *, may_roll: bool, in_force: 
     live = world.children.get((child.kind, child.name))
     if live is None:
         return Roll(
-            (Apply(child.kind, child.name, child.manifest, given.name),),
+            (Apply(child.kind, child.name, child.manifest, given.name), *missed(given, child, world)),
             _starting(given, wanted, recorded),
             waits_for=wanted,
         )
@@ -204,14 +204,31 @@ def put_back(given: Given | None, child: Child, live: Mapping[str, Any], world: 
     difference = first_difference(wanted, live)
     if difference is None:
         return []
-    phase = "" if given is None else given.name
-    effects: list[Effect] = [Apply(child.kind, child.name, wanted, phase)]
+    effects: list[Effect] = [Apply(child.kind, child.name, wanted, child.phase)]
     if surplus := removals(wanted, live):
-        effects.insert(0, Strip(child.kind, child.name, tuple(surplus), phase))
+        effects.insert(0, Strip(child.kind, child.name, tuple(surplus), child.phase))
     if given is not None and difference.by:
         note = f"{child.kind} {child.name} was changed by another hand and is put back: {difference}"
         effects.append(Announce(given.kind, given.name, EventType.WARNING, "Drifted", note))
     return effects
+
+
+def missed(given: Given | None, child: Child, world: World) -> list[Effect]:
+    """An Event about an object that another hand deleted, where it is known to have been there.
+
+    What a resource that runs is made of was there before, unless a newer renderer has only now come to want it. What
+    is named by its content was there if a workload mounts it.
+    """
+    if given is None or given.condition("Ready").get("reason") not in ("Running", "InForce"):
+        return []
+    workloads = [live for (kind, _), live in world.children.items() if kind in ("Deployment", "StatefulSet")]
+    others = [live for (kind, _), live in world.children.items() if kind not in ("Deployment", "StatefulSet")]
+    settled = any(live["metadata"].get("annotations", {}).get(RENDERED_BY) == world.version for live in others)
+    mounted = child.name in json.dumps([live["spec"] for live in workloads])
+    if not settled or (child.manifest.get("immutable") and not mounted):
+        return []
+    note = f"{child.kind} {child.name} was deleted by another hand and is made again"
+    return [Announce(given.kind, given.name, EventType.WARNING, "Drifted", note)]
 
 
 def _fail(

@@ -1,0 +1,71 @@
+"""What another hand changed or deleted is put back, and an Event says so; what was never there is no news."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from support.stack_model import NEXT_IMAGE, Model, installed, quickstart
+from titan_operator.effects import Announce, Apply
+from titan_operator.names import RENDERED_BY
+
+DEMO = "demo-d7413498"
+
+
+def drifted(model: Model, passes: int = 4) -> list[Announce]:
+    """Events about drift in the next passes."""
+    found: list[Announce] = []
+    for _ in range(passes):
+        found += [item for item in model.step().effects if isinstance(item, Announce) and item.reason == "Drifted"]
+    return found
+
+
+def test_an_install_a_roll_and_a_new_phase_are_no_drift() -> None:
+    model = Model()
+    model.create(*quickstart())
+    assert drifted(model, 40) == []
+    for name in ("marketdata", "papervenue", "execution", "brain", "scavenger"):
+        model.edit("TitanPhase", name, lambda raw: raw["spec"].update(image=NEXT_IMAGE))
+    assert drifted(model, 60) == []
+    model.edit("TitanPhase", "scavenger", lambda raw: raw["spec"]["parameters"].update(holdMs=40_000))
+    assert drifted(model, 40) == []
+    model.edit("TitanPhase", "scavenger", lambda raw: raw["spec"].update(suspend=True))
+    assert drifted(model, 40) == []
+    model.edit("TitanPhase", "scavenger", lambda raw: raw["spec"].update(suspend=False))
+    assert drifted(model, 40) == []
+
+
+DELETED: list[tuple[str, Callable[[str, str], bool], str]] = [
+    ("a Service", lambda kind, name: (kind, name) == ("Service", "brain"), "brain"),
+    ("a workload", lambda kind, name: (kind, name) == ("Deployment", "marketdata"), "marketdata"),
+    ("the rules", lambda kind, name: kind == "ConfigMap" and name.startswith("policy-"), DEMO),
+    ("mounted files", lambda kind, name: kind == "ConfigMap" and name.startswith("scavenger-parameters-"), "scavenger"),
+    ("live settings", lambda kind, name: (kind, name) == ("ConfigMap", "brain-live"), "brain"),
+]
+
+
+@pytest.mark.parametrize(("what", "chosen", "told"), DELETED, ids=[row[0] for row in DELETED])
+def test_what_another_hand_deleted_is_made_again_and_told_once(
+    what: str, chosen: Callable[[str, str], bool], told: str
+) -> None:
+    model = installed()
+    ((kind, name),) = [key for key in model.objects if chosen(*key)]
+    del model.objects[(kind, name)]
+    decision = model.step()
+    events = [item for item in decision.effects if isinstance(item, Announce)]
+    assert [(event.name, event.reason) for event in events] == [(told, "Drifted")]
+    assert events[0].note == f"{kind} {name} was deleted by another hand and is made again"
+    assert any(isinstance(item, Apply) and (item.kind, item.name) == (kind, name) for item in decision.effects)
+    assert (kind, name) in model.objects
+    assert drifted(model) == []
+
+
+def test_what_a_newer_renderer_wants_was_deleted_by_nobody() -> None:
+    model = installed()
+    del model.objects[("Service", "brain")]
+    for raw in model.objects.values():
+        if RENDERED_BY in raw["metadata"].get("annotations", {}):
+            raw["metadata"]["annotations"][RENDERED_BY] = "0.0.1"
+    events = [item for item in model.step().effects if isinstance(item, Announce)]
+    assert [item.note for item in events if "deleted" in item.note] == []
