@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from support.cluster.listed_operator import Listed
 from support.cluster.podrunner_spec import Mount, NotYetError, Translation, contents, environment, expand, refusals
 from support.cluster.podrunner_volumes import Volumes, publish
 from support.cluster.small_pods import container, pod_spec
+from support.local_stack import wait_until_gone
 
 MOUNTS = [
     Mount("/etc/titan", Path("/tmp/here/titan")),
@@ -125,6 +130,44 @@ def test_files_of_a_volume_are_replaced_all_at_once(tmp_path: Path) -> None:
     assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == 1
 
 
+# Says which processes it has started by two rounds, the first of which it ended itself, and is killed or ends.
+RUNS = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from support.cluster.podrunner_container import Prepared, kill_group, spawn
+STARTS = "import subprocess, time; print(subprocess.Popen(['sleep', '600']).pid, flush=True); time.sleep(600)"
+async def main():
+    log = Path(sys.argv[1])
+    prepared = Prepared([sys.executable, "-c", STARTS], {}, log.parent, log, "127.0.0.1")
+    for rounds in (1, 2):
+        process = await spawn(prepared, prepared.command)
+        while log.read_text().count(chr(10)) < rounds:
+            await asyncio.sleep(0.01)
+        print(process.pid, flush=True)
+        if rounds == 1:
+            kill_group(process.pid)
+            await process.wait()
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(0)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "ended"])
+def test_nothing_that_a_pod_started_outlives_the_runners_process(tmp_path: Path, how: str) -> None:
+    log = tmp_path / "log"
+    path = os.pathsep.join(str(Path(__file__).parents[2] / folder) for folder in ("tests", "ci"))
+    command = [sys.executable, "-c", RUNS, str(log), how]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert done.returncode == (-signal.SIGKILL if how == "killed" else 0)
+    started, further = done.stdout.split(), log.read_text().split()
+    assert (len(started), len(further)) == (2, 2)
+    assert wait_until_gone([int(pid) for pid in (*started, *further)]) == []
+
+
 async def test_the_list_of_images_is_read_for_each_question(tmp_path: Path) -> None:
     file = tmp_path / "images"
     image = "titan/titan@sha256:" + "1" * 64
@@ -139,6 +182,16 @@ async def test_the_list_of_images_is_read_for_each_question(tmp_path: Path) -> N
     file.write_text("sha256:" + "1" * 64)
     assert (await verifier.verify(image)).verified
     assert not (await verifier.verify(image[:-1] + "2")).verified
+
+
+@pytest.mark.parametrize("revoked", ["titan/titan@sha256:" + "1" * 64, "sha256:" + "1" * 64])
+async def test_a_revoked_image_is_refused_for_that_though_it_is_listed(tmp_path: Path, revoked: str) -> None:
+    file = tmp_path / "images"
+    image, other = ("titan/titan@sha256:" + digit * 64 for digit in "12")
+    file.write_text(f"{image}\n{other}\nrevoked {revoked}\n")
+    verdict = await Listed(file).verify(image)
+    assert (verdict.verified, verdict.reason) == (False, "Revoked")
+    assert (await Listed(file).verify(other)).verified
 
 
 @pytest.mark.parametrize(("lifetime_s", "asked"), [(3600, 1), (0, 2)])

@@ -1,7 +1,7 @@
 """The operator as tests start it: with a verifier that reads an explicit list. No chart and no image can reach it.
 
-``TITAN_TEST_IMAGES_FILE`` names a file with an image (``NAME@sha256:…``) or a digest a line; it is read anew for each
-question, so that a test can add and revoke.
+``TITAN_TEST_IMAGES_FILE`` names a file with an image (``NAME@sha256:…``), a digest or a policy's hash a line. It is
+read anew for each question; a line ``revoked IMAGE`` (or digest) revokes, whatever else lists it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from titan.runtime.process import run
 from titan_operator.api import RiskPolicy
 from titan_operator.app import OperatorApp
 from titan_operator.gather import Verifier
+from titan_operator.published import REVOKED
 from titan_operator.world import Verdict
 
 FILE = "TITAN_TEST_IMAGES_FILE"
@@ -28,15 +29,21 @@ class Listed:
     async def verify(self, image: str) -> Verdict:
         """Judge ``image`` by the list."""
         digest = image.rpartition("@")[2]
-        if {image, digest} & set(self._file.read_text().split()):
+        lines = self._lines()
+        if {f"revoked {image}", f"revoked {digest}"} & lines:
+            return Verdict(False, digest, reason=REVOKED, message=f"{image} was revoked in the tests' list of images")
+        if {image, digest} & lines:
             return Verdict(True, digest, evidence={"verifiedBy": "list"})
         return Verdict(False, digest, reason="NotListed", message=f"{image} is not in the tests' list of images")
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
         """Judge ``policy`` by the list: its hash must be there."""
-        if policy.spec.hash in self._file.read_text().split():
+        if policy.spec.hash in self._lines():
             return Verdict(True)
         return Verdict(False, reason="NotListed", message=f"{policy.spec.hash} is not in the tests' list of policies")
+
+    def _lines(self) -> set[str]:
+        return {line.strip() for line in self._file.read_text().splitlines()}
 
 
 class ListedOperatorApp(OperatorApp):

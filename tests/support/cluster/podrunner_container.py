@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from support.cluster.podrunner_api import Object
+from support.cluster.podrunner_leftovers import guard_group, kill_group
 from support.cluster.podrunner_spec import NotYetError
 
 # Waits between two starts, in seconds: short, for tests wait for them. A container that lived so long starts afresh.
@@ -266,7 +266,7 @@ async def spawn(prepared: Prepared, command: Sequence[str]) -> asyncio.subproces
     program = shutil.which(command[0], path=_PATH) or command[0]
     environment = {"PATH": _PATH, "HOME": str(prepared.folder), "LANG": "C.UTF-8", **prepared.environment}
     with prepared.log.open("ab") as log:
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-ISc", _LAUNCH, str(os.getpid()), program, *command[1:]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
@@ -275,12 +275,8 @@ async def spawn(prepared: Prepared, command: Sequence[str]) -> asyncio.subproces
             env=environment,
             start_new_session=True,
         )
-
-
-def kill_group(pid: int) -> None:
-    """Kill a process and all that it started; nothing happens when all have ended."""
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+    guard_group(process.pid)
+    return process
 
 
 def shown_code(code: int) -> int:
