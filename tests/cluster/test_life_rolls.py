@@ -66,7 +66,9 @@ def test_a_new_image_is_drained_rolled_and_reconciled_with_the_position_kept(des
     held, before = desk.held(), desk.pods()
     with desk.watched() as watch:
         set_images(desk, NEXT)
-        settled(desk)
+        desk.at.wait("no entries", lambda: desk.latch() is Posture.CLOSE_ONLY)
+        with desk.watched(cap=Posture.CLOSE_ONLY):
+            settled(desk)
     assert (desk.held(), desk.covered, watch.most) == (held, True, 1)
     after = desk.pods()
     for role in PHASES:
@@ -76,55 +78,6 @@ def test_a_new_image_is_drained_rolled_and_reconciled_with_the_position_kept(des
     for phase in desk.phases():
         revision = phase["status"]["revision"]
         assert (revision["current"], phase["status"]["imageDigest"]) == (revision["lastVerified"], NEXT.split("@")[1])
-
-
-def test_a_new_policy_is_in_force_by_a_pin_with_the_position_kept(desk: Life) -> None:
-    desk.trade()
-    at, held = desk.at, desk.held()
-    old = at.policy(DESK)["metadata"]["name"]
-    changed = ("--set", "maxEntryOrdersPerSymbol=4", "--posture", "ARMED", "--name", "demo")
-    new = yaml.safe_load(at.titan("policy", "new", "--from", old, *changed, namespace=DESK).stdout)
-    at.apply(DESK, [new])
-    name, wanted = new["metadata"]["name"], new["spec"]["hash"]
-    assert wanted != at.get("riskpolicy", old, DESK)["spec"]["hash"]
-
-    with desk.watched():
-        at.titan("policy", "pin", name, namespace=DESK)
-        at.wait("no entries", lambda: desk.latch() is Posture.CLOSE_ONLY)
-        with desk.watched(cap=Posture.CLOSE_ONLY):
-            at.wait(
-                "both on the new policy",
-                lambda: (
-                    (at.get("riskpolicy", name, DESK)["status"].get("inForce") or {})
-                    == {"brain": wanted, "execution": wanted}
-                ),
-            )
-            settled_on(desk, name)
-    assert (desk.held(), desk.covered) == (held, True)
-    pods = desk.pods()
-    assert pods["execution"]["metadata"]["creationTimestamp"] <= pods["brain"]["metadata"]["creationTimestamp"]
-    at.wait("one policy's rules", lambda: len(rules_of(desk)) == 1)
-    (file,) = rules_of(desk)
-    assert wanted.removeprefix("sha256:").startswith(file.removeprefix("policy-"))
-    # Nothing is armed again, but what reduces passes: a phase whose time is over closes under CLOSE_ONLY.
-    desk.patch("scavenger", {"parameters": {"holdMs": 1000}})
-    at.wait("the end of the position", lambda: not desk.venue().positions)
-    assert desk.latch() is Posture.CLOSE_ONLY
-    desk.patch("scavenger", {"parameters": {"holdMs": 600_000}})
-    at.plane.kubectl("delete", "riskpolicy", old, "-n", DESK)
-
-
-def settled_on(life: Life, policy: str) -> None:
-    """Wait until every phase is Ready again on a policy that is in force at CLOSE_ONLY."""
-    life.at.wait_ready(life.namespace)
-    posture = life.at.get("riskpolicy", policy, life.namespace)["status"]["posture"]
-    assert (posture["ceiling"], posture["latch"], posture["inForce"]) == ("ARMED", "CLOSE_ONLY", "CLOSE_ONLY")
-
-
-def rules_of(life: Life) -> list[str]:
-    """ConfigMaps that hold a policy's rules."""
-    names = [item["metadata"]["name"] for item in life.at.list("configmaps", life.namespace)]
-    return [name for name in names if name.startswith("policy-")]
 
 
 def test_an_image_that_nobody_listed_is_refused_while_the_old_goes_on_trading(desk: Life) -> None:
@@ -190,6 +143,8 @@ def test_the_operator_is_killed_and_a_person_halts_in_the_middle_of_a_roll(desk:
         for what, reached in points:
             at.wait(what, reached)
             kill_operator(at)
+            if what == "entries are closed":
+                watches.enter_context(desk.watched(cap=Posture.CLOSE_ONLY))
             if what == "Execution is another":
                 at.titan("halt", "--reason", "in the middle", namespace=DESK)
                 watches.enter_context(desk.watched(cap=Posture.HALTED))
@@ -248,6 +203,55 @@ def test_a_newer_chart_adds_a_rule_and_is_rolled_back(desk: Life, tmp_path: Path
     assert desk.covered
 
 
+def test_a_new_policy_is_in_force_by_a_pin_with_the_position_kept(desk: Life) -> None:
+    desk.trade()
+    at, held = desk.at, desk.held()
+    old = at.policy(DESK)["metadata"]["name"]
+    changed = ("--set", "maxEntryOrdersPerSymbol=4", "--posture", "ARMED", "--name", "demo")
+    new = yaml.safe_load(at.titan("policy", "new", "--from", old, *changed, namespace=DESK).stdout)
+    at.apply(DESK, [new])
+    name, wanted = new["metadata"]["name"], new["spec"]["hash"]
+    assert wanted != at.get("riskpolicy", old, DESK)["spec"]["hash"]
+
+    with desk.watched():
+        at.titan("policy", "pin", name, namespace=DESK)
+        at.wait("no entries", lambda: desk.latch() is Posture.CLOSE_ONLY)
+        with desk.watched(cap=Posture.CLOSE_ONLY):
+            at.wait(
+                "both on the new policy",
+                lambda: (
+                    (at.get("riskpolicy", name, DESK)["status"].get("inForce") or {})
+                    == {"brain": wanted, "execution": wanted}
+                ),
+            )
+            settled_on(desk, name)
+    assert (desk.held(), desk.covered) == (held, True)
+    pods = desk.pods()
+    assert pods["execution"]["metadata"]["creationTimestamp"] <= pods["brain"]["metadata"]["creationTimestamp"]
+    at.wait("one policy's rules", lambda: len(rules_of(desk)) == 1)
+    (file,) = rules_of(desk)
+    assert wanted.removeprefix("sha256:").startswith(file.removeprefix("policy-"))
+    # Nothing is armed again, but what reduces passes: a phase whose time is over closes under CLOSE_ONLY.
+    desk.patch("scavenger", {"parameters": {"holdMs": 1000}})
+    at.wait("the end of the position", lambda: not desk.venue().positions)
+    assert desk.latch() is Posture.CLOSE_ONLY
+    desk.patch("scavenger", {"parameters": {"holdMs": 600_000}})
+    at.plane.kubectl("delete", "riskpolicy", old, "-n", DESK)
+
+
+def settled_on(life: Life, policy: str) -> None:
+    """Wait until every phase is Ready again on a policy that is in force at CLOSE_ONLY."""
+    life.at.wait_ready(life.namespace)
+    posture = life.at.get("riskpolicy", policy, life.namespace)["status"]["posture"]
+    assert (posture["ceiling"], posture["latch"], posture["inForce"]) == ("ARMED", "CLOSE_ONLY", "CLOSE_ONLY")
+
+
+def rules_of(life: Life) -> list[str]:
+    """ConfigMaps that hold a policy's rules."""
+    names = [item["metadata"]["name"] for item in life.at.list("configmaps", life.namespace)]
+    return [name for name in names if name.startswith("policy-")]
+
+
 @pytest.fixture(scope="module")
 def plain(at: Installation) -> Iterator[Life]:
     """A stack that was never armed."""
@@ -292,17 +296,16 @@ def test_a_hash_of_other_bytes_and_two_policies_are_refused_with_both_values(pla
     assert uids == {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
 
     # Rules that are not those of the hash: a person who wrote them by hand.
-    forged = {**policy["spec"], "rules": policy["spec"]["rules"] | {"maxEntryOrdersPerSymbol": 5}, "hash": wrong}
-    at.apply(
-        PLAIN,
-        [{**{key: policy[key] for key in ("apiVersion", "kind")}, "metadata": {"name": "forged"}, "spec": forged}],
-    )
+    spec = policy["spec"] | {"rules": policy["spec"]["rules"] | {"maxEntryOrdersPerSymbol": 5}, "hash": wrong}
+    forged = {"name": f"forged-{'e' * 8}"}
+    at.apply(PLAIN, [{"apiVersion": policy["apiVersion"], "kind": "RiskPolicy", "metadata": forged, "spec": spec}])
     for role in ("execution", "brain", "scavenger"):
-        plain.patch(role, {"policyRef": {"name": "forged", "hash": wrong}})
+        plain.patch(role, {"policyRef": forged | {"hash": wrong}})
     at.wait("the refusal", lambda: wrong in plain.condition("execution", "Ready").get("message", ""))
     assert right in plain.condition("execution", "Ready")["message"]
     for role in ("execution", "brain", "scavenger"):
         plain.patch(role, {"policyRef": {"name": name, "hash": right}})
+    plain.delete("riskpolicy", forged["name"], pinned["name"])
     at.wait_ready(PLAIN)
     assert uids == {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
 
