@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -364,4 +365,29 @@ def test_what_the_runner_itself_does_wrong_is_told_by_who_leaves_it(
     hands.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": pod_spec(container(WAITS))})
     with pytest.raises(PodRunnerError, match=r"(?s)pod default/pod: .*NotADirectoryError"), runner:
         until(lambda: runner.failures, "it has failed")
+    hands.kubectl("delete", "pod", "pod", "--force", "--grace-period=0")
+
+
+def test_a_volume_that_cannot_be_written_anew_is_told_and_its_pod_ended(
+    module_cluster: ControlPlane, tmp_path: Path
+) -> None:
+    hands = Hands(module_cluster, "default")
+    runner = PodRunner(module_cluster, tmp_path)
+    mount = [{"name": "config", "mountPath": CONFIG}]
+    spec = pod_spec(container(WAITS, volumeMounts=mount), volumes=[VOLUME])
+    hands.apply(config("yes"), {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec})
+
+    def break_it() -> None:
+        with runner:
+            until(lambda: "waits" in runner.log("default", "pod"), "it runs")
+            pid = runner.pid("default", "pod")
+            volume = next((tmp_path / "pods" / "default").glob("pod-*/volumes/config"))
+            shutil.rmtree(volume)
+            volume.write_text("a file where a folder should be")
+            hands.apply(config("no"))
+            until(lambda: runner.failures, "it has failed", 5)
+            assert wait_until_gone([pid], 3) == []
+
+    with pytest.raises(PodRunnerError, match=r"(?s)pod default/pod: .*FileExistsError"):
+        break_it()
     hands.kubectl("delete", "pod", "pod", "--force", "--grace-period=0")

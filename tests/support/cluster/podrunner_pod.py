@@ -150,19 +150,21 @@ class PodLife:
         await self._prepare_volumes()
         for container in (*self.init, *self.containers):
             self._mounts[container.name] = self.volumes.mounts(container.spec)
-        refreshing = asyncio.ensure_future(self._refresh_volumes())
-        try:
-            for container in self.init:
-                await container.run()
-                if container.exit_code:
-                    return
-            async with asyncio.TaskGroup() as group:
-                for container in self.containers:
-                    group.create_task(container.run())
-            self._changed.set()
-        finally:
+        # What fails in either ends the pod, and is told.
+        async with asyncio.TaskGroup() as group:
+            refreshing = group.create_task(self._refresh_volumes())
+            await self._run_containers()
             refreshing.cancel()
-            await asyncio.gather(refreshing, return_exceptions=True)
+
+    async def _run_containers(self) -> None:
+        for container in self.init:
+            await container.run()
+            if container.exit_code:
+                return
+        async with asyncio.TaskGroup() as group:
+            for container in self.containers:
+                group.create_task(container.run())
+        self._changed.set()
 
     async def _prepare_volumes(self) -> None:
         while True:
