@@ -17,8 +17,9 @@ from titan_operator.quantities import same_quantity
 
 # Fields whose content is amounts: there, and only there, "1000m" is "1".
 _AMOUNTS = frozenset({"resources", "requests", "limits", "sizeLimit", "capacity"})
-# What names an item of a list, the first that all items have and that is unique among them.
-_NAMES = ("mountPath", "name", "containerPort")
+# What names an item of a list, the first that all items have and that is unique among them. By these an apply tells
+# items apart too: a Service with another port has one more item, of the same name, until that is taken out.
+_NAMES = ("mountPath", "containerPort", "port", "name")
 # Filled in by the API server and its controllers. Whoever created the object by hand owns them too, and taking them out
 # would bring them back at once.
 _FILLED_IN = frozenset(
@@ -85,9 +86,9 @@ def removals(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[st
 
     It is refused when any of that has changed since.
     """
-    places = {found.at for found in _all(wanted, live) if found.surplus}
+    surplus = {found.at: found.wanted for found in reversed([*_all(wanted, live)]) if found.surplus}
     # What is below one of them goes with it.
-    places = {at for at in places if not any(at[:length] in places for length in range(len(at)))}
+    places = {at for at in surplus if not any(at[:length] in surplus for length in range(len(at)))}
     # Later items of a list first, or the indices of the rest would move.
     ordered = sorted(places, key=lambda at: [(isinstance(step, str), step) for step in at], reverse=True)
     return [
@@ -95,7 +96,9 @@ def removals(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[st
         for at in ordered
         for operation in (
             {"op": "test", "path": _pointer(at), "value": _at(live, at)},
-            {"op": "remove", "path": _pointer(at)},
+            {"op": "remove", "path": _pointer(at)}
+            if surplus[at] is None
+            else {"op": "replace", "path": _pointer(at), "value": surplus[at]},
         )
     ]
 
@@ -190,8 +193,11 @@ def _compare_lists(wanted: Sequence[Any], live: Any, here: _Found) -> Iterator[_
             yield from _compare(item, live[index], _Found(path, (*here.at, index), item, live[index]))
         else:
             yield _Found(path, (*here.at, str(item[name])), item, None)
+    # A list that must not become empty (a Service's ports) is given its first item in the place of another.
+    instead = wanted[0] if wanted and len(places) == len(live) else None
     for label, index in places.items():
-        yield _Found(f"{here.path}[{label}]", (*here.at, index), None, live[index], surplus=True)
+        at = (*here.at, index)
+        yield _Found(f"{here.path}[{label}]", at, None if index else instead, live[index], surplus=True)
 
 
 def _name_of(items: Sequence[Any], lists: Sequence[Sequence[Any]]) -> str | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from support.stack_model import NEXT_IMAGE, Model, installed, quickstart
+from titan_operator.diff import first_difference, removals
 from titan_operator.effects import Announce, Apply
 from titan_operator.names import RENDERED_BY
 
@@ -69,3 +71,52 @@ def test_what_a_newer_renderer_wants_was_deleted_by_nobody() -> None:
             raw["metadata"]["annotations"][RENDERED_BY] = "0.0.1"
     events = [item for item in model.step().effects if isinstance(item, Announce)]
     assert [item.note for item in events if "deleted" in item.note] == []
+
+
+SERVED = [{"name": "http", "port": 8081, "targetPort": "http"}]
+BOTH = [{"name": "grpc", "port": 3110, "targetPort": "grpc"}, {"name": "http", "port": 3100, "targetPort": "http"}]
+PORTS: list[tuple[str, list[dict[str, Any]], int, list[dict[str, Any]]]] = [
+    (
+        # Without another in its place the list would be empty, which the API server refuses.
+        "the only port",
+        SERVED,
+        0,
+        [
+            {"op": "test", "path": "/spec/ports/0", "value": {**SERVED[0], "port": 9999}},
+            {"op": "replace", "path": "/spec/ports/0", "value": SERVED[0]},
+        ],
+    ),
+    (
+        # An apply would add 3110 beside it, of the same name, which the API server refuses.
+        "one of two ports",
+        BOTH,
+        0,
+        [
+            {"op": "test", "path": "/spec/ports/0", "value": {**BOTH[0], "port": 9999}},
+            {"op": "remove", "path": "/spec/ports/0"},
+        ],
+    ),
+    (
+        "the other of two ports",
+        BOTH,
+        1,
+        [
+            {"op": "test", "path": "/spec/ports/1", "value": {**BOTH[1], "port": 9999}},
+            {"op": "remove", "path": "/spec/ports/1"},
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "ports", "index", "taken_out"), PORTS, ids=[row[0] for row in PORTS])
+def test_a_service_s_other_port_is_taken_out_before_the_right_one_is_applied(
+    what: str, ports: list[dict[str, Any]], index: int, taken_out: list[dict[str, Any]]
+) -> None:
+    wanted = {"kind": "Service", "metadata": {"name": "brain"}, "spec": {"ports": ports}}
+    changed = [{**port, "port": 9999} if at == index else port for at, port in enumerate(ports)]
+    live = {"kind": "Service", "metadata": {"name": "brain"}, "spec": {"ports": changed}}
+    assert removals(wanted, live) == taken_out
+    difference = first_difference(wanted, live)
+    assert difference is not None
+    assert difference.path == f"spec.ports[{ports[index]['port']}]"
+    assert removals(wanted, wanted) == []
