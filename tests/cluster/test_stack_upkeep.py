@@ -14,7 +14,7 @@ import yaml
 
 from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
 from support.cluster.life import Life
-from support.cluster.processes import operator_pod, passes
+from support.cluster.processes import kill_operator, passes
 from titan_operator.names import DEFAULT_DENY
 from titan_operator.plan import ROLES
 
@@ -94,7 +94,7 @@ def test_certificates_are_renewed_while_everything_runs(begun: Begun) -> None:
             timeout_s=15.0,
         )
     # A process that begins now knows nobody yet: an operator that connects anew, and a phase that asks Brain.
-    at.runner.kill(SYSTEM, operator_pod(at)["metadata"]["name"])
+    kill_operator(at)
     at.runner.kill(STACK, life.pods()["scavenger"]["metadata"]["name"])
     at.wait("scavenger again", lambda: _processes(life)["scavenger"] != begun.pods["scavenger"])
     passes(at, STACK)

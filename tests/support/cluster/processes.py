@@ -78,3 +78,15 @@ def passes(at: Installation, namespace: str, more: int = ENOUGH) -> None:
 def log_lines(at: Installation, namespace: str, pod: str) -> list[dict[str, Any]]:
     """What a pod has logged: JSON, a line each."""
     return [json.loads(line) for line in at.runner.log(namespace, pod).splitlines()]
+
+
+def kill_operator(at: Installation) -> None:
+    """``kill -9``, until its pod has started it again."""
+
+    def process() -> str:
+        found: str = operator_pod(at)["status"]["containerStatuses"][0]["containerID"]
+        return found
+
+    before = process()
+    at.runner.kill(SYSTEM, operator_pod(at)["metadata"]["name"])
+    at.wait("another operator's process", lambda: process() != before)
