@@ -38,7 +38,6 @@ def alive(at: Installation) -> Iterator[Callable[..., Life]]:
     yield start
     for life in started:
         life.end()
-        at.plane.kubectl("delete", "namespace", life.namespace, "--ignore-not-found", "--wait=false")
 
 
 def draining(life: Life) -> None:
@@ -88,6 +87,7 @@ def test_its_namespace_is_deleted(alive: Callable[..., Life]) -> None:
         life.at.titan("flatten", namespace="bravo", check=False)
         life.at.wait("the end of the position", lambda: not life.venue().positions)
     life.at.wait("the end of all processes", lambda: not life.processes(""))
+    life.at.wait("the end of its namespace", lambda: plane.kubectl("get", "namespace", "bravo", check=False).returncode)
 
 
 def test_its_policy_is_deleted_first(alive: Callable[..., Life]) -> None:

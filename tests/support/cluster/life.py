@@ -23,8 +23,8 @@ from titan.papervenue.store import FILE_NAME, VenueStore
 from titan.papervenue.venue import first_state
 from titan_operator.names import LABEL_COMPONENT
 
-# Trades a few seconds after it is armed, and exits by nothing but time or a person: bars of a quarter of a second, no
-# filters, a stop and a target that the market does not reach.
+# Trades a few seconds after it is armed, and exits by nothing but time or a person: bars of a quarter of a second; each
+# crossing scores well where the spread is usual; the market reaches neither the stop nor the target.
 EAGER = {
     "barMs": 250,
     "levelBars": 4,
@@ -34,6 +34,10 @@ EAGER = {
     "minRangeBps": "0",
     "settleMs": 0,
     "confirmMs": 1000,
+    "weightImbalance": "0",
+    "weightAlignment": "0",
+    "weightSpread": "1",
+    "wickToleranceBps": "50",
     "stopBps": "150",
     "targetBps": "1000",
     "cooldownMs": 2000,
