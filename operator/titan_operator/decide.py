@@ -43,6 +43,8 @@ from titan_operator.world import Given, World
 
 # While something moves, look again this soon even if no event comes.
 BUSY_S = 2.0
+# Roles that enforce no policy.
+UNBOUND = ("marketdata", "papervenue")
 
 
 def decide(world: World) -> Decision:
@@ -210,7 +212,9 @@ def _with_facts(outcome: Outcome, given: Given, planned: Plan, checks: Mapping[s
         **checks,
         **outcome.findings,
     }
-    return replace(outcome, findings=findings, image_digest=image.rpartition("@")[2], policy_hash=planned.policy_hash)
+    unbound = isinstance(given.resource, TitanPhase) and given.resource.spec.role in UNBOUND
+    enforced = "" if unbound else planned.policy_hash
+    return replace(outcome, findings=findings, image_digest=image.rpartition("@")[2], policy_hash=enforced)
 
 
 def _inactive(given: Given, world: World, effects: list[Effect]) -> Outcome | None:
@@ -268,7 +272,7 @@ def _policy_changes(planned: Plan, world: World) -> bool:
 
 def _in_force(role: str, planned: Plan, world: World) -> Finding:
     """What the running process says of its own policy: its word, never what the operator mounted."""
-    if role in ("marketdata", "papervenue"):
+    if role in UNBOUND:
         return Finding(True, "NotBound", "this role enforces no policy")
     brain, execution = world.stack.brain, world.stack.execution
     if role == "execution":

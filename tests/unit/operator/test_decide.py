@@ -44,6 +44,14 @@ def test_an_install_settles_ready_closed_to_entries_and_costs_nothing_more() -> 
     assert model.writes() == []
 
 
+def test_a_policy_is_shown_of_what_enforces_one() -> None:
+    model = installed()
+    shown = {name: model.status(name).get("shortHash", "") for name in PHASES}
+    assert shown == {"marketdata": "", "papervenue": ""} | dict.fromkeys(
+        ("execution", "brain", "scavenger"), "d7413498"
+    )
+
+
 def test_the_first_pass_says_only_that_it_has_seen() -> None:
     model = Model()
     model.create(*quickstart())
