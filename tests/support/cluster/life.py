@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -204,13 +205,14 @@ class Watch:
                     one()
                 over.wait(0.03)
 
-        thread = threading.Thread(target=look, name="watch", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        with ThreadPoolExecutor(1) as pool:
+            looking = pool.submit(look)
+            try:
+                yield
+            finally:
+                over.set()
+            # A watch that broke has seen nothing.
+            looking.result()
 
     def _executions(self) -> None:
         count = len(self.life.processes("execution-0"))
