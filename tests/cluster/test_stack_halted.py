@@ -18,7 +18,7 @@ from support.cluster.installation import IMAGE, ROOT, SYSTEM, Installation, inst
 from support.cluster.life import EAGER, Life
 from support.cluster.processes import operator_pod, passes, samples, total
 from titan.domain.kinds import Posture
-from titan_operator.plan import ROLES
+from titan.runtime.topology import ROLES
 
 DESK = "desk"
 CHART = str(ROOT / "charts" / "titan-stack")
@@ -196,7 +196,6 @@ def test_nothing_that_happens_meanwhile_ends_a_halt(desk: Life, act: Callable[[L
         act(desk)
         passes(at, DESK)
         at.wait_ready(DESK)
-        passes(at, DESK)
     posture = at.policy(DESK)["status"]["posture"]
     assert (posture["ceiling"], posture["latch"], posture["inForce"]) == ("ARMED", "HALTED", "HALTED")
 

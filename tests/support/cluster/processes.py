@@ -14,7 +14,7 @@ from support.cluster.installation import SYSTEM, Installation
 
 OPERATOR_PORT = 8080
 # Passes after which the operator has seen all that was there before, and has acted upon what it saw.
-ENOUGH = 3
+ENOUGH = 2
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
