@@ -46,7 +46,8 @@ class PodRunner:
     folder
         Where pods, claims and logs are.
     commands
-        What runs in place of a program, by its name: ``{"titan-operator": [sys.executable, …]}``.
+        What runs in place of a program, by its name: ``{"titan-operator": [sys.executable, …]}``; and what runs all
+        programs of an image, by the image: it is given their words.
     environment
         Given to every process beside what its pod asks for.
 
