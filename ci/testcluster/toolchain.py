@@ -66,7 +66,29 @@ CLUSTER_TIER = (
     Tool("helm", "helm", "helm.sh/helm/v4/cmd/helm", 185),
     Tool("kubeconform", "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", 15),
 )
-BY_NAME = {tool.name: tool for tool in CLUSTER_TIER}
+SIGNING = (
+    Tool("cosign", "cosign", "github.com/sigstore/cosign/v3/cmd/cosign", 275),
+    Tool("crane", "crane", "github.com/google/go-containerregistry/cmd/crane", 10),
+)
+_CNI = "github.com/containernetworking/plugins/plugins"
+_CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+NODE_TIER = (
+    *CLUSTER_TIER,
+    *SIGNING,
+    Tool("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", 10, _KUBERNETES_FLAGS),
+    Tool("kubelet", "kubernetes", "k8s.io/kubernetes/cmd/kubelet", 40, _KUBERNETES_FLAGS),
+    Tool("kube-proxy", "kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", 20, _KUBERNETES_FLAGS),
+    Tool("containerd", "containerd", f"{_CONTAINERD}/containerd", 90),
+    Tool("containerd-shim-runc-v2", "containerd", f"{_CONTAINERD}/containerd-shim-runc-v2", 15),
+    Tool("ctr", "containerd", f"{_CONTAINERD}/ctr", 15),
+    Tool("bridge", "cni", f"{_CNI}/main/bridge", 5),
+    Tool("loopback", "cni", f"{_CNI}/main/loopback", 2),
+    Tool("host-local", "cni", f"{_CNI}/ipam/host-local", 2),
+    Tool("portmap", "cni", f"{_CNI}/meta/portmap", 2),
+    Tool("coredns", "coredns", "github.com/coredns/coredns", 165),
+    Tool("nats-server", "nats", "github.com/nats-io/nats-server/v2", 20),
+)
+BY_NAME = {tool.name: tool for tool in NODE_TIER}
 
 
 def cache_dir() -> Path:

@@ -92,7 +92,7 @@ def test_the_audit_keeps_who_did_what_to_our_resources(cluster: ControlPlane, na
     found = [
         event
         for event in cluster.audit()
-        if event.get("objectRef", {}).get("resource") == "titanphases" and event["objectRef"]["namespace"] == namespace
+        if event.get("objectRef", {}).get("resource") == "titanphases" and event["objectRef"].get("namespace") == namespace
     ]
     assert found
     assert {event["impersonatedUser"]["username"] for event in found} == {"ana"}

@@ -217,7 +217,7 @@ HANDS: list[tuple[str, str, str, list[str], str]] = [
         "Service",
         "brain",
         ["patch", "service/brain", "--patch", '{"spec":{"ports":[{"name":"x","port":1}]}}'],
-        "spec.ports[x]: wanted absent",
+        "spec.ports[1]: wanted absent",
     ),
     (
         "the ceiling raised in the mounted file",
