@@ -1,12 +1,12 @@
-"""A real control plane as three local processes: etcd, kube-apiserver, kube-controller-manager. Ready in seconds.
+"""A real control plane as local processes: etcd, kube-apiserver, kube-controller-manager. Ready in seconds.
 
-There is no kubelet: pods stay Pending unless something runs them. Everything is in one folder and ends with the process
-that started it, also when that is killed; what a killed one left behind is ended by the next start in the same folder.
+There is no kubelet: pods stay Pending unless something runs them (``node.py`` adds one, and then a scheduler).
+Everything is in one folder and ends with the process that started it, also when that is killed; what a killed one left
+behind is ended by the next start in the same folder.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
@@ -14,17 +14,16 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from testcluster.pki import Pki
-from testcluster.toolchain import ensure
+from testcluster.processes import ClusterError, Processes, end_leftovers
+from testcluster.toolchain import CLUSTER_TIER, NODE_TIER, ensure
 
-READY_WITHIN_S = 60.0
-_PR_SET_PDEATHSIG = 1
 # Controllers of nodes, volumes and garbage of nodes: without a kubelet they would only undo what runs pods in tests.
 _CONTROLLERS = (
     "*,-node-lifecycle-controller,-node-ipam-controller,-node-route-controller,-pod-garbage-collector-controller"
@@ -42,8 +41,31 @@ rules:
 """
 
 
-class ClusterError(Exception):
-    """A part of the control plane does not work; the message says which, with the end of its log."""
+__all__ = ["LOOPBACK", "ClusterError", "ControlPlane", "Site", "end_leftovers"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a control plane is.
+
+    Parameters
+    ----------
+    address
+        Where the API server listens.
+    enter
+        Command that brings a program into the network namespace which has that address; empty for this one.
+    node
+        Whether a kubelet comes to it: then it schedules, keeps nodes in mind, and Service ``kubernetes`` leads to it.
+    """
+
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+    node: bool = False
+
+
+LOOPBACK = Site()
+# In a network namespace of its own nobody else is there.
+_FIXED_PORTS = {"etcd": 2379, "peer": 2380, "api": 6443, "manager": 10257, "scheduler": 10259}
 
 
 class ControlPlane:
@@ -55,13 +77,16 @@ class ControlPlane:
         Address of the API server.
     tools
         Paths of the pinned binaries, by name.
+    processes
+        Its processes, and whatever else is to run beside them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, site: Site = LOOPBACK) -> None:
         self.folder = folder
-        self.tools = ensure()
+        self.site = site
+        self.tools = ensure(NODE_TIER if site.node else CLUSTER_TIER)
         self.server = ""
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes = Processes(folder, site.enter)
         self._pki: Pki | None = None
         self._ports: dict[str, int] = {}
 
@@ -79,21 +104,23 @@ class ControlPlane:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self._pki = Pki(self.folder / "pki")
-        self._ports = {name: _free_port() for name in ("etcd", "peer", "api", "manager")}
-        self.server = f"https://127.0.0.1:{self._ports['api']}"
-        self._pki.issue("apiserver", "kube-apiserver", server=True)
+        self._ports = dict(_FIXED_PORTS) if self.site.enter else {name: _free_port() for name in _FIXED_PORTS}
+        self.server = f"https://{self.site.address}:{self._ports['api']}"
+        self._pki.issue("apiserver", "kube-apiserver", server=self.site.address)
         self.kubeconfig("admin", ("system:masters",))
         self.kubeconfig("system:kube-controller-manager")
         (self.folder / "audit.yaml").write_text(_AUDIT_POLICY)
         self._start_etcd()
         self._start_apiserver()
         self._start_manager()
+        if self.site.node:
+            self._start_scheduler()
         self._wait("default has its ServiceAccount", self._default_account)
 
     def stop(self) -> None:
         """End everything. The folder stays, for its logs."""
-        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
-            self._end(name)
+        for name in ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
+            self.processes.end(name)
 
     def __enter__(self) -> ControlPlane:
         try:
@@ -108,12 +135,12 @@ class ControlPlane:
 
     def restart_apiserver(self, *, kill: bool = False) -> None:
         """End the API server (without a chance to tidy up, with ``kill``) and start it again on the same data."""
-        self._end("kube-apiserver", signal.SIGKILL if kill else signal.SIGTERM)
+        self.processes.end("kube-apiserver", signal.SIGKILL if kill else signal.SIGTERM)
         self._start_apiserver()
 
     def restart_datastore(self) -> None:
         """Kill the datastore and start it again on the same data."""
-        self._end("etcd", signal.SIGKILL)
+        self.processes.end("etcd", signal.SIGKILL)
         self._start_etcd()
         self._wait("the API server is ready", self._ready)
 
@@ -128,6 +155,12 @@ class ControlPlane:
             certificate, key = self._pki.issue(f"user-{name}", user, groups)
             self._write_kubeconfig(path, {"client-certificate": str(certificate), "client-key": str(key)})
         return path
+
+    def issue(self, file: str, user: str, groups: tuple[str, ...] = (), *, server: str = "") -> tuple[Path, Path]:
+        """Paths of a certificate of this cluster's authority and its key; made once."""
+        assert self._pki is not None
+        made = self.folder / "pki" / f"{file}.pem", self.folder / "pki" / f"{file}.key"
+        return made if made[0].exists() else self._pki.issue(file, user, groups, server=server)
 
     @property
     def admin(self) -> Path:
@@ -166,7 +199,7 @@ class ControlPlane:
 
     def log(self, name: str) -> str:
         """What a part has logged."""
-        return (self.folder / f"{name}.log").read_text(errors="replace")
+        return self.processes.log(name)
 
     def _tool(
         self, name: str, arguments: tuple[str, ...], kubeconfig: Path | None, stdin: str | None, check: bool
@@ -193,7 +226,7 @@ class ControlPlane:
 
     def _start_etcd(self) -> None:
         client, peer = (f"http://127.0.0.1:{self._ports[name]}" for name in ("etcd", "peer"))
-        self._spawn(
+        self._run(
             "etcd",
             f"--data-dir={self.folder / 'etcd'}",
             "--unsafe-no-fsync",
@@ -206,12 +239,12 @@ class ControlPlane:
 
     def _start_apiserver(self) -> None:
         pki = self.folder / "pki"
-        self._spawn(
+        self._run(
             "kube-apiserver",
             f"--etcd-servers=http://127.0.0.1:{self._ports['etcd']}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",
+            f"--bind-address={self.site.address}",
+            f"--advertise-address={self.site.address}",
+            f"--endpoint-reconciler-type={'lease' if self.site.node else 'none'}",
             f"--secure-port={self._ports['api']}",
             "--authorization-mode=Node,RBAC",
             # As on every real cluster, whose own pods need it: what refuses them is then ours.
@@ -226,12 +259,36 @@ class ControlPlane:
             f"--audit-policy-file={self.folder / 'audit.yaml'}",
             f"--audit-log-path={self.folder / 'audit.log'}",
             "--audit-log-mode=blocking",
+            *(self._node_flags() if self.site.node else ()),
         )
         self._wait("the API server is ready", self._ready)
 
+    def _node_flags(self) -> tuple[str, ...]:
+        certificate, key = self.issue("kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",))
+        return (
+            f"--kubelet-client-certificate={certificate}",
+            f"--kubelet-client-key={key}",
+            f"--kubelet-certificate-authority={self.folder / 'pki' / 'ca.pem'}",
+            # Else logs and exec ask a name server for the node's name.
+            "--kubelet-preferred-address-types=InternalIP",
+            "--enable-admission-plugins=NodeRestriction",
+        )
+
+    def _start_scheduler(self) -> None:
+        kubeconfig = self.kubeconfig("system:kube-scheduler")
+        self._run(
+            "kube-scheduler",
+            f"--kubeconfig={kubeconfig}",
+            f"--authentication-kubeconfig={kubeconfig}",
+            f"--authorization-kubeconfig={kubeconfig}",
+            "--leader-elect=false",
+            f"--secure-port={self._ports['scheduler']}",
+            "--bind-address=127.0.0.1",
+        )
+
     def _start_manager(self) -> None:
         pki = self.folder / "pki"
-        self._spawn(
+        self._run(
             "kube-controller-manager",
             f"--kubeconfig={self.kubeconfig('system:kube-controller-manager')}",
             "--use-service-account-credentials",
@@ -240,46 +297,15 @@ class ControlPlane:
             "--leader-elect=false",
             f"--secure-port={self._ports['manager']}",
             "--bind-address=127.0.0.1",
-            f"--controllers={_CONTROLLERS}",
+            f"--flex-volume-plugin-dir={self.folder / 'plugins'}",
+            f"--controllers={'*,-node-ipam-controller,-node-route-controller' if self.site.node else _CONTROLLERS}",
         )
 
-    def _spawn(self, name: str, *flags: str) -> None:
-        log = (self.folder / f"{name}.log").open("ab")
-        with log:
-            process = subprocess.Popen(
-                [str(self.tools[name]), *flags],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                cwd=self.folder,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.folder)},
-                preexec_fn=_die_with_parent,
-            )
-        self._processes[name] = process
-        (self.folder / f"{name}.pid").write_text(f"{process.pid} {_start_time(process.pid)}")
-
-    def _end(self, name: str, first: signal.Signals = signal.SIGTERM) -> None:
-        process = self._processes.pop(name, None)
-        if process is None:
-            return
-        process.send_signal(first)
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        (self.folder / f"{name}.pid").unlink(missing_ok=True)
+    def _run(self, name: str, *flags: str) -> None:
+        self.processes.spawn(name, self.tools[name], *flags)
 
     def _wait(self, what: str, holds: Any) -> None:
-        deadline = time.monotonic() + READY_WITHIN_S
-        while not holds():
-            for name, process in self._processes.items():
-                if process.poll() is not None:
-                    raise ClusterError(f"{name} ended with {process.returncode}:\n{self.log(name)[-2000:]}")
-            if time.monotonic() > deadline:
-                tail = self.log("kube-apiserver")[-2000:]
-                raise ClusterError(f"not within {READY_WITHIN_S:.0f} s: {what}; the API server's log ends:\n{tail}")
-            time.sleep(0.1)
+        self.processes.wait(what, holds, "kube-apiserver")
 
     def _ready(self) -> bool:
         return self._get("/readyz") is not None
@@ -291,8 +317,12 @@ class ControlPlane:
         pki = self.folder / "pki"
         context = ssl.create_default_context(cafile=str(pki / "ca.pem"))
         context.load_cert_chain(pki / "user-admin_system-masters.pem", pki / "user-admin_system-masters.key")
+        # Whatever proxies the machine's user has: this is beside him.
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
         try:
-            with urllib.request.urlopen(f"{self.server}{path}", context=context, timeout=2) as answer:
+            with opener.open(f"{self.server}{path}", timeout=2) as answer:
                 body: bytes = answer.read()
                 return body
         except (urllib.error.URLError, ConnectionError, TimeoutError):
@@ -310,33 +340,6 @@ class ControlPlane:
         }
         path.touch(mode=0o600)
         path.write_text(json.dumps(document, indent=1))
-
-
-def end_leftovers(folder: Path) -> list[str]:
-    """End what an earlier control plane in ``folder`` left running; return the names of what was ended."""
-    ended = []
-    for file in folder.glob("*.pid"):
-        pid, _, started = file.read_text().partition(" ")
-        # The number may be another process's by now: the time of its start tells.
-        if pid and started and _start_time(int(pid)) == started:
-            os.kill(int(pid), signal.SIGKILL)
-            while _start_time(int(pid)) == started:
-                time.sleep(0.02)
-            ended.append(file.stem)
-        file.unlink()
-    return ended
-
-
-def _start_time(pid: int) -> str:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_port() -> int:

@@ -39,8 +39,11 @@ class Pki:
         # The API server signs service account tokens with a key pair that is not of the authority.
         _write_key(folder / "service-account.key", rsa.generate_private_key(65537, 2048))
 
-    def issue(self, file: str, user: str, groups: tuple[str, ...] = (), *, server: bool = False) -> tuple[Path, Path]:
-        """Return paths of a new certificate and its key; ``user`` and ``groups`` are who its bearer is."""
+    def issue(self, file: str, user: str, groups: tuple[str, ...] = (), *, server: str = "") -> tuple[Path, Path]:
+        """Return paths of a new certificate and its key.
+
+        ``user`` and ``groups`` are who its bearer is; with ``server``, an address, it is one that listens there.
+        """
         certificate_path, key_path = self.folder / f"{file}.pem", self.folder / f"{file}.key"
         key = ec.generate_private_key(ec.SECP256R1())
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
@@ -58,9 +61,9 @@ class Pki:
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         )
         if server:
+            addresses = dict.fromkeys((server, "127.0.0.1", "10.96.0.1"))
             names: list[x509.GeneralName] = [
-                x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-                x509.IPAddress(ipaddress.ip_address("10.96.0.1")),
+                *(x509.IPAddress(ipaddress.ip_address(address)) for address in addresses),
                 x509.DNSName("kubernetes.default.svc"),
                 x509.DNSName("localhost"),
             ]
