@@ -28,14 +28,14 @@ from titan_operator.cluster.standard_logs import bridge_standard_logging
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
 from titan_operator.engine import Connect, Parts, StackEngine
-from titan_operator.gather import Verifier
+from titan_operator.judging import Judge, Verifier
 from titan_operator.names import LABEL_MANAGED_BY, OPERATOR
 from titan_operator.operator_metrics import OperatorMetrics
 from titan_operator.published import PublishedImages
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack.client import StackClient
 from titan_operator.tracing import start_tracing
-from titan_operator.world import Verdict
+from titan_operator.world import Terms, Verdict
 
 _MINE = f"{LABEL_MANAGED_BY}={OPERATOR}"
 # What wakes an engine, each with the labels that it is watched by; the rest of what it makes is seen by each resync.
@@ -55,6 +55,7 @@ OVERDUE_S = 10.0
 class NoVerifier:
     """What this version ships: it cannot verify signatures yet, so no image passes, and no signed policy."""
 
+    terms = Terms()
     _refusal = Verdict(False, reason="NoVerifier", message="this version of the operator cannot verify signatures yet")
 
     async def verify(self, image: str) -> Verdict:
@@ -106,10 +107,10 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             log=self.log,
             changed=self._led,
         )
+        published = PublishedImages(self._cluster, settings.namespaces, lambda: datetime.now(UTC))
         parts = Parts(
             cluster=self._cluster,
-            verifier=self.verifier,
-            published=PublishedImages(self._cluster, settings.namespaces, lambda: datetime.now(UTC)),
+            judge=Judge(self.verifier, published, time.monotonic),
             events=Events(self._cluster, log=self.log, instance=settings.pod_name, failed=self._measures.event_failed),
             lease=self._lease,
             watches=self._watches,

@@ -6,13 +6,20 @@ a cluster's.
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 
 from titan.domain.instruments import PAPER_INSTRUMENTS
+from titan.domain.policy_hash import short_hash
 from titan_operator.api import TitanPhase
+from titan_operator.effects import Finding
 from titan_operator.gates import GateReason, Stack, first_refusal
 from titan_operator.policy_signature import signature_problem
-from titan_operator.world import Given, World
+from titan_operator.world import REVOKED, Given, Verdict, World
+
+_WORKLOADS = ("Deployment", "StatefulSet")
+_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})")
 
 # These end by themselves, or when the other resources of the stack are written too, one after the other; the rest need
 # a person who changes the resource.
@@ -27,17 +34,22 @@ _PASSING = frozenset(
 )
 
 
+# Reasons of verdicts that end by themselves: nobody has to change the resource.
+_PASSING_CAUSES = frozenset({"NotVerifiedYet", "TrustPolicyChanged", "RegistryUnreachable"})
+
+
 @dataclass(frozen=True)
 class Refusal:
-    """Which gate refused, and why in one sentence with both values."""
+    """Which gate refused, and why in one sentence with both values; ``cause`` is the verifier's own reason."""
 
     reason: GateReason
     message: str
+    cause: str = ""
 
     @property
     def needs_person(self) -> bool:
         """Whether it stays as it is until somebody changes something."""
-        return self.reason not in _PASSING
+        return self.reason not in _PASSING and self.cause not in _PASSING_CAUSES
 
 
 def stack_refusal(world: World) -> Refusal | None:
@@ -61,13 +73,50 @@ def phase_refusal(given: Given, world: World) -> Refusal | None:
     if not isinstance(given.resource, TitanPhase):
         return Refusal(GateReason.SPEC_VALID, given.problem)
     image = given.resource.spec.image
-    verdict = world.verdicts.get(image)
-    if verdict is None or not verdict.verified:
-        why = f"{verdict.reason}: {verdict.message}" if verdict else "it has not been verified yet"
-        return Refusal(GateReason.IMAGE_VERIFIED, f"spec.image: {image}: {why}")
+    verdict = world.verdicts.get(image) or Verdict(
+        False, reason="NotVerifiedYet", message="nobody has looked at it yet"
+    )
+    if not verdict.verified and not runs_already(given, world):
+        message = f"spec.image: {image}: {verdict.reason}: {verdict.message}"
+        return Refusal(GateReason.IMAGE_VERIFIED, message, verdict.reason)
     if missing := world.missing_secrets.get(given.name):
         return Refusal(GateReason.SECRETS_PRESENT, f"spec.secretRef: {missing}")
     return None
+
+
+def image_finding(given: Given, world: World) -> Finding:
+    """What is told of the image of a phase that :func:`phase_refusal` lets pass."""
+    image = str(given.raw.get("spec", {}).get("image", ""))
+    if why := running_revoked(given, world):
+        return Finding(False, REVOKED, f"{why}; it runs until {image} has taken its place")
+    verdict = world.verdicts[image]
+    if not verdict.verified:
+        told = f"{image} runs and stays listed; anew it could not be verified now: {verdict.reason}: {verdict.message}"
+        return Finding(True, "VerifiedBefore", told)
+    who, policy = verdict.evidence.get("verifiedBy", ""), verdict.evidence.get("trustPolicy", "")
+    signed = f", signed by {who}" if who else ""
+    return Finding(True, "Verified", f"{image}{signed}" + (f", trust policy {short_hash(policy)}" if policy else ""))
+
+
+def running_digests(given: Given, world: World) -> set[str]:
+    """Digests of images in the workload of a phase as the API server has it."""
+    workloads = [world.children.get((kind, given.name)) for kind in _WORKLOADS]
+    return set(_DIGEST.findall(json.dumps([item["spec"]["template"] for item in workloads if item is not None])))
+
+
+def running_revoked(given: Given, world: World) -> str:
+    """What took back an image that a phase runs now, in a sentence; empty where nothing did."""
+    return next((world.revoked[one] for one in sorted(running_digests(given, world)) if one in world.revoked), "")
+
+
+def runs_already(given: Given, world: World) -> bool:
+    """Whether the image of a phase is what it runs, is listed still and not revoked.
+
+    It was verified once: an expired key, another trust policy or a registry that is away keep it from nothing but new
+    images. Its certificates and its policy must go on being renewed.
+    """
+    digest = str(given.raw.get("spec", {}).get("image", "")).rpartition("@")[2]
+    return digest in world.listed and digest not in world.revoked and digest in running_digests(given, world)
 
 
 def _unpinned(given: Given, world: World) -> bool:

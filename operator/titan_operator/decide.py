@@ -14,7 +14,7 @@ from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import Posture
 from titan.domain.policy_hash import short_hash
 from titan_operator.api import RiskPolicy, TitanPhase
-from titan_operator.cluster_gates import Refusal, phase_refusal, stack_refusal
+from titan_operator.cluster_gates import Refusal, image_finding, phase_refusal, running_revoked, stack_refusal
 from titan_operator.effects import (
     Annotate,
     Announce,
@@ -39,7 +39,7 @@ from titan_operator.removal import execution_child, garbage, leave, leaving_outc
 from titan_operator.render_kubernetes import Child, KubernetesOptions, render_kubernetes
 from titan_operator.render_kubernetes.pods import MIGRATION, WITH_TABLES
 from titan_operator.rolls import ROLL_ORDER, Roll, missed, put_back, revision_of, step, under_way
-from titan_operator.world import Given, World
+from titan_operator.world import REVOKED, Given, World
 
 # While something moves, look again this soon even if no event comes.
 BUSY_S = 2.0
@@ -95,15 +95,22 @@ def _planned(world: World) -> tuple[Plan | None, Refusal | None]:
 
 
 def _refused(given: Given, refused: Refusal, world: World, effects: list[Effect]) -> Outcome:
+    if (drained := _drained(given, world, effects)) is not None:
+        return drained
     own = phase_refusal(given, world)
     refusal = own if own is not None and own.reason is GateReason.SPEC_VALID else refused
     return _refusal_outcome(given, refusal, world, effects)
 
 
 def _refusal_outcome(given: Given, refusal: Refusal, world: World, effects: list[Effect]) -> Outcome:
-    finding = Finding(False, refusal.reason.value, refusal.message)
-    if given.condition(refusal.reason.value).get("message") != refusal.message:
-        effects.append(Announce(given.kind, given.name, EventType.WARNING, refusal.reason.value, refusal.message))
+    gate = refusal.reason.value
+    findings = {gate: Finding(False, refusal.cause or gate, refusal.message)}
+    if refusal.cause != REVOKED and (why := running_revoked(given, world)):
+        of_image = findings.get(GateReason.IMAGE_VERIFIED.value)
+        told = f"{why}; {of_image.message}" if of_image else why
+        findings[GateReason.IMAGE_VERIFIED.value] = Finding(False, REVOKED, told)
+    for kind, finding in findings.items():
+        effects += _told(given, kind, finding)
     runs = [
         child
         for (kind, name), child in world.children.items()
@@ -117,11 +124,30 @@ def _refusal_outcome(given: Given, refusal: Refusal, world: World, effects: list
         state=PhaseState.FAILED if refusal.needs_person else PhaseState.PENDING,
         stalled=refusal.needs_person,
         reconciling=not refusal.needs_person,
-        findings={refusal.reason.value: finding},
+        findings=findings,
         current=revision_of(runs[0]) if runs else "",
         last_verified=str(revision.get("lastVerified", "")),
         failed=str(revision.get("failed", "")),
     )
+
+
+def _told(given: Given, kind: str, finding: Finding) -> list[Effect]:
+    """An Event about what does not hold, where it was not told yet."""
+    if given.condition(kind).get("message") == finding.message:
+        return []
+    reason = REVOKED if finding.reason == REVOKED else kind
+    return [Announce(given.kind, given.name, EventType.WARNING, reason, finding.message)]
+
+
+def _drained(given: Given, world: World, effects: list[Effect]) -> Outcome | None:
+    """End what runs a revoked image where the trust policy asks for it, unless a trusted one takes its place."""
+    why = running_revoked(given, world)
+    if not why or not world.drain_revoked or phase_refusal(given, world) is None:
+        return None
+    finding = Finding(False, REVOKED, why)
+    effects += _told(given, GateReason.IMAGE_VERIFIED.value, finding)
+    outcome = _steps_aside(given, world, effects, PhaseState.DRAINING, REVOKED, why)
+    return replace(outcome, findings={**outcome.findings, GateReason.IMAGE_VERIFIED.value: finding})
 
 
 def _follow(
@@ -176,6 +202,10 @@ def _follow(
         if roll.waits_for:
             waits[(given.name, roll.waits_for)] = role
         checks = {"PolicyInForce": in_force, **_checks(given, role, planned, world)}
+        verified = image_finding(given, world)
+        if verified.holds is False:
+            effects += _told(given, GateReason.IMAGE_VERIFIED.value, verified)
+        checks[GateReason.IMAGE_VERIFIED.value] = verified
         outcomes[given.name] = _with_facts(roll.outcome, given, planned, checks)
 
 
@@ -207,7 +237,6 @@ def _with_facts(outcome: Outcome, given: Given, planned: Plan, checks: Mapping[s
     image = given.resource.spec.image if isinstance(given.resource, TitanPhase) else ""
     findings = {
         "SpecValid": Finding(True, "Valid", "every field is allowed"),
-        "ImageVerified": Finding(True, "Verified", image),
         "AdmissionEnforced": Finding(True, "CanaryPassed", "the API server refuses images that are not listed"),
         **checks,
         **outcome.findings,
@@ -229,6 +258,8 @@ def _inactive(given: Given, world: World, effects: list[Effect]) -> Outcome | No
         return Outcome(None, "EquityUnknown", why, PhaseState.PENDING, reconciling=True)
     if asleep:
         return _steps_aside(given, world, effects, PhaseState.DORMANT, "Dormant", why)
+    if (drained := _drained(given, world, effects)) is not None:
+        return drained
     refusal = phase_refusal(given, world)
     return None if refusal is None else _refusal_outcome(given, refusal, world, effects)
 

@@ -26,19 +26,18 @@ from titan_operator.decide import decide
 from titan_operator.effects import Decision, Finding, Outcome
 from titan_operator.gather import (
     Found,
-    Verifier,
     digests,
     find,
     given,
+    images,
     missing_secrets,
-    policy_verdicts,
     referenced_secrets,
+    signed,
     unready,
-    verdicts,
 )
+from titan_operator.judging import Judge, Judgement
 from titan_operator.operator_metrics import OperatorMetrics
 from titan_operator.posture import pinned
-from titan_operator.published import PublishedImages
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack.client import StackClient
 from titan_operator.stack_identity import StackIdentity
@@ -61,8 +60,7 @@ class Parts:
     """What all stacks of one operator share."""
 
     cluster: Cluster
-    verifier: Verifier
-    published: PublishedImages
+    judge: Judge
     events: Events
     lease: OperatorLease
     watches: WatchTracker
@@ -86,6 +84,7 @@ class StackEngine:
         self._canary = Canary(parts.cluster, namespace, parts.settings.canary_s, parts.clock)
         self._identity = StackIdentity(parts.cluster, namespace, parts.settings)
         self._client: StackClient | None = None
+        self._judged = Judgement()
         self._backoff_s = 0.0
         self._objects = Backoff(parts.clock)
         self._roll_since: dict[tuple[str, str], float] = {}
@@ -173,7 +172,10 @@ class StackEngine:
             parts.metrics.failed(self.namespace)
         trading = world.stack.brain is not None or world.stack.execution is not None
         calm_s = parts.settings.poll_s if trading else parts.settings.resync_s
-        wanted_s = (carried.again_s, decision.again_s or calm_s, self._objects.next_s(), self._identity.renewal_in_s())
+        wanted_s = (
+            *(carried.again_s, decision.again_s or calm_s, self._judged.again_s),
+            *(self._objects.next_s(), self._identity.renewal_in_s()),
+        )
         return max(SHORTEST_S, min(calm_s, *wanted_s))
 
     def _compare_watches(self, found: Found) -> None:
@@ -199,12 +201,10 @@ class StackEngine:
         await self._identity.prepare()
         if self._client is None:
             self._client = parts.connect(self.namespace, self._identity.directory, self._log)
-        judged = await verdicts(parts.verifier, found.phases)
-        listed = await parts.published.publish(self.namespace, judged, digests(found.children))
-        named = {
-            verdict.digest or image.rpartition("@")[2]: image for image, verdict in judged.items() if verdict.verified
-        }
-        admission = await self._canary.check({digest: image for digest, image in named.items() if digest in listed})
+        judged = await parts.judge.images(self.namespace, images(found.phases), digests(found.children))
+        self._judged = judged
+        named = {image.rpartition("@")[2]: image for image in judged.verdicts}
+        admission = await self._canary.check({item: image for item, image in named.items() if item in judged.listed})
         view, reasons, secrets = await asyncio.gather(
             self._client.ask(found.addresses()),
             unready(parts.http, found.pods),
@@ -219,11 +219,14 @@ class StackEngine:
             phases=found.phases,
             children=found.children,
             pods=found.pods,
-            verdicts=judged,
+            verdicts=judged.verdicts,
             stack=view,
+            listed=judged.listed,
+            revoked=judged.revoked,
+            drain_revoked=judged.drain,
             admission=admission,
             signatures_required=parts.settings.require_signed_policies,
-            policy_verdicts=await policy_verdicts(parts.verifier, found.policies),
+            policy_verdicts=await parts.judge.policies(signed(found.policies)),
             namespace_raw=found.namespace,
             missing_secrets=missing_secrets(found.phases, secrets),
             not_ready=reasons,

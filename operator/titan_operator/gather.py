@@ -18,7 +18,7 @@ from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.names import LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR, PROTECTED
 from titan_operator.stack_view import StackView
-from titan_operator.world import Given, Pod, Verdict
+from titan_operator.world import Given, Pod
 
 CHILD_KINDS = (
     "ConfigMap",
@@ -34,16 +34,6 @@ _MANAGED = f"{LABEL_MANAGED_BY}={OPERATOR}"
 _HEALTH_TIMEOUT_S = 1.0
 _WORKLOADS = ("Deployment", "StatefulSet")
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})")
-
-
-class Verifier(Protocol):
-    """Says of an image whether its signature was verified. It answers for every image and raises nothing."""
-
-    async def verify(self, image: str) -> Verdict:
-        """Judge ``image``, a reference by digest."""
-
-    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
-        """Judge the signature of ``policy`` over its hash, account and sequence; it has one."""
 
 
 class Stack(Protocol):
@@ -114,11 +104,9 @@ def given(kind: str, raw: Mapping[str, Any]) -> Given:
         return Given(whole, None, "; ".join(error.problems))
 
 
-async def verdicts(verifier: Verifier, phases: Sequence[Given]) -> dict[str, Verdict]:
-    """A verdict for each image that is named."""
-    images = sorted({item.raw.get("spec", {}).get("image", "") for item in phases} - {""})
-    answers = await asyncio.gather(*(verifier.verify(image) for image in images))
-    return dict(zip(images, answers, strict=True))
+def images(phases: Sequence[Given]) -> set[str]:
+    """Images that are asked for."""
+    return {item.raw.get("spec", {}).get("image", "") for item in phases} - {""}
 
 
 def digests(children: Mapping[tuple[str, str], Mapping[str, Any]]) -> set[str]:
@@ -127,13 +115,10 @@ def digests(children: Mapping[tuple[str, str], Mapping[str, Any]]) -> set[str]:
     return set(_DIGEST.findall(json.dumps(kept)))
 
 
-async def policy_verdicts(verifier: Verifier, policies: Sequence[Given]) -> dict[str, Verdict]:
-    """A verdict for each policy that is signed, by name."""
-    signed = [
-        item.resource for item in policies if isinstance(item.resource, RiskPolicy) and item.resource.spec.signature
-    ]
-    answers = await asyncio.gather(*(verifier.verify_policy(policy) for policy in signed))
-    return {policy.metadata.name: verdict for policy, verdict in zip(signed, answers, strict=True)}
+def signed(policies: Sequence[Given]) -> list[RiskPolicy]:
+    """Policies with a signature."""
+    found = [item.resource for item in policies if isinstance(item.resource, RiskPolicy)]
+    return [policy for policy in found if policy.spec.signature is not None]
 
 
 async def unready(session: aiohttp.ClientSession, pods: Sequence[Pod]) -> dict[str, tuple[str, ...]]:

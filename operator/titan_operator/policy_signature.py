@@ -10,7 +10,7 @@ from titan_operator.api import RiskPolicy
 from titan_operator.effects import Apply, Outcome
 from titan_operator.names import POLICY_SEQUENCE, stack_labels
 from titan_operator.posture import pinned
-from titan_operator.world import World
+from titan_operator.world import REVOKED, Verdict, World
 
 
 def signature_problem(world: World) -> str:
@@ -25,7 +25,7 @@ def signature_problem(world: World) -> str:
     if signature is None:
         return f"{where}: missing; this operator takes signed policies only"
     verdict = world.policy_verdicts.get(policy.metadata.name)
-    if verdict is None or not verdict.verified:
+    if (verdict is None or not verdict.verified) and not _was_in_force(policy, verdict, world):
         why = f"{verdict.reason}: {verdict.message}" if verdict else "it has not been verified yet"
         return f"{where}: {why}"
     account, newest = recorded(world)
@@ -34,6 +34,18 @@ def signature_problem(world: World) -> str:
     if signature.sequence < newest:
         return f"{where}.sequence: {signature.sequence}; allowed is at least {newest}, which was in force for {account}"
     return ""
+
+
+def _was_in_force(policy: RiskPolicy, verdict: Verdict | None, world: World) -> bool:
+    # As with images: an expired key or another trust policy block what is new, only a revocation what runs.
+    stored = world.children.get(("ConfigMap", POLICY_SEQUENCE))
+    return stored is not None and stored["data"] == _data(policy) and (verdict is None or verdict.reason != REVOKED)
+
+
+def _data(policy: RiskPolicy) -> dict[str, str]:
+    assert policy.spec.signature is not None
+    signature = policy.spec.signature
+    return {"account": signature.account, "sequence": str(signature.sequence), "hash": policy.spec.hash}
 
 
 def recorded(world: World) -> tuple[str, int]:
@@ -56,6 +68,6 @@ def sequence_record(world: World, outcome: Outcome) -> list[Apply]:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": POLICY_SEQUENCE, "namespace": world.namespace, "labels": stack_labels()},
-        "data": {"account": signature.account, "sequence": str(signature.sequence)},
+        "data": _data(policy),
     }
     return [Apply("ConfigMap", POLICY_SEQUENCE, manifest)]

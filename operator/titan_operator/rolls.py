@@ -55,9 +55,12 @@ def revision_of(workload: Mapping[str, Any]) -> str:
 
 
 def record_of(world: World, phase: str) -> tuple[str, dict[str, Any]] | None:
-    """The last verified revision of a phase and its rendered workload, as recorded."""
+    """The last verified revision of a phase and its rendered workload, as recorded.
+
+    None where its image is revoked: nothing goes back to that, and the API server would admit no pod of it.
+    """
     stored = world.children.get(("ConfigMap", verified_record(phase)))
-    if stored is None:
+    if stored is None or any(f"@{digest}" in stored["data"]["workload"] for digest in world.revoked):
         return None
     return stored["data"]["revision"], json.loads(stored["data"]["workload"])
 

@@ -56,6 +56,33 @@ class Verdict:
     evidence: Mapping[str, str] = field(default_factory=dict)
 
 
+# The reason of a verdict on what a trust policy has taken back; every other one may be another tomorrow.
+REVOKED = "Revoked"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the trust policy in force says of the lists of images.
+
+    Attributes
+    ----------
+    trust_policy
+        Its hash, ``sha256:…``; empty where there is none, and then nothing can be verified.
+    revoked_digests, revoked_keys
+        What is taken back: images, and everything that only these keys have signed.
+    infrastructure
+        References by digest of what data namespaces may run.
+    drain
+        Whether processes whose image is revoked are drained and ended, or only reported.
+    """
+
+    trust_policy: str = ""
+    revoked_digests: frozenset[str] = frozenset()
+    revoked_keys: frozenset[str] = frozenset()
+    infrastructure: tuple[str, ...] = ()
+    drain: bool = False
+
+
 @dataclass(frozen=True)
 class Given:
     """A RiskPolicy or TitanPhase as the API server has it.
@@ -198,6 +225,12 @@ class World:
         Live objects that carry the operator's label, by kind and name.
     verdicts
         By image.
+    listed
+        Digests that admission admits in stacks.
+    revoked
+        By digest that the stack asks for or runs: what took it back, in a sentence.
+    drain_revoked
+        Whether processes of a revoked image are to end, drained, or only reported.
     admission
         Why admission is not known to be enforced; empty while the canary passes.
     signatures_required, policy_verdicts
@@ -219,6 +252,9 @@ class World:
     pods: tuple[Pod, ...]
     verdicts: Mapping[str, Verdict]
     stack: StackView
+    listed: frozenset[str] = frozenset()
+    revoked: Mapping[str, str] = field(default_factory=dict)
+    drain_revoked: bool = False
     admission: str = ""
     signatures_required: bool = False
     policy_verdicts: Mapping[str, Verdict] = field(default_factory=dict)

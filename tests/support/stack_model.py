@@ -59,6 +59,9 @@ class Model:
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    ever_listed: set[str] = field(default_factory=set)
+    revoked: dict[str, str] = field(default_factory=dict)
+    drain_revoked: bool = False
     admission: str = ""
     signatures_required: bool = False
     policy_verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -130,6 +133,9 @@ class Model:
             children={key: raw for key, raw in self.objects.items() if key[0] not in own},
             pods=tuple(Pod(raw) for raw in self.pods.values()),
             verdicts=self.verdicts,
+            listed=self._listed(),
+            revoked=self.revoked,
+            drain_revoked=self.drain_revoked,
             stack=self._view(),
             admission=self.admission,
             signatures_required=self.signatures_required,
@@ -137,6 +143,11 @@ class Model:
             namespace_raw=self.namespace,
             roll_age_s=dict.fromkeys(self.waits, self.waited_s),
         )
+
+    def _listed(self) -> frozenset[str]:
+        """What was verified once, until it is revoked."""
+        self.ever_listed |= {image.rpartition("@")[2] for image, verdict in self.verdicts.items() if verdict.verified}
+        return frozenset(self.ever_listed - self.revoked.keys())
 
     def _running(self, role: str) -> dict[str, Any] | None:
         for pod in self.pods.values():

@@ -10,6 +10,7 @@ from msgspec import Meta
 from titan_operator.api.status import Digest, Instant
 
 MAX_IMAGES = 500
+MAX_PINNED = 50
 _LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
@@ -28,21 +29,48 @@ class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """Hash of the trust policy that admitted it."""
 
 
-class VerifiedImagesSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The list."""
+class PinnedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One image of PostgreSQL or NATS that the trust policy pins by its digest."""
 
-    images: Annotated[
-        tuple[VerifiedImage, ...],
-        Meta(
-            max_length=MAX_IMAGES,
-            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["digest"]},
-        ),
-    ] = ()
+    digest: Digest
+    """What admission compares: the manifest's digest."""
+    image: Annotated[str, Meta(pattern=_LINE, max_length=500)] | None = None
+    """The pinned reference, for people."""
+    trust_policy: Digest | None = None
+    """Hash of the trust policy that pinned it first."""
+
+
+class RevokedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One image that was listed and is revoked."""
+
+    digest: Digest
+    """The manifest's digest."""
+    image: Annotated[str, Meta(pattern=_LINE, max_length=500)] | None = None
+    """Where it was found, for people."""
+    message: Annotated[str, Meta(max_length=1024)]
+    """What revoked it."""
+    revoked_at: Instant
+    """When it was taken off the list, UTC."""
+    trust_policy: Digest | None = None
+    """Hash of the trust policy that revoked it."""
+
+
+_BY_DIGEST = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["digest"]}
+
+
+class VerifiedImagesSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The lists."""
+
+    images: Annotated[tuple[VerifiedImage, ...], Meta(max_length=MAX_IMAGES, extra_json_schema=_BY_DIGEST)] = ()
     """Digests that pods of stacks may run."""
+    infrastructure: Annotated[tuple[PinnedImage, ...], Meta(max_length=MAX_PINNED, extra_json_schema=_BY_DIGEST)] = ()
+    """Digests that pods of data namespaces may run."""
+    revoked: Annotated[tuple[RevokedImage, ...], Meta(max_length=MAX_IMAGES, extra_json_schema=_BY_DIGEST)] = ()
+    """Digests that were on a list and are revoked: it takes a new verification to come back."""
 
 
 class VerifiedImages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The images that were verified.
+    """The images that were verified, and those that the trust policy pins or revokes.
 
     Admission reads the object named titan, and refuses every pod of a stack while it is missing. Only the operator
     writes it.
@@ -71,5 +99,5 @@ def verified_images_document(name: str, spec: VerifiedImagesSpec, api_version: s
         "apiVersion": api_version,
         "kind": "VerifiedImages",
         "metadata": {"name": name},
-        "spec": {"images": msgspec.to_builtins(spec.images)},
+        "spec": {"images": [], **msgspec.to_builtins(spec)},
     }

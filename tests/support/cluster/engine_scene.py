@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,12 +29,13 @@ from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.watches import WatchTracker
 from titan_operator.engine import Parts, StackEngine
+from titan_operator.judging import Judge
 from titan_operator.names import LABEL_COMPONENT
 from titan_operator.operator_metrics import OperatorMetrics
 from titan_operator.published import PublishedImages
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack_view import Ack, BrainView, ExecutionView, PhaseView, StackView
-from titan_operator.world import Verdict
+from titan_operator.world import Terms, Verdict
 
 SYSTEM = "titan-system"
 # What differs between two runs that are the same: identities, times and what is random.
@@ -43,8 +45,11 @@ _VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "ge
 class Everything:
     """A verifier that knows every image: here it is about the API server."""
 
+    terms = Terms("sha256:" + "7" * 64)
+
     async def verify(self, image: str) -> Verdict:
-        return Verdict(True, image.rpartition("@")[2], evidence={"verifiedBy": "test"})
+        evidence = {"verifiedBy": "test", "trustPolicy": self.terms.trust_policy}
+        return Verdict(True, image.rpartition("@")[2], evidence=evidence)
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
         return Verdict(True)
@@ -181,10 +186,10 @@ class Scene:
         log = get_logger("operator")
         metrics = OperatorMetrics(Metrics())
         async with Cluster(self.operator, observe=metrics.called) as cluster, aiohttp.ClientSession() as session:
+            published = PublishedImages(cluster, [self.namespace], lambda: datetime.now(UTC))
             parts = Parts(
                 cluster=cluster,
-                verifier=Everything(),
-                published=PublishedImages(cluster, [self.namespace], lambda: datetime.now(UTC)),
+                judge=Judge(Everything(), published, time.monotonic),
                 events=Events(cluster, instance="operator", log=log),
                 lease=Held(),
                 watches=WatchTracker(1e9),

@@ -6,6 +6,7 @@ read anew for each question; a line ``revoked IMAGE`` (or digest) revokes, whate
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import ClassVar
@@ -13,27 +14,30 @@ from typing import ClassVar
 from titan.runtime.process import run
 from titan_operator.api import RiskPolicy
 from titan_operator.app import OperatorApp
-from titan_operator.gather import Verifier
-from titan_operator.published import REVOKED
-from titan_operator.world import Verdict
+from titan_operator.judging import Verifier
+from titan_operator.world import Terms, Verdict
 
 FILE = "TITAN_TEST_IMAGES_FILE"
 
 
 class Listed:
-    """Knows the images that a file lists."""
+    """Knows the images that a file lists; the file is its trust policy, and each change of it makes another."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
+
+    @property
+    def terms(self) -> Terms:
+        """What was revoked, by digest."""
+        revoked = {line.removeprefix("revoked ") for line in self._lines() if line.startswith("revoked ")}
+        return Terms(self._hash(), frozenset(line.rpartition("@")[2] for line in revoked))
 
     async def verify(self, image: str) -> Verdict:
         """Judge ``image`` by the list."""
         digest = image.rpartition("@")[2]
         lines = self._lines()
-        if {f"revoked {image}", f"revoked {digest}"} & lines:
-            return Verdict(False, digest, reason=REVOKED, message=f"{image} was revoked in the tests' list of images")
         if {image, digest} & lines:
-            return Verdict(True, digest, evidence={"verifiedBy": "list"})
+            return Verdict(True, digest, evidence={"verifiedBy": "list", "trustPolicy": self._hash()})
         return Verdict(False, digest, reason="NotListed", message=f"{image} is not in the tests' list of images")
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
@@ -41,6 +45,9 @@ class Listed:
         if policy.spec.hash in self._lines():
             return Verdict(True)
         return Verdict(False, reason="NotListed", message=f"{policy.spec.hash} is not in the tests' list of policies")
+
+    def _hash(self) -> str:
+        return f"sha256:{hashlib.sha256(self._file.read_bytes()).hexdigest()}"
 
     def _lines(self) -> set[str]:
         return {line.strip() for line in self._file.read_text().splitlines()}

@@ -17,6 +17,7 @@ from titan_operator.world import Verdict
 
 PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 DEMO = "demo-d7413498"
+OTHER_IMAGE = "registry.test/titan@sha256:" + "c" * 64
 
 
 def _second_policy() -> dict[str, Any]:
@@ -65,7 +66,10 @@ def test_the_first_pass_says_only_that_it_has_seen() -> None:
 GATES: list[tuple[str, Callable[[Model], None], str, str]] = [
     (
         "an image that nobody verified",
-        lambda model: model.verdicts.update({IMAGE: Verdict(False, reason="Unlisted", message="not on the list")}),
+        lambda model: (
+            model.verdicts.update({OTHER_IMAGE: Verdict(False, reason="Unlisted", message="not on the list")}),
+            _image(model, OTHER_IMAGE),
+        ),
         "ImageVerified",
         "Unlisted: not on the list",
     ),

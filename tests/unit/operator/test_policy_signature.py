@@ -42,7 +42,8 @@ def test_a_policy_older_than_the_accounts_sequence_is_refused_with_both_values()
     model = _model()
     model.create(*_signed(7))
     model.settle()
-    assert model.objects["ConfigMap", POLICY_SEQUENCE]["data"] == {"account": "paper-1", "sequence": "7"}
+    data = model.objects["ConfigMap", POLICY_SEQUENCE]["data"]
+    assert data == {"account": "paper-1", "sequence": "7", "hash": documents("policies/demo.yaml")[0]["spec"]["hash"]}
     older = _signed(6, "standard")
     model.create(*older)
     model.settle()
