@@ -19,8 +19,8 @@ ADVICE: Mapping[str, str] = {
     "SymbolsTradable": "`kubectl titan policy new --from NAME --set symbols=…` makes a policy that names the symbol",
     "LiveApproved": "set spec.mode to paper in every phase",
     "MarketCovers": "give the market data phase the symbol, files or step that the message names",
-    "ImageVerified": "use an image that a key of the trust policy has signed; `titan verify-image REF --policy FILE` says "
-    "what is amiss",
+    "ImageVerified": "use an image that a key of the trust policy has signed; "
+    "`titan verify-image REF --policy FILE` says what is amiss",
     "AdmissionEnforced": "install or repair the titan-admission chart; the operator tries again every minute",
     "SecretsPresent": "create every key that the message names in the Secret of spec.secretRef",
     "SafeToRoll": "wait: it rolls when nothing works any more; `kubectl titan flatten` gets there sooner",
