@@ -110,6 +110,12 @@ DENIED = [
         STRANGER,
         patches(OPERATOR, "deployments", "brain", {"spec": {"template": {"spec": pod_spec(BAD)}}}),
     ),
+    (
+        "PostgreSQL's image in a stack",
+        "titan-images",
+        DATAS,
+        creates(OPERATOR, "Deployment", pod_spec(image(DATAS))),
+    ),
     ("the operator's own namespace", "titan-images-operator", LISTED, creates("", "Deployment", pod_spec(GOOD), HOME)),
     ("a data namespace", "titan-images-data", LISTED, creates("", "Deployment", pod_spec(GOOD), DATA)),
     ("a foreign command on a listed image", "titan-writers", BOB, creates(BOB, "Deployment", FOREIGN)),

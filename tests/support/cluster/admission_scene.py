@@ -114,7 +114,9 @@ class Scene:
 
     def publish(self, *digests: str) -> None:
         """List these digests, as the operator."""
-        body = {"spec": {"images": [{"digest": digest, "image": image(digest)} for digest in digests]}}
+        pinned = [{"digest": DATAS, "image": image(DATAS)}]
+        images = [{"digest": digest, "image": image(digest)} for digest in digests]
+        body = {"spec": {"images": images, "infrastructure": pinned}}
         answer = self.api.call("PATCH", path_of("verifiedimages", "", "titan"), body, user=OPERATOR)
         if answer.code == 404:
             manifest = {"apiVersion": "titan.trading/v1alpha1", "kind": "VerifiedImages", "metadata": {"name": "titan"}}
@@ -150,7 +152,7 @@ def install_charts(plane: ControlPlane) -> Scene:
     plane.helm(
         "install", "titan-admission", str(CHARTS / "titan-admission"), "--namespace", HOME, "--create-namespace",
         "--set", f"operator.imageDigests={{{OPERATORS}}}", "--set", f"data.namespaces={{{DATA}}}",
-        "--set", f"data.imageDigests={{{DATAS}}}", "--set", "guard.scope=cluster",
+        "--set", "guard.scope=cluster",
     )  # fmt: skip
     plane.helm("install", "titan", str(CHARTS / "titan"), "--namespace", HOME, "--set", f"image.digest={OPERATORS}")
     scene = Scene(plane, AsUser(plane))

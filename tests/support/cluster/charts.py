@@ -26,7 +26,6 @@ VARIANTS = [
         (
             f"operator.imageDigests={{{DIGEST}}}",
             "data.namespaces={titan-data}",
-            f"data.imageDigests={{{DIGEST}}}",
             "guard.scope=cluster",
             "stackNamespaces={titan,second}",
         ),
