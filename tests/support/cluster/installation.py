@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.podrunner import PodRunner
+from support.cluster.reached import Reached
 from support.stack_model import documents
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,12 +26,8 @@ LYING = "titan/titan@sha256:" + "3" * 64
 PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 
 
-class WaitError(AssertionError):
-    """Something did not come true in time; the message says what is there instead."""
-
-
 @dataclass
-class Installation:
+class Installation(Reached):
     """A control plane with the charts and a pod runner."""
 
     plane: ControlPlane
@@ -63,76 +57,15 @@ class Installation:
             *("--set", stacks, "--set", f"image.digest={DIGEST}", "--set", "settings.pollSeconds=1"),
         )
 
-    def apply(self, namespace: str, resources: Sequence[dict[str, Any]]) -> None:
-        """``kubectl apply`` of resources."""
-        self.plane.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(resources))
-
     def quickstart(self, namespace: str) -> None:
         """The quick start as it is in the repository, with an image that the verifier knows; until all is ready."""
         self.apply(namespace, quickstart())
         self.wait_ready(namespace)
 
-    def get(self, kind: str, name: str, namespace: str) -> dict[str, Any]:
-        """One object."""
-        text = self.plane.kubectl("get", kind, name, "-n", namespace, "-o", "json").stdout
-        found: dict[str, Any] = json.loads(text)
-        return found
-
-    def list(self, kinds: str, namespace: str) -> list[dict[str, Any]]:
-        """All objects of some kinds."""
-        items: list[dict[str, Any]] = json.loads(
-            self.plane.kubectl("get", kinds, "-n", namespace, "-o", "json").stdout
-        )["items"]
-        return items
-
-    def wait_ready(self, namespace: str, timeout_s: float = 90.0) -> None:
-        """Until every TitanPhase of the namespace is Ready, as ``kubectl wait`` sees it."""
-        self.plane.kubectl(
-            *("wait", "--for=condition=Ready", "titanphases", "--all", "-n", namespace, f"--timeout={timeout_s:.0f}s")
-        )
-
-    def wait(self, what: str, holds: Callable[[], object], timeout_s: float = 60.0) -> Any:
-        """Until ``holds()`` is true; what it returned."""
-        deadline = time.monotonic() + timeout_s
-        while not (found := holds()):
-            if time.monotonic() > deadline:
-                raise WaitError(f"not within {timeout_s:.0f} s: {what}\n{self.picture()}")
-            time.sleep(0.2)
-        return found
-
     def picture(self) -> str:
         """What a person would look at first."""
-        look = ("get", "titan,pods", "-o", "wide", "-n")
-        shown = [self.plane.kubectl(*look, namespace, check=False).stdout for namespace in self.namespaces]
         logs = [self.runner.log(SYSTEM, pod["metadata"]["name"])[-3000:] for pod in self.list("pods", SYSTEM)]
-        return "\n".join([*shown, *logs])
-
-    def ready(self, name: str, namespace: str, kind: str = "titanphase") -> dict[str, Any]:
-        """Its Ready condition."""
-        conditions = self.get(kind, name, namespace).get("status", {}).get("conditions", [])
-        return next((item for item in conditions if item["type"] == "Ready"), {"status": "Unknown", "reason": ""})
-
-    def policy(self, namespace: str) -> dict[str, Any]:
-        """The one RiskPolicy there."""
-        return self.list("riskpolicies", namespace)[0]
-
-    def posture(self, namespace: str) -> str:
-        """The posture in force as the policy's status says it."""
-        return str(self.policy(namespace).get("status", {}).get("posture", {}).get("inForce", ""))
-
-    def titan(self, *arguments: str, namespace: str, user: str = "", check: bool = True) -> Any:
-        """``kubectl titan`` as a person."""
-        import os
-        import subprocess
-
-        kubeconfig = self.plane.kubeconfig(user) if user else self.plane.admin
-        command = [str(Path(sys.executable).parent / "kubectl-titan"), *arguments]
-        environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "COLUMNS": "120"}
-        where = ["--namespace", namespace]
-        done = subprocess.run([*command, *where], env=environment, capture_output=True, text=True, check=False)
-        if check and done.returncode:
-            raise AssertionError(f"{command}: {done.returncode}: {done.stdout}{done.stderr}")
-        return done
+        return "\n".join([super().picture(), *logs])
 
 
 def quickstart(image: str = IMAGE, policy: str = "demo") -> list[dict[str, Any]]:
