@@ -82,8 +82,10 @@ def prepare(options: UpOptions, state: State) -> Prepared:
     flags = Overrides(
         tuple(str(path.resolve()) for path in options.market_files), options.seed, options.speed, options.duration_s
     )
+    resources = read_resources(options.files)
+    _without_acts(resources)
     try:
-        planned = plan(apply_overrides(read_resources(options.files), flags))
+        planned = plan(apply_overrides(resources, flags))
     except (OverrideError, PlanError) as error:
         raise BadInput(str(error)) from error
     local = LocalOptions(
@@ -129,6 +131,18 @@ def read_resources(files: Sequence[Path]) -> list[Resource]:
         except ResourceError as error:
             raise BadInput("\n".join(error.problems)) from error
     return resources
+
+
+def _without_acts(resources: Sequence[Resource]) -> None:
+    """An act left in a file may be a halt: what nobody here would carry out must not look as if it were."""
+    from titan_operator.api import RiskPolicy
+
+    for resource in resources:
+        if isinstance(resource, RiskPolicy) and resource.spec.act is not None:
+            raise BadInput(
+                f"RiskPolicy {resource.metadata.name}: spec.act: {resource.spec.act.verb} is carried out by the operator of "
+                "a cluster, not by `titan up`; take it out, and use `titan arm`, `titan halt` or `titan flatten` instead"
+            )
 
 
 def _yaml_files(given: Path) -> list[Path]:
