@@ -140,8 +140,8 @@ def _without_acts(resources: Sequence[Resource]) -> None:
     for resource in resources:
         if isinstance(resource, RiskPolicy) and resource.spec.act is not None:
             raise BadInput(
-                f"RiskPolicy {resource.metadata.name}: spec.act: {resource.spec.act.verb} is carried out by the operator of "
-                "a cluster, not by `titan up`; take it out, and use `titan arm`, `titan halt` or `titan flatten` instead"
+                f"RiskPolicy {resource.metadata.name}: spec.act: {resource.spec.act.verb} is for the operator of "
+                "a cluster, and `titan up` carries none out; take it out, and use `titan arm`, `titan halt` or `titan flatten`"
             )
 
 
