@@ -141,7 +141,7 @@ def _without_acts(resources: Sequence[Resource]) -> None:
         if isinstance(resource, RiskPolicy) and resource.spec.act is not None:
             raise BadInput(
                 f"RiskPolicy {resource.metadata.name}: spec.act: {resource.spec.act.verb} is for the operator of "
-                "a cluster, and `titan up` carries none out; take it out, and use `titan arm`, `titan halt` or `titan flatten`"
+                "a cluster, and `titan up` has none; take it out, and use `titan arm`, `titan halt` or `titan flatten`"
             )
 
 
