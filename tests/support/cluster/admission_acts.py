@@ -86,6 +86,11 @@ def armed_policy() -> dict[str, Any]:
     return policy
 
 
+def trust_policy(user: str, name: str = "titan-trust-policy", namespace: str = HOME) -> Act:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"policy.yaml": "{}"}}
+    return Act(user, "POST", path_of("configmaps", namespace), body)
+
+
 def token() -> dict[str, Any]:
     return {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
 

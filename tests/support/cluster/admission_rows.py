@@ -39,6 +39,7 @@ from support.cluster.admission_acts import (
     patches,
     token,
     token_secret,
+    trust_policy,
     verified,
 )
 from support.cluster.admission_scene import (
@@ -191,6 +192,8 @@ DENIED = [
         "brain-tls",
         patches(BOB, "secrets", "brain-tls", {"data": {"key.pem": "eA=="}}),
     ),
+    ("the trust policy by somebody", "titan-configuration", "loosen", trust_policy(BOB)),
+    ("the trust policy by a trader of a stack", "titan-configuration", "titan-trust-policy", trust_policy(TESS)),
     ("a configuration deleted", "titan-configuration", "configmaps", deletes(BOB, "configmaps", "brain-live")),
     *((f"pods/{sub}", "titan-interactive", "debug", enters(BOB, sub)) for sub in ("exec", "attach", "portforward")),
     ("pods/proxy", "titan-interactive", "debug", enters(BOB, "proxy")),
@@ -359,6 +362,9 @@ ADMITTED = [
     ),
     ("the operator's chart upgraded by an administrator", creates("", "Deployment", pod_spec(image(OPERATORS)), HOME)),
     ("PostgreSQL by anybody, in a data namespace", creates(BOB, "StatefulSet", pod_spec(image(DATAS)), DATA)),
+    ("the trust policy by an administrator", trust_policy("")),
+    ("another ConfigMap beside the operator", trust_policy(BOB, "notes")),
+    ("a ConfigMap of that name elsewhere", trust_policy(BOB, namespace="default")),
     ("anything elsewhere", creates(BOB, "Deployment", pod_spec(TAG), "default")),
     ("an ordinary pod elsewhere", creates(BOB, "Pod", pod_spec(TAG), "default")),
     ("a privileged pod in an exempt namespace", creates(BOB, "Pod", PRIVILEGED, "kube-system")),
