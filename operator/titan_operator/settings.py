@@ -25,6 +25,10 @@ class OperatorSettings(ProcessSettings, kw_only=True, frozen=True):
     # One stack's state is asked for this often while it trades; a status is still written once a minute only.
     poll_s: float = 5.0
     certificate_lifetime_s: float = 86_400.0
+    # Whose signatures count; it may come later and change at any time. Empty: nothing is verified.
+    trust_policy_file: str = ""
+    # NAME.json of the mounted Secrets with registries' credentials; empty: none has any.
+    registry_credentials_dir: str = ""
     # Only a policy that a key of the trust policy has signed, and none older than one that was in force.
     require_signed_policies: bool = False
     identity: Literal["mtls", "plain"] = "mtls"
