@@ -71,7 +71,12 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(cluster: ControlPlane, namespace: str) -> AsyncIterator[Scene]:
+async def scene(cluster: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    # As in a pod, whose user is a number.
+    monkeypatch.setattr("getpass.getuser", nameless)
     cluster.kubectl("create", "serviceaccount", "op", "-n", namespace)
     # Namespaced rights only: neither CRDs nor namespaces can be watched.
     cluster.kubectl("create", "role", "op", "--verb=get,list,watch", "--resource=configmaps", "-n", namespace)

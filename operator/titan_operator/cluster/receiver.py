@@ -10,7 +10,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 # kopf imports the official clients, where they are installed, for their types alone: 15 MB of the operator's memory. So
 # they are hidden while kopf is imported, and only then.
@@ -24,6 +24,7 @@ for _name in _hidden:
 from titan_operator.cluster.client import Object  # noqa: E402
 from titan_operator.cluster.credentials import Connection, kopf_fields  # noqa: E402
 from titan_operator.cluster.kinds import Kind  # noqa: E402
+from titan_operator.names import OPERATOR  # noqa: E402
 
 # Kind; ADDED, MODIFIED or DELETED, empty for what was there when the watch began; the object. In the engine's loop.
 Deliver = Callable[[Kind, str, Object], None]
@@ -98,7 +99,13 @@ def kopf_receiver(
 
     def start(stop: threading.Event, ready: threading.Event) -> Coroutine[Any, Any, None]:
         return kopf.operator(
-            registry=registry, settings=settings(), namespaces=list(namespaces), stop_flag=stop, ready_flag=ready
+            registry=registry,
+            settings=settings(),
+            # For peering only, which is off; else it asks for the user's name, and an image's user has none.
+            identity=cast(Any, OPERATOR),
+            namespaces=list(namespaces),
+            stop_flag=stop,
+            ready_flag=ready,
         )
 
     return start
