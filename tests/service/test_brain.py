@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,12 @@ from titan.v1 import execution_pb2 as e
 from titan.v1 import order_pb2 as o
 
 OTHER_HASH = "sha256:" + "1" * 64
+
+
+@pytest.fixture
+def stack(stack_on_each_database: Stack) -> Stack:
+    """Each test of this file on SQLite and on PostgreSQL: they behave alike."""
+    return stack_on_each_database
 
 
 async def test_an_intent_becomes_an_order_with_its_decision_inside(stack: Stack) -> None:
@@ -429,8 +436,8 @@ async def test_a_foreign_schema_stays_unready_and_cannot_be_armed(stack: Stack) 
         assert any("no brain schema yet" in line for line in response.preconditions)
 
 
-async def test_a_database_that_goes_away_does_not_stop_trading(stack: Stack) -> None:
-    async with scene(stack) as made:
+async def test_a_file_that_goes_away_does_not_stop_trading(stack_dir: Path) -> None:
+    async with scene(Stack(stack_dir)) as made:
         await made.armed()
         await made.phase.ask()
         assert await made.app.store.flush(5.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import func, select
 
 from support.execution_scene import execution_settings, policy_document, scene, until
 from support.stack import Stack, free_ports
@@ -17,19 +17,19 @@ from titan.execution.app import ExecutionApp
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.process import StartError, running
 from titan.storage import execution_tables as tables
-from titan.storage.migrate import upgrade_async
-from titan.storage.schema import default_url
+from titan.storage.schema import make_engine
 from titan.v1 import common_pb2 as c
 
 
-async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack: Stack) -> None:
+async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack_on_each_database: Stack) -> None:
+    stack = stack_on_each_database
     async with scene(stack) as made:
         made.brain.place("i1")
         await made.market.step(count=4)
         await made.market.step(price=61100, count=4)
-        url = default_url(made.settings.state_dir, "execution").replace("+aiosqlite", "")
+        url = stack.database("execution")
         await until(lambda: made.trader.projector.lag == 0, "tables are written")
-        before = rows(url)
+        before = await rows(url)
         assert before["fills"] == len(made.trader.books.book.fills) == 2
         assert before["orders"] == len(made.trader.books.book.orders) == 3
         assert before["round_trips"] == 1
@@ -37,10 +37,12 @@ async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack: S
         settings = made.settings
         assert made.app is not None
         await made.app.stop()
-        (Path(settings.state_dir) / "execution.db").unlink()
-        await upgrade_async(default_url(settings.state_dir, "execution"), "execution")
-        async with running(ExecutionApp(elsewhere(settings))):
-            await until(lambda: rows(url) == before, lambda: (before, rows(url)))
+        await emptied(url)
+        assert (await rows(url))["orders"] == 0
+        app = ExecutionApp(elsewhere(settings))
+        async with running(app):
+            await until(lambda: app.trader and app.trader.projector.lag == 0, "the tables are written again")
+            assert await rows(url) == before
 
 
 def elsewhere(settings: ExecutionSettings) -> ExecutionSettings:
@@ -49,21 +51,30 @@ def elsewhere(settings: ExecutionSettings) -> ExecutionSettings:
     return msgspec.structs.replace(settings, grpc_port=grpc_port, http_port=http_port)
 
 
-def rows(url: str) -> dict[str, object]:
+async def emptied(url: str) -> None:
+    """No row in any table."""
+    engine = make_engine(url, "execution")
+    async with engine.begin() as connection:
+        for table in tables.metadata.sorted_tables:
+            await connection.execute(table.delete())
+    await engine.dispose()
+
+
+async def rows(url: str) -> dict[str, object]:
     """How many rows each table has, and what is not balanced."""
-    engine = create_engine(url)
-    with engine.connect() as connection:
+    engine = make_engine(url, "execution")
+    async with engine.connect() as connection:
         counts: dict[str, object] = {
-            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            table.name: (await connection.execute(select(func.count()).select_from(table))).scalar_one()
             for table in (tables.orders, tables.fills, tables.ledger, tables.round_trips, tables.positions)
         }
         sums: dict[tuple[int, str], Decimal] = {}
-        for row in connection.execute(select(tables.ledger)):
+        for row in await connection.execute(select(tables.ledger)):
             key = (row.sequence, row.currency)
             sums[key] = sums.get(key, Decimal(0)) + Decimal(row.amount)
         counts["unbalanced"] = [key for key, total in sums.items() if total]
-        counts["sequence"] = connection.execute(select(tables.projection.c.sequence)).scalar_one_or_none()
-    engine.dispose()
+        counts["sequence"] = (await connection.execute(select(tables.projection.c.sequence))).scalar_one_or_none()
+    await engine.dispose()
     return counts
 
 
@@ -74,7 +85,34 @@ async def test_without_a_database_it_trades_and_says_how_far_the_tables_lag(stac
         assert made.venue_position() == Decimal("0.002")
         assert made.trader.projector.lag > 5
         await until(lambda: made.trader.projector.problem, "the problem is told")
-        assert "database" in made.trader.projector.problem
+        assert made.trader.projector.problem.away
+        assert "database" in made.trader.projector.problem.said
+        assert not any("database" in reason for reason in made.trader.not_ready())
+
+
+async def test_tables_that_are_set_back_are_not_written_on_with_a_gap(stack_on_each_database: Stack) -> None:
+    async with scene(stack_on_each_database) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        url = stack_on_each_database.database("execution")
+        # As a backup from before that is restored.
+        await emptied(url)
+        made.trader.projector._done = None
+        await made.market.step(price=61100, count=4)
+        await until(lambda: made.trader.projector.problem, "the problem is told")
+        assert "set back to 0" in made.trader.projector.problem.said
+        assert made.trader.projector.lag > 0
+        assert (await rows(url))["orders"] == 0
+        whole = made.trader.books.journal.last_sequence
+        assert made.app is not None
+        await made.app.stop()
+        app = ExecutionApp(elsewhere(made.settings))
+        async with running(app):
+            await until(lambda: app.trader and app.trader.projector.lag == 0, "a restart fills them")
+            found = await rows(url)
+        assert found["sequence"] >= whole  # type: ignore[operator]
+        assert (found["orders"], found["unbalanced"]) == (3, [])
 
 
 @pytest.mark.parametrize(
@@ -83,6 +121,7 @@ async def test_without_a_database_it_trades_and_says_how_far_the_tables_lag(stac
         ("a lease too short for its window", {"lease_s": 1.0, "receive_window_ms": 1000}, "lease_s: 1.0"),
         ("no window", {"receive_window_ms": 0}, "receive_window_ms: 0"),
         ("no deadline", {"stop_deadline_ms": -1}, "stop_deadline_ms: -1"),
+        ("a foreign database", {"database_url": "mysql://u:hush@h/d"}, "database_url: begins with 'mysql'"),
         ("no policy", {"policy_file": ""}, "policy_file is missing"),
         ("a policy that is not there", {"policy_file": "/nowhere.json"}, "'/nowhere.json' cannot be read"),
     ],

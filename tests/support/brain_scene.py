@@ -29,7 +29,6 @@ from titan.runtime.rpc import ClientStream, RpcChannel, RpcServer, ServerStream
 from titan.runtime.telemetry import Metrics
 from titan.runtime.wire_market import instrument_to_wire
 from titan.storage.migrate import upgrade_async
-from titan.storage.schema import default_url
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -295,7 +294,7 @@ async def scene(
     """Everything up and connected, not armed."""
     made = Scene(stack, lockstep, phases, **settings)
     if migrate:
-        await upgrade_async(default_url(made.settings.state_dir, "brain"), "brain")
+        await upgrade_async(stack.database("brain"), "brain")
     await made.market.server.start()
     await made.execution.server.start()
     made.app = BrainApp(made.settings)

@@ -29,7 +29,6 @@ from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry import Metrics
 from titan.runtime.wire_market import instrument_to_wire
 from titan.storage.migrate import upgrade_async
-from titan.storage.schema import default_url
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -392,7 +391,7 @@ async def scene(
     ``app`` False leaves Execution to the test, and with it the connection of Brain and the first steps.
     """
     settings = execution_settings(stack, **fields)
-    await upgrade_async(default_url(settings.state_dir, "execution"), "execution")
+    await upgrade_async(stack.database("execution"), "execution")
     market = Market(stack)
     async with AsyncExitStack() as closing:
         await market.server.start()

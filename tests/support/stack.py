@@ -80,6 +80,8 @@ class Stack:
     def __init__(self, directory: Path, name: str = STACK_NAME) -> None:
         self.directory = directory
         self.name = name
+        # Role to the URL of its database; a role that is not here has a file in its folder.
+        self.databases: dict[str, str] = {}
         self.authority: Authority = ensure_ca(directory / "ca")
         ports = free_ports(2 * len(ROLES))
         self.grpc_ports = dict(zip(ROLES, ports[: len(ROLES)], strict=True))
@@ -121,7 +123,17 @@ class Stack:
             "log_format": "console",
             "log_level": "info",
         }
+        if role in self.databases and "database_url" in kind.__struct_fields__:
+            common["database_url"] = self.databases[role]
         return kind(**{**common, **fields})
+
+    def database(self, role: str) -> str:
+        """URL of the role's database."""
+        from titan.storage.schema import default_url
+
+        return self.databases.get(role) or default_url(
+            str(self.folder(role)), "brain" if role == "brain" else "execution"
+        )
 
     def client(self, role: str, **fields: Any) -> Any:
         """Settings of a caller that serves nothing, for ``RpcChannel(stack.client("cli"), "brain")``."""

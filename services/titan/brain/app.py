@@ -7,11 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-from sqlalchemy.exc import SQLAlchemyError
-
 from titan.brain.acts import PostureActs
 from titan.brain.decider import Decider
+from titan.brain.earlier_life import EarlierLife
 from titan.brain.execution_desk import ExecutionDesk
 from titan.brain.gauges import BrainGauges
 from titan.brain.governor import Governor
@@ -38,18 +36,16 @@ from titan.runtime.contract import (
 )
 from titan.runtime.feed import MarketFeed
 from titan.runtime.http import Page
-from titan.runtime.process import ServiceApp, run
+from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.rpc import RpcServer
 from titan.runtime.wire_brain import budget_to_wire, posture_to_wire
 from titan.runtime.wire_market import instrument_from_wire
-from titan.storage import brain_tables
 from titan.storage.decisions import DecisionStore
-from titan.storage.schema import default_url, make_engine, schema_problem
+from titan.storage.schema import BadDatabaseUrlError, default_url, make_engine
+from titan.storage.spool import Spool
 from titan.v1 import brain_pb2 as b
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
-
-_TAKEN_UP = 1_000
 
 
 class BrainApp(ServiceApp[BrainSettings]):
@@ -67,10 +63,12 @@ class BrainApp(ServiceApp[BrainSettings]):
         self.book = RiskBook(self.limits, (), settings.phases)
         self.picture = Picture(self.book)
         self.latch = Latch.load(Path(settings.state_dir) / "latch")
-        self.schema_problem: str | None = None
-        self._url = settings.database_url or default_url(settings.state_dir, "brain")
-        self._database = make_engine(self._url)
-        self.store = DecisionStore(self._database, self._on_store_problem)
+        try:
+            self._database = make_engine(settings.database_url or default_url(settings.state_dir, "brain"), "brain")
+        except BadDatabaseUrlError as error:
+            raise StartError(str(error)) from error
+        spool = Spool(Path(settings.state_dir).resolve() / "unsaved.db")
+        self.store = DecisionStore(self._database, spool, self._on_store_problem)
         self.governor = Governor(
             self.book, self.latch, settings.ceiling, self.term, self, self.store.remember, self.log
         )
@@ -94,6 +92,7 @@ class BrainApp(ServiceApp[BrainSettings]):
             self.metrics,
             self.log,
         )
+        self.earlier_life = EarlierLife(self._database, self.store, self.decider, self.governor, self.log)
         self.phases = PhaseDesk(
             settings.phases, self._on_intent, self._on_phase, self._on_phase_gone, self.fail, self.metrics, self.log
         )
@@ -127,7 +126,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         # Intents are decided as they come; before the first evaluation, and between steps, they wait.
         self._deciding = False
         self._waiting: deque[tuple[b.Intent, PhaseSeat, int]] = deque()
-        self._pulse: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def now_ns(self) -> int:
         """Market time; 0 before it has begun."""
@@ -141,18 +140,22 @@ class BrainApp(ServiceApp[BrainSettings]):
         StartError
             When the port is taken, in one sentence.
         """
-        await self._take_up()
-        self.store.start()
+        await self.earlier_life.take_up()
+        self.governor.set_ceiling(self.settings.ceiling, "the ceiling at Brain's start")
+        self.governor.announce()
         await self.server.start()
         self.execution.start()
         self.feed.start()
-        self._pulse = asyncio.get_running_loop().create_task(self._beat(), name="heartbeat")
+        loop = asyncio.get_running_loop()
+        self._tasks.append(loop.create_task(self._beat(), name="heartbeat"))
+        self._tasks.append(loop.create_task(self.earlier_life.take_up_later(), name="taking up"))
 
     async def stop(self) -> None:
         """Hear nothing more, let what was decided go out, write the rest."""
-        if self._pulse is not None:
-            self._pulse.cancel()
-            await asyncio.wait([self._pulse])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self.feed.stop()
         await self.server.stop()
         await self.execution.stop()
@@ -161,8 +164,10 @@ class BrainApp(ServiceApp[BrainSettings]):
     def not_ready(self) -> list[str]:
         """Why it cannot decide; a low posture is no reason, and neither is a phase that is away."""
         reasons = []
-        if self.schema_problem is not None:
-            reasons.append(self.schema_problem)
+        unknown = self.earlier_life.problem
+        if unknown is not None and not unknown.away:
+            # One that is away only keeps it from opening; one of another schema must not be written by anybody.
+            reasons.append(unknown.said)
         if not self.feed.connected:
             reasons.append("the market feed is not connected")
         if not self.execution.connected:
@@ -351,24 +356,6 @@ class BrainApp(ServiceApp[BrainSettings]):
             await asyncio.sleep(period_s)
 
     # Storage.
-
-    async def _take_up(self) -> None:
-        """Read what an earlier life left; where that cannot be, nothing may be opened, and it says why."""
-        self.schema_problem = await schema_problem(self._database, "brain", brain_tables.HEAD)
-        if self.schema_problem is None:
-            try:
-                decisions = await self.store.newest(_TAKEN_UP)
-                state = await self.store.load_state()
-                self.decider.take_up(reversed(decisions))
-                self.governor.restore(state)
-            except (SQLAlchemyError, msgspec.DecodeError) as error:
-                self.schema_problem = f"database: the state of before cannot be read ({error})"
-        if self.schema_problem is not None:
-            self.log.error("database not usable", reason=self.schema_problem)
-            self.governor.blocked = self.schema_problem
-            self.store.usable = False
-        self.governor.set_ceiling(self.settings.ceiling, "the ceiling at Brain's start")
-        self.governor.announce()
 
     def _on_store_problem(self, problem: str | None) -> None:
         if problem is None:

@@ -69,9 +69,14 @@ class Decider:
         }
 
     def take_up(self, decisions: Iterable[b.Decision]) -> None:
-        """Know decisions of an earlier life, oldest first."""
-        for decision in decisions:
-            self._remember(decision)
+        """Know decisions of an earlier life, oldest first; those at hand are newer."""
+        since = self.newest()
+        self._known.clear()
+        self._openings.clear()
+        for decision in (*decisions, *reversed(since)):
+            # What was decided first counts.
+            if decision.intent_id not in self._known:
+                self._remember(decision)
 
     def newest(self) -> list[b.Decision]:
         """Decisions at hand, newest first."""

@@ -77,7 +77,12 @@ class Governor:
             When it cannot be read.
         """
         if RISK_LEVEL in state:
-            self.level = msgspec.json.decode(state[RISK_LEVEL], type=RiskLevelState)
+            remembered = msgspec.json.decode(state[RISK_LEVEL], type=RiskLevelState)
+            # Read late, it may not make milder what was found in the meantime.
+            if remembered.level >= self.level.level:
+                self.level = remembered
+            else:
+                self._remember(RISK_LEVEL, msgspec.json.encode(self.level).decode())
         if ALLOCATION in state:
             self.allocation_state = msgspec.json.decode(state[ALLOCATION], type=AllocationState)
         self.announce()

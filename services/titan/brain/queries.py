@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from titan.brain.decider import Decider
 from titan.brain.execution_desk import ExecutionDesk
 from titan.brain.governor import Governor
@@ -17,6 +15,7 @@ from titan.runtime.rpc import Peer
 from titan.runtime.wire_brain import budget_to_wire, posture_to_wire
 from titan.runtime.wire_orders import equity_to_wire, position_to_wire, truth_to_wire
 from titan.storage.decisions import DecisionStore
+from titan.storage.schema import DATABASE_ERRORS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import order_pb2 as o
 
@@ -83,7 +82,7 @@ class Queries:
         try:
             await self._store.flush(_FLUSH_S)
             found = await self._store.newest(limit, request.phase_id, approved)
-        except SQLAlchemyError:
+        except DATABASE_ERRORS:
             found = [
                 one
                 for one in self._decider.newest()
@@ -101,7 +100,7 @@ class Queries:
         try:
             await self._store.flush(_FLUSH_S)
             found = await self._store.beginning_with(beginning)
-        except SQLAlchemyError:
+        except DATABASE_ERRORS:
             found = [one for one in self._decider.newest() if one.intent_id.startswith(beginning)]
         if len(found) == 1:
             return b.ExplainDecisionResponse(found=True, decision=found[0])

@@ -24,6 +24,7 @@ def brain_status(app: BrainApp) -> dict[str, object]:
     book, governor, feed = app.book, app.governor, app.feed
     posture = governor.state
     last = app.decider.last
+    unknown = app.earlier_life.problem
     return {
         "market": {
             "label": feed.label or None,
@@ -74,7 +75,7 @@ def brain_status(app: BrainApp) -> dict[str, object]:
         if last is None
         else {"intent_id": last.intent_id, "approved": last.approved, "message": last.message},
         "decisions_unsaved": app.store.unsaved + app.store.dropped,
-        "database": app.schema_problem or app.store.problem or "ok",
+        "database": unknown.said if unknown else app.store.problem or "ok",
     }
 
 

@@ -90,7 +90,7 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
         trader = self.trader
         if trader is None:
             return {"role": self.settings.role, "policy_hash": self.policy.hash, "trading": False}
-        equity, truth = trader.valuer.equity, trader.reconciler.truth
+        equity, truth, tables = trader.valuer.equity, trader.reconciler.truth, trader.projector
         durations = sorted(duration for _, duration in trader.intake.durations_ns)
         return {
             "role": self.settings.role,
@@ -116,7 +116,10 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
                 "syncs": trader.books.journal.syncs,
                 "problem": trader.books.journal.failed or trader.books.journal.space_problem,
             },
-            "tables": {"lag": trader.projector.lag, "problem": trader.projector.problem},
+            "tables": {
+                "lag": tables.lag,
+                "problem": tables.problem.said if tables.problem else "",
+            },
             "place_ns": {
                 "count": len(durations),
                 "p50": int(statistics.median(durations)) if durations else None,
@@ -125,7 +128,8 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
         }
 
     async def _begin(self, lease: Lease) -> None:
-        database = make_engine(self.settings.database_url or default_url(self.settings.state_dir, "execution"))
+        url = self.settings.database_url or default_url(self.settings.state_dir, "execution")
+        database = make_engine(url, "execution")
         try:
             trader = Trader(self.settings, self.policy, lease, database, self.metrics, self.log, self.fail)
         except JournalUnavailable as error:

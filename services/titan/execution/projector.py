@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from sqlalchemy import Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from titan.domain.account import AccountBook, Change
@@ -22,7 +21,7 @@ from titan.domain.records import Adoption, Record
 from titan.runtime.logs import Log
 from titan.runtime.telemetry import Metrics
 from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips
-from titan.storage.schema import schema_problem
+from titan.storage.schema import DATABASE_ERRORS, SchemaProblem, said, schema_problem
 
 _BATCH = 200
 _RETRY_S = 1.0
@@ -37,16 +36,19 @@ class Projector:
     Attributes
     ----------
     problem
-        Why the tables cannot be written; empty when they can.
+        Why the tables cannot be written; None when they can.
     """
 
     def __init__(self, engine: AsyncEngine, book: AccountBook, metrics: Metrics, log: Log) -> None:
-        self.problem = ""
+        self.problem: SchemaProblem | None = None
         self._engine = engine
         self._book = book
         self._log = log
         self._queue: deque[tuple[int, Record, Change]] = deque()
+        # How far the tables are; None while that has to be asked.
         self._done: int | None = None
+        # How far they have ever been in this life.
+        self._written = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -89,8 +91,8 @@ class Projector:
                     self._done = await self._begin()
                 while self._queue and self._done is not None:
                     await self._write_batch(self._done)
-            except (SQLAlchemyError, OSError) as error:
-                self._trouble(f"database: cannot be written ({error})")
+            except DATABASE_ERRORS as error:
+                self._trouble(SchemaProblem(f"database: cannot be written ({said(error)})", away=True))
             if self.problem:
                 await asyncio.sleep(_RETRY_S)
                 continue
@@ -98,10 +100,10 @@ class Projector:
             await self._wake.wait()
             self._wake.clear()
 
-    def _trouble(self, problem: str) -> None:
+    def _trouble(self, problem: SchemaProblem) -> None:
         self._done = None
         if problem != self.problem:
-            self._log.error("tables lag behind the journal; trading goes on", reason=problem)
+            self._log.error("tables lag behind the journal; trading goes on", reason=problem.said)
         self.problem = problem
 
     async def _begin(self) -> int | None:
@@ -112,10 +114,16 @@ class Projector:
             return None
         async with self._engine.connect() as connection:
             found = (await connection.execute(select(projection.c.sequence))).scalar_one_or_none()
+        done = found or 0
+        if done < self._written:
+            # Those between are no longer at hand, and writing on would leave them out for ever.
+            why = f"database: the tables are set back to {done}, from {self._written}; restart Execution: it fills them"
+            self._trouble(SchemaProblem(why, away=True))
+            return None
         if self.problem:
             self._log.info("tables are written again", lag=self.lag)
-        self.problem = ""
-        return found or 0
+        self.problem = None
+        return done
 
     async def _write_batch(self, done: int) -> None:
         count = min(_BATCH, len(self._queue))
@@ -130,7 +138,7 @@ class Projector:
                 moved = await connection.execute(update(projection).values(sequence=last))
                 if moved.rowcount == 0:
                     await connection.execute(insert(projection).values(name=_NAME, sequence=last))
-            self._done = last
+            self._done = self._written = last
         for _ in range(count):
             self._queue.popleft()
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
+from titan.storage.schema import BadDatabaseUrlError, read_url
 
 # A lease is renewed each fifth of its length.
 RENEWALS_PART = 0.2
@@ -46,6 +47,11 @@ def check_settings(settings: ExecutionSettings) -> None:
     StartError
         One sentence: the field, its value and what is allowed.
     """
+    if settings.database_url:
+        try:
+            read_url(settings.database_url)
+        except BadDatabaseUrlError as error:
+            raise StartError(str(error)) from error
     for field, least in (
         ("receive_window_ms", 1),
         ("clock_skew_ms", 0),

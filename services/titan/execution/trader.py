@@ -182,9 +182,9 @@ class Trader:
             reasons.append("no market data")
         if self.books.journal.failed:
             reasons.append(self.books.journal.failed)
-        if self.projector.problem and not self.projector.problem.startswith("database: cannot be"):
+        if self.projector.problem and not self.projector.problem.away:
             # A database that is away only lags; one of another schema must not be written by anybody.
-            reasons.append(self.projector.problem)
+            reasons.append(self.projector.problem.said)
         return reasons
 
     def lease_in_danger(self, problem: str) -> None:

@@ -7,12 +7,15 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary,
 HEAD = "brain_0001"
 metadata = MetaData()
 
+# SQLite counts only an INTEGER by itself, of 64 bits there.
+_COUNTED = BigInteger().with_variant(Integer, "sqlite")
+
 # One row a decision, append-only: a second write of an intent changes nothing. ``record`` is the Decision message with
 # its guards; the other columns are for finding it.
 decisions = Table(
     "decisions",
     metadata,
-    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("sequence", _COUNTED, primary_key=True, autoincrement=True),
     Column("intent_id", String(64), nullable=False, unique=True),
     Column("phase_id", String(32), nullable=False),
     Column("symbol", String(40), nullable=False),

@@ -7,14 +7,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.domain.reasons import Reason
 from titan.storage.brain_tables import brain_state, decisions
+from titan.storage.schema import DATABASE_ERRORS, said
+from titan.storage.spool import Spool
 from titan.v1 import brain_pb2 as b
 
-# Some minutes of the busiest phase; beyond it a decision is counted as lost to the table, and trading goes on.
+# In memory, where not even the spool can be written: beyond it a decision is counted as lost to the table, and trading
+# goes on.
 MAX_QUEUED = 20_000
 _BATCH = 256
 _RETRY_S = 1.0
@@ -23,16 +27,16 @@ _RETRY_S = 1.0
 class DecisionStore:
     """Decisions and Brain's state in the database.
 
-    ``save`` and ``remember`` return at once. While the database is away what is to be written waits, up to
-    ``MAX_QUEUED`` decisions; ``unsaved`` tells how many wait, ``dropped`` how many found no room. ``on_problem`` is
-    told each new problem, and None when writing works again.
+    ``save`` and ``remember`` return at once. While the database is away, or must not be written yet, decisions wait in
+    ``spool``, which a restart does not empty; ``unsaved`` tells how many wait, ``dropped`` how many found no room
+    anywhere. ``on_problem`` is told each new problem, and None when writing works again.
     """
 
-    def __init__(self, engine: AsyncEngine, on_problem: Callable[[str | None], None]) -> None:
+    def __init__(self, engine: AsyncEngine, spool: Spool, on_problem: Callable[[str | None], None]) -> None:
         self._engine = engine
+        self._spool = spool
         self._on_problem = on_problem
-        # False where the database must not be written: it is of a foreign schema.
-        self.usable = True
+        self._usable = False
         self._queue: deque[b.Decision] = deque()
         self._state: dict[str, str] = {}
         self._wake = asyncio.Event()
@@ -45,19 +49,40 @@ class DecisionStore:
     @property
     def unsaved(self) -> int:
         """Decisions decided and not yet in the table."""
-        return len(self._queue)
+        return len(self._queue) + self._spool.count
 
-    def start(self) -> None:
-        """Begin to write."""
-        if self.usable:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="decision store")
+    async def start(self) -> list[b.Decision]:
+        """Begin to keep what is saved; return what an earlier life could not write, newest first.
+
+        Nothing is written to the database before :meth:`use`.
+        """
+        left: list[b.Decision] = []
+        try:
+            await self._spool.open()
+            left = await self._spool.newest(_BATCH)
+        except SQLAlchemyError as error:
+            self._tell(f"database: what waits for it cannot be read ({said(error)})")
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="decision store")
+        return left
+
+    def use(self) -> None:
+        """Write to the database from now on: it is of this program's schema, and what was there has been read.
+
+        State that was remembered before is forgotten: whoever remembered it did not know what came before.
+        """
+        self._state.clear()
+        self._usable = True
+        self._idle.clear()
+        self._wake.set()
 
     async def stop(self) -> None:
-        """Write what is left, if the database takes it within a second; then let it go."""
+        """Write what is left, if the database takes it within a second; what it does not take waits in the spool."""
         await self.flush(1.0)
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        await self._put_aside()
+        await self._spool.close()
         await self._engine.dispose()
 
     def save(self, decision: b.Decision) -> None:
@@ -66,19 +91,19 @@ class DecisionStore:
             self.dropped += 1
             return
         self._queue.append(decision)
-        self._wake.set()
         self._idle.clear()
+        self._wake.set()
 
     def remember(self, name: str, value: str) -> None:
         """Take a piece of Brain's state to be written; only the newest of a name counts."""
         self._state[name] = value
-        self._wake.set()
         self._idle.clear()
+        self._wake.set()
 
     async def flush(self, timeout_s: float) -> bool:
-        """Wait until all is written; False when that took too long."""
-        if self._task is None:
-            return not self._queue
+        """Wait until all is written; False when that took too long, or the database is known to be away."""
+        if self._task is None or not self._usable or self.problem:
+            return not self.unsaved
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -135,30 +160,64 @@ class DecisionStore:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._queue or self._state:
-                batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
-                state, self._state = self._state, {}
-                try:
-                    await self._write(batch, state)
-                except (SQLAlchemyError, OSError) as error:
-                    self._state = {**state, **self._state}
-                    self._tell(f"database: decisions cannot be written ({error})")
+            while self._queue or self._spool.count or (self._state and self._usable):
+                if not await self._written():
                     await asyncio.sleep(_RETRY_S)
-                    continue
-                for _ in batch:
-                    self._queue.popleft()
-                self._tell(None)
             self._idle.set()
 
+    async def _written(self) -> bool:
+        """Write the next batch; False where it was put aside instead."""
+        if self._usable:
+            try:
+                await self._write_next()
+            except DATABASE_ERRORS as error:
+                self._tell(f"database: decisions cannot be written ({said(error)})")
+            else:
+                self._tell(None)
+                return True
+        await self._put_aside()
+        return False
+
+    async def _write_next(self) -> None:
+        # What waits in the spool was decided before what is in the queue.
+        spooled = await self._spool.first(_BATCH)
+        batch = [one for _, one in spooled] or [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
+        state, self._state = self._state, {}
+        try:
+            await self._write(batch, state)
+        except BaseException:
+            self._state = {**state, **self._state}
+            raise
+        if spooled:
+            await self._spool.remove(spooled[-1][0])
+        else:
+            for _ in batch:
+                self._queue.popleft()
+
+    async def _put_aside(self) -> None:
+        waiting = list(self._queue)
+        if not waiting:
+            return
+        try:
+            await self._spool.add(waiting)
+        except SQLAlchemyError as error:
+            self._tell(f"database: decisions can neither be written nor put aside ({said(error)})")
+            return
+        for _ in waiting:
+            self._queue.popleft()
+
     async def _write(self, batch: Sequence[b.Decision], state: dict[str, str]) -> None:
+        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         async with self._engine.begin() as connection:
             if batch:
                 await connection.execute(
-                    decisions.insert().prefix_with("OR IGNORE", dialect="sqlite"), [_row(one) for one in batch]
+                    insert(decisions).on_conflict_do_nothing(index_elements=["intent_id"]), [_row(one) for one in batch]
                 )
             for name, value in state.items():
-                await connection.execute(brain_state.delete().where(brain_state.c.name == name))
-                await connection.execute(brain_state.insert().values(name=name, value=value))
+                row = insert(brain_state).values(name=name, value=value)
+                await connection.execute(
+                    row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value})
+                )
 
     def _tell(self, problem: str | None) -> None:
         if problem != self.problem:

@@ -12,21 +12,26 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, text
 
 from titan.runtime.logs import configure_logging, get_logger
-from titan.storage.schema import Schema, default_url, make_engine
+from titan.storage.schema import DATABASE_ERRORS, BadDatabaseUrlError, Schema, default_url, make_engine, said
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+# A revision may have to go through every row.
+_STATEMENT_S = 600.0
 
 
 def upgrade(url: str, schema: Schema) -> None:
     """Upgrade the ``schema`` in the database at ``url`` to its head; does nothing when it is there.
 
+    All or nothing, and one at a time where several begin. PostgreSQL's own schema is made where there is none.
+
     Raises
     ------
-    sqlalchemy.exc.SQLAlchemyError
+    BadDatabaseUrlError
+        When the URL names no database.
+    sqlalchemy.exc.SQLAlchemyError, OSError
         When the database cannot be reached or refuses.
     alembic.util.CommandError
         When the database is of a revision that this program does not know.
@@ -36,7 +41,7 @@ def upgrade(url: str, schema: Schema) -> None:
 
 async def upgrade_async(url: str, schema: Schema) -> None:
     """As :func:`upgrade`, within a running event loop."""
-    engine = make_engine(url)
+    engine = make_engine(url, schema, _STATEMENT_S)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade, schema)
@@ -52,6 +57,12 @@ def head_of(schema: Schema) -> str:
 
 
 def _upgrade(connection: Connection, schema: Schema) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"titan {schema}"})
+        # Looked for first: who may not make schemas may be given one.
+        there = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :name"), {"name": schema})
+        if there.scalar_one_or_none() is None:
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
     config = _config(schema)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -68,13 +79,22 @@ def _config(schema: Schema) -> Config:
 def main() -> NoReturn:
     """Upgrade the tables of one process before it starts: ``titan-migrate``.
 
-    ``TITAN_ROLE`` says whose, ``TITAN_STATE_DIR`` where, or ``TITAN_DATABASE_URL``. Exit code 0 done, 1 the database
-    refuses, 2 bad settings.
+    ``TITAN_ROLE`` says whose, ``TITAN_STATE_DIR`` where, or ``TITAN_DATABASE_URL``, or the file that
+    ``TITAN_DATABASE_URL_FILE`` names. Exit code 0 done, 1 the database refuses, 2 bad settings.
     """
     configure_logging("json" if os.environ.get("TITAN_LOG_FORMAT") == "json" else "console", "info")
     log = get_logger("migrate")
     role, folder = os.environ.get("TITAN_ROLE", ""), os.environ.get("TITAN_STATE_DIR", "")
-    url = os.environ.get("TITAN_DATABASE_URL", "")
+    url, file = os.environ.get("TITAN_DATABASE_URL", ""), os.environ.get("TITAN_DATABASE_URL_FILE", "")
+    if file and not url:
+        try:
+            url = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            log.error("bad settings", reason=f"TITAN_DATABASE_URL_FILE: {file!r} cannot be read: {error}")  # noqa: TRY400
+            sys.exit(2)
+        if not url:
+            log.error("bad settings", reason=f"TITAN_DATABASE_URL_FILE: {file!r} is empty; allowed is one URL")
+            sys.exit(2)
     schema = next((known for known in get_args(Schema) if known == role), None)
     if schema is None or not (url or folder):
         allowed = ", ".join(get_args(Schema))
@@ -83,9 +103,12 @@ def main() -> NoReturn:
         sys.exit(2)
     try:
         upgrade(url or default_url(folder, schema), schema)
-    except (SQLAlchemyError, CommandError, OSError) as error:
+    except BadDatabaseUrlError as error:
+        log.error("bad settings", reason=str(error))  # noqa: TRY400
+        sys.exit(2)
+    except (*DATABASE_ERRORS, CommandError) as error:
         # One sentence for a person: what drivers add below it is their own code.
-        log.error("the tables cannot be upgraded", schema=schema, reason=str(error).splitlines()[0])  # noqa: TRY400
+        log.error("the tables cannot be upgraded", schema=schema, reason=said(error))  # noqa: TRY400
         sys.exit(1)
     log.info("the tables are up to date", schema=schema)
     sys.exit(0)

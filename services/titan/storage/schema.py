@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import event, text
-from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy import URL, event, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 Schema = Literal["brain", "execution"]
+
+DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
+# What one process may have open: one that writes, the rest for who asks.
+CONNECTIONS = 3
+# Nothing waits longer for the database than these: to connect, for a connection, for one statement.
+CONNECT_S = 5.0
+WAIT_S = 5.0
+STATEMENT_S = 10.0
+_PLAIN = re.compile(r"[A-Za-z0-9._:-]*")
+# What a broken or foreign database raises; drivers let the network's own errors through.
+DATABASE_ERRORS = (SQLAlchemyError, OSError)
+
+
+class BadDatabaseUrlError(ValueError):
+    """A URL that names no database; the message repeats nothing of it, for it may hold a password."""
+
+
+@dataclass(frozen=True)
+class SchemaProblem:
+    """Why a database cannot be used.
+
+    Attributes
+    ----------
+    said
+        One sentence.
+    away
+        Whether it does not answer. Otherwise it is of another schema, and must not be written by anybody.
+    """
+
+    said: str
+    away: bool
 
 
 def default_url(state_dir: str, schema: Schema) -> str:
@@ -18,25 +51,73 @@ def default_url(state_dir: str, schema: Schema) -> str:
     return f"sqlite+aiosqlite:///{Path(state_dir).resolve() / f'{schema}.db'}"
 
 
-def make_engine(url: str) -> AsyncEngine:
-    """Connect lazily; SQLite in WAL mode, so that readers never wait for the writer.
+def read_url(url: str) -> URL:
+    """Take a URL apart.
 
-    The journal, not the table, is the authority, so a commit does not wait for the disk.
+    Raises
+    ------
+    BadDatabaseUrlError
+        In one sentence that says what is allowed.
     """
-    engine = create_async_engine(url)
-    if engine.dialect.name == "sqlite":
+    allowed = " or ".join(DRIVERS)
+    try:
+        read = make_url(url)
+    except (SQLAlchemyError, ValueError):
+        # From None: what they say may repeat a part of the password.
+        raise BadDatabaseUrlError(
+            f"database_url: cannot be read; allowed is {allowed}, then ://user:password@host:port/database, "
+            "with each special character of the password as %XX"
+        ) from None
+    if read.drivername not in DRIVERS:
+        raise BadDatabaseUrlError(f"database_url: begins with {read.drivername!r}; allowed is {allowed}")
+    # A password with a bare @ or / is read as the beginning of the rest.
+    if not _PLAIN.fullmatch(read.host or "") or (read.host and not _PLAIN.fullmatch(read.database or "")):
+        raise BadDatabaseUrlError(
+            "database_url: its host or database has characters that none has; "
+            "allowed is a password with each special character as %XX"
+        )
+    if not read.database:
+        raise BadDatabaseUrlError("database_url: names no database; allowed is a name after the last /")
+    return read
 
-        @event.listens_for(engine.sync_engine, "connect")
-        def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.execute("PRAGMA busy_timeout=2000")
+
+def make_engine(url: str, schema: Schema, statement_s: float = STATEMENT_S) -> AsyncEngine:
+    """Connect lazily, to the tables of ``schema``; nothing takes longer than ``statement_s`` seconds.
+
+    SQLite is in WAL mode, so that readers never wait for the writer. The journal, not the table, is the authority, so
+    a commit there does not wait for the disk. PostgreSQL's tables are in a schema named ``schema``, and no other is
+    looked into.
+
+    Raises
+    ------
+    BadDatabaseUrlError
+        In one sentence that says what is allowed.
+    """
+    read = read_url(url)
+    if read.get_backend_name() == "postgresql":
+        return _postgresql(read, schema, statement_s)
+    engine = create_async_engine(read)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA busy_timeout=2000")
 
     return engine
 
 
-async def schema_problem(engine: AsyncEngine, schema: Schema, head: str) -> str | None:
-    """Say in one sentence why the database cannot be used, or None.
+def said(error: Exception) -> str:
+    """What a database error says to a person: one line, without the statement and its values."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    line = (str(cause).strip().splitlines() or [""])[0]
+    # Drivers' own are wrapped as text: "<class 'asyncpg…'>: what it says".
+    line = line.partition(">: ")[2] if line.startswith("<class ") else line
+    return line or type(cause).__name__
+
+
+async def schema_problem(engine: AsyncEngine, schema: Schema, head: str) -> SchemaProblem | None:
+    """Say why the database cannot be used, or None.
 
     Parameters
     ----------
@@ -47,12 +128,48 @@ async def schema_problem(engine: AsyncEngine, schema: Schema, head: str) -> str 
         async with engine.connect() as connection:
             found = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalars().all()
     except (OperationalError, ProgrammingError) as error:
-        cause = str(error.orig)
-        if "alembic_version" in cause:
-            return f"database: no {schema} schema yet, this program needs {head}; run the upgrade"
-        return f"database: cannot be read ({cause})"
-    except (SQLAlchemyError, OSError) as error:
-        return f"database: cannot be read ({error})"
+        if "alembic_version" in str(error.orig):
+            why = f"database: no {schema} schema yet, this program needs {head}; run the upgrade"
+            return SchemaProblem(why, away=False)
+        return SchemaProblem(f"database: cannot be read ({said(error)})", away=True)
+    except DATABASE_ERRORS as error:
+        return SchemaProblem(f"database: cannot be read ({said(error)})", away=True)
     if found != [head]:
-        return f"database: {schema} schema is {', '.join(found) or 'empty'}, this program needs {head}; run the upgrade"
+        has = ", ".join(found) or "empty"
+        why = f"database: {schema} schema is {has}, this program needs {head}; run the upgrade"
+        return SchemaProblem(why, away=False)
     return None
+
+
+def _postgresql(url: URL, schema: Schema, statement_s: float) -> AsyncEngine:
+    import asyncpg
+
+    async def connect(*given: Any, **named: Any) -> asyncpg.Connection[Any]:
+        try:
+            return await asyncpg.connect(*given, **named)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # SQLAlchemy passes on what is raised here as it is: one that starts, is full or refuses is away.
+            raise ConnectionError(str(error)) from error
+
+    return create_async_engine(
+        url,
+        # Another person's parameters in a log are one grep away from another's password.
+        hide_parameters=True,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=WAIT_S,
+        # A connection that the server's restart has broken is found before it is used.
+        pool_pre_ping=True,
+        connect_args={
+            "async_creator_fn": connect,
+            "timeout": CONNECT_S,
+            "command_timeout": statement_s,
+            "server_settings": {
+                "search_path": schema,
+                "application_name": f"titan-{schema}",
+                # The server ends what a process left behind that was cut off.
+                "idle_in_transaction_session_timeout": str(int(statement_s * 1000)),
+                "statement_timeout": str(int(statement_s * 1000)),
+            },
+        },
+    )

@@ -1,22 +1,34 @@
+"""Schemas of both databases: made, recognised, refused."""
+
 from __future__ import annotations
 
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
+from sqlalchemy.exc import ProgrammingError
 
-from titan.storage import brain_tables
-from titan.storage.decisions import DecisionStore
+from support.postgres import Postgres
+from titan.storage import brain_tables, execution_tables
 from titan.storage.migrate import head_of, upgrade, upgrade_async
-from titan.storage.schema import default_url, make_engine, schema_problem
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
+from titan.storage.schema import BadDatabaseUrlError, Schema, make_engine, read_url, schema_problem
+
+MIGRATE = [sys.executable, "-c", "from titan.storage.migrate import main; main()"]
+Database = Callable[[str], str]
+METADATA = {"brain": brain_tables.metadata, "execution": execution_tables.metadata}
+ROLES: tuple[Schema, ...] = ("brain", "execution")
 
 
-async def test_revisions_make_the_tables_that_the_program_uses(tmp_path: Path) -> None:
-    url = default_url(str(tmp_path), "brain")
-    await upgrade_async(url, "brain")
-    engine = make_engine(url)
+@pytest.mark.parametrize("role", ROLES)
+async def test_revisions_make_the_tables_that_the_program_uses(database: Database, role: Schema) -> None:
+    url = database(role)
+    await upgrade_async(url, role)
+    engine = make_engine(url, role)
     async with engine.connect() as connection:
         found = await connection.run_sync(
             lambda sync: {
@@ -27,20 +39,128 @@ async def test_revisions_make_the_tables_that_the_program_uses(tmp_path: Path) -
         )
     wanted = {
         table.name: {column.name: column.type.compile(engine.dialect) for column in table.columns}
-        for table in brain_tables.metadata.sorted_tables
+        for table in METADATA[role].sorted_tables
     }
     await engine.dispose()
     assert found == wanted
 
 
-def test_the_head_that_brain_wants_is_the_last_revision() -> None:
+def test_the_heads_that_the_programs_want_are_the_last_revisions() -> None:
     assert head_of("brain") == brain_tables.HEAD
+    assert head_of("execution") == execution_tables.HEAD
 
 
-def test_an_upgrade_twice_changes_nothing(tmp_path: Path) -> None:
-    url = default_url(str(tmp_path), "brain")
-    upgrade(url, "brain")
-    upgrade(url, "brain")
+def test_an_upgrade_twice_changes_nothing(database: Database) -> None:
+    for role in ROLES:
+        upgrade(database(role), role)
+        upgrade(database(role), role)
+
+
+def test_upgrades_at_one_time_take_turns(postgres: Postgres) -> None:
+    name = postgres.new_database()
+    running = [
+        subprocess.Popen(
+            MIGRATE, env={**os.environ, "TITAN_ROLE": role, "TITAN_DATABASE_URL": postgres.url(name)}, stdout=-1
+        )
+        for role in ROLES * 2
+    ]
+    for process in running:
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    for role in ROLES:
+        version = f"SELECT version_num FROM {role}.alembic_version"
+        assert postgres.ask(name, lambda connection, query=version: connection.fetchval(query)) == head_of(role)
+
+
+async def test_neither_role_sees_the_others_tables(postgres: Postgres) -> None:
+    url = postgres.url(await asyncio.to_thread(postgres.new_database))
+    await upgrade_async(url, "execution")
+    engine = make_engine(url, "brain")
+    problem = await schema_problem(engine, "brain", brain_tables.HEAD)
+    assert problem is not None
+    assert not problem.away
+    with pytest.raises(ProgrammingError, match="orders"):
+        async with engine.connect() as connection:
+            await connection.execute(select(execution_tables.orders))
+    await engine.dispose()
+
+
+async def test_who_may_not_make_schemas_uses_one_that_is_there(postgres: Postgres) -> None:
+    name = await asyncio.to_thread(postgres.new_database)
+    owner = await postgres.connect(name)
+    # Roles are the server's, not the database's.
+    await owner.execute(f"CREATE ROLE guest_{name} LOGIN PASSWORD 'guest'")
+    url = f"postgresql+asyncpg://guest_{name}:guest@127.0.0.1:{postgres.port}/{name}"
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        await upgrade_async(url, "brain")
+    await owner.execute(f"CREATE SCHEMA brain AUTHORIZATION guest_{name}")
+    await owner.close()
+    await upgrade_async(url, "brain")
+
+
+SECRET = "h@sh/h:sh"
+
+
+@pytest.mark.parametrize(
+    ("description", "url", "says"),
+    [
+        ("nothing of a URL", SECRET, "cannot be read"),
+        ("a password that was not written as %XX", f"postgresql+asyncpg://titan:{SECRET}@db:5432/titan", ""),
+        ("a port that is none", f"postgresql+asyncpg://titan:hush@db:{SECRET}/titan", "cannot be read"),
+        ("another driver", "postgresql+psycopg://titan:hush@db/titan", "begins with 'postgresql+psycopg'"),
+        ("no database", "postgresql+asyncpg://titan:hush@db:5432", "names no database"),
+    ],
+)
+def test_a_bad_url_is_refused_without_repeating_it(description: str, url: str, says: str) -> None:
+    with pytest.raises(BadDatabaseUrlError) as refused:
+        read_url(url)
+    assert says in str(refused.value), description
+    assert "allowed is" in str(refused.value)
+    assert not any(part in str(refused.value) for part in ("hush", "h@sh", "h:sh", "sh/h"))
+
+
+@pytest.mark.parametrize(
+    ("description", "change", "says"),
+    [
+        ("a wrong password", lambda url: url.replace("p%40ss", "hush"), "password authentication failed"),
+        ("another database", lambda url: url.replace("/titan_", "/nowhere_"), "does not exist"),
+        ("nobody there", lambda url: url.replace(url.rpartition("@")[2], "127.0.0.1:1/titan"), "Connect call failed"),
+    ],
+)
+async def test_a_database_that_does_not_take_us_is_away_and_its_password_untold(
+    postgres: Postgres, description: str, change: Callable[[str], str], says: str
+) -> None:
+    url = change(postgres.url(await asyncio.to_thread(postgres.new_database)))
+    engine = make_engine(url, "brain")
+    problem = await schema_problem(engine, "brain", brain_tables.HEAD)
+    await engine.dispose()
+    assert problem is not None
+    assert problem.away, description
+    assert says in problem.said
+    assert not any(part in problem.said for part in ("hush", "p@ss", "p%40ss"))
+
+
+def test_the_migration_reads_its_url_from_a_file_and_tells_no_password(postgres: Postgres, tmp_path: Path) -> None:
+    name = postgres.new_database()
+    file = tmp_path / "url"
+
+    def migrated(content: str) -> subprocess.CompletedProcess[str]:
+        file.write_text(content)
+        environment = {**os.environ, "TITAN_ROLE": "execution", "TITAN_DATABASE_URL_FILE": str(file)}
+        return subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
+
+    url = postgres.url(name)
+    assert migrated(url + "\n").returncode == 0
+    assert postgres.ask(name, lambda connection: connection.fetchval("SELECT count(*) FROM execution.orders")) == 0
+    for content, code, says in (
+        ("", 2, "is empty"),
+        ("mysql://u:hush@h/d", 2, "begins with"),
+        (url.replace("p%40ss", "hush"), 1, "password authentication failed"),
+    ):
+        done = migrated(content)
+        assert done.returncode == code, done.stderr
+        assert says in done.stdout + done.stderr
+        assert "hush" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -52,10 +172,10 @@ def test_an_upgrade_twice_changes_nothing(tmp_path: Path) -> None:
     ],
 )
 async def test_a_foreign_schema_is_named(
-    tmp_path: Path, description: str, version: str | None, says: str | None
+    database: Database, description: str, version: str | None, says: str | None
 ) -> None:
-    url = default_url(str(tmp_path), "brain")
-    engine = make_engine(url)
+    url = database("brain")
+    engine = make_engine(url, "brain")
     if version is not None:
         await upgrade_async(url, "brain")
         async with engine.begin() as connection:
@@ -63,37 +183,6 @@ async def test_a_foreign_schema_is_named(
     problem = await schema_problem(engine, "brain", brain_tables.HEAD)
     await engine.dispose()
     assert (problem is None) == (says is None), description
-    assert says is None or says in (problem or "")
-
-
-async def test_decisions_are_written_once_and_found(tmp_path: Path) -> None:
-    url = default_url(str(tmp_path), "brain")
-    await upgrade_async(url, "brain")
-    store = DecisionStore(make_engine(url), lambda _problem: None)
-    store.start()
-    for index in range(3):
-        store.save(
-            b.Decision(intent_id=f"intent-{index}", phase_id="scavenger", approved=index == 1, reason=c.REASON_OK)
-        )
-    store.save(b.Decision(intent_id="intent-1", phase_id="scavenger", message="a second write", reason=c.REASON_OK))
-    store.remember("risk_level", "{}")
-    assert await store.flush(5.0)
-    assert store.unsaved == 0
-    assert [one.intent_id for one in await store.newest(10)] == ["intent-2", "intent-1", "intent-0"]
-    assert [one.message for one in await store.newest(10, approved=True)] == [""]
-    assert [one.intent_id for one in await store.beginning_with("intent-2")] == ["intent-2"]
-    assert await store.beginning_with("intent%") == []
-    assert await store.load_state() == {"risk_level": "{}"}
-    await store.stop()
-
-
-async def test_a_database_that_is_away_is_told_and_keeps_decisions(tmp_path: Path) -> None:
-    problems: list[str | None] = []
-    store = DecisionStore(make_engine(default_url(str(tmp_path), "brain")), problems.append)
-    store.start()
-    store.save(b.Decision(intent_id="intent-1", reason=c.REASON_OK))
-    assert not await store.flush(0.3)
-    assert store.unsaved == 1
-    assert problems
-    assert "cannot be written" in (problems[0] or "")
-    await store.stop()
+    if problem is not None:
+        assert says in problem.said  # type: ignore[operator]
+        assert not problem.away

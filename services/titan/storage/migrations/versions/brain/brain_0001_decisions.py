@@ -8,12 +8,14 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_COUNTED = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
 
 def upgrade() -> None:
     """Create both tables."""
     op.create_table(
         "decisions",
-        sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("sequence", _COUNTED, primary_key=True, autoincrement=True),
         sa.Column("intent_id", sa.String(64), nullable=False, unique=True),
         sa.Column("phase_id", sa.String(32), nullable=False),
         sa.Column("symbol", sa.String(40), nullable=False),
