@@ -1,0 +1,114 @@
+"""Other programs, run so that their failure is one sentence, and places where what they made is kept."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from testcluster import toolchain
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ReleaseError(Exception):
+    """Images cannot be made, pushed or signed; the message says why, and what is missing."""
+
+
+def say(line: str) -> None:
+    """Tell who waits; standard output is for results."""
+    print(f"images: {line}", file=sys.stderr, flush=True)
+
+
+def run(
+    program: str | Path,
+    *arguments: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    within_s: float = 600,
+) -> str:
+    """Run a program and return what it printed.
+
+    Raises
+    ------
+    ReleaseError
+        It is missing, failed or took longer than ``within_s``; with the end of what it said.
+    """
+    name = Path(program).name
+    try:
+        done = subprocess.run(
+            [str(program), *arguments],
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}),
+            capture_output=True,
+            check=False,
+            timeout=within_s,
+        )
+    except FileNotFoundError:
+        raise ReleaseError(f"{name} is missing: ci/tools/apt installs what images need") from None
+    except subprocess.TimeoutExpired:
+        raise ReleaseError(f"{name} {' '.join(arguments[:2])}: not done within {within_s:.0f} s") from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
+        raise ReleaseError(f"{name} {' '.join(arguments[:2])}: exit code {done.returncode}: {said[-2000:]}")
+    return done.stdout.decode(errors="replace")
+
+
+def tool(name: str) -> Path:
+    """Return where a pinned tool is, built when it is not there yet."""
+    try:
+        return toolchain.ensure((toolchain.BY_NAME[name],))[name]
+    except toolchain.ToolchainError as error:
+        raise ReleaseError(str(error)) from error
+
+
+def sha256(path: Path) -> str:
+    """Return the file's hash as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def key_of(*parts: str | bytes) -> str:
+    """Return a name for what is made of these parts, and of these only."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:32]
+
+
+def cache(kind: str) -> Path:
+    """Return the folder of one kind of thing, beside the pinned tools."""
+    return toolchain.cache_dir() / "images" / kind
+
+
+@contextmanager
+def made_once(kind: str, key: str, *, anew: bool = False) -> Iterator[tuple[Path, Path | None]]:
+    """Give the folder of ``key``, and an empty one to fill where it is not there yet.
+
+    What the caller put into the second becomes the first at the end of the block; nothing does when the block fails.
+    Two processes that want the same wait for each other.
+    """
+    folder = cache(kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / key
+    with (folder / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.exists() and not anew:
+            yield target, None
+            return
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f"{key}.") as made:
+            filling = Path(made) / "made"
+            filling.mkdir()
+            yield target, filling
+            shutil.rmtree(target, ignore_errors=True)
+            filling.rename(target)
