@@ -289,10 +289,12 @@ async def scene(
     lockstep: bool = False,
     phases: tuple[str, ...] = ("scavenger",),
     migrate: bool = True,
+    before: Callable[[Scene], None] = lambda _made: None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """Everything up and connected, not armed."""
+    """Everything up and connected, not armed; ``before`` may change who is around Brain before it connects."""
     made = Scene(stack, lockstep, phases, **settings)
+    before(made)
     if migrate:
         await upgrade_async(stack.database("brain"), "brain")
     await made.market.server.start()

@@ -6,6 +6,7 @@ The server refuses root, so root starts it as nobody, from a copy that nobody ca
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -44,7 +45,7 @@ class Postgres:
         self._folder = Path(tempfile.mkdtemp(prefix="titan-postgres-"))
         self._data = self._folder / "data"
         self._bin = _programs() / "bin"
-        self._user: dict[str, Any] = {}
+        self._as_user: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
         if os.geteuid() == 0:
@@ -55,7 +56,8 @@ class Postgres:
             shutil.copytree(package.with_name(f"{package.name}.libs"), self._folder / f"{package.name}.libs")
             self._bin = copied / "bin"
             os.chown(self._folder, _NOBODY, _NOBODY)
-            self._user = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []}
+            # Popen's own user= forks, and gRPC's handlers of a fork end the child of a process that serves.
+            self._as_user = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
         password = self._folder / "password"
         password.write_text(PASSWORD)
         password.chmod(0o644)
@@ -72,7 +74,10 @@ class Postgres:
         """Run it, and wait until it answers."""
         log = (self._folder / "log").open("ab")
         self._process = subprocess.Popen(
-            [self._bin / "postgres", "-D", self._data], cwd=self._folder, stdout=log, stderr=log, **self._user
+            [*self._as_user, str(self._bin / "postgres"), "-D", str(self._data)],
+            cwd=self._folder,
+            stdout=log,
+            stderr=log,
         )
         log.close()
         deadline = time.monotonic() + _PATIENCE_S
@@ -84,10 +89,14 @@ class Postgres:
     def kill(self) -> None:
         """End it at once, as a power cut of its machine would, with all that serve connections."""
         assert self._process is not None
-        for pid in [*self._children(), self._process.pid]:
-            os.kill(pid, signal.SIGKILL)
+        children = self._children()
+        self._process.kill()
         self._process.wait()
         self._process = None
+        for pid in children:
+            # They may have ended by themselves.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def freeze(self) -> None:
         """It takes connections and answers nothing, as behind a network that swallows."""
@@ -153,8 +162,8 @@ class Postgres:
         return [int(pid) for pid in Path(f"/proc/{self._pid()}/task/{self._pid()}/children").read_text().split()]
 
     def _call(self, program: str, *arguments: object) -> subprocess.CompletedProcess[bytes]:
-        words = [str(self._bin / program), *map(str, arguments)]
-        return subprocess.run(words, cwd=self._folder, capture_output=True, check=False, **self._user)
+        words = [*self._as_user, str(self._bin / program), *map(str, arguments)]
+        return subprocess.run(words, cwd=self._folder, capture_output=True, check=False)
 
     def _run(self, program: str, *arguments: object) -> None:
         done = self._call(program, *arguments)
