@@ -16,6 +16,13 @@ system:serviceaccount:{{ .Values.operator.namespace }}:{{ .Values.operator.servi
 [{{ range $index, $item := . }}{{ if $index }}, {{ end }}'{{ $item }}'{{ end }}]
 {{- end }}
 
+{{/* JSON: digests that may run in the operator's namespace. */}}
+{{- define "titan-admission.operatorDigests" -}}
+{{- $digests := .Values.operator.imageDigests }}
+{{- with .Values.release.digests.operator }}{{ $digests = append $digests . }}{{ end }}
+{{- uniq $digests | toJson }}
+{{- end }}
+
 {{/* CEL: users that the cluster's controllers named in .controllers go by. */}}
 {{- define "titan-admission.controllers" -}}
 {{- $users := list "system:kube-controller-manager" }}

@@ -70,6 +70,15 @@ spec:
           port: {{ .component }}
 {{- end }}
 
+{{/* The image .given, or else that of the release by .name; by digest. */}}
+{{- define "titan-data.image" -}}
+{{- if .given -}}
+{{ .given }}
+{{- else -}}
+{{ .root.Values.release.registry }}/{{ .name }}@{{ required (printf "%s.image: missing; allowed is a release's file (-f release.yaml) or an image by digest only, pinned in trustPolicy.infrastructure of chart titan first" .name) (index .root.Values.release.digests .name) }}
+{{- end }}
+{{- end }}
+
 {{/* The volume's claim, which no uninstall deletes. */}}
 {{- define "titan-data.claim" -}}
 - metadata:

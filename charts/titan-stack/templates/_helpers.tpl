@@ -9,6 +9,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Files.Get (printf "policies/%s.yaml" .Values.policy) }}
 {{- end }}
 
+{{/* The image of every phase by digest. */}}
+{{- define "titan-stack.image" -}}
+{{- if .Values.image -}}
+{{ .Values.image }}
+{{- else -}}
+{{ .Values.release.registry }}/services@{{ required "image: missing; allowed is a release's file (-f release.yaml), or an image by digest only, like registry/titan@sha256:<64 hexadecimal digits>" .Values.release.digests.services }}
+{{- end }}
+{{- end }}
+
 {{/* Name and hash that phases are bound to. */}}
 {{- define "titan-stack.policyRef" -}}
 {{- if .Values.existingPolicy.name -}}

@@ -14,7 +14,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{/* The image by digest: nothing else is ever run. */}}
 {{- define "titan.image" -}}
-{{ .Values.image.repository }}@{{ required "image.digest: missing; allowed is the release's sha256:… (listed in chart titan-admission first)" .Values.image.digest }}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.release.registry }}/operator@{{ required "image.digest: missing; allowed is a release's file (-f release.yaml) or a sha256:…, listed in chart titan-admission first" .Values.release.digests.operator }}
+{{- end }}
 {{- end }}
 
 {{/* What a container may do: nothing but run. */}}

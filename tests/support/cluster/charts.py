@@ -17,8 +17,19 @@ NAMESPACES = {
     "titan-stack": "titan",
     "titan-data": "titan-data",
 }
+# As a release's file gives them.
+RELEASE = (
+    "release.version=1.2.3",
+    f"release.revision={'a' * 40}",
+    "release.registry=registry.example/titan",
+    *(f"release.digests.{name}={DIGEST}" for name in ("operator", "services", "postgresql", "nats")),
+)
 # Chart, what it shows, values.
 VARIANTS = [
+    ("titan-admission", "of a release", RELEASE),
+    ("titan", "of a release", (*RELEASE, "trustPolicy.infrastructure={registry.example/own@" + DIGEST + "}")),
+    ("titan-stack", "of a release", RELEASE),
+    ("titan-data", "of a release", (*RELEASE, "postgresql.enabled=true", "nats.enabled=true")),
     ("titan-admission", "as it is", ()),
     (
         "titan-admission",
