@@ -54,7 +54,17 @@ _IMAGES = {
                 "verifiedAt": NOW,
                 "trustPolicy": DIGEST,
             }
-        ]
+        ],
+        "infrastructure": [{"digest": DIGEST, "image": "registry/postgresql", "trustPolicy": DIGEST}],
+        "revoked": [
+            {
+                "digest": DIGEST,
+                "image": "registry/titan",
+                "message": "its key was stolen",
+                "revokedAt": NOW,
+                "trustPolicy": DIGEST,
+            }
+        ],
     },
 }
 _APPROVAL = {"reference": "change 7", "approvedBy": "ana", "expires": TIME}

@@ -9,33 +9,64 @@ from support.crd_manifests import ABSENT, DIGEST, NOW, Row
 _ACT = {"verb": "release", "nonce": "another-nonce", "by": "ana"}
 
 
+_LISTS = (("images", 500), ("infrastructure", 50), ("revoked", 500))
+# What an entry must have beside its digest.
+_REST: dict[str, dict[str, str]] = {"images": {}, "infrastructure": {}, "revoked": {"message": "m", "revokedAt": NOW}}
+_WHERE = ("images", "infrastructure", "revoked")
+_BROKEN: tuple[tuple[str, str, object, str, tuple[str, ...]], ...] = (
+    ("a digest of no kind", "digest", "a" * 64, " in body should match", _WHERE),
+    ("a long digest", "digest", DIGEST + "a", ": Too long: may not be more than 71", _WHERE),
+    ("an image of two lines", "image", "a\nb", " in body should match", _WHERE),
+    ("an image of nothing", "image", "", " in body should match", _WHERE),
+    ("a long image", "image", "a" * 501, ": Too long: may not be more than 500", _WHERE),
+    ("a key of two lines", "verifiedBy", "a\nb", " in body should match", ("images",)),
+    ("a key of nothing", "verifiedBy", "", " in body should match", ("images",)),
+    ("a long key", "verifiedBy", "a" * 257, ": Too long: may not be more than 256", ("images",)),
+    ("a time of no kind", "verifiedAt", "now", " in body should match", ("images",)),
+    ("a long time", "verifiedAt", NOW[:-1] + ".0Z", ": Too long: may not be more than 20", ("images",)),
+    ("a trust policy of no kind", "trustPolicy", "b" * 64, " in body should match", _WHERE),
+    ("a long trust policy", "trustPolicy", DIGEST + "b", ": Too long: may not be more than 71", _WHERE),
+    ("a long message", "message", "a" * 1025, ": Too long: may not be more than 1024", ("revoked",)),
+    ("a time of no kind", "revokedAt", "now", " in body should match", ("revoked",)),
+    ("a long time", "revokedAt", NOW[:-1] + ".0Z", ": Too long: may not be more than 20", ("revoked",)),
+)
+
 IMAGES: list[Row] = [
     Row("no spec", "images", {"spec": ABSENT}, "spec: Required value", "missing required field `spec`"),
     *(
-        Row(what, "images", {f"spec.images.0.{field}": value}, f"spec.images[0].{field}{api}", f"{field}`")
-        for what, field, value, api in (
-            ("a digest of no kind", "digest", "a" * 64, " in body should match"),
-            ("a long digest", "digest", DIGEST + "a", ": Too long: may not be more than 71"),
-            ("an image of two lines", "image", "a\nb", " in body should match"),
-            ("an image of nothing", "image", "", " in body should match"),
-            ("a long image", "image", "a" * 501, ": Too long: may not be more than 500"),
-            ("a key of two lines", "verifiedBy", "a\nb", " in body should match"),
-            ("a key of nothing", "verifiedBy", "", " in body should match"),
-            ("a long key", "verifiedBy", "a" * 257, ": Too long: may not be more than 256"),
-            ("a time of no kind", "verifiedAt", "now", " in body should match"),
-            ("a long time", "verifiedAt", NOW[:-1] + ".0Z", ": Too long: may not be more than 20"),
-            ("a trust policy of no kind", "trustPolicy", "b" * 64, " in body should match"),
-            ("a long trust policy", "trustPolicy", DIGEST + "b", ": Too long: may not be more than 71"),
-        )
+        Row(f"{what}, {lists}", "images", {f"spec.{lists}.0.{field}": value}, f"spec.{lists}[0].{field}{api}", field)
+        for what, field, value, api, wheres in _BROKEN
+        for lists in wheres
     ),
-    Row("no digest", "images", {"spec.images.0.digest": ABSENT}, "images[0].digest: Required value", "field `digest`"),
-    Row("a digest twice", "images", {"spec.images": [{"digest": DIGEST}] * 2}, "images[1]: Duplicate value", ""),
-    Row(
-        "too many images",
-        "images",
-        {"spec.images": [{"digest": f"sha256:{number:064x}"} for number in range(501)]},
-        "spec.images: Too many: 501: must have at most 500",
-        "length <= 500",
+    *(
+        Row(
+            f"no {field}, {lists}",
+            "images",
+            {f"spec.{lists}.0.{field}": ABSENT},
+            f"{lists}[0].{field}: Required value",
+            f"field `{field}`",
+        )
+        for lists, field in (*((lists, "digest") for lists in _WHERE), ("revoked", "message"), ("revoked", "revokedAt"))
+    ),
+    *(
+        Row(
+            f"a digest twice, {lists}",
+            "images",
+            {f"spec.{lists}": [{"digest": DIGEST, **_REST[lists]}] * 2},
+            f"{lists}[1]: Duplicate value",
+            "",
+        )
+        for lists in _WHERE
+    ),
+    *(
+        Row(
+            f"too many {lists}",
+            "images",
+            {f"spec.{lists}": [{"digest": f"sha256:{number:064x}", **_REST[lists]} for number in range(most + 1)]},
+            f"spec.{lists}: Too many: {most + 1}: must have at most {most}",
+            f"length <= {most}",
+        )
+        for lists, most in _LISTS
     ),
     Row("a name with a dot", "images", {"metadata.name": "a.b"}, "metadata.name in body should match", ""),
     Row("a long name", "images", {"metadata.name": "a" * 64}, "metadata.name: Too long: may not be more than 63", ""),
