@@ -195,6 +195,10 @@ class ApiProxy:
         self.happened.clear()
         self._cut = _Cut(writes, before, everything)
 
+    def cut_never(self) -> None:
+        """Forget a cut that has not happened."""
+        self._cut = None
+
     def abort_connections(self) -> None:
         """Break every connection to a client."""
         for transport in tuple(self._open):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,20 +19,22 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import structlog
 
 from titan.domain.kinds import Posture
-from titan.runtime.logs import get_logger
+from titan.domain.policy_hash import policy_hash
+from titan.runtime.logs import Log
 from titan.runtime.telemetry import Metrics
 from titan_operator.api import RiskPolicy
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection
-from titan_operator.cluster.errors import ApiError
+from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.watches import WatchTracker
 from titan_operator.engine import Parts, StackEngine
 from titan_operator.judging import Judge
-from titan_operator.names import LABEL_COMPONENT
+from titan_operator.names import LABEL_COMPONENT, REVISION, authority_secret
 from titan_operator.operator_metrics import OperatorMetrics
 from titan_operator.published import PublishedImages
 from titan_operator.settings import OperatorSettings
@@ -38,6 +42,10 @@ from titan_operator.stack_view import Ack, BrainView, ExecutionView, PhaseView, 
 from titan_operator.world import Terms, Verdict
 
 SYSTEM = "titan-system"
+# What its watches would do to an engine that has none: it is woken this often.
+WAKE_S = 0.15
+# What the cluster puts into every namespace by itself.
+_CLUSTERS_OWN = (("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default"))
 # What differs between two runs that are the same: identities, times and what is random.
 _VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp")
 
@@ -64,7 +72,17 @@ class Held:
 
 @dataclass
 class ToldStack:
-    """What a stack's processes would answer; it outlives the engines that ask it."""
+    """What a stack's processes would answer; it outlives the engines that ask it.
+
+    Attributes
+    ----------
+    latch
+        What a person armed, or what tightened it since; a test sets it as a person would.
+    raised
+        Each posture that came into force from below. Only a person's act may bring one up.
+    lies
+        By role: the policy's hash that its process claims to enforce, whatever it mounts.
+    """
 
     admin: Cluster
     namespace: str
@@ -73,18 +91,28 @@ class ToldStack:
     positions: int = 0
     raised: list[Posture] = field(default_factory=list)
     nonces: set[str] = field(default_factory=set)
+    lies: dict[str, str] = field(default_factory=dict)
+    # By name of the policy's ConfigMap, which is named by its content.
+    _known: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def in_force(self) -> Posture:
+        return min(self.latch, self.latch if self.ceiling is None else self.ceiling)
 
     async def ask(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
-        hashes = await self._hashes()
+        running = await self._hashes()
+        # Brain and Execution are asked where their pods are; of a phase Brain tells.
+        hashes = {role: said for role, said in running.items() if role in addresses or role == "scavenger"}
         problems = {role: "has no running pod" for role in ("brain", "execution") if role not in hashes}
-        in_force = min(self.latch, self.ceiling or self.latch)
         brain = execution = None
         if "brain" in hashes:
             phases = {"scavenger": PhaseView(True, hashes["scavenger"])} if "scavenger" in hashes else {}
-            brain = BrainView(hashes["brain"], self.ceiling, self.latch, in_force, equity=Decimal(200), phases=phases)
+            brain = BrainView(
+                hashes["brain"], self.ceiling, self.latch, self.in_force, equity=Decimal(200), phases=phases
+            )
         if "execution" in hashes:
             execution = ExecutionView(
-                hashes["execution"], self.latch, in_force, 0, 0, 0, self.positions, True, True, True, True, True
+                hashes["execution"], self.latch, self.in_force, 0, 0, 0, self.positions, True, True, True, True, True
             )
         return StackView(brain, execution, problems)
 
@@ -94,34 +122,37 @@ class ToldStack:
             ready = [item for item in pod["status"].get("conditions", ()) if item["type"] == "Ready"]
             if not ready or ready[0]["status"] != "True" or "deletionTimestamp" in pod["metadata"]:
                 continue
-            names = [name for name in json.dumps(pod["spec"]["volumes"]).split('"') if name.startswith("policy-")]
-            if names:
-                rules = await self.admin.get(KINDS["ConfigMap"], names[0], self.namespace)
-                hash_ = await self._hash(names[0]) if rules else ""
-                found[pod["metadata"]["labels"][LABEL_COMPONENT]] = hash_
+            words = json.dumps(pod["spec"]["volumes"]).split('"')
+            policies = [word for word in words if word.startswith("policy-")]
+            if policies:
+                role = pod["metadata"]["labels"][LABEL_COMPONENT]
+                found[role] = self.lies.get(role) or await self._hash(policies[0])
         return found
 
     async def _hash(self, name: str) -> str:
-        from titan.domain.policy_hash import policy_hash
-
-        rules = await self.admin.get(KINDS["ConfigMap"], name, self.namespace)
-        assert rules is not None
-        return policy_hash(json.loads(rules["data"]["policy.json"]))
+        if name not in self._known:
+            rules = await self.admin.get(KINDS["ConfigMap"], name, self.namespace)
+            if rules is None:
+                return ""
+            self._known[name] = policy_hash(json.loads(rules["data"]["policy.json"]))
+        return self._known[name]
 
     async def set_ceiling(self, address: str, ceiling: Posture, policy_hash: str) -> Ack:
+        before = self.in_force
         self.ceiling = ceiling
+        self._compare(before)
         return Ack(True, "OK", "")
 
     async def act(self, address: str, posture: Posture, by: str, reason: str, nonce: str) -> Ack:
+        before = self.in_force
         if posture is Posture.ARMED:
             if nonce in self.nonces:
                 return Ack(False, "NONCE_USED", "this nonce has been used")
             self.nonces.add(nonce)
-            if posture > self.latch:
-                self.raised.append(posture)
             self.latch = posture
         else:
             self.latch = min(self.latch, posture)
+        self._compare(before)
         return Ack(True, "OK", posture.name, acknowledged_by="execution", working_orders=0, open_positions=0)
 
     async def tighten(self, address: str, posture: Posture, by: str, reason: str) -> Ack:
@@ -130,6 +161,10 @@ class ToldStack:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _compare(self, before: Posture) -> None:
+        if self.in_force > before:
+            self.raised.append(self.in_force)
 
 
 async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
@@ -156,7 +191,7 @@ async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
             except ApiException as error:
                 if error.status != 404:
                     raise
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
 
 
 @dataclass
@@ -168,7 +203,7 @@ class Scene:
     namespace: str
     folder: Path
     told: ToldStack
-    resync_s: float = 0.2
+    resync_s: float = 5.0
 
     @asynccontextmanager
     async def engine(self) -> AsyncIterator[StackEngine]:
@@ -183,7 +218,10 @@ class Scene:
             resync_s=self.resync_s,
             poll_s=self.resync_s,
         )
-        log = get_logger("operator")
+        # What went wrong; each pass says much more.
+        log: Log = structlog.wrap_logger(
+            structlog.PrintLogger(sys.stderr), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
+        )
         metrics = OperatorMetrics(Metrics())
         async with Cluster(self.operator, observe=metrics.called) as cluster, aiohttp.ClientSession() as session:
             published = PublishedImages(cluster, [self.namespace], lambda: datetime.now(UTC))
@@ -202,26 +240,56 @@ class Scene:
             )
             yield StackEngine(self.namespace, parts)
 
-    async def run_until(self, engine: StackEngine, holds: Any, timeout_s: float = 30.0) -> None:
-        """Reconcile, as the engine itself would, until ``await holds()``."""
-        task = asyncio.create_task(engine.run())
+    async def run_until(
+        self,
+        engine: StackEngine,
+        holds: Callable[[], Awaitable[bool]],
+        timeout_s: float = 30.0,
+        *,
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        """Let the engine reconcile until ``await holds()``, or until ``stop`` is set: then it ends in its tracks."""
+        work = asyncio.create_task(engine.run())
+        stopped = asyncio.create_task((stop or asyncio.Event()).wait())
         try:
             async with asyncio.timeout(timeout_s):
-                while not await holds():
-                    if task.done():
-                        task.result()
+                while not stopped.done() and not await holds():
+                    if work.done():
+                        work.result()
                     engine.wake()
-                    await asyncio.sleep(0.05)
+                    await asyncio.wait({stopped, work}, timeout=WAKE_S, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            events = await self.admin.list(KINDS["Event"], self.namespace)
-            warnings = sorted(
-                {f"{one['regarding']['name']}: {one['note']}" for one in events if one["type"] == "Warning"}
-            )
-            found = f"phases: {await self.conditions()}; warnings: {warnings}"
-            raise AssertionError(f"not within {timeout_s} s; {found}") from None
+            raise AssertionError(f"not within {timeout_s} s; {await self.picture()}") from None
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            work.cancel()
+            stopped.cancel()
+            await asyncio.gather(work, stopped, return_exceptions=True)
+
+    async def calm(self, engine: StackEngine, writes: Callable[[], int]) -> None:
+        """Pass until a whole pass writes nothing and has nothing to do before the next resync."""
+        async with asyncio.timeout(30):
+            while True:
+                before, again_s = writes(), 0.0
+                try:
+                    again_s = await engine.reconcile()
+                except* ClusterError:
+                    # A cut can be here too: the next pass goes on from there.
+                    again_s = 0.0
+                if writes() == before and again_s >= self.resync_s:
+                    return
+                await asyncio.sleep(min(again_s, WAKE_S))
+
+    async def picture(self) -> str:
+        """What a person would look at first."""
+        events = await self.admin.list(KINDS["Event"], self.namespace)
+        warnings = sorted(
+            {
+                f"{one['regarding']['name']}: {one['note']}"
+                for one in events
+                if one["type"] == "Warning" and "endpoint" not in one["note"]
+            }
+        )
+        return f"phases: {await self.conditions()}; warnings: {warnings}"
 
     async def apply(self, *resources: Mapping[str, Any]) -> None:
         """Write resources as a person does."""
@@ -246,15 +314,29 @@ class Scene:
         return len(found) == ready and {value[0] for value in found.values()} == {"True"}
 
     async def objects(self) -> dict[str, Any]:
-        """Everything in the namespace that the operator writes, without what differs from run to run."""
+        """Everything in the namespace that is Titan's, without what differs from run to run."""
         kinds = (
             *("RiskPolicy", "TitanPhase", "ConfigMap", "Secret", "Service", "ServiceAccount", "NetworkPolicy"),
             *("PersistentVolumeClaim", "Deployment", "StatefulSet"),
         )
-        found: dict[str, Any] = {}
-        for kind in kinds:
-            for item in await self.admin.list(KINDS[kind], self.namespace):
-                found[f"{kind}/{item['metadata']['name']}"] = _comparable(kind, item, self.namespace)
+        listed = await asyncio.gather(*(self.admin.list(KINDS[kind], self.namespace) for kind in kinds))
+        found: dict[str, Any] = {
+            f"{kind}/{item['metadata']['name']}": _comparable(kind, item, self.namespace)
+            for kind, items in zip(kinds, listed, strict=True)
+            for item in items
+            if (kind, item["metadata"]["name"]) not in _CLUSTERS_OWN
+        }
+        pods = await self.admin.list(KINDS["Pod"], self.namespace)
+        found["Pods"] = sorted(
+            (pod["metadata"]["labels"][LABEL_COMPONENT], pod["metadata"]["annotations"][REVISION]) for pod in pods
+        )
+        # All certificates come from one authority, the one that is kept.
+        name = authority_secret(self.namespace)
+        kept = await self.admin.get(KINDS["Secret"], name, SYSTEM)
+        leaves = [item for item in listed[kinds.index("Secret")] if "ca.pem" in item["data"]]
+        found["Authority"] = kept is not None and {kept["data"]["ca.pem"]} >= {
+            item["data"]["ca.pem"] for item in leaves
+        }
         namespace = await self.admin.get(KINDS["Namespace"], self.namespace)
         assert namespace is not None
         found["Namespace"] = namespace["metadata"].get("annotations", {})
@@ -273,5 +355,11 @@ def _comparable(kind: str, item: Mapping[str, Any], namespace: str) -> Any:
         conditions = {one["type"]: (one["status"], one["reason"]) for one in status.get("conditions", ())}
         body["status"] = {**{key: value for key, value in status.items() if key != "conditions"}, **conditions}
         body["status"].pop("observedGeneration", None)
-    metadata.pop("annotations", None) if kind in ("Deployment",) else None
+    if kind == "Deployment":
+        # The controller's own count of templates.
+        metadata["annotations"] = {
+            key: value
+            for key, value in metadata.get("annotations", {}).items()
+            if key != "deployment.kubernetes.io/revision"
+        }
     return json.loads(json.dumps({"metadata": metadata, **body}).replace(namespace, "NAMESPACE"))

@@ -13,8 +13,11 @@ from support.stack import REPOSITORY
 from titan_operator.names import OPERATOR, PRIORITY_CLASS
 
 
-def guard(plane: ControlPlane, namespaces: Sequence[str]) -> ControlPlane:
-    """Set up an empty control plane; the operator may do everything, for what it may is tested elsewhere."""
+def guard(plane: ControlPlane, namespaces: Sequence[str], *flags: str) -> ControlPlane:
+    """Set up an empty control plane; the operator may do everything, for what it may is tested elsewhere.
+
+    ``flags`` are helm's, for the admission chart.
+    """
     plane.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
     plane.kubectl("create", "namespace", SYSTEM)
     plane.kubectl("create", "priorityclass", PRIORITY_CLASS, "--value=1000")
@@ -24,7 +27,7 @@ def guard(plane: ControlPlane, namespaces: Sequence[str]) -> ControlPlane:
     )
     plane.helm(
         *("install", "titan-admission", str(REPOSITORY / "charts/titan-admission"), "-n", SYSTEM, "--force-conflicts"),
-        *("--set", f"stackNamespaces={{{','.join(namespaces)}}}"),
+        *("--set", f"stackNamespaces={{{','.join(namespaces)}}}", *flags),
     )
     return plane
 
