@@ -79,11 +79,19 @@ chaos: install tools ## The long fault sweeps: each process killed ten times in 
 bench: install ## Latencies, with the floor measured in the same run
 	@$(BIN)/python -m bench $(ARGS)
 
-lock: $(BIN)/python ## requirements.lock anew from pyproject.toml
+lock: $(BIN)/python ## requirements.lock and the images' locks anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
-	@! grep -nE '://|--(extra-)?index|--find-links|file:' requirements.lock || { echo "the lock names an address" >&2; exit 1; }
+	@for image in operator services; do \
+		$(BIN)/uv pip compile --quiet --python-platform x86_64-manylinux_2_36 --python-version 3.11 --extra $$image \
+			--constraint requirements.lock --generate-hashes --no-header --no-annotate --no-emit-index-url \
+			--no-emit-find-links --output-file images/$$image.lock pyproject.toml; \
+	done
+	@echo pip | $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --output-file images/installer.lock -
+	@! grep -nE '://|--(extra-)?index|--find-links|file:' requirements.lock images/*.lock || \
+		{ echo "a lock names an address" >&2; exit 1; }
 
 clean: ## Remove what the tools wrote (not .venv, not .titan)
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
