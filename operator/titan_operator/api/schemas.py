@@ -207,4 +207,5 @@ def _type(hint: Any) -> Schema:
         return {"type": "array", "items": _type(get_args(hint)[0])}
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return struct_schema(hint)
-    return {str: {"type": "string"}, int: {"type": "integer", "format": "int64"}}[hint].copy()
+    plain = {str: {"type": "string"}, bool: {"type": "boolean"}, int: {"type": "integer", "format": "int64"}}
+    return plain[hint].copy()

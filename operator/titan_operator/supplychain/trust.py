@@ -1,0 +1,271 @@
+"""Pure: the trust policy: whose signatures make which image run. Its hash, and reading it from YAML or JSON.
+
+One whole document decides, so that a change of it is taken or refused as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from titan.domain.policy_hash import canonical_bytes
+from titan.domain.policy_rules import shown, spelled
+from titan_operator.api.images import MAX_PINNED
+from titan_operator.api.schemas import struct_schema
+from titan_operator.api.status import Digest, Instant
+from titan_operator.api.yaml_strict import YamlError, load_documents
+from titan_operator.supplychain.keys import KeyFormatError, PublicKey, load_public_key
+from titan_operator.supplychain.references import (
+    HOST_PATTERN,
+    ReferenceFormatError,
+    parse_reference,
+    pattern_expression,
+)
+
+# Keeps the hash of a trust policy from ever being that of another document.
+_SEPARATOR = b"titan.trustpolicy.v1\n"
+Host = Annotated[str, Meta(pattern=f"^{HOST_PATTERN}$", max_length=260)]
+SignerName = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)]
+Use = Literal["images", "policies"]
+
+
+class TrustPolicyError(ValueError):
+    """What is no trust policy; one sentence that names the field, the value and what is allowed."""
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """Base: written by people, so an unknown field is refused."""
+
+
+class TrustedKey(_Part, frozen=True, kw_only=True, dict=True):
+    """A public key whose signatures count."""
+
+    name: SignerName
+    """What it is called in verdicts and lists; another name for each."""
+    pem: Annotated[str, Meta(max_length=4096)]
+    """The public key in PEM: ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits."""
+    uses: Annotated[tuple[Use, ...], Meta(min_length=1, max_length=2)] = ("images",)
+    """What its signatures count for: images, policies (signed risk policies), or both. Default: images."""
+    not_before: Instant | None = None
+    """From when on its signatures count, UTC. Default: always."""
+    not_after: Instant | None = None
+    """Until when they verify what is new, UTC; what was verified before goes on. Default: for ever."""
+    revoked: bool = False
+    """Its signatures count no longer, and what only it has signed is taken off the list. Default: false."""
+
+    @cached_property
+    def public(self) -> PublicKey:
+        """The key itself."""
+        return load_public_key(self.pem)
+
+
+class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
+    """Images that may run when one of the signers vouches for them."""
+
+    pattern: Annotated[str, Meta(pattern=r"^[a-z0-9*][a-z0-9._:/*-]*$", max_length=300)]
+    """Name with registry and without digest; * is any text without /, ** any text."""
+    signed_by: Annotated[tuple[SignerName, ...], Meta(max_length=50)] = ()
+    """Names of keys. Default: any of this policy that is for images."""
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str]:
+        return pattern_expression(self.pattern)
+
+    def matches(self, name: str) -> bool:
+        """Whether the image of this name (registry and path) is meant."""
+        return self._expression.fullmatch(name) is not None
+
+
+class Mirror(_Part, frozen=True, kw_only=True):
+    """Where images of a registry are found too."""
+
+    registry: Host
+    """The registry, as references of images name it."""
+    hosts: Annotated[tuple[Host, ...], Meta(min_length=1, max_length=8)]
+    """Asked one after the other before the registry itself."""
+
+
+class Registries(_Part, frozen=True, kw_only=True):
+    """How registries are reached; by TLS where nothing else is said."""
+
+    plain_http: Annotated[tuple[Host, ...], Meta(max_length=20)] = ()
+    """Asked without TLS: what they say can be read and changed on the way, but no signature be forged."""
+    mirrors: Annotated[tuple[Mirror, ...], Meta(max_length=20)] = ()
+    """Mirrors by registry."""
+
+
+class TrustPolicy(_Part, frozen=True, kw_only=True, dict=True):
+    """Whose signatures make which image run."""
+
+    keys: Annotated[tuple[TrustedKey, ...], Meta(min_length=1, max_length=50)]
+    """Public keys."""
+    images: Annotated[tuple[ImageRule, ...], Meta(min_length=1, max_length=100)]
+    """Which images may run, by whose signatures; the first rule whose pattern matches decides."""
+    infrastructure: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=MAX_PINNED)] = ()
+    """Images of PostgreSQL and NATS that data namespaces may run, each by digest (NAME@sha256:…)."""
+    revoked_digests: Annotated[tuple[Digest, ...], Meta(max_length=2000)] = ()
+    """Digests of images that may run no longer, whoever signed them."""
+    on_revocation: Literal["Report", "Drain"] = "Report"
+    """What happens to running processes of a revoked image. Default: Report."""
+    registries: Registries = Registries()
+    """How registries are reached."""
+
+    @cached_property
+    def hash(self) -> str:
+        """``sha256:`` and 64 hexadecimal digits over the RFC 8785 JSON of all fields that are not at their default."""
+        return f"sha256:{hashlib.sha256(_SEPARATOR + canonical_bytes(msgspec.to_builtins(self))).hexdigest()}"
+
+    def rule_for(self, name: str) -> ImageRule | None:
+        """The first rule for images of this name (registry and path), if any."""
+        return next((rule for rule in self.images if rule.matches(name)), None)
+
+
+def instant(text: str) -> datetime:
+    """Read an instant, UTC.
+
+    Raises
+    ------
+    ValueError
+        There is no such day or time.
+    """
+    return datetime.fromisoformat(text)
+
+
+def load_trust_policy(text: bytes) -> TrustPolicy:
+    """Read a trust policy in YAML (JSON is YAML too).
+
+    Raises
+    ------
+    TrustPolicyError
+        It is none; the sentence names the first field that is wrong.
+    """
+    try:
+        documents = load_documents(text.decode())
+    except UnicodeDecodeError as error:
+        raise TrustPolicyError("not UTF-8; allowed is a trust policy in YAML") from error
+    except (YamlError, RecursionError) as error:
+        raise TrustPolicyError(str(error)) from error
+    if len(documents) != 1:
+        raise TrustPolicyError(f"{len(documents)} documents; allowed is one trust policy")
+    return read_trust_policy(documents[0])
+
+
+def read_trust_policy(document: object) -> TrustPolicy:
+    """Read a decoded trust policy.
+
+    Raises
+    ------
+    TrustPolicyError
+        It is none; the sentence names the first field that is wrong.
+    """
+    try:
+        policy = msgspec.convert(document, TrustPolicy)
+    except msgspec.ValidationError as error:
+        raise TrustPolicyError(_sentence(str(error), document)) from error
+    problem = next(_contradictions(policy), None)
+    if problem is not None:
+        raise TrustPolicyError(problem)
+    return policy
+
+
+def trust_policy_schema() -> dict[str, Any]:
+    """Its JSON schema, for the chart's values and the reference."""
+    return struct_schema(TrustPolicy)
+
+
+def _contradictions(policy: TrustPolicy) -> Iterator[str]:
+    yield from _keys(policy)
+    names = {key.name for key in policy.keys}
+    for index, rule in enumerate(policy.images):
+        for name in rule.signed_by:
+            if name not in names:
+                yield f"images[{index}].signedBy: {name}; allowed are names of keys: {', '.join(sorted(names))}"
+    for index, image in enumerate(policy.infrastructure):
+        try:
+            parse_reference(image)
+        except ReferenceFormatError as error:
+            yield f"infrastructure[{index}]: {error}"
+    seen: set[str] = set()
+    for index, mirror in enumerate(policy.registries.mirrors):
+        if mirror.registry in seen:
+            yield f"registries.mirrors[{index}].registry: {mirror.registry} is given twice; allowed is once"
+        seen.add(mirror.registry)
+
+
+def _keys(policy: TrustPolicy) -> Iterator[str]:
+    names: set[str] = set()
+    identities: dict[str, str] = {}
+    for index, key in enumerate(policy.keys):
+        where = f"keys[{index}]"
+        if key.name in names:
+            yield f"{where}.name: {key.name} is given twice; allowed is another name for each key"
+        names.add(key.name)
+        try:
+            identity = key.public.identity
+        except KeyFormatError as error:
+            yield f"{where}.pem: {error}"
+            continue
+        if identity in identities:
+            # Else one of both could be revoked and the other still count.
+            yield f"{where}.pem: the key of {identities[identity]}; allowed is each key once"
+        identities[identity] = key.name
+        yield from _window(key, where)
+
+
+def _window(key: TrustedKey, where: str) -> Iterator[str]:
+    bounds = {}
+    for field, text in (("notBefore", key.not_before), ("notAfter", key.not_after)):
+        if text is None:
+            continue
+        try:
+            bounds[field] = instant(text)
+        except ValueError:
+            yield f"{where}.{field}: {text}; allowed is a day and time that exist, UTC, like 2027-01-31T00:00:00Z"
+    if len(bounds) == 2 and bounds["notBefore"] >= bounds["notAfter"]:
+        yield f"{where}.notAfter: {key.not_after}; allowed is later than notBefore, {key.not_before}"
+
+
+_PLACED = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_EXPECTED = re.compile(r"Expected (?P<allowed>.*?)(?:, got .*)?", re.DOTALL)
+_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+
+
+def _sentence(message: str, document: object) -> str:
+    # msgspec says what it expected and where, but not what it found.
+    placed = _PLACED.fullmatch(message)
+    assert placed is not None
+    what, path = placed["what"], (placed["path"] or "$")
+    value, schema = _at(document, path)
+    where = path.removeprefix("$").removeprefix(".")
+    field = _FIELD.fullmatch(what)
+    if field is not None:
+        name = f"{where}.{shown(field['name'])}".removeprefix(".")
+        if field["what"] == "missing required":
+            return f"{name}: missing"
+        return f"{name}: no such field; allowed are {', '.join(schema['properties'])}"
+    expected = _EXPECTED.fullmatch(what)
+    allowed = expected["allowed"].replace("`", "") if expected else " or ".join(schema["enum"])
+    # Who mistook the private key for the public one must not find it in a log.
+    said = "not as it must be" if where.endswith(".pem") else spelled(value)
+    return f"{where or 'trust policy'}: {said}; allowed is {allowed}"
+
+
+def _at(document: object, path: str) -> tuple[object, dict[str, Any]]:
+    # The value at a path of msgspec, and its schema.
+    value, schema = document, trust_policy_schema()
+    for name, index in _STEP.findall(path):
+        if name:
+            value = value.get(name) if isinstance(value, dict) else None
+            schema = schema["properties"][name]
+        else:
+            value = value[int(index)] if isinstance(value, list) else None
+            schema = schema["items"]
+    return value, schema
