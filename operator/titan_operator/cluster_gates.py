@@ -80,7 +80,7 @@ def phase_refusal(given: Given, world: World) -> Refusal | None:
         message = f"spec.image: {image}: {verdict.reason}: {verdict.message}"
         return Refusal(GateReason.IMAGE_VERIFIED, message, verdict.reason)
     if missing := world.missing_secrets.get(given.name):
-        return Refusal(GateReason.SECRETS_PRESENT, f"spec.secretRef: {missing}")
+        return Refusal(GateReason.SECRETS_PRESENT, missing)
     return None
 
 

@@ -31,13 +31,14 @@ from titan_operator.effects import (
 )
 from titan_operator.eligibility import dormant
 from titan_operator.gates import GateReason
+from titan_operator.migrations import held, migrated
 from titan_operator.names import FINALIZER, PROTECTED
 from titan_operator.plan import Plan, plan
 from titan_operator.policy_signature import sequence_record
 from titan_operator.posture import pinned, pinned_names, posture_effects
 from titan_operator.removal import execution_child, garbage, leave, leaving_outcome, removal
 from titan_operator.render_kubernetes import Child, KubernetesOptions, render_kubernetes
-from titan_operator.render_kubernetes.pods import MIGRATION, WITH_TABLES
+from titan_operator.render_kubernetes.pods import WITH_TABLES
 from titan_operator.rolls import ROLL_ORDER, Roll, missed, put_back, revision_of, step, under_way
 from titan_operator.world import REVOKED, Given, World
 
@@ -175,8 +176,8 @@ def _follow(
         needed = child.phase in active or (not child.phase and active)
         if not needed or child.workload:
             continue
-        if child.kind == "PersistentVolumeClaim" and world.children.get((child.kind, child.name)) is not None:
-            # A claim is hardly changeable once it is bound: what is there is kept.
+        if child.kind in ("PersistentVolumeClaim", "Job") and world.children.get((child.kind, child.name)) is not None:
+            # A claim is hardly changeable once it is bound, and a Job not at all: what is there is kept.
             continue
         live = world.children.get((child.kind, child.name))
         # What belongs to the whole stack is told of its policy.
@@ -195,13 +196,17 @@ def _follow(
         given = active[workload.phase]
         effects.append(Certificate(given.name, role))
         in_force = _in_force(role, planned, world)
-        roll: Roll = step(given, workload, world, may_roll=turn in ("", role), in_force=in_force)
+        tables = migrated(given, children, world)
+        waits_for_tables = held(given, workload, world, tables) if planned.workload(role).database else None
+        roll: Roll = waits_for_tables or step(given, workload, world, may_roll=turn in ("", role), in_force=in_force)
         effects += roll.effects
         if roll.busy and not turn:
             turn = role
         if roll.waits_for:
             waits[(given.name, roll.waits_for)] = role
-        checks = {"PolicyInForce": in_force, **_checks(given, role, planned, world)}
+        checks = {"PolicyInForce": in_force, **_checks(role, planned, world)}
+        if role in WITH_TABLES:
+            checks["StorageMigrated"] = tables
         verified = image_finding(given, world)
         if verified.holds is False:
             effects += _told(given, GateReason.IMAGE_VERIFIED.value, verified)
@@ -209,7 +214,7 @@ def _follow(
         outcomes[given.name] = _with_facts(roll.outcome, given, planned, checks)
 
 
-def _checks(given: Given, role: str, planned: Plan, world: World) -> dict[str, Finding]:
+def _checks(role: str, planned: Plan, world: World) -> dict[str, Finding]:
     """What is checked of what runs, besides its policy."""
     found: dict[str, Finding] = {}
     waits = [peer for peer in planned.workload(role).depends if not _answers(planned.workload(peer).name, world)]
@@ -217,15 +222,6 @@ def _checks(given: Given, role: str, planned: Plan, world: World) -> dict[str, F
         found["DependenciesReady"] = Finding(False, "Waiting", f"{role} needs {', '.join(waits)}, not ready yet")
     else:
         found["DependenciesReady"] = Finding(True, "Ready", "all that it needs is ready")
-    if role in WITH_TABLES:
-        done = [pod.first_done(MIGRATION) for pod in world.pods_of(given.name) if not pod.deleting]
-        migrated = next((answer for answer in done if answer is not None), None)
-        said = {
-            True: "the tables are as this image knows them",
-            False: f"container {MIGRATION} has failed: its log says why",
-            None: "the tables are being upgraded",
-        }[migrated]
-        found["StorageMigrated"] = Finding(migrated, "Migrated" if migrated else "NotMigrated", said)
     return found
 
 

@@ -16,7 +16,7 @@ from titan_operator.api import RiskPolicy
 from titan_operator.api.loading import ResourceError, read_live
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.names import LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR, PROTECTED
+from titan_operator.names import DATABASE_KEY, LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR, PROTECTED
 from titan_operator.stack_view import StackView
 from titan_operator.world import Given, Pod
 
@@ -29,6 +29,7 @@ CHILD_KINDS = (
     "NetworkPolicy",
     "Deployment",
     "StatefulSet",
+    "Job",
 )
 _MANAGED = f"{LABEL_MANAGED_BY}={OPERATOR}"
 _HEALTH_TIMEOUT_S = 1.0
@@ -143,32 +144,39 @@ async def _reasons(session: aiohttp.ClientSession, pod: Pod) -> tuple[str, ...]:
 
 
 def missing_secrets(phases: Sequence[Given], names: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """What each ``secretRef`` lacks, by phase: the Secret, or all its missing keys at once.
+    """What each reference to a Secret lacks, by phase: the Secret, or all its missing keys at once.
 
     Parameters
     ----------
     names
         Keys by Secret, of the Secrets that were asked for and are there.
     """
-    lacking: dict[str, str] = {}
+    lacking: dict[str, list[str]] = {}
     for item in phases:
-        reference = item.raw.get("spec", {}).get("secretRef") or {}
-        name, keys = reference.get("name", ""), reference.get("keys") or ()
-        if not name:
-            continue
-        if name not in names:
-            lacking[item.name] = f"Secret {name} is not there"
-        elif absent := [key for key in keys if key not in names[name]]:
-            lacking[item.name] = f"Secret {name} lacks {', '.join(absent)}"
-    return lacking
+        for field, name, keys in _references(item):
+            if name not in names:
+                lacking.setdefault(item.name, []).append(f"spec.{field}: Secret {name} is not there")
+            elif absent := [key for key in keys if key not in names[name]]:
+                lacking.setdefault(item.name, []).append(f"spec.{field}: Secret {name} lacks {', '.join(absent)}")
+    return {phase: "; ".join(said) for phase, said in lacking.items()}
 
 
 async def referenced_secrets(cluster: Cluster, namespace: str, phases: Sequence[Given]) -> dict[str, frozenset[str]]:
     """Keys of each Secret that a phase refers to; never their values."""
-    wanted = {(item.raw.get("spec", {}).get("secretRef") or {}).get("name", "") for item in phases} - {""}
     found: dict[str, frozenset[str]] = {}
-    for name in sorted(wanted):
+    for name in sorted({name for item in phases for _, name, _ in _references(item)}):
         secret = await cluster.get(KINDS["Secret"], name, namespace)
         if secret is not None:
             found[name] = frozenset(secret.get("data") or {})
     return found
+
+
+def _references(item: Given) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Field, Secret and keys of each reference."""
+    spec = item.raw.get("spec", {})
+    venue, database = spec.get("secretRef") or {}, spec.get("databaseSecretRef") or {}
+    found = [
+        ("secretRef", venue.get("name", ""), tuple(venue.get("keys") or ())),
+        ("databaseSecretRef", database.get("name", ""), (DATABASE_KEY,)),
+    ]
+    return [reference for reference in found if reference[1]]

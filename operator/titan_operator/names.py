@@ -30,10 +30,15 @@ PRIORITY_CLASS = "titan-execution"
 CONFIG_DIR = "/etc/titan/config"
 LIVE_DIR = "/etc/titan/live"
 TLS_DIR = "/etc/titan/tls"
+DATABASE_DIR = "/etc/titan/database"
 STATE_DIR = "/var/lib/titan"
 TEMPORARY_DIR = "/tmp"  # noqa: S108 - the pod's own emptyDir
 
 STATE_VOLUME = "state"
+# Key of the Secret that a databaseSecretRef names: the URL, with its password.
+DATABASE_KEY = "url"
+# LABEL_NAME of pods that upgrade tables. No Service finds them, and no Deployment takes them for its own.
+MIGRATION = "titan-migration"
 # NetworkPolicy of the whole namespace; no TitanPhase has a dot in its name.
 DEFAULT_DENY = "titan.default-deny"
 
@@ -71,6 +76,16 @@ def tls_secret(phase: str) -> str:
 def authority_secret(namespace: str) -> str:
     """Secret in the operator's namespace with the stack's certificate authority, key included."""
     return f"authority-{namespace}"
+
+
+def migration_job(phase: str, content: str) -> str:
+    """Job that upgrades the tables of a phase in a database; another image or another database is another Job."""
+    return f"{phase}-migration-{content}"
+
+
+def migration_selector(phase: str) -> dict[str, str]:
+    """What the NetworkPolicy of the Jobs of a phase selects their pods by."""
+    return {LABEL_NAME: MIGRATION, LABEL_INSTANCE: phase}
 
 
 def volume_claim(phase: str, role: str) -> str:

@@ -67,6 +67,8 @@ class Workload:
         Roles without which it is not ready; they are started before it.
     storage
         Size of its volume; empty where it keeps no state.
+    database
+        Secret with the URL of the database with its tables; empty where they are on its volume, or it has none.
     resources
         What the TitanPhase says of ``requests`` and ``limits``; a renderer fills in the rest.
     """
@@ -84,6 +86,7 @@ class Workload:
     peers: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     storage: str = ""
+    database: str = ""
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -170,8 +173,14 @@ def _workload(phase: TitanPhase, policy: RiskPolicy, stack: Stack, roles: Sequen
         peers=peers,
         depends=peers,
         storage=spec.storage.size if isinstance(spec, PapervenueSpec | ExecutionSpec | BrainSpec) else "",
+        database=_database(spec),
         resources=_amounts(spec),
     )
+
+
+def _database(spec: Spec) -> str:
+    reference = spec.database_secret_ref if isinstance(spec, ExecutionSpec | BrainSpec) else None
+    return reference.name if reference is not None else ""
 
 
 def _amounts(spec: Spec) -> dict[str, dict[str, str]]:

@@ -120,6 +120,8 @@ def garbage(world: World, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
         instance = _instance(child)
         orphan = bool(instance) and instance not in known
         superseded = kind == "ConfigMap" and child.get("immutable") is True and name not in used
+        # Of an image or a database that is no longer asked for; where there is no plan, nobody knows.
+        superseded = superseded or (kind == "Job" and bool(keep))
         stack_is_gone = not instance and not known and name != POLICY_SEQUENCE
         if (
             (kind, name) in keep

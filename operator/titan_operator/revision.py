@@ -30,6 +30,8 @@ def revision(workload: Workload, plan: Plan) -> str:
             "ports": [workload.grpc_port, workload.http_port],
             "peers": {role: [plan.workload(role).name, plan.workload(role).grpc_port] for role in workload.peers},
             "resources": {section: dict(amounts) for section, amounts in workload.resources.items()},
+            # Where there is none: as before there could be any.
+            **({"database": workload.database} if workload.database else {}),
         }
     )
 

@@ -236,7 +236,7 @@ class World:
     signatures_required, policy_verdicts
         Whether a policy must be signed, and what the verifier says of each signed one, by its name.
     missing_secrets
-        By phase: what its ``secretRef`` lacks, all of it, in a sentence.
+        By phase: what its references to Secrets lack, all of it, in a sentence.
     not_ready
         By pod name: reasons that an unready process gives itself.
     roll_age_s

@@ -93,6 +93,7 @@ PHASE_FIELDS = [
     "spec.margin.leverage",
     "spec.margin",
     "spec.secretRef.name",
+    "spec.databaseSecretRef.name",
     "spec.storage.size",
     "spec.policyRef.name",
     "spec.policyRef.hash",

@@ -39,6 +39,7 @@ ACCEPTED_UPDATES: list[Row] = [
     _update("another image", "brain", {"spec.image": f"titan@{DIGEST}"}, ""),
     _update("another policy", "brain", {"spec.policyRef": {"name": "other", "hash": DIGEST}}, ""),
     _update("the size that it has", "brain", {"spec.storage.size": "1Gi"}, ""),
+    _update("its tables in a database", "brain", {"spec.databaseSecretRef": {"name": "db"}}, ""),
     _update("suspended", "scavenger", {"spec.suspend": True}, ""),
     _update("other parameters", "scavenger", {"spec.parameters.stopBps": "61"}, ""),
 ]

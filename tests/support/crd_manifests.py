@@ -128,7 +128,10 @@ BASES: dict[str, dict[str, Any]] = {
         },
     ),
     "papervenue": changed(_QUICKSTART["papervenue"], {"spec.storage": {"size": "2Gi"}}),
-    "execution": changed(_QUICKSTART["execution"], {"spec.secretRef": {"name": "keys"}, "spec.storage.size": "1Gi"}),
+    "execution": changed(
+        _QUICKSTART["execution"],
+        {"spec.secretRef": {"name": "keys"}, "spec.databaseSecretRef": {"name": "db"}, "spec.storage.size": "1Gi"},
+    ),
     "brain": changed(_QUICKSTART["brain"], {"spec.onDelete": "Flatten"}),
     "scavenger": _QUICKSTART["scavenger"],
     "images": _IMAGES,

@@ -50,6 +50,7 @@ PHASE: list[Row] = [
     _foreign("marketdata", "mode", "paper", _TRADERS),
     _foreign("papervenue", "onDelete", "Drain", _TRADERS),
     _foreign("brain", "secretRef", {"name": "keys"}, "execution"),
+    _foreign("papervenue", "databaseSecretRef", {"name": "db"}, "execution or brain"),
     _foreign("brain", "margin", {"leverage": "15"}, "scavenger"),
     *(
         _foreign("scavenger", f"parameters.{field}", value, "marketdata")
@@ -130,6 +131,14 @@ PHASE: list[Row] = [
     Row("no secret", "execution", {"spec.secretRef": {}}, "secretRef.name: Required value", "secretRef.name: missing"),
     Row("a strange secret", "execution", {"spec.secretRef.name": "A"}, "secretRef.name in body should match", "'A'"),
     Row("a long secret", "execution", {"spec.secretRef.name": "a" * 64}, "secretRef.name: Too long", "1 to 63 of"),
+    Row("no database", "brain", {"spec.databaseSecretRef": {}}, "databaseSecretRef.name: Required", "name: missing"),
+    Row(
+        "a password in the open",
+        "brain",
+        {"spec.databaseSecretRef": {"name": "db", "url": "postgresql+asyncpg://titan:hush@db/titan"}},
+        'unknown field "spec.databaseSecretRef.url"',
+        "spec.databaseSecretRef.url",
+    ),
     Row("no leverage", "scavenger", {"spec.margin": {}}, "margin.leverage: Required value", "leverage: missing"),
     Row("half a leverage", "scavenger", {"spec.margin.leverage": "1.5"}, "leverage in body should match", "'1.5'"),
     Row("a long leverage", "scavenger", {"spec.margin.leverage": "1000"}, "leverage: Too long", "a whole multiple"),

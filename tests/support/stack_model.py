@@ -77,6 +77,9 @@ class Model:
     lies: str = ""
     # Images whose pods never become ready.
     broken: set[str] = field(default_factory=set)
+    # What Jobs come to: "Complete", "Failed", or nothing yet.
+    jobs: str = "Complete"
+    missing_secrets: dict[str, str] = field(default_factory=dict)
     waited_s: float = 0.0
     version: str = "1.0.0"
     log: list[Effect] = field(default_factory=list)
@@ -141,6 +144,7 @@ class Model:
             signatures_required=self.signatures_required,
             policy_verdicts=self.policy_verdicts,
             namespace_raw=self.namespace,
+            missing_secrets=self.missing_secrets,
             roll_age_s=dict.fromkeys(self.waits, self.waited_s),
         )
 
@@ -292,6 +296,8 @@ class Model:
 
     def _controllers(self) -> None:
         for (kind, name), raw in list(self.objects.items()):
+            if kind == "Job" and self.jobs and "status" not in raw:
+                raw["status"] = {"conditions": [{"type": self.jobs, "status": "True"}]}
             if kind not in ("Deployment", "StatefulSet"):
                 continue
             template = raw["spec"]["template"]

@@ -181,6 +181,13 @@ class _TradingSpec(_Spec):
     go at once and leave orders to Execution, which itself always drains."""
 
 
+class _TabledSpec(_StatefulSpec, _TradingSpec):
+    database_secret_ref: SecretRef | None = None
+    """A Secret whose key url is the URL of the PostgreSQL database with its tables, in a schema named after its role:
+    postgresql+asyncpg://user:password@host:5432/database. Without one they are in a file on its volume. Its volume it
+    needs all the same: what it must know while the database is away is there."""
+
+
 class MarketdataSpec(_Spec):
     """The source of prices."""
 
@@ -201,7 +208,7 @@ class PapervenueSpec(_StatefulSpec):
     """The simulated venue's account and its distance."""
 
 
-class ExecutionSpec(_StatefulSpec, _TradingSpec):
+class ExecutionSpec(_TabledSpec):
     """The one that sends orders."""
 
     role: Literal["execution"]
@@ -210,7 +217,7 @@ class ExecutionSpec(_StatefulSpec, _TradingSpec):
     """The venue's keys, which live trading needs."""
 
 
-class BrainSpec(_StatefulSpec, _TradingSpec):
+class BrainSpec(_TabledSpec):
     """The one that decides."""
 
     role: Literal["brain"]

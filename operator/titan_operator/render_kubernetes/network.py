@@ -9,6 +9,7 @@ from titan_operator import names
 from titan_operator.plan import Plan, Workload
 from titan_operator.render_kubernetes.objects import STAGE_GUARDS, Child, KubernetesOptions, Manifest, child
 
+POSTGRESQL_PORT = 5432
 _BOTH = ("Ingress", "Egress")
 
 
@@ -31,6 +32,16 @@ def role_policy(workload: Workload, plan: Plan, options: KubernetesOptions) -> C
     return child(_policy(workload.name, spec), options, workload, STAGE_GUARDS)
 
 
+def migration_policy(workload: Workload, options: KubernetesOptions) -> Child:
+    """What upgrades the tables reaches the database, and nothing reaches it."""
+    spec: Manifest = {
+        "podSelector": {"matchLabels": names.migration_selector(workload.name)},
+        "policyTypes": list(_BOTH),
+        "egress": [_database(options), _name_servers(options)],
+    }
+    return child(_policy(f"{workload.name}-migration", spec), options, workload, STAGE_GUARDS)
+
+
 def _ingress(workload: Workload, plan: Plan, options: KubernetesOptions) -> list[Any]:
     operator = _namespace(options.operator_namespace)
     callers = [_pods(item) for item in plan.workloads if workload.role in item.peers]
@@ -45,11 +56,21 @@ def _ingress(workload: Workload, plan: Plan, options: KubernetesOptions) -> list
 
 def _egress(workload: Workload, plan: Plan, options: KubernetesOptions) -> list[Any]:
     peers = [plan.workload(role) for role in workload.peers]
-    if not peers:
+    if not peers and not workload.database:
         return []
     rules = [{"to": [_pods(peer)], "ports": [_tcp(peer.grpc_port)]} for peer in peers]
-    names_ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-    return [*rules, {"to": [_namespace(options.dns_namespace)], "ports": names_ports}]
+    if workload.database:
+        rules.append(_database(options))
+    return [*rules, _name_servers(options)]
+
+
+def _database(options: KubernetesOptions) -> Manifest:
+    return {"to": [_namespace(options.data_namespace)], "ports": [_tcp(POSTGRESQL_PORT)]}
+
+
+def _name_servers(options: KubernetesOptions) -> Manifest:
+    ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
+    return {"to": [_namespace(options.dns_namespace)], "ports": ports}
 
 
 def _policy(name: str, spec: Manifest) -> Manifest:

@@ -28,6 +28,9 @@ class KubernetesOptions:
         The operator's, as it is written on what it renders.
     dns_namespace
         Where the cluster's name servers are.
+    data_namespace
+        Where chart titan-data runs PostgreSQL, on its port 5432. Another database is reached by a NetworkPolicy of its
+        owner's: policies add up.
     metrics_namespaces
         Namespaces, besides the operator's, whose pods may read the HTTP pages. A node reaches its own pods always:
         its probes need no rule. Source: Kubernetes, "Network Policies".
@@ -37,6 +40,7 @@ class KubernetesOptions:
     operator_namespace: str
     version: str
     dns_namespace: str = "kube-system"
+    data_namespace: str = "titan-data"
     metrics_namespaces: tuple[str, ...] = ()
 
 

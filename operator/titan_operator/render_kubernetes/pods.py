@@ -19,7 +19,7 @@ from titan_operator.revision import revision
 # Of the image: nobody by name.
 _USER = 10001
 _STATE_WITHOUT_VOLUME = "64Mi"
-_TEMPORARY = "64Mi"
+_TEMPORARY_VOLUME: Mapping[str, Any] = {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
 
 # Roles whose tables are brought up to date before they start.
 WITH_TABLES = ("brain", "execution")
@@ -58,10 +58,44 @@ def pod_template(workload: Workload, plan: Plan, options: KubernetesOptions) -> 
     """The template of its one pod. It names Secret and live ConfigMap, whose contents change without a new pod."""
     volumes = _volumes(workload, plan)
     spec: Manifest = {
+        **_pod(workload),
+        "terminationGracePeriodSeconds": SHARES[workload.role].grace_s,
+        "containers": [_container(workload, plan, options, [mount for mount, _ in volumes])],
+        # Execution's state volume comes from its StatefulSet's claim.
+        "volumes": [volume for _, volume in volumes if volume is not None],
+    }
+    if workload.role in WITH_TABLES and not workload.database:
+        # On the process's own volume, which no Job could mount beside it.
+        state = _mount(names.STATE_VOLUME, names.STATE_DIR, writable=True)
+        spec["initContainers"] = [_migration(workload, {"state_dir": names.STATE_DIR}, [state])]
+    if workload.role == "execution":
+        spec["priorityClassName"] = names.PRIORITY_CLASS
+    metadata = {
+        "labels": names.labels(workload.name, workload.role),
+        "annotations": {names.REVISION: revision(workload, plan)},
+    }
+    return {"metadata": metadata, "spec": spec}
+
+
+def migration_template(workload: Workload) -> Manifest:
+    """The template of a pod that upgrades the tables of ``workload`` in its database, and tries again until it can."""
+    labels = {**names.labels(workload.name, workload.role), **names.migration_selector(workload.name)}
+    database, volume = _database(workload)
+    container = _migration(workload, {"database_url_file": f"{names.DATABASE_DIR}/{names.DATABASE_KEY}"}, [database])
+    spec: Manifest = {
+        **_pod(workload),
+        "restartPolicy": "OnFailure",
+        "containers": [container],
+        "volumes": [volume, _TEMPORARY_VOLUME],
+    }
+    return {"metadata": {"labels": labels}, "spec": spec}
+
+
+def _pod(workload: Workload) -> Manifest:
+    return {
         "serviceAccountName": workload.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": SHARES[workload.role].grace_s,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
@@ -70,20 +104,7 @@ def pod_template(workload: Workload, plan: Plan, options: KubernetesOptions) -> 
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(workload, plan, options, [mount for mount, _ in volumes])],
-        # Execution's state volume comes from its StatefulSet's claim.
-        "volumes": [volume for _, volume in volumes if volume is not None],
     }
-    if workload.role in WITH_TABLES:
-        # On the process's own volume, which no Job could mount beside it.
-        spec["initContainers"] = [_migration(workload)]
-    if workload.role == "execution":
-        spec["priorityClassName"] = names.PRIORITY_CLASS
-    metadata = {
-        "labels": names.labels(workload.name, workload.role),
-        "annotations": {names.REVISION: revision(workload, plan)},
-    }
-    return {"metadata": metadata, "spec": spec}
 
 
 def _container(workload: Workload, plan: Plan, options: KubernetesOptions, mounts: list[Manifest]) -> Manifest:
@@ -106,8 +127,8 @@ def _container(workload: Workload, plan: Plan, options: KubernetesOptions, mount
     }
 
 
-def _migration(workload: Workload) -> Manifest:
-    settings = {"log_format": "json", "role": workload.role, "state_dir": names.STATE_DIR}
+def _migration(workload: Workload, where: Mapping[str, str], mounts: list[Manifest]) -> Manifest:
+    settings = {"log_format": "json", "role": workload.role, **where}
     return {
         "name": MIGRATION,
         "image": workload.image,
@@ -116,10 +137,7 @@ def _migration(workload: Workload) -> Manifest:
         "env": [{"name": f"TITAN_{name.upper()}", "value": value} for name, value in settings.items()],
         "resources": _resources(workload),
         "securityContext": _CONTAINER_SECURITY,
-        "volumeMounts": [
-            _mount(names.STATE_VOLUME, names.STATE_DIR, writable=True),
-            _mount("tmp", names.TEMPORARY_DIR, writable=True),
-        ],
+        "volumeMounts": [*mounts, _mount("tmp", names.TEMPORARY_DIR, writable=True)],
     }
 
 
@@ -137,6 +155,7 @@ def _environment(workload: Workload, plan: Plan, options: KubernetesOptions) -> 
         "log_format": "json",
         "log_level": "info",
         **{f"{name}_file": f"{names.LIVE_DIR}/{name}" for name in workload.live},
+        "database_url_file": f"{names.DATABASE_DIR}/{names.DATABASE_KEY}" if workload.database else "",
     }
     environment: list[Manifest] = [
         {"name": f"TITAN_{name.upper()}", "value": value} for name, value in sorted(settings.items()) if value
@@ -145,9 +164,9 @@ def _environment(workload: Workload, plan: Plan, options: KubernetesOptions) -> 
     return [*environment, {"name": "TITAN_BIND", "valueFrom": bind}]
 
 
-def _volumes(workload: Workload, plan: Plan) -> list[tuple[Manifest, Manifest | None]]:
+def _volumes(workload: Workload, plan: Plan) -> list[tuple[Manifest, Mapping[str, Any] | None]]:
     """Mounts with their volumes; None where something else provides the volume."""
-    made: list[tuple[Manifest, Manifest | None]] = []
+    made: list[tuple[Manifest, Mapping[str, Any] | None]] = []
     sources = []
     if POLICY_FILE in workload.files:
         sources.append((names.policy_config(plan.policy_hash), [POLICY_FILE]))
@@ -166,10 +185,18 @@ def _volumes(workload: Workload, plan: Plan) -> list[tuple[Manifest, Manifest | 
     # Readable by the group, which fsGroup makes the process's own.
     secret = {"secretName": names.tls_secret(workload.name), "defaultMode": 0o440}
     made.append((_mount("tls", names.TLS_DIR), {"name": "tls", "secret": secret}))
+    if workload.database:
+        made.append(_database(workload))
     made.append((_mount(names.STATE_VOLUME, names.STATE_DIR, writable=True), _state(workload)))
-    temporary = {"name": "tmp", "emptyDir": {"sizeLimit": _TEMPORARY}}
-    made.append((_mount("tmp", names.TEMPORARY_DIR, writable=True), temporary))
+    made.append((_mount("tmp", names.TEMPORARY_DIR, writable=True), _TEMPORARY_VOLUME))
     return made
+
+
+def _database(workload: Workload) -> tuple[Manifest, Manifest]:
+    """The URL as a file: a variable would be in what `kubectl exec … env` and a crash report show."""
+    item = {"key": names.DATABASE_KEY, "path": names.DATABASE_KEY}
+    secret = {"secretName": workload.database, "defaultMode": 0o440, "items": [item]}
+    return _mount("database", names.DATABASE_DIR), {"name": "database", "secret": secret}
 
 
 def _state(workload: Workload) -> Manifest | None:

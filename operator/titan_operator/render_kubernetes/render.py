@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from titan_operator import names
 from titan_operator.plan import START_ORDER, Plan, Workload
-from titan_operator.render_kubernetes.network import default_deny, role_policy
+from titan_operator.render_kubernetes.network import default_deny, migration_policy, role_policy
 from titan_operator.render_kubernetes.objects import (
+    STAGE_MOUNTED,
     STAGE_PROCESSES,
     Child,
     KubernetesOptions,
@@ -18,7 +19,8 @@ from titan_operator.render_kubernetes.objects import (
     service_account,
     state_claim,
 )
-from titan_operator.render_kubernetes.pods import pod_template
+from titan_operator.render_kubernetes.pods import migration_template, pod_template
+from titan_operator.revision import content_name
 
 
 def render_kubernetes(plan: Plan, options: KubernetesOptions) -> tuple[Child, ...]:
@@ -36,10 +38,25 @@ def render_kubernetes(plan: Plan, options: KubernetesOptions) -> tuple[Child, ..
             service(workload, options),
             _workload(workload, plan, options),
         ]
+        if workload.database:
+            children += [migration_policy(workload, options), migration(workload, options)]
         claim = state_claim(workload, options)
         if claim is not None:
             children.append(claim)
     return tuple(sorted(children, key=lambda item: item.stage))
+
+
+def migration(workload: Workload, options: KubernetesOptions) -> Child:
+    """The Job that upgrades the tables of ``workload`` in its database, before its image is started on them."""
+    template = migration_template(workload)
+    manifest: Manifest = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": names.migration_job(workload.name, content_name(template["spec"]))},
+        # It waits for a database that is away: some hours of tries, with growing pauses.
+        "spec": {"backoffLimit": 100, "template": template},
+    }
+    return child(manifest, options, workload, STAGE_MOUNTED)
 
 
 def _workload(workload: Workload, plan: Plan, options: KubernetesOptions) -> Child:
