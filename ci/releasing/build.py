@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from releasing.base import Base, debian_base
 from releasing.commands import ROOT, key_of, made_once, run, say
 from releasing.context import IMAGES, TARGETS, make_context
+from releasing.materials import Material, materials, read, write
 from releasing.source import Source, source
 
 TITLES = {
@@ -34,13 +34,22 @@ class Image:
         Its name, and its target in images/Dockerfile.
     layout
         An OCI layout that holds it and nothing else.
-    context
+    version
+        Of what is in it.
+    parts
+        What is in it.
+    state
         What it was built from.
+    base
+        What it was built on, by digest.
     """
 
     target: str
     layout: Path
-    context: Path
+    version: str
+    parts: tuple[Material, ...]
+    state: Source
+    base: str
 
     @property
     def digest(self) -> str:
@@ -108,8 +117,11 @@ def _build(target: str, base: Base, state: Source, buildah: str) -> Image:
             if filling is not None:
                 say(f"{target}: building")
                 _run_buildah(target, context, base, state, about, filling / "layout")
-                shutil.move(context / target, filling / "context")
-    return Image(target, folder / "layout", folder / "context")
+                made = Image(target, filling / "layout", "", (), state, base.reference)
+                layers = [made.blob(layer["digest"]) for layer in made.json(made.digest)["layers"]]
+                write(filling / "parts.json", materials(context / target, layers))
+        parts = tuple(read(folder / "parts.json"))
+    return Image(target, folder / "layout", about["org.opencontainers.image.version"], parts, state, base.reference)
 
 
 def _run_buildah(target: str, context: Path, base: Base, state: Source, about: Mapping[str, str], layout: Path) -> None:

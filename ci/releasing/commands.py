@@ -32,7 +32,6 @@ def run(
     *arguments: str,
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    stdin: bytes | None = None,
     within_s: float = 600,
 ) -> str:
     """Run a program and return what it printed.
@@ -48,7 +47,7 @@ def run(
             [str(program), *arguments],
             cwd=cwd,
             env={**os.environ, **(environment or {})},
-            **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
             timeout=within_s,

@@ -55,8 +55,8 @@ def _python(target: str, folder: Path) -> None:
     wheels = folder / "wheels"
     wheels.mkdir()
     lock = IMAGES / f"{target}.lock"
-    for name in (lock, IMAGES / "installer.lock"):
-        for wheel in locked_wheels(name).iterdir():
+    for wanted in (lock, IMAGES / "installer.lock"):
+        for wheel in locked_wheels(wanted).iterdir():
             shutil.copyfile(wheel, wheels / wheel.name)
     own = own_wheel(wheels)
     name, version = own.name.split("-")[:2]

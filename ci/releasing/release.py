@@ -1,4 +1,4 @@
-"""``ci/release``: builds Titan's images, pushes them by digest, signs and attests them, and writes the signed release file."""
+"""``ci/release``: Titan's images built, pushed by digest, signed and attested; and the signed file of their digests."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from releasing.build import Image, build, version_of
+from releasing.build import TITLES, Image, build
 from releasing.commands import ReleaseError, say
 from releasing.images import add_base, chosen_base, report
+from releasing.materials import bill, provenance
 from releasing.releasefile import release_file
 from releasing.signing import Registry, Signer
 from releasing.source import Source, source
@@ -19,7 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="ci/release",
         description=__doc__,
-        epilog="The key's password is read from COSIGN_PASSWORD; credentials of the registry are those of `crane auth login`.",
+        epilog="COSIGN_PASSWORD holds the key's password; `crane auth login` keeps a registry's credentials.",
     )
     parser.add_argument("registry", metavar="REGISTRY[/PATH]", help="where images go: REGISTRY/PATH/operator and so on")
     who = parser.add_mutually_exclusive_group(required=True)
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("release.yaml"), help="the release file (%(default)s)")
     parser.add_argument("--plain-http", action="store_true", help="the registry has no TLS: for tests")
     parser.add_argument("--allow-dirty", action="store_true", help="also of files that are not committed: for tests")
+    parser.add_argument("--builder", default="urn:titan:builder:own", help="URI of who builds, for the provenance")
     add_base(parser)
     arguments = parser.parse_args()
     try:
@@ -36,11 +38,10 @@ def main() -> int:
         if not arguments.allow_dirty:
             _must_be_clean(state)
         images = build(base=chosen_base(arguments))
-        if problems := report(images):
-            raise ReleaseError("; ".join(problems))
-        version = version_of("services", images[0].context)
+        _must_fit(report(images))
+        version = next(image.version for image in images if image.target == "services")
         for image in images:
-            publish(image, registry, signer, version)
+            publish(image, registry, signer, version, arguments.builder)
         release_file(arguments.output, version, state.revision, registry, images)
         bundle = signer.sign_file(arguments.output)
     except ReleaseError as error:
@@ -50,12 +51,22 @@ def main() -> int:
     return 0
 
 
-def publish(image: Image, registry: Registry, signer: Signer, version: str) -> str:
-    """Push one image, with its signature and its attestations."""
-    reference = registry.push(image, version)
-    say(f"{reference}: pushed")
+def publish(image: Image, registry: Registry, signer: Signer, tag: str, builder: str) -> str:
+    """Push one image with its signature, its bill of materials and its provenance; return its name by digest."""
+    reference = registry.push(image, tag)
     signer.sign(reference, registry)
+    bom = bill(TITLES[image.target], image.version, image.digest, image.parts)
+    signer.attest(reference, "cyclonedx", bom, registry)
+    signer.attest(
+        reference, "slsaprovenance1", provenance(image.target, image.state, image.base, builder, image.parts), registry
+    )
+    say(f"{reference}: pushed, signed, attested")
     return reference
+
+
+def _must_fit(problems: list[str]) -> None:
+    if problems:
+        raise ReleaseError("; ".join(problems))
 
 
 def _must_be_clean(state: Source) -> None:
