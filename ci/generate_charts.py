@@ -1,12 +1,16 @@
-"""What the charts repeat: the table of values in each README, and the policies."""
+"""What the charts repeat: the table of values in each README, the policies, and the trust policy's schema."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from titan_operator.supplychain.trust import trust_policy_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKER = "## Values\n"
@@ -73,6 +77,25 @@ def readme(chart: Path) -> str:
     return above + MARKER + "\n" + "\n".join([*head, *rows]) + "\n"
 
 
+def values_schema(text: str) -> str:
+    """Chart titan's ``values.schema.json`` with the trust policy's schema; an empty one is none at all."""
+    schema = json.loads(text)
+    whole = {"if": {"minProperties": 1}, "then": _closed(trust_policy_schema())}
+    schema["properties"]["trustPolicy"] = {"type": "object", **whole}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    # What the API server prunes, Helm must refuse: a field with a typing error is no field.
+    found = {key: value for key, value in schema.items() if not key.startswith("x-")}
+    if "properties" in found:
+        found["properties"] = {name: _closed(inner) for name, inner in found["properties"].items()}
+        found["additionalProperties"] = False
+    if "items" in found:
+        found["items"] = _closed(found["items"])
+    return found
+
+
 def _code(text: str) -> str:
     return f"`{_cell(text)}`" if text else ""
 
@@ -85,6 +108,8 @@ def documents(root: Path = ROOT) -> dict[Path, str]:
     """Every generated file by its path in the repository."""
     charts = sorted(path.parent for path in (root / "charts").glob("*/Chart.yaml"))
     found = {chart.relative_to(root) / "README.md": readme(chart) for chart in charts}
+    schema = Path("charts/titan/values.schema.json")
+    found[schema] = values_schema((root / schema).read_text(encoding="utf-8"))
     for name in POLICIES:
         text = (root / "policies" / f"{name}.yaml").read_text(encoding="utf-8")
         found[Path("charts/titan-stack/policies") / f"{name}.yaml"] = text

@@ -24,10 +24,11 @@ RELEASE = (
     "release.registry=registry.example/titan",
     *(f"release.digests.{name}={DIGEST}" for name in ("operator", "services", "postgresql", "nats")),
 )
+TRUST = ("trustPolicy.keys[0].name=release,trustPolicy.keys[0].pem=PEM,trustPolicy.images[0].pattern=**",)
 # Chart, what it shows, values.
 VARIANTS = [
     ("titan-admission", "of a release", RELEASE),
-    ("titan", "of a release", (*RELEASE, "trustPolicy.infrastructure={registry.example/own@" + DIGEST + "}")),
+    ("titan", "of a release", (*RELEASE, *TRUST, "trustPolicy.infrastructure={registry.example/own@" + DIGEST + "}")),
     ("titan-stack", "of a release", RELEASE),
     ("titan-data", "of a release", (*RELEASE, "postgresql.enabled=true", "nats.enabled=true")),
     ("titan-admission", "as it is", ()),
@@ -50,6 +51,8 @@ VARIANTS = [
             "image.pullSecrets={registry}",
             "stackNamespaces={titan,second}",
             "networkPolicy.metricsNamespaces={monitoring}",
+            f"trustPolicy.infrastructure={{registry.test/nats@{DIGEST}}}",
+            *TRUST,
             "nodeSelector.disk=ssd",
             "tolerations[0].key=only,tolerations[0].operator=Exists",
         ),
