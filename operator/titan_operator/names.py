@@ -88,6 +88,11 @@ def migration_selector(phase: str) -> dict[str, str]:
     return {LABEL_NAME: MIGRATION, LABEL_INSTANCE: phase}
 
 
+def migration_labels(phase: str) -> dict[str, str]:
+    """Labels of those pods: who asks for the pods of a role gets none of them."""
+    return {**migration_selector(phase), LABEL_COMPONENT: "migration", LABEL_MANAGED_BY: OPERATOR}
+
+
 def volume_claim(phase: str, role: str) -> str:
     """Claim of the process's state; Execution's is what its StatefulSet makes."""
     return f"{STATE_VOLUME}-{phase}-0" if role == "execution" else f"{phase}-{STATE_VOLUME}"

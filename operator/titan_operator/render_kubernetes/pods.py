@@ -79,7 +79,7 @@ def pod_template(workload: Workload, plan: Plan, options: KubernetesOptions) -> 
 
 def migration_template(workload: Workload) -> Manifest:
     """The template of a pod that upgrades the tables of ``workload`` in its database, and tries again until it can."""
-    labels = {**names.labels(workload.name, workload.role), **names.migration_selector(workload.name)}
+    labels = names.migration_labels(workload.name)
     database, volume = _database(workload)
     container = _migration(workload, {"database_url_file": f"{names.DATABASE_DIR}/{names.DATABASE_KEY}"}, [database])
     spec: Manifest = {
