@@ -9,12 +9,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from testcluster import toolchain
 
+# Of each kind of thing, how many stay.
+_KEPT = 16
+_YOUNG_S = 3600.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -103,6 +107,8 @@ def made_once(kind: str, key: str, *, anew: bool = False) -> Iterator[tuple[Path
     with (folder / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.exists() and not anew:
+            # By this the oldest are known.
+            os.utime(target)
             yield target, None
             return
         with tempfile.TemporaryDirectory(dir=folder, prefix=f"{key}.") as made:
@@ -111,3 +117,14 @@ def made_once(kind: str, key: str, *, anew: bool = False) -> Iterator[tuple[Path
             yield target, filling
             shutil.rmtree(target, ignore_errors=True)
             filling.rename(target)
+        _forget(folder)
+
+
+def _forget(folder: Path) -> None:
+    """Remove what was not used for the longest time; a hundred megabytes an image add up."""
+    made = sorted((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    now = time.time()
+    for path in made[:-_KEPT]:
+        # One that is young may be in use, or just being filled.
+        if now - path.stat().st_mtime > _YOUNG_S:
+            shutil.rmtree(path, ignore_errors=True)

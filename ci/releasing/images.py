@@ -41,7 +41,7 @@ def main() -> int:
     building.add_argument("targets", nargs="*", metavar="IMAGE", help=f"of {', '.join(TARGETS)}; all without one")
     building.add_argument("--layouts", type=Path, metavar="DIR", help="copy each as an OCI layout to DIR/IMAGE")
     context = commands.add_parser("context", help="the build context, for `docker build --file images/Dockerfile`")
-    context.add_argument("folder", type=Path, metavar="DIR", help="made anew")
+    context.add_argument("folder", type=Path, metavar="DIR", help="gets a folder for each image, made anew")
     context.add_argument("targets", nargs="*", metavar="IMAGE")
     for command in (building, context):
         add_base(command)
@@ -51,9 +51,10 @@ def main() -> int:
         parser.error(f"no image {unknown[0]!r}: there are {', '.join(TARGETS)}")
     try:
         if arguments.command == "context":
-            shutil.rmtree(arguments.folder, ignore_errors=True)
             base = chosen_base(arguments)
             for target in targets:
+                # Only its own part of the folder: whatever else is in there is somebody's.
+                shutil.rmtree(arguments.folder / target, ignore_errors=True)
                 make_context(target, arguments.folder / target, base)
             return 0
         images = build(targets, chosen_base(arguments))
