@@ -191,22 +191,6 @@ class By:
             raise refusal(error, error.at if isinstance(error, InnerError) else "") from error
 
 
-@dataclass(frozen=True)
-class Items:
-    """In an annotation of ``tuple[Model, ...]``: a list of ``lowest`` to ``highest`` such objects."""
-
-    lowest: int
-    highest: int
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._listed, handler(source))
-
-    def _listed(self, value: object) -> object:
-        if not isinstance(value, list) or not self.lowest <= len(value) <= self.highest:
-            raise refusal(RuleError(value, f"a list of {self.lowest} to {self.highest} objects"))
-        return tuple(value)
-
-
 def by(rule: Readable) -> By:
     """Validate a field by a rule of the domain."""
     return By(rule)

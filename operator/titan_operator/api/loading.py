@@ -92,7 +92,7 @@ def read_resource(document: object, where: str) -> Resource:
         return model.model_validate(document)
     except ValidationError as error:
         begin = f"{where}{kind}{_name(document)}: "
-        raise ResourceError([begin + sentence for sentence in sentences(error)]) from error
+        raise ResourceError([begin + sentence for sentence in _sentences(error)]) from error
 
 
 def _name(document: dict[str, object]) -> str:
@@ -101,8 +101,7 @@ def _name(document: dict[str, object]) -> str:
     return f" {shown(name)}" if isinstance(name, str) else ""
 
 
-def sentences(error: ValidationError) -> Iterator[str]:
-    """Each problem as a sentence: the field's path, the value and what is allowed."""
+def _sentences(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False):
         # pydantic names the branch of the union that it took; the field path of the YAML does not.
         branch = detail["loc"][:1] == ("spec",) and detail["loc"][1:2] and detail["loc"][1] in ROLES

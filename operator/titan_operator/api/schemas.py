@@ -11,7 +11,7 @@ from msgspec import Meta
 from pydantic.fields import FieldInfo
 
 from titan_operator.api.docs import field_texts, summary
-from titan_operator.api.fields import By, Items, Model
+from titan_operator.api.fields import By, Model
 from titan_operator.api.rule_schemas import Schema, allowed, described, rule_schema, spelled_default, validation
 
 
@@ -46,16 +46,6 @@ def _field(name: str, field: FieldInfo, texts: Mapping[str, str]) -> Schema:
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not NoneType]
     if get_origin(field.annotation) is Literal:
         return described({"type": "string", "enum": list(kinds)}, text)
-    items = next((item for item in field.metadata if isinstance(item, Items)), None)
-    if items is not None:
-        (kind, _) = kinds
-        listed: Schema = {
-            "type": "array",
-            "minItems": items.lowest,
-            "maxItems": items.highest,
-            "items": described(model_schema(kind), summary(kind)),
-        }
-        return described(listed, text)
     (kind,) = kinds
     assert isinstance(kind, type)
     assert issubclass(kind, Model)

@@ -1,1 +1,1 @@
-"""Whose signatures make an image run: registries, signature formats, keys, and the verdict."""
+"""Whose images run: the trust policy, registries, signatures, and the verdict that is made of them."""

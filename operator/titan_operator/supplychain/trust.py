@@ -1,235 +1,271 @@
-"""The trust policy: whose signatures make an image run, and what was taken back. A file, mounted from a ConfigMap."""
+"""Pure: the trust policy: whose signatures make which image run. Its hash, and reading it from YAML or JSON.
+
+One whole document decides, so that a change of it is taken or refused as a whole.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import rfc8785
-from pydantic import ValidationError
+import msgspec
+from msgspec import Meta
 
-from titan.domain.policy_rules import INSTANT_LONGEST, INSTANT_PATTERN, BooleanRule, RuleError, WordRule
-from titan_operator.api.fields import Check, Items, ListRule, Model, PatternRule, by
-from titan_operator.api.loading import sentences
+from titan.domain.policy_hash import canonical_bytes
+from titan.domain.policy_rules import shown, spelled
+from titan_operator.api.images import MAX_PINNED
+from titan_operator.api.schemas import struct_schema
+from titan_operator.api.status import Digest, Instant
 from titan_operator.api.yaml_strict import YamlError, load_documents
-from titan_operator.supplychain.keys import ALLOWED, KeyFormatError, PublicKey, key_id, read_public_key
-
-_DIGEST = r"sha256:[0-9a-f]{64}"
-_HOST = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?"
-_REPOSITORY = rf"{_HOST}(/[a-z0-9][a-z0-9._-]{{0,100}}){{1,8}}"
-_NAME = PatternRule(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", 63, "1 to 63 of A-Z, a-z, 0-9, ., _ and -")
-_USES = ("images", "policies")
-_PATTERNS = ListRule(
-    1,
-    50,
-    rf"^{_HOST}(/[a-z0-9][a-z0-9._-]{{0,100}}){{0,8}}(/\*)?$",
-    300,
-    "a list of 1 to 50 different repositories like registry.example/titan/brain, or registry.example/* for all below",
+from titan_operator.supplychain.keys import KeyFormatError, PublicKey, load_public_key
+from titan_operator.supplychain.references import (
+    HOST_PATTERN,
+    ReferenceFormatError,
+    parse_reference,
+    pattern_expression,
 )
 
+# Keeps the hash of a trust policy from ever being that of another document.
+_SEPARATOR = b"titan.trustpolicy.v1\n"
+Host = Annotated[str, Meta(pattern=f"^{HOST_PATTERN}$", max_length=260)]
+SignerName = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)]
 Use = Literal["images", "policies"]
 
 
 class TrustPolicyError(ValueError):
-    """A file that is no trust policy; the message holds every sentence."""
+    """What is no trust policy; one sentence that names the field, the value and what is allowed."""
 
 
-class KeyRule(PatternRule, frozen=True):
-    """A public key in PEM."""
-
-    def read(self, value: object) -> str:
-        """Raises RuleError; the key itself is not shown."""
-        if not isinstance(value, str) or len(value) > self.longest:
-            raise ValueError(f"no text of at most {self.longest} characters; allowed is {self.allowed}")
-        try:
-            read_public_key(value)
-        except KeyFormatError as error:
-            raise ValueError(str(error)) from error
-        return value.strip() + "\n"
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """Base: written by people, so an unknown field is refused."""
 
 
-class InstantRule(PatternRule, frozen=True):
-    """A moment, UTC."""
+class TrustedKey(_Part, frozen=True, kw_only=True, dict=True):
+    """A public key whose signatures count."""
 
-    def read(self, value: object) -> str:
-        """Raises RuleError."""
-        text = super().read(value)
-        try:
-            instant(text)
-        except ValueError as error:
-            raise RuleError(value, self.allowed) from error
-        return text
-
-
-def instant(text: str) -> datetime:
-    """A moment as this file spells it."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-
-
-def _in_order(key: TrustedKey) -> ValueError | None:
-    if key.not_before is None or key.not_after is None or key.not_before < key.not_after:
-        return None
-    return RuleError(key.not_after, f"notAfter later than notBefore, {key.not_before}")
-
-
-_KEY = KeyRule(r"^-----BEGIN PUBLIC KEY-----[\s\S]*$", 4096, ALLOWED)
-_INSTANT = InstantRule(INSTANT_PATTERN, INSTANT_LONGEST, 'a moment in UTC like "2027-01-31T00:00:00Z"')
-
-
-class TrustedKey(Model):
-    """A key that people of the release, or those who decide over risk, sign with."""
-
-    checks = (Check(None, "notAfter: allowed is a moment later than notBefore", _in_order),)
-
-    name: Annotated[str, by(_NAME)]
-    """What it is called where something was verified by it. A name is never used for another key."""
-    public_key: Annotated[str, by(_KEY)]
-    """In PEM, as `cosign generate-key-pair` writes cosign.pub."""
-    uses: Annotated[tuple[str, ...], by(ListRule(1, 2, "^(images|policies)$", 8, "a list of images and policies"))] = (
-        "images",
-    )
-    """What it may sign: images, risk policies, or both."""
-    images: Annotated[tuple[str, ...] | None, by(_PATTERNS)] = None
-    """Repositories whose images it may sign; absent: all of `images`."""
-    not_before: Annotated[str | None, by(_INSTANT)] = None
-    """From when its signatures count, UTC."""
-    not_after: Annotated[str | None, by(_INSTANT)] = None
-    """Until when its signatures make something new run, UTC. What was verified before goes on."""
-    require_log_entry: Annotated[bool, by(BooleanRule(""))] = False
-    """Whether a signature counts only with an entry of one of `transparencyLogs`; then the entry's time is judged."""
-    revoked: Annotated[bool, by(BooleanRule(""))] = False
-    """Its signatures count no more, and what only it has signed is taken off the list."""
+    name: SignerName
+    """What it is called in verdicts and lists; another name for each."""
+    pem: Annotated[str, Meta(max_length=4096)]
+    """The public key in PEM: ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits."""
+    uses: Annotated[tuple[Use, ...], Meta(min_length=1, max_length=2)] = ("images",)
+    """What its signatures count for: images, policies (signed risk policies), or both. Default: images."""
+    not_before: Instant | None = None
+    """From when on its signatures count, UTC. Default: always."""
+    not_after: Instant | None = None
+    """Until when they verify what is new, UTC; what was verified before goes on. Default: for ever."""
+    revoked: bool = False
+    """Its signatures count no longer, and what only it has signed is taken off the list. Default: false."""
 
     @cached_property
-    def key(self) -> PublicKey:
-        """To verify with."""
-        return read_public_key(self.public_key)
+    def public(self) -> PublicKey:
+        """The key itself."""
+        return load_public_key(self.pem)
 
 
-class TransparencyLog(Model):
-    """A log whose signed entries are believed."""
+class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
+    """Images that may run when one of the signers vouches for them."""
 
-    name: Annotated[str, by(_NAME)]
-    """What it is called."""
-    public_key: Annotated[str, by(_KEY)]
-    """In PEM."""
+    pattern: Annotated[str, Meta(pattern=r"^[a-z0-9*][a-z0-9._:/*-]*$", max_length=300)]
+    """Name with registry and without digest; * is any text without /, ** any text."""
+    signed_by: Annotated[tuple[SignerName, ...], Meta(max_length=50)] = ()
+    """Names of keys. Default: any of this policy that is for images."""
 
     @cached_property
-    def key(self) -> PublicKey:
-        """To verify with."""
-        return read_public_key(self.public_key)
+    def _expression(self) -> re.Pattern[str]:
+        return pattern_expression(self.pattern)
+
+    def matches(self, name: str) -> bool:
+        """Whether the image of this name (registry and path) is meant."""
+        return self._expression.fullmatch(name) is not None
 
 
-class Mirror(Model):
-    """Where else the images of a registry are."""
+class Mirror(_Part, frozen=True, kw_only=True):
+    """Where images of a registry are found too."""
 
-    registry: Annotated[str, by(PatternRule(f"^{_HOST}$", 260, "HOST or HOST:PORT"))]
-    """The registry that images are named by."""
-    hosts: Annotated[
-        tuple[str, ...], by(ListRule(1, 5, f"^{_HOST}$", 260, "a list of 1 to 5 different HOST or HOST:PORT"))
-    ]
-    """Asked before it, in this order."""
+    registry: Host
+    """The registry, as references of images name it."""
+    hosts: Annotated[tuple[Host, ...], Meta(min_length=1, max_length=8)]
+    """Asked one after the other before the registry itself."""
 
 
-class Registries(Model):
-    """How registries are reached."""
+class Registries(_Part, frozen=True, kw_only=True):
+    """How registries are reached; by TLS where nothing else is said."""
 
-    plain_http: Annotated[
-        tuple[str, ...], by(ListRule(0, 20, f"^{_HOST}$", 260, "a list of up to 20 different HOST or HOST:PORT"))
-    ] = ()
-    """Asked without TLS: for a registry on the same machine. What it answers is checked by digest and signature."""
-    mirrors: Annotated[tuple[Mirror, ...], Items(0, 20)] = ()
-    """Asked first."""
+    plain_http: Annotated[tuple[Host, ...], Meta(max_length=20)] = ()
+    """Asked without TLS: what they say can be read and changed on the way, but no signature be forged."""
+    mirrors: Annotated[tuple[Mirror, ...], Meta(max_length=20)] = ()
+    """Mirrors by registry."""
 
 
-def _names_differ(policy: TrustPolicy) -> ValueError | None:
-    names = [key.name for key in policy.keys] + [log.name for log in policy.transparency_logs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    return None if twice is None else RuleError(twice, "a name of its own for each key and log")
+class TrustPolicy(_Part, frozen=True, kw_only=True, dict=True):
+    """Whose signatures make which image run."""
 
-
-def _keys_differ(policy: TrustPolicy) -> ValueError | None:
-    # One key under two names could be revoked under one and go on under the other.
-    ids = [key_id(item.key) for item in policy.keys]
-    twice = next((item.name for item in policy.keys if ids.count(key_id(item.key)) > 1), None)
-    return None if twice is None else RuleError(twice, "each public key once, under one name")
-
-
-class TrustPolicy(Model):
-    """Whose signatures make an image run in stacks. What is not allowed here is refused."""
-
-    checks = (
-        Check(None, "names differ", _names_differ),
-        Check(None, "keys differ", _keys_differ),
-    )
-
-    keys: Annotated[tuple[TrustedKey, ...], Items(1, 20)]
-    """Keys that count: signatures by any one of them do."""
-    images: Annotated[tuple[str, ...], by(_PATTERNS)]
-    """Repositories whose images may run in stacks at all."""
-    transparency_logs: Annotated[tuple[TransparencyLog, ...], Items(0, 10)] = ()
-    """Logs that are believed where a key requires an entry."""
-    revoked_digests: Annotated[
-        tuple[str, ...], by(ListRule(0, 500, f"^{_DIGEST}$", 71, "a list of up to 500 different digests, sha256:…"))
-    ] = ()
-    """Images that are taken back: taken off the list at once, told of where they run."""
-    on_revocation: Annotated[str, by(WordRule(("Report", "Drain"), ""))] = "Report"
-    """What happens to a process whose image is taken back: it is told of, or also drained and ended."""
-    infrastructure: Annotated[
-        tuple[str, ...],
-        by(ListRule(0, 20, f"^{_REPOSITORY}@{_DIGEST}$", 500, "a list of up to 20 different images by digest")),
-    ] = ()
-    """What data namespaces may run, besides: images that the release has mirrored and signed."""
+    keys: Annotated[tuple[TrustedKey, ...], Meta(min_length=1, max_length=50)]
+    """Public keys."""
+    images: Annotated[tuple[ImageRule, ...], Meta(min_length=1, max_length=100)]
+    """Which images may run, by whose signatures; the first rule whose pattern matches decides."""
+    infrastructure: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=MAX_PINNED)] = ()
+    """Images of PostgreSQL and NATS that data namespaces may run, each by digest (NAME@sha256:…)."""
+    revoked_digests: Annotated[tuple[Digest, ...], Meta(max_length=2000)] = ()
+    """Digests of images that may run no longer, whoever signed them."""
+    on_revocation: Literal["Report", "Drain"] = "Report"
+    """What happens to running processes of a revoked image. Default: Report."""
     registries: Registries = Registries()
     """How registries are reached."""
 
     @cached_property
     def hash(self) -> str:
-        """``sha256:`` of the canonical form: what a verdict was made under."""
-        document = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return "sha256:" + hashlib.sha256(b"titan.trustpolicy.v1\n" + rfc8785.dumps(document)).hexdigest()
+        """``sha256:`` and 64 hexadecimal digits over the RFC 8785 JSON of all fields that are not at their default."""
+        return f"sha256:{hashlib.sha256(_SEPARATOR + canonical_bytes(msgspec.to_builtins(self))).hexdigest()}"
 
-    @cached_property
-    def logs(self) -> Mapping[bytes, PublicKey]:
-        """Keys of the trusted logs by their id."""
-        return {key_id(log.key): log.key for log in self.transparency_logs}
-
-    def keys_for(self, use: Use) -> tuple[TrustedKey, ...]:
-        """Keys that may sign images, or risk policies; the revoked ones among them."""
-        return tuple(key for key in self.keys if use in key.uses)
-
-    def allows(self, key: TrustedKey, repository: str) -> bool:
-        """Whether ``key`` may sign the images of ``repository`` (``HOST/PATH``)."""
-        return matches(self.images, repository) and (key.images is None or matches(key.images, repository))
+    def rule_for(self, name: str) -> ImageRule | None:
+        """The first rule for images of this name (registry and path), if any."""
+        return next((rule for rule in self.images if rule.matches(name)), None)
 
 
-def matches(patterns: tuple[str, ...], repository: str) -> bool:
-    """Whether one of the patterns names the repository, or with ``/*`` something above it."""
-    return any(
-        repository.startswith(pattern[:-1]) if pattern.endswith("/*") else repository == pattern for pattern in patterns
-    )
+def instant(text: str) -> datetime:
+    """Read an instant, UTC.
+
+    Raises
+    ------
+    ValueError
+        There is no such day or time.
+    """
+    return datetime.fromisoformat(text)
 
 
 def load_trust_policy(text: bytes) -> TrustPolicy:
-    """Read a trust policy.
+    """Read a trust policy in YAML (JSON is YAML too).
 
     Raises
     ------
     TrustPolicyError
-        With every problem: field, value and what is allowed.
+        It is none; the sentence names the first field that is wrong.
     """
     try:
-        documents = load_documents(text.decode("utf-8"))
+        documents = load_documents(text.decode())
     except UnicodeDecodeError as error:
-        raise TrustPolicyError(f"byte {error.start} is not UTF-8") from error
-    except YamlError as error:
+        raise TrustPolicyError("not UTF-8; allowed is a trust policy in YAML") from error
+    except (YamlError, RecursionError) as error:
         raise TrustPolicyError(str(error)) from error
     if len(documents) != 1:
-        raise TrustPolicyError(f"{len(documents)} documents; allowed is one")
+        raise TrustPolicyError(f"{len(documents)} documents; allowed is one trust policy")
+    return read_trust_policy(documents[0])
+
+
+def read_trust_policy(document: object) -> TrustPolicy:
+    """Read a decoded trust policy.
+
+    Raises
+    ------
+    TrustPolicyError
+        It is none; the sentence names the first field that is wrong.
+    """
     try:
-        return TrustPolicy.model_validate(documents[0])
-    except ValidationError as error:
-        raise TrustPolicyError("; ".join(sentences(error))) from error
+        policy = msgspec.convert(document, TrustPolicy)
+    except msgspec.ValidationError as error:
+        raise TrustPolicyError(_sentence(str(error), document)) from error
+    problem = next(_contradictions(policy), None)
+    if problem is not None:
+        raise TrustPolicyError(problem)
+    return policy
+
+
+def trust_policy_schema() -> dict[str, Any]:
+    """Its JSON schema, for the chart's values and the reference."""
+    return struct_schema(TrustPolicy)
+
+
+def _contradictions(policy: TrustPolicy) -> Iterator[str]:
+    yield from _keys(policy)
+    names = {key.name for key in policy.keys}
+    for index, rule in enumerate(policy.images):
+        for name in rule.signed_by:
+            if name not in names:
+                yield f"images[{index}].signedBy: {name}; allowed are names of keys: {', '.join(sorted(names))}"
+    for index, image in enumerate(policy.infrastructure):
+        try:
+            parse_reference(image)
+        except ReferenceFormatError as error:
+            yield f"infrastructure[{index}]: {error}"
+    seen: set[str] = set()
+    for index, mirror in enumerate(policy.registries.mirrors):
+        if mirror.registry in seen:
+            yield f"registries.mirrors[{index}].registry: {mirror.registry} is given twice; allowed is once"
+        seen.add(mirror.registry)
+
+
+def _keys(policy: TrustPolicy) -> Iterator[str]:
+    names: set[str] = set()
+    identities: dict[str, str] = {}
+    for index, key in enumerate(policy.keys):
+        where = f"keys[{index}]"
+        if key.name in names:
+            yield f"{where}.name: {key.name} is given twice; allowed is another name for each key"
+        names.add(key.name)
+        try:
+            identity = key.public.identity
+        except KeyFormatError as error:
+            yield f"{where}.pem: {error}"
+            continue
+        if identity in identities:
+            # Else one of both could be revoked and the other still count.
+            yield f"{where}.pem: the key of {identities[identity]}; allowed is each key once"
+        identities[identity] = key.name
+        yield from _window(key, where)
+
+
+def _window(key: TrustedKey, where: str) -> Iterator[str]:
+    bounds = {}
+    for field, text in (("notBefore", key.not_before), ("notAfter", key.not_after)):
+        if text is None:
+            continue
+        try:
+            bounds[field] = instant(text)
+        except ValueError:
+            yield f"{where}.{field}: {text}; allowed is a day and time that exist, UTC, like 2027-01-31T00:00:00Z"
+    if len(bounds) == 2 and bounds["notBefore"] >= bounds["notAfter"]:
+        yield f"{where}.notAfter: {key.not_after}; allowed is later than notBefore, {key.not_before}"
+
+
+_PLACED = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_EXPECTED = re.compile(r"Expected (?P<allowed>.*?)(?:, got .*)?", re.DOTALL)
+_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.DOTALL)
+
+
+def _sentence(message: str, document: object) -> str:
+    # msgspec says what it expected and where, but not what it found.
+    placed = _PLACED.fullmatch(message)
+    assert placed is not None
+    what, path = placed["what"], (placed["path"] or "$")
+    value, schema = _at(document, path)
+    where = path.removeprefix("$").removeprefix(".")
+    field = _FIELD.fullmatch(what)
+    if field is not None:
+        name = f"{where}.{shown(field['name'])}".removeprefix(".")
+        if field["what"] == "missing required":
+            return f"{name}: missing"
+        return f"{name}: no such field; allowed are {', '.join(schema['properties'])}"
+    expected = _EXPECTED.fullmatch(what)
+    allowed = expected["allowed"].replace("`", "") if expected else " or ".join(schema["enum"])
+    # Who mistook the private key for the public one must not find it in a log.
+    said = "not as it must be" if where.endswith(".pem") else spelled(value)
+    return f"{where or 'trust policy'}: {said}; allowed is {allowed}"
+
+
+def _at(document: object, path: str) -> tuple[object, dict[str, Any]]:
+    # The value at a path of msgspec, and its schema.
+    value, schema = document, trust_policy_schema()
+    for name, index in _STEP.findall(path):
+        if name:
+            value = value.get(name) if isinstance(value, dict) else None
+            schema = schema["properties"][name]
+        else:
+            value = value[int(index)] if isinstance(value, list) else None
+            schema = schema["items"]
+    return value, schema
