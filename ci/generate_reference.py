@@ -1,4 +1,4 @@
-"""The reference of the resources as a page, from the definitions that the API server gets."""
+"""References from the models: of the resources, as the API server gets them, and of the trust policy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from titan_operator.api.crds import crds
+from titan_operator.supplychain.trust import trust_policy_schema
 
+_TRUST = Path("docs") / "trust.md"
+_MARKER = "## Every field\n"
+_ROOT = Path(__file__).resolve().parent.parent
 _HEAD = """\
 # Resources
 
@@ -17,9 +21,19 @@ same. Everything here is checked by the API server and once more by the operator
 
 
 def documents() -> dict[Path, str]:
-    """The page by its path in the repository."""
+    """The pages by their path in the repository."""
     sections = (_kind(crd) for crd in crds().values())
-    return {Path("docs") / "resources.md": "\n".join([_HEAD, *sections])}
+    return {Path("docs") / "resources.md": "\n".join([_HEAD, *sections]), _TRUST: _trust()}
+
+
+def _trust() -> str:
+    """The page on trust with its table made anew below the marker; what stands above is written by hand."""
+    above, marker, _ = (_ROOT / _TRUST).read_text(encoding="utf-8").partition(_MARKER)
+    if not marker:
+        raise ValueError(f"{_TRUST}: no line {_MARKER.strip()!r}; the table goes below it")
+    rows = [row.replace("| `.", "| `", 1) for row in _rows(trust_policy_schema(), "")]
+    head = ["Made from the model by `make generate`.", "", "| Field | Type | |", "|---|---|---|"]
+    return above + marker + "\n" + "\n".join([*head, *rows]) + "\n"
 
 
 def _kind(crd: dict[str, Any]) -> str:

@@ -24,7 +24,10 @@ RELEASE = (
     "release.registry=registry.example/titan",
     *(f"release.digests.{name}={DIGEST}" for name in ("operator", "services", "postgresql", "nats")),
 )
-TRUST = ("trustPolicy.keys[0].name=release,trustPolicy.keys[0].pem=PEM,trustPolicy.images[0].pattern=**",)
+TRUST = (
+    "trustPolicy.keys[0].name=release,trustPolicy.keys[0].pem=PEM",
+    "trustPolicy.images[0].pattern=registry.test/titan/*",
+)
 # Chart, what it shows, values.
 VARIANTS = [
     ("titan-admission", "of a release", RELEASE),
