@@ -90,8 +90,9 @@ def key_of(*parts: str | bytes) -> str:
 
 
 def cache(kind: str) -> Path:
-    """Return the folder of one kind of thing, beside the pinned tools."""
-    return toolchain.cache_dir() / "images" / kind
+    """Return the folder of one kind of thing: in ``TITAN_IMAGES_DIR``, or beside the pinned tools."""
+    chosen = os.environ.get("TITAN_IMAGES_DIR")
+    return (Path(chosen) if chosen else toolchain.cache_dir() / "images") / kind
 
 
 @contextmanager

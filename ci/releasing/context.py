@@ -29,7 +29,7 @@ _POSTGRESQL = (
 )
 
 
-def make_context(target: str, folder: Path, base: Base) -> None:
+def make_context(target: str, folder: Path, base: Base | None) -> None:
     """Fill ``folder`` with what the image of that name takes.
 
     Raises
@@ -95,8 +95,8 @@ def own_wheel(target: Path) -> Path:
         return Path(shutil.move(made, target / made.name))
 
 
-def _postgresql(folder: Path, base: Base) -> None:
-    if base.packages is None:
+def _postgresql(folder: Path, base: Base | None) -> None:
+    if base is None or base.packages is None:
         raise ReleaseError("postgresql: its packages are resolved against the own base only; leave --base out for it")
     (folder / "packages").mkdir()
     for name in _POSTGRESQL:

@@ -51,7 +51,8 @@ def main() -> int:
         parser.error(f"no image {unknown[0]!r}: there are {', '.join(TARGETS)}")
     try:
         if arguments.command == "context":
-            base = chosen_base(arguments)
+            # Most take nothing of it, and it takes root to make.
+            base = chosen_base(arguments) if "postgresql" in targets else None
             for target in targets:
                 # Only its own part of the folder: whatever else is in there is somebody's.
                 shutil.rmtree(arguments.folder / target, ignore_errors=True)
