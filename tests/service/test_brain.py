@@ -303,6 +303,8 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
         assert held.net == Decimal(decision.quantity)
         assert held.stop_price == Decimal("61112.1")
         assert not made.app.book.reservations.entries
+        told = made.phase
+        await until(lambda: told.of("positions") and told.of("positions")[-1].positions, "the position at the phase")
         assert made.phase.of("positions")[-1].positions[0].shares[0].quantity == decision.quantity
         exit_fill = o.Fill()
         exit_fill.CopyFrom(fill)
@@ -311,7 +313,7 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
         await until(lambda: len(made.phase.of("fill")) == 2, "the stop's fill")
         assert held.net == 0
         assert made.app.book.phases["scavenger"].history.by_setup == {"breakout": (0, 1)}
-        assert not made.phase.of("positions")[-1].positions
+        await until(lambda: not told.of("positions")[-1].positions, "no position at the phase")
 
 
 async def test_a_refusal_of_execution_frees_the_reservation(stack: Stack) -> None:

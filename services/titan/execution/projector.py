@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Executable, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -26,6 +27,7 @@ from titan.storage.schema import DATABASE_ERRORS, SchemaProblem, said, schema_pr
 _BATCH = 200
 _RETRY_S = 1.0
 _NAME = "journal"
+MOVE = update(projection)
 
 Rows = tuple[Table, dict[str, Any]]
 
@@ -134,8 +136,8 @@ class Projector:
                 for sequence, record, change in batch:
                     if sequence > done:
                         for table, row in self._rows(sequence, record, change):
-                            await _upsert(connection, table, row)
-                moved = await connection.execute(update(projection).values(sequence=last))
+                            await upsert(connection, table, row)
+                moved = await connection.execute(MOVE, {"sequence": last})
                 if moved.rowcount == 0:
                     await connection.execute(insert(projection).values(name=_NAME, sequence=last))
             self._done = self._written = last
@@ -190,14 +192,18 @@ def _value(value: object) -> object:
     return value
 
 
-async def _upsert(connection: AsyncConnection, table: Table, row: dict[str, Any]) -> None:
-    """Write a row; one that is there is replaced, unless it is of a later sequence."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(row)
+async def upsert(connection: AsyncConnection, table: Table, row: dict[str, Any]) -> None:
+    """Write a row, all columns of it; one that is there is replaced, unless it is of a later sequence."""
+    await connection.execute(_statement(connection.dialect.name, table), row)
+
+
+@cache
+def _statement(dialect: str, table: Table) -> Executable:
+    # Made once: to build one anew costs more than to send it.
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
     keys = [column.name for column in table.primary_key]
-    rest = {name: statement.excluded[name] for name in row if name not in keys}
-    await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=keys, set_=rest, where=table.c.sequence <= statement.excluded.sequence
-        )
+    rest = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    made: Executable = statement.on_conflict_do_update(
+        index_elements=keys, set_=rest, where=table.c.sequence <= statement.excluded.sequence
     )
+    return made

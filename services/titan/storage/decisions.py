@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.domain.reasons import Reason
 from titan.storage.brain_tables import brain_state, decisions
-from titan.storage.schema import DATABASE_ERRORS, said
+from titan.storage.schema import DATABASE_ERRORS, reader, said
 from titan.storage.spool import Spool
 from titan.v1 import brain_pb2 as b
 
@@ -34,6 +34,7 @@ class DecisionStore:
 
     def __init__(self, engine: AsyncEngine, spool: Spool, on_problem: Callable[[str | None], None]) -> None:
         self._engine = engine
+        self._reader = reader(engine)
         self._spool = spool
         self._on_problem = on_problem
         self._usable = False
@@ -119,7 +120,7 @@ class DecisionStore:
         sqlalchemy.exc.SQLAlchemyError
             When it cannot be read.
         """
-        async with self._engine.connect() as connection:
+        async with self._reader.connect() as connection:
             rows = await connection.execute(select(brain_state.c.name, brain_state.c.value))
             return {row.name: row.value for row in rows}
 
@@ -152,7 +153,7 @@ class DecisionStore:
         )
 
     async def _read(self, query: object) -> list[b.Decision]:
-        async with self._engine.connect() as connection:
+        async with self._reader.connect() as connection:
             rows = await connection.execute(query)  # type: ignore[call-overload]
             return [b.Decision.FromString(record) for (record,) in rows]
 
