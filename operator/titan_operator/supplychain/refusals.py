@@ -44,7 +44,8 @@ class Refused:
 
 def most_telling(refused: Sequence[Refused]) -> Refused:
     """One refusal for several signatures: the first word's, and how many there are of the others."""
-    first = min(refused, key=lambda item: _RANK[item.reason])
+    # By its message too: the same sentence whichever of them was looked at first.
+    first = min(refused, key=lambda item: (_RANK[item.reason], item.message))
     if len(refused) == 1:
         return first
     counts = Counter(item.reason for item in refused)

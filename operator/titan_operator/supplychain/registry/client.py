@@ -35,7 +35,7 @@ MOST_PAGES = 50
 LISTING_LIMIT_BYTES = 16 * 2**20
 _DIGEST = re.compile(DIGEST_PATTERN)
 # How registries say that they have no referrers API; some do not know the path, some not the method.
-_NO_API = frozenset({400, 404, 405, 406, 501})
+_NO_API = frozenset({400, 404, 405, 406})
 # Docker Hub is asked under another name than references have.
 _ASKED_AT = {"docker.io": "registry-1.docker.io"}
 

@@ -1,0 +1,186 @@
+"""Looks through a registry for a signature that does; forged ones beside it cost time, and only so much."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+from titan_operator.supplychain.formats.bundle import BUNDLE_TYPE
+from titan_operator.supplychain.formats.errors import FormatError
+from titan_operator.supplychain.formats.oci import Layer, read_layers
+from titan_operator.supplychain.formats.simple_signing import PAYLOAD_TYPE
+from titan_operator.supplychain.refusals import Refusal, Refused, most_telling
+from titan_operator.supplychain.registry import Descriptor, Registries, RegistryError, RegistryProblem, Repository
+from titan_operator.supplychain.signatures import Accepted, Asked, judge_bundle, judge_simple_signing
+
+_AT_ONCE = 8
+# cosign's own have some hundred bytes, with a certificate and a log entry some thousand. SBOMs lie there too.
+_REFERRER_BYTES = 64 * 2**10
+_SIGNATURE_BYTES = 256 * 2**10
+_REFERRER_LAYERS = 8
+_MOST_LAYERS = 2000
+
+_UNREACHABLE = frozenset(
+    {
+        RegistryProblem.UNREACHABLE,
+        RegistryProblem.TIMED_OUT,
+        RegistryProblem.TOO_MANY_REQUESTS,
+        RegistryProblem.SERVER_ERROR,
+        RegistryProblem.TRUNCATED,
+    }
+)
+_REFUSALS = {
+    RegistryProblem.UNAUTHORIZED: Refusal.REGISTRY_REFUSED,
+    RegistryProblem.TOO_MANY_REFERRERS: Refusal.TOO_MANY_SIGNATURES,
+    RegistryProblem.TOO_LARGE: Refusal.TOO_LARGE,
+}
+# A referrer of an image, or a layer of the tag .sig; None: there are no more.
+_Lead = Descriptor | Layer | None
+
+
+class _Found(Exception):  # noqa: N818 - no error: how one of many tasks ends them all
+    def __init__(self, accepted: Accepted) -> None:
+        super().__init__()
+        self.accepted = accepted
+
+
+class Search:
+    """For the signature of one image.
+
+    Parameters
+    ----------
+    repository, digest
+        Where the image is, and which it is.
+    """
+
+    def __init__(self, registries: Registries, repository: Repository, digest: str, asked: Asked) -> None:
+        self._registries = registries
+        self._repository = repository
+        self._digest = digest
+        self._asked = asked
+        self._refused: list[Refused] = []
+        self._leads: asyncio.Queue[_Lead] = asyncio.Queue(_AT_ONCE)
+
+    async def run(self, longest_s: float) -> Accepted | Refused:
+        """The first signature that does, or one refusal for all that were found; within ``longest_s`` seconds."""
+        try:
+            async with asyncio.timeout(longest_s):
+                accepted = await self._first_accepted()
+                if accepted is not None:
+                    return accepted
+                if not self._refused:
+                    self._refused.append(await self._nothing())
+        except TimeoutError:
+            why = f"{self._repository}: not looked through within {longest_s:g} s"
+            return Refused(Refusal.REGISTRY_UNREACHABLE, why)
+        told = most_telling(self._refused)
+        return Refused(told.reason, f"{self._repository}: {told.message}")
+
+    async def _first_accepted(self) -> Accepted | None:
+        accepted: Accepted | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._lead())
+                for _ in range(_AT_ONCE):
+                    group.create_task(self._work())
+        except* _Found as found:
+            first = found.exceptions[0]
+            assert isinstance(first, _Found)
+            accepted = first.accepted
+        return accepted
+
+    async def _lead(self) -> None:
+        await asyncio.gather(self._lead_to_referrers(), self._lead_to_layers())
+        for _ in range(_AT_ONCE):
+            await self._leads.put(None)
+
+    async def _lead_to_referrers(self) -> None:
+        try:
+            async with aclosing(self._registries.referrers(self._repository, self._digest)) as found:
+                # Every one: what a list says of them is not signed, and nothing is left out for it.
+                async for descriptor in found:
+                    await self._leads.put(descriptor)
+        except RegistryError as error:
+            self._refused.append(_problem(error))
+
+    async def _lead_to_layers(self) -> None:
+        tag = f"{self._digest.replace(':', '-')}.sig"
+        try:
+            async with aclosing(self._registries.tagged(self._repository, tag)) as found:
+                async for manifest in found:
+                    await self._lead_to_layers_of(manifest.content)
+        except RegistryError as error:
+            self._refused.append(_problem(error))
+
+    async def _lead_to_layers_of(self, manifest: bytes) -> None:
+        try:
+            layers = read_layers(manifest)
+        except FormatError as error:
+            self._refused.append(Refused(Refusal.MALFORMED, f"the tag .sig: {error}"))
+            return
+        if len(layers) > _MOST_LAYERS:
+            why = f"the tag .sig has {len(layers)} signatures; looked at are {_MOST_LAYERS}"
+            self._refused.append(Refused(Refusal.TOO_MANY_SIGNATURES, why))
+        for layer in layers[:_MOST_LAYERS]:
+            await self._leads.put(layer)
+
+    async def _work(self) -> None:
+        while (lead := await self._leads.get()) is not None:
+            if isinstance(lead, Layer):
+                await self._look_at(lead)
+            else:
+                await self._look_into(lead)
+
+    async def _look_into(self, referrer: Descriptor) -> None:
+        if referrer.size > _REFERRER_BYTES:
+            self._refused.append(_too_large("the referrer", referrer.digest, referrer.size, _REFERRER_BYTES))
+            return
+        try:
+            manifest = await self._registries.manifest(self._repository, referrer.digest)
+            layers = read_layers(manifest.content)
+        except RegistryError as error:
+            self._refused.append(_problem(error))
+        except FormatError as error:
+            self._refused.append(Refused(Refusal.MALFORMED, f"the referrer {referrer.digest}: {error}"))
+        else:
+            for layer in layers[:_REFERRER_LAYERS]:
+                await self._look_at(layer)
+
+    async def _look_at(self, layer: Layer) -> None:
+        # The digest covers the manifest's word on its layers; it only decides how they are read.
+        if layer.media_type not in (BUNDLE_TYPE, PAYLOAD_TYPE):
+            return
+        if layer.size > _SIGNATURE_BYTES:
+            self._refused.append(_too_large("the signature", layer.digest, layer.size, _SIGNATURE_BYTES))
+            return
+        try:
+            raw = await self._registries.blob(self._repository, layer.digest, layer.size)
+        except RegistryError as error:
+            self._refused.append(_problem(error))
+            return
+        if layer.media_type == BUNDLE_TYPE:
+            judgement = judge_bundle(raw, self._digest, self._asked)
+        else:
+            judgement = judge_simple_signing(layer, raw, self._digest, self._asked)
+        if isinstance(judgement, Accepted):
+            raise _Found(judgement)
+        self._refused.append(judgement)
+
+    async def _nothing(self) -> Refused:
+        try:
+            await self._registries.manifest(self._repository, self._digest)
+        except RegistryError as error:
+            if error.reason is RegistryProblem.NOT_FOUND:
+                return Refused(Refusal.IMAGE_NOT_FOUND, str(error))
+            return _problem(error)
+        return Refused(Refusal.NO_SIGNATURE, f"no cosign signature of {self._digest} is there; expected is one")
+
+
+def _problem(error: RegistryError) -> Refused:
+    if error.reason in _UNREACHABLE:
+        return Refused(Refusal.REGISTRY_UNREACHABLE, str(error))
+    return Refused(_REFUSALS.get(error.reason, Refusal.REGISTRY_MISBEHAVES), str(error))
+
+
+def _too_large(what: str, digest: str, size: int, most: int) -> Refused:
+    return Refused(Refusal.TOO_LARGE, f"{what} {digest} has {size} bytes; allowed are {most}")

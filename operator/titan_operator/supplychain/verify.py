@@ -1,0 +1,90 @@
+"""The verifier: whether an image, or a risk policy, is signed as the trust policy asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from titan_operator.api import RiskPolicy
+from titan_operator.supplychain.references import ImageReference, ReferenceFormatError, parse_reference
+from titan_operator.supplychain.refusals import Refusal, Refused
+from titan_operator.supplychain.registry import Registries, Repository
+from titan_operator.supplychain.search import Search
+from titan_operator.supplychain.signatures import Accepted, Asked, judge_blob
+from titan_operator.supplychain.trust import TrustPolicy
+from titan_operator.world import Verdict
+
+# For one image, however many signatures lie beside it.
+_LONGEST_S = 30.0
+_Judgement = Accepted | Refused
+
+
+def policy_payload(policy_hash: str, account: str, sequence: int) -> bytes:
+    """The bytes that ``cosign sign-blob`` signs for a risk policy of this hash, for an account and a sequence."""
+    return f"titan.riskpolicy.signature.v1\n{policy_hash}\n{account}\n{sequence}\n".encode()
+
+
+class CosignVerifier:
+    """Verifies what cosign signed, under one trust policy.
+
+    What it says of a digest is not kept here: the lists of :mod:`titan_operator.listing` are, by digest and trust
+    policy.
+
+    Parameters
+    ----------
+    now
+        The time, UTC.
+    longest_s
+        For looking for one image's signature, in seconds.
+    """
+
+    def __init__(
+        self,
+        policy: TrustPolicy,
+        registries: Registries,
+        now: Callable[[], datetime],
+        longest_s: float = _LONGEST_S,
+    ) -> None:
+        self._policy = policy
+        self._registries = registries
+        self._now = now
+        self._longest_s = longest_s
+
+    async def verify(self, image: str) -> Verdict:
+        """Judge ``image``, a reference by digest; it raises nothing."""
+        try:
+            reference = parse_reference(image)
+        except ReferenceFormatError as error:
+            return Verdict(False, reason=Refusal.INVALID_REFERENCE, message=str(error))
+        judgement = await self._judge(reference)
+        return self._verdict(judgement, reference.digest)
+
+    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
+        """Judge the signature of ``policy`` over its hash, account and sequence; it has one."""
+        signature = policy.spec.signature
+        assert signature is not None
+        payload = policy_payload(policy.spec.hash, signature.account, signature.sequence)
+        asked = Asked(self._policy, "policies", (), self._now())
+        return self._verdict(judge_blob(signature.bundle.encode(), payload, asked), "")
+
+    def _verdict(self, judgement: _Judgement, digest: str) -> Verdict:
+        if isinstance(judgement, Refused):
+            return Verdict(False, digest, judgement.reason, judgement.message)
+        evidence = {
+            "verifiedBy": judgement.signer,
+            "format": judgement.format,
+            "verifiedAt": f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
+            "trustPolicy": self._policy.hash,
+        }
+        return Verdict(True, digest, evidence=evidence)
+
+    async def _judge(self, image: ImageReference) -> _Judgement:
+        if image.digest in self._policy.revoked_digests:
+            return Refused(Refusal.REVOKED, f"{image.digest} is in revokedDigests of {self._policy.hash}")
+        rule = self._policy.rule_for(image.name)
+        if rule is None:
+            patterns = ", ".join(item.pattern for item in self._policy.images)
+            return Refused(Refusal.IMAGE_NOT_ALLOWED, f"{image.name}; allowed are {patterns}"[:500])
+        asked = Asked(self._policy, "images", rule.signed_by, self._now())
+        repository = Repository(image.registry, image.repository)
+        return await Search(self._registries, repository, image.digest, asked).run(self._longest_s)
