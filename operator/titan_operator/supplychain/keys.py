@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -42,41 +43,37 @@ class PublicKey:
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether this key signed ``message``."""
-        try:
-            if isinstance(self.key, ed25519.Ed25519PublicKey):
-                self.key.verify(signature, message)
-            elif isinstance(self.key, ec.EllipticCurvePublicKey):
-                return self._verifies_ecdsa(self.key, signature, message)
-            else:
-                return self._verifies_rsa(self.key, signature, message)
-        except InvalidSignature:
-            return False
-        return True
+        key = self.key
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            return _verifies(lambda: key.verify(signature, message)) or _verifies_prehashed(key, signature, message)
+        if isinstance(key, rsa.RSAPublicKey):
+            return _verifies(lambda: key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256()))
+        if key.curve.key_size == 256:
+            return _verifies(lambda: key.verify(signature, message, ec.ECDSA(hashes.SHA256())))
+        # cosign's older format hashes by SHA-256 whatever the curve, bundles by a digest as long as the curve.
+        return _verifies(lambda: key.verify(signature, message, ec.ECDSA(hashes.SHA384()))) or _verifies(
+            lambda: key.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+        )
 
-    @staticmethod
-    def _verifies_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, message: bytes) -> bool:
-        # cosign's v2 format hashes by SHA-256 whatever the curve, v3 by a digest as long as the curve.
-        digests: tuple[hashes.HashAlgorithm, ...] = (hashes.SHA256(),)
-        if key.curve.key_size == 384:
-            digests = (hashes.SHA384(), hashes.SHA256())
-        for digest in digests:
-            try:
-                key.verify(signature, message, ec.ECDSA(digest))
-            except InvalidSignature:
-                continue
-            return True
-        return False
 
-    @staticmethod
-    def _verifies_rsa(key: rsa.RSAPublicKey, signature: bytes, message: bytes) -> bool:
-        pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.AUTO)
-        for scheme in (padding.PKCS1v15(), pss):
-            try:
-                key.verify(signature, message, scheme, hashes.SHA256())
-            except InvalidSignature:
-                continue
-            return True
+def _verifies(check: Callable[[], None]) -> bool:
+    try:
+        check()
+    except InvalidSignature:
         return False
+    return True
+
+
+def _verifies_prehashed(key: ed25519.Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
+    # cosign signs files by Ed25519 and images by Ed25519ph (RFC 8032). Loaded where there is such a key only.
+    from Crypto.Hash import SHA512
+    from Crypto.Signature import eddsa
+
+    try:
+        eddsa.new(eddsa.import_public_key(key.public_bytes_raw()), "rfc8032").verify(SHA512.new(message), signature)
+    except ValueError:
+        return False
+    return True
 
 
 def load_public_key(pem: str) -> PublicKey:
