@@ -121,6 +121,7 @@ REFUSED = [
     ("titan-stack", (f"image={IMAGE}", "mode=shadow"), "/mode"),
     ("titan-stack", (f"image={IMAGE}", "phases.hunter.role=hunter"), "role"),
     ("titan-stack", (f"image={IMAGE}", "phases.brain.image=other"), "image"),
+    ("titan-stack", (f"image={IMAGE}", "phases.brain.databaseSecretRef.url=postgresql://hush"), "url"),
     ("titan-stack", (f"image={IMAGE}", "existingPolicy.name=mine-12345678"), "existingPolicy.hash: missing"),
     ("titan-data", ("postgresql.enabled=true",), "postgresql.image: missing"),
     ("titan-data", ("postgresql.enabled=true", "postgresql.image=postgres:17"), "/postgresql/image"),

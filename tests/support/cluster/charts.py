@@ -76,6 +76,7 @@ VARIANTS = [
             "phases.scavenger=null",
         ),
     ),
+    ("titan-stack", "tables in PostgreSQL", (f"image={IMAGE}", "phases.brain.databaseSecretRef.name=titan-database")),
     ("titan-data", "as it is", ()),
     (
         "titan-data",
