@@ -7,8 +7,10 @@ import json
 import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import aiohttp
@@ -16,7 +18,6 @@ import aiohttp
 from titan.runtime.http import Page
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.settings import ProcessSettings
-from titan_operator.api import RiskPolicy
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ClusterError, CredentialsError
@@ -29,13 +30,15 @@ from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
 from titan_operator.engine import Connect, Parts, StackEngine
 from titan_operator.judging import Judge, Verifier
+from titan_operator.mounted_verifier import MountedVerifier, cosign_verifier, registry_session
 from titan_operator.names import LABEL_MANAGED_BY, OPERATOR
 from titan_operator.operator_metrics import OperatorMetrics
 from titan_operator.published import PublishedImages
+from titan_operator.registry_files import CredentialFiles
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack.client import StackClient
 from titan_operator.tracing import start_tracing
-from titan_operator.world import Terms, Verdict
+from titan_operator.trust_file import TrustFile
 
 _MINE = f"{LABEL_MANAGED_BY}={OPERATOR}"
 # What wakes an engine, each with the labels that it is watched by; the rest of what it makes is seen by each resync.
@@ -50,21 +53,8 @@ WATCHED = {
 }
 # How long a watch may owe what a read found, before it is started anew.
 OVERDUE_S = 10.0
-
-
-class NoVerifier:
-    """What this version ships: it cannot verify signatures yet, so no image passes, and no signed policy."""
-
-    terms = Terms()
-    _refusal = Verdict(False, reason="NoVerifier", message="this version of the operator cannot verify signatures yet")
-
-    async def verify(self, image: str) -> Verdict:
-        """Refuse."""
-        return self._refusal
-
-    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
-        """Refuse."""
-        return self._refusal
+# How often it is looked whether another trust policy, or other credentials, are mounted.
+TRUST_S = 1.0
 
 
 class OperatorApp(ServiceApp[OperatorSettings]):
@@ -72,7 +62,6 @@ class OperatorApp(ServiceApp[OperatorSettings]):
 
     SETTINGS: ClassVar[type[ProcessSettings]] = OperatorSettings
     # Replaced by what tests start, and by nothing that is shipped.
-    verifier: ClassVar[Verifier] = NoVerifier()
     connect: ClassVar[Connect] = StackClient
 
     def __init__(self, settings: OperatorSettings) -> None:
@@ -82,7 +71,9 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         self._engines: dict[str, StackEngine] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._cluster: Cluster | None = None
+        self._verifier: Verifier | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._registries: aiohttp.ClientSession | None = None
         self._lease: OperatorLease | None = None
         self._supervisor: Supervisor | None = None
         self._end_tracing: Callable[[], None] = lambda: None
@@ -98,6 +89,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             raise StartError(str(error)) from error
         self._cluster = await Cluster(connection, observe=self._measures.called).__aenter__()
         self._session = aiohttp.ClientSession()
+        self._registries = registry_session()
         self._lease = OperatorLease(
             self._cluster,
             namespace=settings.operator_namespace,
@@ -107,10 +99,11 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             log=self.log,
             changed=self._led,
         )
+        self._verifier = self.verifier()
         published = PublishedImages(self._cluster, settings.namespaces, lambda: datetime.now(UTC))
         parts = Parts(
             cluster=self._cluster,
-            judge=Judge(self.verifier, published, time.monotonic),
+            judge=Judge(self._verifier, published, time.monotonic),
             events=Events(self._cluster, log=self.log, instance=settings.pod_name, failed=self._measures.event_failed),
             lease=self._lease,
             watches=self._watches,
@@ -128,6 +121,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         self._spawn("lease", self._lease.run())
         self._spawn("watches", self._supervisor.run())
         self._spawn("watch check", self._check_watches())
+        self._spawn("trust", self._keep_trust(self._verifier, parts.judge))
         for name, engine in self._engines.items():
             self._spawn(f"engine of {name}", engine.run())
 
@@ -172,6 +166,40 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             if overdue := self._watches.overdue(now):
                 self._supervisor.restart(str(overdue[0]))
 
+    def verifier(self) -> Verifier:
+        """What judges signatures: by what is mounted."""
+        assert self._registries is not None
+        settings = self.settings
+        return MountedVerifier(
+            TrustFile(Path(settings.trust_policy_file)),
+            CredentialFiles(Path(settings.registry_credentials_dir) if settings.registry_credentials_dir else None),
+            partial(cosign_verifier, self._registries),
+        )
+
+    async def _keep_trust(self, verifier: Verifier, judge: Judge) -> None:
+        """Take what is mounted into force, and publish what it says by itself: pinned and revoked images."""
+        assert self._lease is not None
+        said, owed = "", True
+        verifier.look()
+        if not verifier.terms.trust_policy:
+            self.log.warning("no trust policy is in force: no new image passes")
+        while True:
+            if verifier.look():
+                owed = True
+                self.log.info("trust policy in force", hash=verifier.terms.trust_policy)
+                for engine in self._engines.values():
+                    engine.wake()
+            if verifier.problem != said:
+                said = verifier.problem
+                self.log.warning("trust policy", problem=said or "none any more")
+            if owed and verifier.terms.trust_policy and self._lease.still_mine():
+                try:
+                    await judge.publish_terms()
+                    owed = False
+                except ClusterError as error:
+                    self.log.warning("images not published yet", reason=str(error))
+            await asyncio.sleep(TRUST_S)
+
     async def stop(self) -> None:
         """Stop, give the Lease back, close connections."""
         for task in self._tasks:
@@ -184,8 +212,9 @@ class OperatorApp(ServiceApp[OperatorSettings]):
                 self.log.warning("the Lease was not given back; it runs out by itself", reason=str(error))
         for engine in self._engines.values():
             await engine.close()
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._registries):
+            if session is not None:
+                await session.close()
         if self._cluster is not None:
             await self._cluster.__aexit__(None, None, None)
         # It sends what is left, in a thread of its own: nobody need wait for it in the loop.
@@ -197,6 +226,8 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         if self._supervisor is None or not self._supervisor.ready:
             reasons.append("the watches are not running")
         reasons += [str(late) for late in self._watches.overdue(time.monotonic())]
+        if self._verifier is not None and self._verifier.problem:
+            reasons.append(self._verifier.problem)
         return reasons
 
     def status(self) -> dict[str, object]:
@@ -205,6 +236,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             "role": self.settings.role,
             "version": version("titan"),
             "leader": self._lease is not None and self._lease.still_mine(),
+            "trust_policy": self._verifier.terms.trust_policy if self._verifier is not None else "",
             "namespaces": {name: engine.failure or "ok" for name, engine in self._engines.items()},
         }
 

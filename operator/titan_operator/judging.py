@@ -28,6 +28,13 @@ class Verifier(Protocol):
     def terms(self) -> Terms:
         """What the trust policy in force says of the lists."""
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with what it was given to verify by, in a sentence; empty where nothing is."""
+
+    def look(self) -> bool:
+        """See whether it was given something else; return whether another trust policy is in force now."""
+
     async def verify(self, image: str) -> Verdict:
         """Judge ``image``, a reference by digest."""
 

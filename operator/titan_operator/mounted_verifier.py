@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Protocol
+
+import aiohttp
 
 from titan_operator.api import RiskPolicy
 from titan_operator.registry_files import CredentialFiles, Login
+from titan_operator.supplychain.registry import Registries
 from titan_operator.supplychain.trust import TrustPolicy
+from titan_operator.supplychain.verify import CosignVerifier
 from titan_operator.trust_file import TrustFile
 from titan_operator.world import Terms, Verdict
 
@@ -51,8 +56,9 @@ class MountedVerifier:
 
     @property
     def problem(self) -> str:
-        """What is wrong with what is mounted, in a sentence; empty where nothing is."""
-        return "; ".join(filter(None, (self._trust.problem, self._credentials.problem)))
+        """What is wrong with what is mounted, in a sentence; empty where nothing is, or nothing was ever mounted."""
+        never = self._trust.missing and self._trust.policy is None
+        return "; ".join(filter(None, ("" if never else self._trust.problem, self._credentials.problem)))
 
     def look(self) -> bool:
         """Read what was mounted anew; return whether another trust policy is in force now."""
@@ -75,6 +81,22 @@ class MountedVerifier:
 
     def _none(self) -> Verdict:
         return Verdict(False, reason="NoTrustPolicy", message=self._trust.problem)
+
+
+def registry_session() -> aiohttp.ClientSession:
+    """What registries are asked through: it keeps no cookies and goes by no proxy that the environment names."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+
+def cosign_verifier(
+    session: aiohttp.ClientSession, policy: TrustPolicy, logins: Mapping[str, Login]
+) -> SignatureVerifier:
+    """The verifier of what cosign signed, under one trust policy."""
+    mirrors = {mirror.registry: mirror.hosts for mirror in policy.registries.mirrors}
+    registries = Registries(
+        session, plain_http=frozenset(policy.registries.plain_http), mirrors=mirrors, logins=logins.get
+    )
+    return CosignVerifier(policy, registries, lambda: datetime.now(UTC))
 
 
 def terms_of(policy: TrustPolicy) -> Terms:

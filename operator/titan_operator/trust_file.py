@@ -19,6 +19,8 @@ class TrustFile:
     ----------
     policy
         The one in force; None before there was a whole one.
+    missing
+        Whether there is no file.
     problem
         Why the file as it is now is not in force, in a sentence; empty where it is.
     """
@@ -27,9 +29,8 @@ class TrustFile:
         self._path = path
         self._seen: _Stamp | None = None
         self.policy: TrustPolicy | None = None
-        self.problem = (
-            f"no trust policy is mounted: {path} is not there; allowed is trustPolicy in the values of chart titan"
-        )
+        self.missing = True
+        self.problem = f"no trust policy is mounted, {path} is not there; give trustPolicy in the values of chart titan"
 
     def look(self) -> bool:
         """Read the file if it is another than last time; return whether another policy is in force now."""
@@ -40,11 +41,11 @@ class TrustFile:
                 return False
             text = self._path.read_bytes()
         except OSError as error:
-            self._seen = None
+            self._seen, self.missing = None, True
             if self.policy is not None:
                 self.problem = f"{self._path}: {error.strerror}; {self._stays()}"
             return False
-        self._seen = stamp
+        self._seen, self.missing = stamp, False
         try:
             policy = load_trust_policy(text)
         except TrustPolicyError as error:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from titan.cli.output import Output
-from titan.cli.root import OutputOption, add_policy_files, new_app, run_app
+from titan.cli.root import OutputOption, add_policy_files, add_verify_image, new_app, run_app
 from titan.cli.state import DEFAULT, locate
 
 # kubectl runs a program of this name for `kubectl titan`.
@@ -23,6 +23,7 @@ app = new_app(
 policy_app = typer.Typer(help="Hash and verify risk policies.")
 app.add_typer(policy_app, name="policy")
 add_policy_files(policy_app)
+add_verify_image(app)
 db_app = typer.Typer(help="The tables of a stack that does not run.")
 app.add_typer(db_app, name="db")
 

@@ -63,6 +63,28 @@ def add_policy_files(commands: typer.Typer) -> None:
         verify(file, output)
 
 
+def add_verify_image(commands: typer.Typer) -> None:
+    """Add ``verify-image``, which asks a registry and nobody else."""
+
+    @commands.command("verify-image")
+    def verify_image(
+        image: Annotated[str, typer.Argument(metavar="REF", help="An image by digest: NAME@sha256:….")],
+        policy: Annotated[
+            Path,
+            typer.Option("--policy", metavar="FILE", help="Trust policy: YAML as below trustPolicy of chart titan."),
+        ],
+        registry_config: Annotated[
+            Path | None,
+            typer.Option("--registry-config", metavar="FILE", help="Registries' logins, as docker login writes them."),
+        ] = None,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Say whether an operator under this trust policy lets an image run, and why not."""
+        from titan.cli.verify_image import verify_image as run_verify_image
+
+        run_verify_image(image, policy, registry_config, output)
+
+
 def run_app(app: typer.Typer, program: str, arguments: list[str]) -> int:
     """Run one command; returns the exit code. Nothing but an answer or a sentence is printed, never a trace."""
     try:

@@ -39,7 +39,7 @@ kubectl get titan -n {arguments.namespace}
 kubectl titan status -n {arguments.namespace}
 kubectl titan arm -n {arguments.namespace}
 
-# The operator is in {SYSTEM}. This version cannot verify signatures yet: in this cluster a list stands for them,
+# The operator is in {SYSTEM}. In this cluster a list stands for signatures,
 # {made.images}
 # Logs of pods: {made.folder / "run" / "pods"}. Ctrl-C ends everything.""",
                 flush=True,

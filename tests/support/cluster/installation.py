@@ -80,14 +80,20 @@ def quickstart(image: str = IMAGE, policy: str = "demo") -> list[dict[str, Any]]
 
 
 @contextmanager
-def installation(folder: Path, namespaces: Sequence[str]) -> Iterator[Installation]:
-    """A fresh installation; everything of it ends with it."""
+def installation(folder: Path, namespaces: Sequence[str], *, listed: bool = True) -> Iterator[Installation]:
+    """A fresh installation; everything of it ends with it.
+
+    Parameters
+    ----------
+    listed
+        Whether a list stands in the place of signatures; else the operator is as it is shipped.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     images = folder / "images"
     images.write_text(f"{IMAGE}\n{NEXT}\n{BROKEN}\n{LYING}\n")
     with ControlPlane(folder / "plane") as plane:
         commands = {
-            "titan-operator": [sys.executable, "-m", "support.cluster.listed_operator"],
+            **({"titan-operator": [sys.executable, "-m", "support.cluster.listed_operator"]} if listed else {}),
             BROKEN: [sys.executable, "-c", "raise SystemExit('this image is broken')"],
             LYING: [sys.executable, "-m", "support.cluster.other_policy"],
         }

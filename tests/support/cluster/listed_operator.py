@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import ClassVar
 
 from titan.runtime.process import run
 from titan_operator.api import RiskPolicy
 from titan_operator.app import OperatorApp
 from titan_operator.judging import Verifier
-from titan_operator.world import Terms, Verdict
+from titan_operator.world import REVOKED, Terms, Verdict
 
 FILE = "TITAN_TEST_IMAGES_FILE"
 
@@ -23,8 +22,11 @@ FILE = "TITAN_TEST_IMAGES_FILE"
 class Listed:
     """Knows the images that a file lists; the file is its trust policy, and each change of it makes another."""
 
+    problem = ""
+
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._hash_before = ""
 
     @property
     def terms(self) -> Terms:
@@ -32,10 +34,17 @@ class Listed:
         revoked = {line.removeprefix("revoked ") for line in self._lines() if line.startswith("revoked ")}
         return Terms(self._hash(), frozenset(line.rpartition("@")[2] for line in revoked))
 
+    def look(self) -> bool:
+        """Whether the list is another than last time."""
+        before, self._hash_before = self._hash_before, self._hash()
+        return before != self._hash_before
+
     async def verify(self, image: str) -> Verdict:
         """Judge ``image`` by the list."""
         digest = image.rpartition("@")[2]
         lines = self._lines()
+        if {f"revoked {image}", f"revoked {digest}"} & lines:
+            return Verdict(False, digest, reason=REVOKED, message=f"{image} was revoked in the tests' list of images")
         if {image, digest} & lines:
             return Verdict(True, digest, evidence={"verifiedBy": "list", "trustPolicy": self._hash()})
         return Verdict(False, digest, reason="NotListed", message=f"{image} is not in the tests' list of images")
@@ -56,7 +65,9 @@ class Listed:
 class ListedOperatorApp(OperatorApp):
     """The operator with that verifier."""
 
-    verifier: ClassVar[Verifier] = Listed(Path(os.environ.get(FILE, os.devnull)))
+    def verifier(self) -> Verifier:
+        """The list."""
+        return Listed(Path(os.environ.get(FILE, os.devnull)))
 
 
 if __name__ == "__main__":

@@ -44,9 +44,13 @@ class Asked:
 
     def __init__(self) -> None:
         self.terms = Terms(POLICY)
+        self.problem = ""
         self.bad: dict[str, str] = {}
         self.asked: list[str] = []
         self.meanwhile: Callable[[], None] = lambda: None
+
+    def look(self) -> bool:
+        raise AssertionError("the judge looks at nothing")
 
     async def verify(self, image: str) -> Verdict:
         self.asked.append(image)

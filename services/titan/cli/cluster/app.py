@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from titan.cli.output import Output
-from titan.cli.root import OutputOption, add_policy_files, new_app
+from titan.cli.root import OutputOption, add_policy_files, add_verify_image, new_app
 
 if TYPE_CHECKING:
     from titan.cli.cluster.session import Where
@@ -21,6 +21,7 @@ app = new_app(
 policy_app = typer.Typer(help="Make, compare and pin risk policies.")
 app.add_typer(policy_app, name="policy")
 add_policy_files(policy_app)
+add_verify_image(app)
 
 NamespaceOption = Annotated[
     str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the stack; else the context's.")
