@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from titan.domain.policy_rules import shown
 
 # How Docker's own registry is called in such files.
 _DOCKER_HUB = {"index.docker.io": "docker.io", "registry-1.docker.io": "docker.io"}
@@ -36,7 +37,7 @@ def read_docker_config(text: bytes) -> dict[str, Login]:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CredentialsFileError("not JSON; allowed is what docker login writes") from error
     hosts = document.get("auths") if isinstance(document, dict) else None
     if not isinstance(hosts, dict):
@@ -50,19 +51,30 @@ def _host(name: str) -> str:
 
 
 def _login(name: str, entry: object) -> Login:
+    where = f"auths.{shown(name)}"
     if not isinstance(entry, dict):
-        raise CredentialsFileError(f"auths.{name}: no object; allowed are auth, or username and password")
+        raise CredentialsFileError(f"{where}: no object; allowed are auth, or username and password")
     user, password, auth = (entry.get(key) for key in ("username", "password", "auth"))
-    if isinstance(user, str) and isinstance(password, str) and user:
+    if isinstance(user, str) and isinstance(password, str) and user and _sendable(user + password):
         return Login(user, password)
     try:
         decoded = base64.b64decode(auth, validate=True).decode() if isinstance(auth, str) else ""
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
+        # No base64, or not of UTF-8.
         decoded = ""
     user, colon, password = decoded.partition(":")
     if not user or not colon:
-        raise CredentialsFileError(f"auths.{name}: no login; allowed are auth (base64 of USER:PASSWORD), or both words")
+        raise CredentialsFileError(f"{where}: no login; allowed are auth (base64 of USER:PASSWORD), or both words")
     return Login(user, password)
+
+
+def _sendable(text: str) -> bool:
+    # JSON can say halves of characters.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class CredentialFiles:
