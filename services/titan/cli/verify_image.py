@@ -85,7 +85,8 @@ def _show(image: str, verdict: Verdict, policy_hash: str, output: Output) -> Non
             "image": image,
             "verified": verdict.verified,
             "verified_by": signer,
-            "reason": verdict.reason,
+            # A word of an enumeration, which YAML would not write.
+            "reason": str(verdict.reason),
             "message": verdict.message,
             "trust_policy": policy_hash,
         }
