@@ -23,7 +23,7 @@ INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 Fault = Callable[[web.BaseRequest], Awaitable[web.StreamResponse | None]]
 _PATH = re.compile(
-    r"/v2/(?P<name>[a-z0-9._/-]+)/(?P<kind>manifests|blobs|referrers)/(?P<what>uploads/[0-9]*|[A-Za-z0-9._:-]+)"
+    r"/v2/(?P<name>[a-z0-9._/-]+)/(?P<kind>manifests|blobs|referrers)/(?P<what>uploads/[0-9]+|[A-Za-z0-9._:-]+)"
 )
 
 

@@ -233,7 +233,7 @@ _JSON = st.recursive(
             inner,
         )
     ),
-    max_leaves=30,
+    max_leaves=8,
 )
 _ENTRY = st.fixed_dictionaries({}, optional=dict.fromkeys(("digest", "mediaType", "size", "annotations"), _JSON))
 _ODD_INDEX = st.builds(lambda entries: _index(*entries), st.lists(_ENTRY | _JSON))
@@ -262,7 +262,7 @@ _HEADER = st.text() | st.lists(
     ),
     max_size=40,
 ).map("".join)
-_FEW = settings(max_examples=300, deadline=None)
+_FEW = settings(max_examples=200, deadline=None)
 
 
 @_FEW
