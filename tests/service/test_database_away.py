@@ -17,7 +17,9 @@ from support.brain_scene import FakePhase
 from support.execution_scene import until
 from support.postgres import Postgres
 from support.stack import Stack
+from titan.execution.app import ExecutionApp
 from titan.runtime.contract import BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS
+from titan.runtime.process import running
 from titan.storage import brain_tables
 from titan.storage import execution_tables as tables
 from titan.storage.migrate import upgrade_async
@@ -217,6 +219,44 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
         assert await again.app.store.flush(5.0)
         assert again.app.store.unsaved == 0
     assert await decided(url) == ["before", "dead-1", "dead-2", "dead-3", "dead-4", "reduces"]
+
+
+async def test_decisions_are_put_aside_when_the_server_swallows_everything(both: Stack, server: Postgres) -> None:
+    async with brain_scene.scene(both) as made:
+        await made.armed()
+        await made.phase.ask(intent_id="before")
+        assert await made.app.store.flush(5.0)
+        server.freeze()
+        for number in (1, 2):
+            assert (await made.phase.ask(intent_id=f"frozen-{number}")).reason != c.REASON_POSTURE
+        spool = made.app.store._spool
+        await until(lambda: spool.count == 2, "the decisions in the file that outlives the process")
+        assert await health(made.settings) == 200
+        server.thaw()
+        await until(lambda: made.app.store.unsaved == 0, "all is written")
+    assert await decided(both.database("brain")) == ["before", "frozen-1", "frozen-2"]
+
+
+async def test_a_dump_that_is_restored_is_filled_up_from_the_journal(both: Stack, server: Postgres) -> None:
+    url = both.database("execution")
+    name = url.rpartition("/")[2]
+    async with execution_scene.scene(both) as made:
+        await trade(made, "before")
+        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        dump = await asyncio.to_thread(server.tool, "pg_dump", "--format=custom", name)
+        await trade(made, "after")
+        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        assert made.app is not None
+        await made.app.stop()
+        await asyncio.to_thread(server.tool, "pg_restore", "--clean", "--if-exists", "--dbname", name, given=dump)
+        assert len((await held(url))["round_trips"]) == 1
+        await made.move_execution()
+        made.app = ExecutionApp(made.settings)
+        async with running(made.app):
+            await until(lambda: made.app and made.app.trader and made.app.trader.projector.lag == 0, "they are filled")
+            await as_the_journal_says(made, url)
+            assert len((await held(url))["round_trips"]) == 2
+        await made.brain.stop()
 
 
 @asynccontextmanager

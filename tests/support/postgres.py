@@ -6,7 +6,6 @@ The server refuses root, so root starts it as nobody, from a copy that nobody ca
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -18,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from support.local_stack import wait_until_gone
 from support.stack import free_ports
 
 USER = "titan"
@@ -89,18 +89,21 @@ class Postgres:
     def kill(self) -> None:
         """End it at once, as a power cut of its machine would, with all that serve connections."""
         assert self._process is not None
+        # Stopped first, so that it makes no more of them.
+        self._process.send_signal(signal.SIGSTOP)
         children = self._children()
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
         self._process = None
-        for pid in children:
-            # They may have ended by themselves.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # The next one must not find their memory in use.
+        assert wait_until_gone(children) == []
 
     def freeze(self) -> None:
         """It takes connections and answers nothing, as behind a network that swallows."""
-        for pid in [self._pid(), *self._children()]:
+        os.kill(self._pid(), signal.SIGSTOP)
+        for pid in self._children():
             os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -118,6 +121,20 @@ class Postgres:
             except subprocess.TimeoutExpired:
                 self.kill()
         shutil.rmtree(self._folder)
+
+    def tool(self, program: str, *arguments: str, given: bytes = b"") -> bytes:
+        """What a client program like ``pg_dump`` writes."""
+        where = ["--host=127.0.0.1", f"--port={self.port}", f"--username={USER}"]
+        done = subprocess.run(
+            [str(self._bin / program), *where, *arguments],
+            input=given,
+            env={**os.environ, "PGPASSWORD": PASSWORD},
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise AssertionError(f"{program}: {done.stderr.decode()[-2000:]}")
+        return done.stdout
 
     def url(self, database: str) -> str:
         """URL of a database, for the processes."""

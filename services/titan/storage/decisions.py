@@ -22,6 +22,8 @@ from titan.v1 import brain_pb2 as b
 MAX_QUEUED = 20_000
 _BATCH = 256
 _RETRY_S = 1.0
+# What is not written by then is put aside first: a kill would lose it.
+_WRITE_S = 3.0
 
 
 class DecisionStore:
@@ -209,7 +211,7 @@ class DecisionStore:
 
     async def _write(self, batch: Sequence[b.Decision], state: dict[str, str]) -> None:
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        async with self._engine.begin() as connection:
+        async with asyncio.timeout(_WRITE_S), self._engine.begin() as connection:
             if batch:
                 await connection.execute(
                     insert(decisions).on_conflict_do_nothing(index_elements=["intent_id"]), [_row(one) for one in batch]
