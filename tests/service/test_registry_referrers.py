@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from support.registry import INDEX_TYPE, Fault, RegistryServer, digest_of
-from support.registry_faults import answers, status
+from support.registry_faults import answers, hangs, status
 from support.registry_scene import (
     BUNDLE,
     LOGIN,
@@ -210,3 +210,12 @@ async def test_what_a_mirror_lists_is_not_all_while_the_registry_is_away(scene: 
     scene.server.fault("", status(500))
     client = scene.client(plain=(other.host,), mirrors={scene.server.host: (other.host,)})
     assert await until_failure(client.referrers(scene.repository, image)) == ([old], RegistryProblem.SERVER_ERROR)
+
+
+async def test_a_mirror_that_hangs_leaves_the_registry_its_time(scene: Scene, other: RegistryServer) -> None:
+    image = scene.server.put_image(NAME, "a")
+    good = scene.server.put_referrer(NAME, image, b"1", BUNDLE)
+    other.fault("", hangs())
+    client = scene.client(plain=(other.host,), mirrors={scene.server.host: (other.host,)}, timeout_s=0.3)
+    assert await digests(client, scene.repository, image) == [good]
+    assert (await client.manifest(scene.repository, image)).digest == image
