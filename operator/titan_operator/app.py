@@ -116,7 +116,9 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         )
         self._engines = {name: StackEngine(name, parts) for name in settings.namespaces}
         watched = {KINDS[name]: labels for name, labels in WATCHED.items()}
-        receiver = kopf_receiver(connection, watched, settings.namespaces, self._changed)
+        receiver = kopf_receiver(
+            connection, watched, settings.namespaces, self._changed, silence_s=settings.watch_silence_s
+        )
         self._supervisor = Supervisor(receiver, log=self.log, started=self._watches_started)
         self._spawn("lease", self._lease.run())
         self._spawn("watches", self._supervisor.run())

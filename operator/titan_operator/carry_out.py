@@ -11,6 +11,7 @@ from titan.runtime.logs import Log
 from titan_operator.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, ClusterError, Unreachable
 from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.lease import OperatorLease
 from titan_operator.effects import (
     Annotate,
     Announce,
@@ -39,6 +40,18 @@ if TYPE_CHECKING:
 SOON_S = 0.05
 # An act that could not be carried is tried again this often.
 RETRY_S = 1.0
+
+
+def demand(lease: OperatorLease) -> None:
+    """Let nothing be written once the Lease may be another's: a process may have stood still for longer than it lasts.
+
+    Raises
+    ------
+    Unreachable
+        It is no longer ours.
+    """
+    if not lease.still_mine():
+        raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
 
 
 class CarryOut:
@@ -82,8 +95,7 @@ class CarryOut:
     async def all(self, effects: Sequence[Effect]) -> None:
         """Carry out ``effects`` in order; nothing is written once the Lease may be another's."""
         for effect in effects:
-            if not self._parts.lease.still_mine():
-                raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
+            demand(self._parts.lease)
             kind, name = getattr(effect, "kind", type(effect).__name__), getattr(effect, "name", "")
             if isinstance(effect, Apply) and (why := self._backoff.waits(kind, name)):
                 self._note(effect, f"{why}; it is tried again soon")

@@ -15,7 +15,7 @@ from opentelemetry.trace import Span
 from titan.runtime.logs import Log
 from titan_operator.backoff import FIRST_S, LAST_S, Backoff
 from titan_operator.canary import Canary
-from titan_operator.carry_out import CarryOut
+from titan_operator.carry_out import CarryOut, demand
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.events import Events
@@ -269,6 +269,7 @@ class StackEngine:
             "metadata": {"name": item.name, "namespace": self.namespace},
             "status": status,
         }
+        demand(self._parts.lease)
         try:
             written = await self._parts.cluster.apply_status(KINDS[item.kind], manifest)
         except ApiError as error:

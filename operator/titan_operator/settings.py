@@ -22,6 +22,8 @@ class OperatorSettings(ProcessSettings, kw_only=True, frozen=True):
     resync_s: float = 60.0
     lease_s: float = 15.0
     canary_s: float = 60.0
+    # A watch that says nothing for so long, not even a bookmark, connects anew; the server sends one each minute.
+    watch_silence_s: float = 70.0
     # One stack's state is asked for this often while it trades; a status is still written once a minute only.
     poll_s: float = 5.0
     certificate_lifetime_s: float = 86_400.0

@@ -90,7 +90,7 @@ async def scene(cluster: ControlPlane, namespace: str, monkeypatch: pytest.Monke
             scene.deliver(kind, event_type, item)
 
         supervisor = Supervisor(
-            kopf_receiver(proxy.connection(token), {CONFIG_MAP: _LABELS}, [namespace], deliver),
+            kopf_receiver(proxy.connection(token), {CONFIG_MAP: _LABELS}, [namespace], deliver, silence_s=70),
             log=get_logger("test"),
             started=lambda reason: scene.started(reason),
         )

@@ -31,8 +31,7 @@ Deliver = Callable[[Kind, str, Object], None]
 # Given a flag that asks to stop and one to raise once started: what to run until then.
 Start = Callable[[threading.Event, threading.Event], Coroutine[Any, Any, None]]
 
-# Bounds of one watch request: a half-open stream ends by the first, whatever the server does by the second.
-_SILENCE_S = 70.0
+# The server ends a watch after so long, whatever it has told by then.
 _STREAM_S = 300
 
 
@@ -42,7 +41,7 @@ def kopf_receiver(
     namespaces: Sequence[str],
     deliver: Deliver,
     *,
-    silence_s: float = _SILENCE_S,
+    silence_s: float,
 ) -> Start:
     """Return what runs kopf for these kinds.
 
@@ -57,7 +56,8 @@ def kopf_receiver(
     deliver
         Called in the event loop that calls this function.
     silence_s
-        After so long without even a bookmark a watch connects anew, in seconds; the server sends one each minute.
+        After so long without even a bookmark a watch connects anew, in seconds: it may be half-open. The server sends
+        one each minute.
     """
     registry = kopf.OperatorRegistry()
     loop = asyncio.get_running_loop()
