@@ -61,16 +61,17 @@ class SignedImages:
         except (urllib.error.URLError, OSError):
             return False
 
-    def push(self, name: str) -> str:
+    def push(self, name: str, repository: str = "titan/titan") -> str:
         """Push an image that holds nothing but its name; its reference by digest."""
         layer, content = self.folder / f"{name}.tar", self.folder / name
         content.write_text(name)
         with tarfile.open(layer, "w") as archive:
-            archive.add(content, arcname=name)
-        tagged = f"{self.address}/titan/titan:{name}"
+            # The same image for a name, whenever it is made.
+            archive.add(content, arcname=name, filter=lambda info: info.replace(mtime=0, deep=False))
+        tagged = f"{self.address}/{repository}:{name}"
         self._run("crane", "append", "--insecure", "-f", str(layer), "-t", tagged)
         digest = self._run("crane", "digest", "--insecure", tagged).strip()
-        return f"{self.address}/titan/titan@{digest}"
+        return f"{self.address}/{repository}@{digest}"
 
     def key(self, name: str) -> str:
         """A key pair; the public key in PEM."""
@@ -79,10 +80,32 @@ class SignedImages:
             self._run("cosign", "generate-key-pair", "--output-key-prefix", str(prefix))
         return prefix.with_suffix(".pub").read_text()
 
-    def sign(self, image: str, key: str = "release") -> None:
-        """Sign as the docs say, with the key of this name."""
+    def import_key(self, name: str, pem: bytes) -> None:
+        """Take a private key in PEM as the one of this name."""
+        prefix = self.folder / name
+        prefix.with_suffix(".pem").write_bytes(pem)
+        words = ("--key", str(prefix.with_suffix(".pem")), "--output-key-prefix", str(prefix))
+        self._run("cosign", "import-key-pair", "--yes", *words)
+
+    def sign(self, image: str, key: str = "release", *, older_format: bool = False) -> None:
+        """Sign as the docs say, with the key of this name; or as cosign did before v3."""
         self.key(key)
-        self._run("cosign", "sign", "--yes", *self._by(key), "--allow-insecure-registry", image)
+        words = ("--new-bundle-format=false",) if older_format else ()
+        self._run("cosign", "sign", "--yes", *self._by(key), "--allow-insecure-registry", *words, image)
+
+    def attest(self, image: str, key: str) -> None:
+        """Sign a statement about an image that does not say that it is signed."""
+        predicate = self.folder / "predicate.json"
+        predicate.write_text('{"built": "somewhere"}')
+        words = ("--type", "https://titan.trading/test/v1", "--predicate", str(predicate))
+        self._run("cosign", "attest", "--yes", *self._by(key), "--allow-insecure-registry", *words, image)
+
+    def read(self, image: str, path: str) -> bytes:
+        """What the registry holds under ``path`` beside an image, as ``manifests/TAG`` or ``blobs/DIGEST``."""
+        repository = image.partition("@")[0].removeprefix(f"{self.address}/")
+        url = f"http://{self.address}/v2/{repository}/{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "*/*"}), timeout=10) as answer:
+            return bytes(answer.read())
 
     def signed(self, name: str, key: str = "release") -> str:
         """Push an image and sign it."""

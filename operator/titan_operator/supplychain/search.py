@@ -33,6 +33,8 @@ _REFUSALS = {
     RegistryProblem.UNAUTHORIZED: Refusal.REGISTRY_REFUSED,
     RegistryProblem.TOO_MANY_REFERRERS: Refusal.TOO_MANY_SIGNATURES,
     RegistryProblem.TOO_LARGE: Refusal.TOO_LARGE,
+    # Listed, and not there.
+    RegistryProblem.NOT_FOUND: Refusal.MALFORMED,
 }
 # A referrer of an image, or a layer of the tag .sig; None: there are no more.
 _Lead = Descriptor | Layer | None
