@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
 import pytest
+from aiohttp import web
 
 from support.registry import Fault, RegistryServer, digest_of
 from support.registry_faults import answers, breaks_off, drips, floods, hangs, leads_to, speaks, status
@@ -45,6 +47,18 @@ async def test_a_manifest_and_a_blob_are_read_byte_for_byte(scene: Scene) -> Non
     assert await client.blob(scene.repository, blob, 2) == b"\x00\xff"
     assert [manifest async for manifest in client.tagged(scene.repository, "v1")] == [manifest]
     assert [manifest async for manifest in client.tagged(scene.repository, "v2")] == []
+
+
+async def test_a_registry_that_likes_to_compress_is_asked_not_to(scene: Scene) -> None:
+    digest = scene.server.put_blob(NAME, b"plain")
+
+    async def compresses(request: web.BaseRequest) -> web.Response | None:
+        if "identity" in request.headers["Accept-Encoding"]:
+            return None
+        return web.Response(body=gzip.compress(b"plain"), headers={"Content-Encoding": "gzip"})
+
+    scene.server.fault("/blobs/", compresses)
+    assert await scene.client().blob(scene.repository, digest, 100) == b"plain"
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
