@@ -113,6 +113,17 @@ class RegistryServer:
         }
         return self.put_manifest(name, json.dumps(document).encode())
 
+    def referring(self, name: str, subject: str) -> list[str]:
+        """Digests of the manifests that say that they refer to ``subject``, as they came."""
+        found = []
+        for digest, (_, content) in self._of(name).manifests.items():
+            try:
+                if json.loads(content).get("subject", {}).get("digest") == subject:
+                    found.append(digest)
+            except (ValueError, AttributeError):
+                continue  # not every test pushes what a registry would take
+        return found
+
     def put_fallback(self, name: str, subject: str, digests: list[str]) -> str:
         """An index of ``digests`` at the fallback tag of ``subject``."""
         content = json.dumps(self._index([self._descriptor(name, digest) for digest in digests])).encode()
@@ -225,13 +236,7 @@ class RegistryServer:
     def _referrers(self, request: web.BaseRequest, name: str, subject: str) -> web.Response:
         if not self.referrers_api:
             return refusal(404, "METHOD_UNKNOWN")
-        found = []
-        for digest, (_, content) in self._of(name).manifests.items():
-            try:
-                if json.loads(content).get("subject", {}).get("digest") == subject:
-                    found.append(self._descriptor(name, digest))
-            except (ValueError, AttributeError):
-                continue  # not every test pushes what a registry would take
+        found = [self._descriptor(name, digest) for digest in self.referring(name, subject)]
         first = int(request.query.get("from", "0"))
         headers = {}
         if first + self.page < len(found):

@@ -16,6 +16,7 @@ class Refusal(StrEnum):
     REGISTRY_UNREACHABLE = "RegistryUnreachable"  # no answer, overloaded, cut off: passes by itself
     REGISTRY_REFUSED = "RegistryRefused"  # 401 and 403
     REGISTRY_MISBEHAVES = "RegistryMisbehaves"  # other bytes than their digest says, too many, a forbidden redirect
+    TOO_MANY_SIGNATURES = "TooManySignatures"  # a good one may be among those that were not looked at
     REVOKED = "Revoked"
     KEY_EXPIRED = "KeyExpired"
     KEY_NOT_YET_VALID = "KeyNotYetValid"
@@ -24,7 +25,6 @@ class Refusal(StrEnum):
     OTHER_STATEMENT = "OtherStatement"  # of this image, but says something else than that it is signed
     BAD_SIGNATURE = "BadSignature"  # names a trusted key, which did not make it
     UNKNOWN_KEY = "UnknownKey"
-    TOO_MANY_SIGNATURES = "TooManySignatures"
     TOO_LARGE = "TooLarge"
     MALFORMED = "Malformed"
     IMAGE_NOT_FOUND = "ImageNotFound"
