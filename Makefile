@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 PROTOS := $(wildcard protos/titan/v1/*.proto)
 
-.PHONY: help install up cluster tools generate test lint breaking unit service clustertests chaos bench lock clean
+.PHONY: help install up cluster tools generate test lint breaking unit service clustertests nodetests e2e chaos bench lock clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,13 @@ service: install ## Each process over real gRPC, and whole stacks
 
 clustertests: install tools ## The operator, charts and CRDs on a real API server
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
+
+nodetests: install ## The node itself: real pods in a network namespace of this machine; as root
+	@ci/tools/apt
+	@$(BIN)/python -m pytest tests/node $(ARGS)
+
+e2e: install ## From Dockerfile to a filled order in pods: on a node of this machine as root, or TITAN_E2E_KUBECONFIG's
+	@PYTHON=$(BIN)/python ci/e2e $(ARGS)
 
 chaos: install tools ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
 	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/test_kills.py tests/service/test_seeds.py \

@@ -24,6 +24,7 @@ _ACTS = {
     "restart": "kill a part (kubelet, containerd, registry, apiserver) and start it again",
     "halt": "end a part until it is resumed",
     "resume": "start a part that was halted",
+    "kill": "kill a container, by its id",
     "cut": "let no packet from or to a pod's address through",
     "heal": "undo a cut",
 }

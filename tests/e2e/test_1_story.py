@@ -1,0 +1,180 @@
+"""From images to a stack that trades, is halted, upgraded, refused, returned from, and gets new certificates."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import subprocess
+import time
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from support.cluster.installation import PHASES
+from support.cluster.life import LONG_MS
+from support.e2e.installed import BUSY_MS, STACK, SYSTEM, Titan
+from support.e2e.pods import PodLife
+from support.e2e.story import Story
+from titan.domain.kinds import Posture
+from titan.runtime.topology import ROLES
+
+HALT_WITHIN_S = 2.0
+BROKEN = {"/opt/titan/bin/titan-execution": "#!/bin/sh\necho this image is broken >&2\nexit 1\n"}
+NEWER = {"/opt/titan/share/version": "newer\n"}
+# Half of it is a certificate's time before it is renewed.
+LIFETIME_S = 60
+
+
+def test_a_stack_runs_as_pods(titan: Titan, life: PodLife, story: Story) -> None:
+    """Charts installed, quick start applied: every process is a pod, from the release's signed image"""
+    story.tell(titan.target.kubectl("get", "titan,pods", "-n", STACK).stdout)
+    pods = life.pods()
+    assert set(pods) == set(PHASES)
+    for pod in pods.values():
+        assert pod["spec"]["containers"][0]["image"] == titan.release.services
+    (operator,) = titan.pods.list("pods", SYSTEM)
+    assert operator["spec"]["containers"][0]["image"] == titan.release.operator
+    listed = titan.pods.get("verifiedimages", "titan", SYSTEM)["spec"]["images"]
+    assert titan.release.services.partition("@")[2] in {image["digest"] for image in listed}
+    assert life.latch() is Posture.CLOSE_ONLY
+    assert not life.venue().trades
+
+
+def test_an_order_is_filled(titan: Titan, life: PodLife, story: Story) -> None:
+    """Armed by a person: an order is filled"""
+    story.tell(titan.pods.titan("arm", "--reason", "the story begins", namespace=STACK).stdout)
+    titan.pods.wait("a fill", lambda: life.venue().trades)
+    trade = life.venue().trades[0]
+    story.tell(f"filled: {trade.side.name} {trade.quantity} {trade.symbol} at {trade.price}, fee {trade.fee}")
+
+
+def test_halt_is_acknowledged_and_no_entry_follows(titan: Titan, life: PodLife, story: Story) -> None:
+    """`kubectl titan halt`: acknowledged by Execution, not one entry after it, and the equity is told"""
+    at, before = titan.pods, len(life.entries())
+    began = time.monotonic()
+    at.wait("three more entries", lambda: len(life.entries()) >= before + 3)
+    gap_s = (time.monotonic() - began) / 3
+    asked = datetime.now(UTC)
+    said = at.titan("halt", "--reason", "news", namespace=STACK).stdout
+    took_s = (datetime.now(UTC) - asked).total_seconds()
+    story.tell(f"{said.strip()} ({took_s:.2f} s, the command's own start included)")
+    assert "acknowledged by Execution: HALTED" in said
+    assert took_s < HALT_WITHIN_S
+    assert life.latch() is Posture.HALTED
+    entries = life.entries()
+    deadline = time.monotonic() + max(4 * gap_s, 10)
+    while time.monotonic() < deadline:
+        assert life.entries() == entries
+        assert life.covered or not life.venue().positions
+    story.tell(f"an entry each {gap_s:.1f} s before it; none in {max(4 * gap_s, 10):.0f} s after it")
+    at.wait("an equity that fees were taken from", lambda: life.equity() not in ("", "200"), 90)
+    table = titan.target.kubectl("get", "titan", "-n", STACK).stdout
+    story.tell(table)
+    heading, row = table.splitlines()[:2]
+    assert re.match(r"\d+\.\d+ ", row[heading.index("EQUITY") :]), table
+
+
+def test_a_new_version_is_rolled_with_the_position_kept(titan: Titan, life: PodLife, story: Story) -> None:
+    """A new version: drained, rolled one by one, and the position is kept"""
+    at = titan.pods
+    newer = titan.release.sign(titan.release.changed("newer", NEWER))
+    titan.upgrade("titan-stack", STACK, titan.stack_values(LONG_MS))
+    life.trade()
+    held, before = life.held(), life.pods()
+    story.tell(f"held: {', '.join(f'{one.quantity} {symbol}' for symbol, one in held[0].items())}, with its stop")
+    with story.timed("helm upgrade to the new version, until all is ready"):
+        titan.upgrade("titan-stack", STACK, titan.stack_values(LONG_MS, newer))
+    at.wait("nobody to have armed", lambda: at.posture(STACK) == "CLOSE_ONLY")
+    after = life.pods()
+    for role in PHASES:
+        assert after[role]["metadata"]["uid"] != before[role]["metadata"]["uid"]
+        assert after[role]["spec"]["containers"][0]["image"] == newer
+    rolled = sorted(after.values(), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    for one, other in pairwise(rolled):
+        started = one["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
+        assert other["metadata"]["creationTimestamp"] >= started, "one at a time"
+    assert (life.held(), life.covered) == (held, True)
+    story.tell("the same position and the same orders at the venue; CLOSE_ONLY until a person arms")
+
+
+def test_an_unsigned_version_is_refused_while_the_old_goes_on(titan: Titan, life: PodLife, story: Story) -> None:
+    """An unsigned version: refused, and the old one goes on trading"""
+    at = titan.pods
+    life.trade()
+    before = life.pods()["execution"]
+    running = before["spec"]["containers"][0]["image"]
+    unsigned = titan.release.changed("unsigned", {"/opt/titan/share/version": "unsigned\n"})
+    life.patch("execution", {"image": unsigned})
+    at.wait("the refusal", lambda: life.condition("execution", "ImageVerified").get("status") == "False")
+    story.tell(at.titan("why", "execution", namespace=STACK).stdout)
+    assert unsigned in life.condition("execution", "Ready")["message"]
+    assert life.pods()["execution"]["metadata"]["uid"] == before["metadata"]["uid"]
+    assert life.latch() is Posture.ARMED
+    # It goes on: a phase whose time is over closes, and opens anew.
+    traded = len(life.venue().trades)
+    life.patch("scavenger", {"parameters": {"holdMs": BUSY_MS}})
+    at.wait("trades by the old one", lambda: len(life.venue().trades) >= traded + 4, 90)
+    story.tell(f"{len(life.venue().trades) - traded} trades by the old one meanwhile")
+    life.patch("execution", {"image": running})
+    at.wait_ready(STACK)
+    assert life.pods()["execution"]["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+def test_a_broken_version_is_returned_from_without_a_person(titan: Titan, life: PodLife, story: Story) -> None:
+    """A signed version that does not start: returned from without a person, disarmed"""
+    at = titan.pods
+    life.patch("scavenger", {"parameters": {"holdMs": LONG_MS}})
+    at.wait_ready(STACK)
+    life.trade()
+    held = life.held()
+    good = at.get("titanphase", "execution", STACK)["status"]["revision"]["lastVerified"]
+    running = life.pods()["execution"]["spec"]["containers"][0]["image"]
+    broken = titan.release.sign(titan.release.changed("broken", BROKEN))
+    with story.timed("from the broken version back to the last verified one"):
+        life.patch("execution", {"image": broken})
+        at.wait("the return", lambda: life.condition("execution", "Stalled").get("reason") == "RollFailed", 150)
+        at.wait("Execution", lambda: at.posture(STACK) == "CLOSE_ONLY" and life.protected())
+    story.tell(life.condition("execution", "Stalled")["message"])
+    status = at.get("titanphase", "execution", STACK)["status"]
+    assert status["revision"]["lastVerified"] == good
+    assert status["revision"]["failed"] != good
+    assert life.pods()["execution"]["spec"]["containers"][0]["image"] == running
+    assert (life.held(), life.latch()) == (held, Posture.CLOSE_ONLY)
+    life.patch("execution", {"image": running})
+    at.wait_ready(STACK)
+
+
+def test_certificates_are_rotated_under_load(titan: Titan, life: PodLife, story: Story) -> None:
+    """Certificates are renewed while the stack trades: no process restarts, no order is lost"""
+    at = titan.pods
+    life.patch("scavenger", {"parameters": {"holdMs": BUSY_MS}})
+    at.wait_ready(STACK)
+    life.trade()
+    before, shown = life.containers(), {role: _shown(titan, life, role) for role in ("brain", "execution")}
+    # Shorter than the chart allows people.
+    short = titan.operator_values(certificateLifetimeSeconds=LIFETIME_S)
+    titan.upgrade("titan", SYSTEM, short, "--skip-schema-validation")
+    for role, old in shown.items():
+        at.wait(f"another certificate of {role}", lambda: _shown(titan, life, role) != old, 150)  # noqa: B023
+    traded = len(life.venue().trades)
+    at.wait("trades with the new ones", lambda: len(life.venue().trades) >= traded + 4, 90)
+    titan.upgrade("titan", SYSTEM, titan.operator_values())
+    assert life.containers() == before
+    assert at.posture(STACK) == "ARMED"
+    books = life.agreed()
+    story.tell(f"new certificates in Brain and Execution; {len(books.venue.trades)} trades in both books")
+
+
+def _shown(titan: Titan, life: PodLife, role: str) -> str:
+    """The certificate that a process shows to who connects to it, as PEM."""
+    pod, port = life.pods()[role]["metadata"]["name"], ROLES[role].grpc_port
+    command = ["kubectl", "port-forward", "-n", STACK, f"pod/{pod}", f":{port}"]
+    with subprocess.Popen(
+        command, env=titan.target.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as forward:
+        assert forward.stdout is not None
+        try:
+            found = re.search(r"127\.0\.0\.1:(\d+)", forward.stdout.readline())
+            assert found is not None
+            return ssl.get_server_certificate(("127.0.0.1", int(found[1])), timeout=5.0)
+        finally:
+            forward.terminate()

@@ -1,0 +1,133 @@
+"""A stack whose processes are pods: what Life sees of local processes, seen through the cluster's own doors."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from support.both_books import BothBooks, disagreements, read_both
+from support.cluster.installation import PHASES
+from support.cluster.life import Life
+from support.cluster.reached import Reached
+from support.e2e.target import Target
+from titan.domain.kinds import Posture
+from titan.journal.latch import Latch
+from titan.matching.state import VenueState
+from titan.papervenue.store import FILE_NAME, VenueStore
+from titan.papervenue.venue import first_state
+from titan_operator.names import STATE_DIR
+
+DEPOSIT = Decimal(200)
+_LATCHES = {"execution": "latch.json", "brain": "latch"}
+
+
+@dataclass
+class Pods(Reached):
+    """The cluster, with what people do on it."""
+
+    plane: Target
+    namespaces: Sequence[str]
+    system: str
+
+    def picture(self) -> str:
+        """What a person would look at first."""
+        logs = self.plane.kubectl("logs", "-n", self.system, "deployment/titan-operator", "--tail=15", check=False)
+        events = [
+            self.plane.kubectl("get", "events", "-n", name, "--sort-by=.lastTimestamp", check=False).stdout[-3000:]
+            for name in self.namespaces
+        ]
+        return "\n".join([super().picture(), logs.stdout, logs.stderr, *events])
+
+
+@dataclass
+class PodLife(Life):
+    """One stack in a cluster."""
+
+    at: Pods
+
+    def pods(self) -> dict[str, dict[str, Any]]:
+        """Pods of processes by their role; those on their way out, and Jobs' pods, are left aside."""
+        return {role: pod for role, pod in super().pods().items() if role in PHASES}
+
+    def venue(self) -> VenueState:
+        """The venue's own memory: the last that could be read, where its pod is away at this moment."""
+        with tempfile.TemporaryDirectory() as folder:
+            content = self.at.wait("the venue's file", lambda: self._file("papervenue", FILE_NAME))
+            (Path(folder) / FILE_NAME).write_bytes(content)
+            store = VenueStore(Path(folder), first_state(DEPOSIT))
+            store.close()
+            return store.state
+
+    def latch(self, role: str = "execution") -> Posture:
+        """What a process keeps through restarts, as its own file says; there is none before the first act."""
+        name = _LATCHES[role]
+        command = f"cat {STATE_DIR}/{name} 2>/dev/null; echo read"
+        content = self.at.wait(f"the latch of {role}", lambda: self._read(role, "sh", "-c", command))
+        with tempfile.TemporaryDirectory() as folder:
+            if written := content.removesuffix(b"read\n"):
+                (Path(folder) / name).write_bytes(written)
+            return Latch.load(Path(folder) / name).posture
+
+    def processes(self, pod: str) -> list[str]:
+        """Containers that run, of pods whose names begin so."""
+        return [
+            status["containerID"]
+            for item in self.at.list("pods", self.namespace)
+            if item["metadata"]["name"].startswith(pod)
+            for status in item.get("status", {}).get("containerStatuses", [])
+            if "running" in status["state"]
+        ]
+
+    def entries(self) -> frozenset[str]:
+        """Names of all orders that opened or added, at the venue."""
+        return frozenset(name for name, order in self.venue().orders.items() if not order.reduce_only)
+
+    def containers(self) -> dict[str, str]:
+        """Which container of which pod runs, by role: another one after each restart."""
+        return {role: pod["status"]["containerStatuses"][0]["containerID"] for role, pod in self.pods().items()}
+
+    def books(self) -> BothBooks:
+        """What Execution and the venue each wrote down until now, one copied after the other."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for role in ("execution", "papervenue"):
+                self._copy(role, folder / "state" / role)
+            return read_both(folder / "state", folder / "copy")
+
+    def agreed(self, timeout_s: float = 30.0) -> BothBooks:
+        """Wait until both books say the same: what happened between two copies is in the next ones."""
+        found: list[BothBooks] = []
+
+        def same() -> bool:
+            found[:] = [self.books()]
+            return disagreements(found[0]) == []
+
+        try:
+            self.at.wait("both books agree", same, timeout_s)
+        except AssertionError as error:
+            raise AssertionError("; ".join(disagreements(found[0]))) from error
+        return found[0]
+
+    def equity(self) -> str:
+        """The account's equity as the policy's status says it."""
+        return str(self.at.policy(self.namespace).get("status", {}).get("equity", ""))
+
+    def _file(self, role: str, name: str) -> bytes | None:
+        return self._read(role, "cat", f"{STATE_DIR}/{name}")
+
+    def _copy(self, role: str, folder: Path) -> None:
+        # Files grow while they are read: their beginnings are what was there, as after a crash.
+        command = f"tar -C {STATE_DIR} -cf - . || [ $? -eq 1 ]"
+        content = self.at.wait(f"the state of {role}", lambda: self._read(role, "sh", "-c", command))
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            archive.extractall(folder, filter="data")
+
+    def _read(self, role: str, *command: str) -> bytes | None:
+        pod = self.pods().get(role)
+        return self.at.plane.read(self.namespace, pod["metadata"]["name"], *command) if pod else None
