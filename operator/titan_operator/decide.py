@@ -27,6 +27,7 @@ from titan_operator.effects import (
     Finding,
     Outcome,
     PhaseState,
+    Remove,
     Tighten,
 )
 from titan_operator.eligibility import dormant
@@ -70,6 +71,7 @@ def decide(world: World) -> Decision:
         )
         wanted = [(child.kind, child.name) for child in children]
         _follow(planned, children, world, staying, effects, outcomes, waits)
+    effects += _renewals(world, effects)
     effects += garbage(world, wanted)
     effects += _namespace(world)
     policies = {policy.name: _policy_outcome(policy, world, effects) for policy in world.policies}
@@ -77,6 +79,17 @@ def decide(world: World) -> Decision:
         effects += sequence_record(world, policies[policy.name])
     busy = any(item.reconciling for item in outcomes.values())
     return Decision(tuple(effects), outcomes, policies, waits, BUSY_S if busy else None)
+
+
+def _renewals(world: World, effects: Sequence[Effect]) -> list[Effect]:
+    """Certificates of what runs though it is refused or leaves: without them it would end by itself."""
+    done = {effect.phase for effect in effects if isinstance(effect, Certificate)}
+    ends = {effect.name for effect in effects if isinstance(effect, Remove)}
+    return [
+        Certificate(given.name, str(given.raw["spec"]["role"]))
+        for given in world.phases
+        if _runs(given, world) and given.name not in done | ends
+    ]
 
 
 def _finalizers(world: World) -> list[Effect]:

@@ -88,8 +88,10 @@ def test_a_revoked_image_is_reported_of_what_runs_and_ends_nothing_by_itself() -
     model = installed(latch=Posture.ARMED, positions=1)
     pods = dict(model.pods)
     _revoke(model)
+    model.log.clear()
     model.settle()
     assert model.pods == pods
+    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(PHASES)
     verified = model.condition("execution", "ImageVerified")
     assert (verified["status"], verified["reason"]) == ("False", "Revoked")
     assert (model.condition("execution")["status"], model.in_force) == ("False", Posture.ARMED)
@@ -134,9 +136,11 @@ def test_nothing_goes_back_to_a_revoked_image() -> None:
 def test_a_revoked_image_is_drained_where_the_trust_policy_says_so() -> None:
     model = installed(latch=Posture.ARMED, positions=1)
     _revoke(model, drain=True)
+    model.log.clear()
     model.settle()
     # Closed to entries, and everything is there until nothing is open.
     assert model.in_force is Posture.CLOSE_ONLY
+    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(PHASES)
     assert {model.phase_of(name) for name in model.pods} == set(PHASES)
     assert model.status("execution")["phase"] == "Draining"
     assert model.condition("execution", "ImageVerified")["reason"] == "Revoked"
@@ -152,6 +156,9 @@ def test_a_revoked_image_is_drained_also_while_the_stack_is_refused() -> None:
     model.settle()
     assert len(model.pods) == len(PHASES)
     model.admission = "the API server admits a stranger"
+    model.log.clear()
+    model.settle()
+    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(PHASES)
     _revoke(model, drain=True)
     model.settle()
     assert model.pods == {}
