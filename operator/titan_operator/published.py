@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from titan_operator.api.images import VerifiedImagesSpec, read_verified_images, verified_images_document
-from titan_operator.cluster.client import Cluster
+from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.listing import digest_of, merged
 from titan_operator.names import GROUP, VERIFIED_IMAGES, VERSION
@@ -33,8 +33,11 @@ class PublishedImages:
         ApiError, Unreachable
             When they cannot be read.
         """
-        stored = await self._cluster.get(KINDS["VerifiedImages"], VERIFIED_IMAGES)
+        stored = await self._stored()
         return None if stored is None else read_verified_images(stored)
+
+    async def _stored(self) -> Object | None:
+        return await self._cluster.get(KINDS["VerifiedImages"], VERIFIED_IMAGES)
 
     def uses(self, namespace: str, images: Iterable[str], in_use: Iterable[str]) -> None:
         """Note what a stack asks for (references) and runs or could go back to (digests): that is never forgotten."""
@@ -55,15 +58,19 @@ class PublishedImages:
         Raises
         ------
         ApiError, Unreachable
-            When the lists cannot be read or written.
+            When the lists cannot be read or written; a conflict when another operator wrote them meanwhile.
         """
         if seen is not None and self._merged(seen, verdicts, terms()) == seen:
             return seen
         async with self._lock:
-            lists = await self.read()
+            stored = await self._stored()
+            lists = None if stored is None else read_verified_images(stored)
             wanted = self._merged(lists or VerifiedImagesSpec(), verdicts, terms())
             if wanted != lists:
                 document = verified_images_document(VERIFIED_IMAGES, wanted, f"{GROUP}/{VERSION}")
+                if stored is not None:
+                    # What another operator wrote meanwhile, say a revocation, is not overwritten: this conflicts.
+                    document["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"]
                 await self._cluster.apply(KINDS["VerifiedImages"], document)
         return wanted
 

@@ -8,8 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from titan_operator.api import RiskPolicy
 from titan_operator.backoff import LAST_S
+from titan_operator.cluster.errors import ApiError
 from titan_operator.judging import Judge, Judgement
 from titan_operator.published import PublishedImages
 from titan_operator.world import REVOKED, Terms, Verdict
@@ -23,14 +26,20 @@ class Stored:
     def __init__(self) -> None:
         self.spec: dict[str, Any] | None = None
         self.reads = self.writes = 0
+        # What another operator does right after a read.
+        self.another: Callable[[], None] = lambda: None
 
     async def get(self, *_: object) -> dict[str, Any] | None:
         self.reads += 1
         await asyncio.sleep(0)
-        return None if self.spec is None else {"spec": self.spec}
+        told = None if self.spec is None else {"spec": self.spec, "metadata": {"resourceVersion": str(self.writes)}}
+        self.another()
+        return told
 
     async def apply(self, _: object, manifest: dict[str, Any]) -> None:
         await asyncio.sleep(0)
+        if manifest["metadata"].get("resourceVersion", str(self.writes)) != str(self.writes):
+            raise ApiError(409, "Conflict", "the object has been modified", None, None)
         self.spec = manifest["spec"]
         self.writes += 1
 
@@ -184,3 +193,23 @@ async def test_stacks_side_by_side_lose_nothing_of_each_other() -> None:
         *(desk.judge.images(name, [_image(number)], []) for number, name in enumerate(("a", "b", "a", "b")))
     )
     assert sorted(desk.stored.digests) == [_digest(number) for number in range(4)]
+
+
+async def test_lists_that_another_operator_wrote_meanwhile_are_not_overwritten() -> None:
+    desk = Desk()
+    await desk.images(1)
+
+    def revokes() -> None:
+        # Seen by this one too late: it stood still between its read and its write.
+        if desk.stored.reads == reads + 2:
+            desk.stored.spec = {"images": [], "revoked": []}
+            desk.stored.writes += 1
+
+    reads, desk.stored.another = desk.stored.reads, revokes
+    with pytest.raises(ApiError) as caught:
+        await desk.images(1, 2)
+    assert caught.value.conflict
+    assert desk.stored.digests == []
+    desk.stored.another = lambda: None
+    await desk.images(1, 2)
+    assert desk.stored.digests == [_digest(1), _digest(2)]
