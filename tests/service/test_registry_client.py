@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -168,6 +170,8 @@ ROWS = [
     ),
     Row("leads nowhere", lambda _: leads_to(""), RegistryProblem.REDIRECT_REFUSED, "without a usable Location"),
     Row("leads to no URL", lambda _: leads_to("https://[x"), RegistryProblem.REDIRECT_REFUSED, "usable Location"),
+    Row("leads to no port", lambda _: leads_to("https://x.test:99999/"), RegistryProblem.REDIRECT_REFUSED, "Location"),
+    Row("leads to no name", lambda _: leads_to("https://xn--.test/"), RegistryProblem.REDIRECT_REFUSED, "Location"),
     Row(
         "leads to a name that cannot be",
         lambda _: leads_to(f"https://{'a' * 70}.test/"),
@@ -254,6 +258,53 @@ async def test_nobody_listens(scene: Scene) -> None:
         await scene.client(plain=(host,)).manifest(Repository(host, NAME), NOTHING)
     assert caught.value.reason is RegistryProblem.UNREACHABLE
     assert str(caught.value).startswith(f"{host}: manifest {NOTHING} of {NAME}: expected a connection, found none")
+
+
+@pytest.mark.parametrize("host", ["r.test:99999", "xn--.test", "r.test:0"])
+async def test_what_looks_like_a_host_and_is_none(scene: Scene, host: str) -> None:
+    client, repository = scene.client(plain=(host,)), Repository(host, NAME)
+    for ask in (
+        client.manifest(repository, NOTHING),
+        client.blob(repository, NOTHING, 1),
+        anext(client.tagged(repository, "v1")),
+        anext(client.referrers(repository, NOTHING)),
+    ):
+        with pytest.raises(RegistryError, match="expected a host that can be asked") as caught:
+            await ask
+        assert caught.value.reason is RegistryProblem.UNREACHABLE
+
+
+_PIECES = (
+    b"HTTP/1.1 |HTTP/1.0 |200 OK|307 X|401 X|404 X|100 Continue|\r\n|\r\n\r\n|\n|{}|Content-Length: 2|Content-Length: -1|"
+    b'Content-Length: 2, 3|Transfer-Encoding: chunked|2\r\n{}\r\n|0\r\n\r\n|{"schemaVersion": 2, "manifests": [{}]}|'
+    b"fffffffff\r\n|Location: |//|https://|http://x.test:0/|/v2/%zz|#|?|[::1]|WWW-Authenticate: |Bearer realm=|Basic|"
+    b'"|\x00|\xff|Content-Encoding: gzip|Connection: close|Content-Type: |Link: </x>; rel="next"|'
+    b"Docker-Content-Digest: sha256:x"
+).split(b"|")
+
+
+async def test_whatever_comes_over_the_wire_is_one_kind_of_error(scene: Scene) -> None:
+    seeded = random.Random(20_261_121)
+    raw = b""
+
+    async def anything(request: web.BaseRequest) -> web.StreamResponse | None:
+        return await speaks(raw)(request)
+
+    scene.server.fault("", anything)
+    client = scene.client(timeout_s=1.0)
+    reasons: Counter[str] = Counter()
+    for _ in range(250):
+        start = seeded.choice([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 307 X\r\nLocation: ", b"HTTP/1.1 401 X\r\n"])
+        raw = start + b"".join(seeded.choices(_PIECES, k=seeded.randrange(12)))
+        for ask in (
+            client.blob(scene.repository, NOTHING, 99),
+            anext(client.referrers(scene.repository, NOTHING), None),
+        ):
+            try:
+                await ask
+            except RegistryError as error:
+                reasons[error.reason] += 1
+    assert len(reasons) >= 5, reasons
 
 
 async def test_a_registry_that_is_not_listed_is_not_asked_without_tls(scene: Scene, other: RegistryServer) -> None:

@@ -157,6 +157,22 @@ async def test_another_login_counts_at_once(scene: Scene) -> None:
     assert (await client.manifest(scene.repository, digest)).content == b"{}"
 
 
+@pytest.mark.parametrize("tokens", [False, True])
+async def test_a_login_that_was_replaced_is_used_no_longer(scene: Scene, tokens: bool) -> None:
+    scene.server.login, scene.server.tokens = f"ana:{SECRET}", tokens
+    digest = scene.server.put_manifest(NAME, b"{}")
+    logins = {scene.server.host: LOGIN}
+    client = scene.client(logins=logins.get)
+    await client.manifest(scene.repository, digest)
+    before = scene.server.asked[-1].authorization
+    del logins[scene.server.host]
+    scene.server.asked.clear()
+    with pytest.raises(RegistryError) as caught:
+        await client.manifest(scene.repository, digest)
+    assert caught.value.reason is RegistryProblem.UNAUTHORIZED
+    assert before not in {asked.authorization for asked in scene.server.asked}
+
+
 @pytest.mark.parametrize(
     ("description", "fault", "reason", "says"),
     [
@@ -197,6 +213,8 @@ async def test_what_a_realm_does_wrong(
         ("https://ana:b@realm.test/token", RegistryProblem.REDIRECT_REFUSED),
         ("/token", RegistryProblem.MALFORMED),
         ("https://[x", RegistryProblem.MALFORMED),
+        ("https://xn--.test/", RegistryProblem.MALFORMED),
+        ("https://x.test:99999/", RegistryProblem.MALFORMED),
     ],
 )
 async def test_a_login_goes_to_no_realm_without_tls(scene: Scene, realm: str, reason: RegistryProblem) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
+from aiohttp import web
 
 from support.registry import INDEX_TYPE, Fault, RegistryServer, digest_of
 from support.registry_faults import answers, hangs, status
@@ -105,6 +105,16 @@ async def test_pages_are_followed_to_the_end(scene: Scene) -> None:
             answers(b'{"schemaVersion": 2, "manifests": []}', Link='<https://x.test/>; rel="next"'),
             RegistryProblem.REDIRECT_REFUSED,
         ),
+        (
+            "a link to itself",
+            answers(b'{"schemaVersion": 2, "manifests": []}', Link='<?>; rel="next"'),
+            RegistryProblem.REDIRECT_REFUSED,
+        ),
+        (
+            "a second page that is not there",
+            answers(b'{"schemaVersion": 2, "manifests": []}', Link='</v2/x>; rel="next"'),
+            RegistryProblem.NOT_FOUND,
+        ),
         ("an error", status(500), RegistryProblem.SERVER_ERROR),
         ("forbidden", status(403), RegistryProblem.UNAUTHORIZED),
         ("an error of the tag", status(500), RegistryProblem.SERVER_ERROR),
@@ -123,20 +133,21 @@ async def test_a_listing_that_cannot_be_read_is_no_empty_listing(
     assert caught.value.reason is reason, (description, str(caught.value))
 
 
-async def test_links_that_never_end_do(scene: Scene) -> None:
+@pytest.mark.parametrize(("page_bytes", "pages"), [(100, 50), (4 * 2**20, 4)])
+async def test_links_that_never_end_do(scene: Scene, page_bytes: int, pages: int) -> None:
     number = 0
+    body = b'{"schemaVersion": 2, "manifests": []}'.ljust(page_bytes)
 
-    async def page(_request: object) -> aiohttp.web.Response:
+    async def page(_request: web.BaseRequest) -> web.Response:
         nonlocal number
         number += 1
-        body = json.dumps({"schemaVersion": 2, "manifests": []}).encode()
-        return aiohttp.web.Response(body=body, headers={"Link": f'</v2/{NAME}/referrers/x?n={number}>; rel="next"'})
+        return web.Response(body=body, headers={"Link": f'</v2/{NAME}/referrers/x?n={number}>; rel="next"'})
 
     scene.server.fault("/referrers/", page)
-    with pytest.raises(RegistryError, match="at most 50 pages") as caught:
+    with pytest.raises(RegistryError, match="at most 50 pages of 16777216 bytes together") as caught:
         await digests(scene.client(), scene.repository, NOTHING)
     assert caught.value.reason is RegistryProblem.TOO_MANY_REFERRERS
-    assert number == 50
+    assert number == pages
 
 
 @pytest.mark.parametrize("count", [MOST_REFERRERS, MOST_REFERRERS + 1])

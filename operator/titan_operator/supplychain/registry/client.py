@@ -231,8 +231,13 @@ class Registries:
         return (*self._mirrors.get(repository.registry, ()), repository.registry)
 
     def _query(self, host: str, path: str, what: str, limit_bytes: int, *, accept: str = _MANIFESTS) -> Query:
-        base = self._transport.base(_ASKED_AT.get(host, host))
-        return Query(URL(f"{base.origin()}/v2/{path}", encoded=True), what, accept, limit_bytes)
+        try:
+            base = self._transport.base(_ASKED_AT.get(host, host))
+        except ValueError as error:
+            # A port above 65535, or a name that is none: what looks like a host is not always one.
+            message = f"{shown(host)}: {what}: expected a host that can be asked, found another name or port"
+            raise RegistryError(RegistryProblem.UNREACHABLE, message) from error
+        return Query(URL(f"{base}/v2/{path}", encoded=True), what, accept, limit_bytes)
 
     async def _first(self, repository: Repository, ask: Callable[[str], Awaitable[_T]]) -> _T:
         failures: list[RegistryError] = []

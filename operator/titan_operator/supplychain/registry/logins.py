@@ -14,7 +14,7 @@ from titan_operator.registry_files import Login
 from titan_operator.supplychain.registry.challenges import BasicChallenge, BearerChallenge, read_challenge, read_token
 from titan_operator.supplychain.registry.documents import DocumentError
 from titan_operator.supplychain.registry.errors import RegistryProblem
-from titan_operator.supplychain.registry.transport import Answer, Query, Transport, host_of
+from titan_operator.supplychain.registry.transport import Answer, Query, Transport, checked_url, host_of
 
 _TOKEN_BYTES = 65_536
 # A token is replaced a little before it ends: its life counts from when the other side made it.
@@ -110,8 +110,7 @@ class Authenticator:
         try:
             realm = URL(challenge.realm).with_fragment(None)
             asked = {"service": challenge.service} if challenge.service else {}
-            url = realm.extend_query({**asked, "scope": f"repository:{repository}:pull"})
-            url.origin()
+            url = checked_url(realm.extend_query({**asked, "scope": f"repository:{repository}:pull"}))
         except ValueError as error:
             expected, found = "a realm that is an https URL", "something else"
             raise query.problem(RegistryProblem.MALFORMED, expected, found) from error

@@ -87,13 +87,25 @@ def host_of(url: URL) -> str:
     return f"{url.host}" if url.is_default_port() else f"{url.host}:{url.port}"
 
 
+def checked_url(url: URL) -> URL:
+    """Return ``url``, whose parts are looked at only now.
+
+    Raises
+    ------
+    ValueError
+        It has no host, or one that cannot be.
+    """
+    url.origin()
+    if not url.host or url.port == 0:
+        raise ValueError("no host")
+    return url
+
+
 def _joined(url: URL, location: str) -> URL | None:
     try:
-        following = url.join(URL(location, encoded=True)).with_fragment(None)
-        following.origin()
+        return checked_url(url.join(URL(location, encoded=True)).with_fragment(None))
     except ValueError:
         return None
-    return following
 
 
 class Transport:
@@ -118,8 +130,14 @@ class Transport:
         self._sleep = sleep
 
     def base(self, host: str) -> URL:
-        """Return the URL under which ``host`` is asked."""
-        return URL(f"{'http' if host in self._plain_http else 'https'}://{host}")
+        """Return the URL under which ``host`` is asked.
+
+        Raises
+        ------
+        ValueError
+            There can be no such host.
+        """
+        return checked_url(URL(f"{'http' if host in self._plain_http else 'https'}://{host}")).origin()
 
     def check_place(self, query: Query, url: URL) -> None:
         """Refuse what is neither https nor a listed host.
