@@ -97,8 +97,11 @@ def exports(node: Node) -> dict[str, str]:
 def _serve(node: Node, connection: socket.socket) -> None:
     with connection, connection.makefile("rw") as file:
         act, _, what = file.readline().strip().partition(" ")
+        if act not in _ACTS:
+            file.write(f"{act!r}: not known here; allowed are {', '.join(_ACTS)}")
+            return
         try:
-            getattr(node, act)(what) if act in _ACTS else None
+            getattr(node, act)(what)
         except ClusterError as error:
             file.write(str(error))
 

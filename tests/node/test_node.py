@@ -150,6 +150,21 @@ def test_a_cut_pod_is_reached_by_nobody_until_it_is_healed(node: Node, image: st
     inside(node, "near", *fetch)
 
 
+def test_a_killed_container_is_started_again(node: Node, image: str) -> None:
+    apply(node, pod("victim", image, "sleep", "600"))
+    ready(node, "victim")
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = get(node, "pod", "victim")["status"]["containerStatuses"][0]
+        return found
+
+    node.kill(status()["containerID"].removeprefix("containerd://"))
+    node.wait("another container", lambda: status()["restartCount"] == 1 and status()["ready"])
+    assert status()["lastState"]["terminated"]["exitCode"] == 128 + signal.SIGKILL
+    with pytest.raises(ClusterError, match=r"no running task|not found"):
+        node.kill("0" * 64)
+
+
 @pytest.mark.parametrize("part", ["kubelet", "containerd", "registry", "apiserver"])
 def test_pods_and_images_outlive_a_part_that_is_killed(node: Node, image: str, part: str) -> None:
     name = f"lasting-{part}"

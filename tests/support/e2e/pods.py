@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -43,6 +47,29 @@ class Pods(Reached):
             for name in self.namespaces
         ]
         return "\n".join([super().picture(), logs.stdout, logs.stderr, *events])
+
+
+@dataclass
+class ActTimes:
+    """When acts were written, and when they were answered, in seconds of the monotonic clock, by nonce."""
+
+    written: dict[str, tuple[str, float]] = field(default_factory=dict)
+    answered: dict[str, float] = field(default_factory=dict)
+
+    def told(self, line: str) -> None:
+        """One line of the watch: verb and nonce of the act, nonce and outcome of the answer."""
+        words = line.split()
+        if len(words) >= 2:
+            self.written.setdefault(words[1], (words[0], time.monotonic()))
+        if len(words) == 4 and words[3] == "Done":
+            self.answered.setdefault(words[2], time.monotonic())
+
+    def took_s(self, verb: str) -> float | None:
+        """Between the last act of a verb and its answer; None where there is none yet."""
+        for nonce, (written, at) in reversed(self.written.items()):
+            if written == verb and nonce in self.answered:
+                return self.answered[nonce] - at
+        return None
 
 
 @dataclass
@@ -83,6 +110,34 @@ class PodLife(Life):
             for status in item.get("status", {}).get("containerStatuses", [])
             if "running" in status["state"]
         ]
+
+    @contextmanager
+    def acts(self) -> Iterator[ActTimes]:
+        """Watch what becomes of acts meanwhile, from when on the API server has told of it once."""
+        fields = "{.spec.act.verb} {.spec.act.nonce} {.status.act.nonce} {.status.act.outcome}"
+        command = [
+            "kubectl",
+            "get",
+            "riskpolicies",
+            "-n",
+            self.namespace,
+            "--watch",
+            "-o",
+            f'jsonpath={fields}{{"\\n"}}',
+        ]
+        with (
+            subprocess.Popen(command, env=self.at.plane.environment(), stdout=subprocess.PIPE, text=True) as watching,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            times = ActTimes()
+            assert watching.stdout is not None
+            times.told(watching.stdout.readline())
+            reading = pool.submit(lambda lines: [times.told(line) for line in lines], watching.stdout)
+            try:
+                yield times
+            finally:
+                watching.terminate()
+            reading.result()
 
     def entries(self) -> frozenset[str]:
         """Names of all orders that opened or added, at the venue."""
