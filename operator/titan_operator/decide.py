@@ -32,7 +32,7 @@ from titan_operator.effects import (
 )
 from titan_operator.eligibility import dormant
 from titan_operator.gates import GateReason
-from titan_operator.migrations import held, migrated
+from titan_operator.migrations import held, migrated, written
 from titan_operator.names import FINALIZER, PROTECTED
 from titan_operator.plan import Plan, plan
 from titan_operator.policy_signature import sequence_record
@@ -219,7 +219,7 @@ def _follow(
             waits[(given.name, roll.waits_for)] = role
         checks = {"PolicyInForce": in_force, **_checks(role, planned, world)}
         if role in WITH_TABLES:
-            checks["StorageMigrated"] = tables
+            checks |= {"StorageMigrated": tables, "TablesWritten": written(role, world)}
         verified = image_finding(given, world)
         if verified.holds is False:
             effects += _told(given, GateReason.IMAGE_VERIFIED.value, verified)

@@ -10,6 +10,8 @@ from titan_operator.render_kubernetes.pods import MIGRATION
 from titan_operator.rolls import Roll, revision_of
 from titan_operator.world import Given, World
 
+_FEW = 10
+
 
 def migrated(given: Given, children: Sequence[Child], world: World) -> Finding:
     """Whether the tables of a phase are as its image knows them."""
@@ -39,6 +41,24 @@ def held(given: Given, child: Child, world: World, tables: Finding) -> Roll | No
         failed=str((given.status.get("revision") or {}).get("failed", "")),
     )
     return Roll((), outcome)
+
+
+def written(role: str, world: World) -> Finding:
+    """Whether the process that runs can write its tables: its own word. Nothing waits for them but who reads them."""
+    view = world.stack.execution if role == "execution" else world.stack.brain
+    if view is None:
+        return Finding(None, "NotTold", world.stack.problems.get(role, f"{role} does not run yet"))
+    if not view.database_problem:
+        return Finding(True, "Written", "the tables are written as it goes")
+    message = f"{view.database_problem}; {_about(view.rows_waiting)} wait for it"
+    return Finding(False, "DatabaseAway", message)
+
+
+def _about(count: int) -> str:
+    """A count that is not another one at each look: each would be a write of the status."""
+    if count < _FEW:
+        return f"fewer than {_FEW} rows"
+    return f"{10 ** (len(str(count)) - 1):,} rows or more"
 
 
 def _by_pod(given: Given, world: World) -> Finding:

@@ -51,6 +51,8 @@ class BrainView:
         By role of the phase (its id at Brain).
     market_label
         What kind of market it is ("SIMULATED MARKET"); empty before the market said so.
+    database_problem, rows_waiting
+        Why its table cannot be read or written now, empty where it can; and how many decisions wait for it.
     """
 
     policy_hash: str
@@ -68,6 +70,8 @@ class BrainView:
     execution_policy_hash: str = ""
     phases: Mapping[str, PhaseView] = field(default_factory=dict)
     market_label: str = ""
+    database_problem: str = ""
+    rows_waiting: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class ExecutionView:
         Every order in doubt was resolved with the venue, since its start and since the last reconnection.
     journal_flushed
         Every record of the journal is on the disk.
+    database_problem, rows_waiting
+        Why its tables cannot be written now, empty where they can; and how many records of the journal wait for them.
     """
 
     policy_hash: str
@@ -102,6 +108,8 @@ class ExecutionView:
     venue_connected: bool
     brain_connected: bool
     journal_flushed: bool
+    database_problem: str = ""
+    rows_waiting: int = 0
 
     @property
     def drained(self) -> bool:

@@ -123,6 +123,11 @@ def test_a_roll_while_the_database_is_away_waits_and_what_runs_goes_on_trading(
     life.at.wait("the reason", lambda: life.condition("brain", "Ready").get("reason") == "StorageMigrated")
     assert "goes on" in life.condition("brain", "Ready")["message"]
     assert life.at.posture(LEDGER) == "ARMED"
+    life.at.wait("the condition", lambda: life.condition("execution", "TablesWritten").get("status") == "False")
+    said = life.condition("execution", "TablesWritten")
+    assert said["reason"] == "DatabaseAway"
+    assert "wait for it" in said["message"]
+    assert life.condition("execution", "Applied") == {}
     life.stays_protected()
     after = life.pods()
     for role in WITH_TABLES:
@@ -134,6 +139,7 @@ def test_a_roll_while_the_database_is_away_waits_and_what_runs_goes_on_trading(
     server.start()
     life.at.wait("the next image", lambda: images(life) == {NEXT})
     life.at.wait_ready(LEDGER)
+    life.at.wait("the condition", lambda: life.condition("execution", "TablesWritten").get("status") == "True")
     assert life.held() == held
     assert set(jobs(life)).isdisjoint(old_jobs)
     found = counts(server, database)

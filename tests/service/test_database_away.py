@@ -190,6 +190,7 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
         await until(lambda: made.app.store.problem, "the problem is told")
         picture = await made.cli.call(BRAIN_GET_BRAIN, b.GetBrainRequest())
         assert picture.decisions_unsaved == 3
+        assert "cannot be written" in picture.database_problem
         assert metric(made.app, "titan_brain_decisions_unsaved") == 3
         listed = await made.cli.call(BRAIN_LIST_DECISIONS, b.ListDecisionsRequest(), 20.0)
         assert [one.intent_id for one in listed.decisions] == ["dead-3", "dead-2", "dead-1", "before"]

@@ -80,6 +80,8 @@ class Model:
     # What Jobs come to: "Complete", "Failed", or nothing yet.
     jobs: str = "Complete"
     missing_secrets: dict[str, str] = field(default_factory=dict)
+    # What Execution says of its tables: why they cannot be written, and how many rows wait.
+    tables: tuple[str, int] = ("", 0)
     waited_s: float = 0.0
     version: str = "1.0.0"
     log: list[Effect] = field(default_factory=list)
@@ -192,6 +194,7 @@ class Model:
                 True,
                 True,
                 self.journal_flushed,
+                *self.tables,
             )
         return StackView(brain, execution)
 

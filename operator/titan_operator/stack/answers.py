@@ -37,6 +37,8 @@ def brain_view(message: brain_pb2.GetBrainResponse) -> BrainView:
         execution_policy_hash=message.execution_policy_hash,
         phases={phase.phase_id: _phase(phase) for phase in message.phases},
         market_label=message.market_label,
+        database_problem=message.database_problem,
+        rows_waiting=message.decisions_unsaved,
     )
 
 
@@ -61,6 +63,8 @@ def execution_view(message: execution_pb2.GetExecutionResponse) -> ExecutionView
         venue_connected=message.venue_connected,
         brain_connected=message.brain_connected,
         journal_flushed=message.journal_synced,
+        database_problem=message.database_problem,
+        rows_waiting=message.projection_lag,
     )
 
 

@@ -70,6 +70,7 @@ class Queries:
             policy_hash=book.limits.policy_hash,
             mode=book.limits.mode,
             decisions_unsaved=self._store.unsaved + self._store.dropped,
+            database_problem=self._governor.blocked or self._store.problem or "",
         )
         if self._decider.last is not None:
             response.last_decision.CopyFrom(self._decider.last)

@@ -220,6 +220,30 @@ def test_back_to_the_volume_takes_the_job_away() -> None:
     assert jobs_of(model) == []
 
 
+def test_a_database_that_is_away_is_said_with_how_far_behind_it_is_and_nothing_else_changes() -> None:
+    model = on_database(installed())
+    model.settle()
+    assert model.condition("execution", "TablesWritten")["status"] == "True"
+    assert model.condition("marketdata", "TablesWritten") == {}
+    model.tables = ("database: cannot be written (connection refused)", 1234)
+    model.settle()
+    said = model.condition("execution", "TablesWritten")
+    assert (said["status"], said["reason"]) == ("False", "DatabaseAway")
+    assert said["message"] == "database: cannot be written (connection refused); 1,000 rows or more wait for it"
+    assert model.condition("execution", "Ready")["status"] == "True"
+    assert model.condition("brain", "TablesWritten")["status"] == "True"
+    before = model.status("execution")
+    model.tables = (model.tables[0], 1240)
+    model.settle()
+    assert model.status("execution") == before, "each further row is no write of the status"
+    model.tables = ("", 0)
+    model.settle()
+    assert model.condition("execution", "TablesWritten")["status"] == "True"
+    model.answers = False
+    model.step()
+    assert model.condition("execution", "TablesWritten")["status"] == "Unknown"
+
+
 def test_a_secret_that_is_missing_is_named_and_nothing_starts() -> None:
     model = begun(missing_secrets={"brain": "spec.databaseSecretRef: Secret db lacks url"})
     for _ in range(5):

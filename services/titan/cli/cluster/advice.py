@@ -22,10 +22,11 @@ ADVICE: Mapping[str, str] = {
     "ImageVerified": "use an image that a key of the trust policy has signed; "
     "`titan verify-image REF --policy FILE` says what is amiss",
     "AdmissionEnforced": "install or repair the titan-admission chart; the operator tries again every minute",
-    "SecretsPresent": "create every key that the message names in the Secret of spec.secretRef",
+    "SecretsPresent": "create every key that the message names in the Secret that it names",
     "SafeToRoll": "wait: it rolls when nothing works any more; `kubectl titan flatten` gets there sooner",
     "Applied": "read the API server's refusal in the message; the operator tries again by itself",
     "StorageMigrated": "read the log of the migration's pod; the old version keeps running until it succeeds",
+    "TablesWritten": "bring the database back: orders go on without it, and what waits for it is written then",
     "DependenciesReady": "wait for what the message names, or ask `kubectl titan why` about it",
     "PolicyInForce": "wait for the roll; a pod that goes on saying another hash is not what was verified: halt it",
 }
