@@ -230,3 +230,18 @@ async def test_a_mirror_that_hangs_leaves_the_registry_its_time(scene: Scene, ot
     client = scene.client(plain=(other.host,), mirrors={scene.server.host: (other.host,)}, timeout_s=0.3)
     assert await digests(client, scene.repository, image) == [good]
     assert (await client.manifest(scene.repository, image)).digest == image
+
+
+async def test_a_tag_that_all_have_is_given_once_and_a_dead_mirror_is_no_failure(
+    scene: Scene, other: RegistryServer
+) -> None:
+    for server in (scene.server, other):
+        server.put_manifest(NAME, b"{}", "v1")
+    client = scene.client(plain=(other.host,), mirrors={scene.server.host: (other.host,)})
+    assert [manifest.content async for manifest in client.tagged(scene.repository, "v1")] == [b"{}"]
+    other.fault("", status(500))
+    assert [manifest.content async for manifest in client.tagged(scene.repository, "v1")] == [b"{}"]
+    scene.server.fault("", status(500))
+    with pytest.raises(RegistryError) as caught:
+        await anext(client.tagged(scene.repository, "v1"))
+    assert caught.value.reason is RegistryProblem.SERVER_ERROR
