@@ -276,7 +276,8 @@ async def test_what_looks_like_a_host_and_is_none(scene: Scene, host: str) -> No
 
 _PIECES = (
     b"HTTP/1.1 |HTTP/1.0 |200 OK|307 X|401 X|404 X|100 Continue|\r\n|\r\n\r\n|\n|{}|Content-Length: 2|"
-    b'Content-Length: -1|Content-Length: 2, 3|Transfer-Encoding: chunked|2\r\n{}\r\n|0\r\n\r\n|{"schemaVersion": 2, "manifests": [{}]}|'
+    b"Content-Length: -1|Content-Length: 2, 3|Transfer-Encoding: chunked|2\r\n{}\r\n|0\r\n\r\n|"
+    b'{"schemaVersion": 2, "manifests": [{}]}|'
     b"fffffffff\r\n|Location: |//|https://|http://x.test:0/|/v2/%zz|#|?|[::1]|WWW-Authenticate: |Bearer realm=|Basic|"
     b'"|\x00|\xff|Content-Encoding: gzip|Connection: close|Content-Type: |Link: </x>; rel="next"|'
     b"Docker-Content-Digest: sha256:x"
