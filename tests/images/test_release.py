@@ -109,8 +109,8 @@ def _statement(made: Made, name: str, kind: str) -> dict[str, dict[str, object]]
 
 def test_every_chart_takes_its_file_and_names_nothing_else(made: Made, tmp_path: Path) -> None:
     policy = tmp_path / "trust.yaml"
-    key = {"name": "test", "publicKey": made.key.read_text()}
-    policy.write_text(yaml.safe_dump({"trustPolicy": {"keys": [key], "images": ["registry.example/*"]}}))
+    key = {"name": "test", "pem": made.key.read_text()}
+    policy.write_text(yaml.safe_dump({"trustPolicy": {"keys": [key], "images": [{"pattern": "registry.example/*"}]}}))
     named: dict[str, set[str]] = {}
     for chart, namespace in NAMESPACES.items():
         flags = {
