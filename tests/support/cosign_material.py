@@ -69,6 +69,10 @@ class Material:
     def digest(self) -> str:
         return digest_of(self.image)
 
+    def pem(self, kind: str) -> bytes:
+        """The private key."""
+        return self.keys[kind].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
     def sign(self, signed: bytes, kind: str = "p256") -> str:
         """Sign by hand what cosign would not."""
         key = self.keys[kind]

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -169,6 +169,8 @@ def read_trust_policy(document: object) -> TrustPolicy:
         policy = msgspec.convert(document, TrustPolicy)
     except msgspec.ValidationError as error:
         raise TrustPolicyError(_sentence(str(error), document)) from error
+    except UnicodeEncodeError as error:
+        raise TrustPolicyError("a lone surrogate in a text; allowed are characters") from error
     problem = next(_contradictions(policy), None)
     if problem is not None:
         raise TrustPolicyError(problem)
@@ -232,6 +234,7 @@ def _window(key: TrustedKey, where: str) -> Iterator[str]:
         yield f"{where}.notAfter: {key.not_after}; allowed is later than notBefore, {key.not_before}"
 
 
+_schema = cache(trust_policy_schema)
 _PLACED = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>\$.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _EXPECTED = re.compile(r"Expected (?P<allowed>.*?)(?:, got .*)?", re.DOTALL)
@@ -260,7 +263,7 @@ def _sentence(message: str, document: object) -> str:
 
 def _at(document: object, path: str) -> tuple[object, dict[str, Any]]:
     # The value at a path of msgspec, and its schema.
-    value, schema = document, trust_policy_schema()
+    value, schema = document, _schema()
     for name, index in _STEP.findall(path):
         if name:
             value = value.get(name) if isinstance(value, dict) else None

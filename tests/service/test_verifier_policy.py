@@ -1,0 +1,91 @@
+"""Signed risk policies: over hash, account and sequence, by a key that is for policies."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from support.cosign_material import KINDS, Material, new_key, public_pem
+from support.signed_images import SignedImages
+from support.stack_model import quickstart
+from support.trust_policies import trusted_key
+from support.verifying import verifier_of
+from titan_operator.api import RiskPolicy
+from titan_operator.api.loading import load_resources
+from titan_operator.supplychain.verify import policy_payload
+
+ACCOUNT, SEQUENCE = "paper-1", 7
+
+
+def _policy(bundle: str, **other: Any) -> RiskPolicy:
+    resources = quickstart(other.pop("policy", "demo"))
+    signature = {"bundle": bundle, "account": ACCOUNT, "sequence": SEQUENCE, **other}
+    resources[0]["spec"]["signature"] = signature
+    (policy,) = load_resources(yaml.safe_dump(resources[0]), "test")
+    assert isinstance(policy, RiskPolicy)
+    return policy
+
+
+@pytest.fixture(scope="session")
+def bundles(material: Material, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """By kind of key: the demo policy's signature by the real cosign."""
+    plain = quickstart("demo")[0]["spec"]["hash"]
+    found = {}
+    images = SignedImages(tmp_path_factory.mktemp("policies"))
+    with images:
+        for kind in KINDS:
+            images.import_key(kind, material.pem(kind))
+            found[kind] = images.sign_bytes(policy_payload(plain, ACCOUNT, SEQUENCE), kind)
+    return found
+
+
+def _trusting(pem: str, **key: Any) -> dict[str, Any]:
+    return {"keys": [trusted_key("risk", pem, **{"uses": ["policies"], **key})], "images": [{"pattern": "r.test/**"}]}
+
+
+async def _judge(trust: dict[str, Any], policy: RiskPolicy) -> tuple[bool, str]:
+    async with verifier_of(trust, ()) as verifier:
+        verdict = await verifier.verify_policy(policy)
+    if verdict.verified:
+        assert verdict.evidence["verifiedBy"] == "risk"
+        assert verdict.evidence["format"] == "signed blob"
+    else:
+        assert verdict.message
+    return verdict.verified, str(verdict.reason)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_signed_policy(kind: str, material: Material, bundles: dict[str, str]) -> None:
+    trust = _trusting(public_pem(material.keys[kind]))
+    assert await _judge(trust, _policy(bundles[kind])) == (True, "")
+    assert await _judge(trust, _policy(bundles[kind], account="live-1")) == (False, "BadSignature")
+    assert await _judge(trust, _policy(bundles[kind], sequence=SEQUENCE + 1)) == (False, "BadSignature")
+    assert await _judge(trust, _policy(bundles[kind], policy="standard")) == (False, "BadSignature")
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ({"uses": ["images"]}, "SignerNotAllowed"),
+        ({"uses": ["images", "policies"]}, ""),
+        ({"revoked": True}, "Revoked"),
+        ({"notAfter": "2026-01-01T00:00:00Z"}, "KeyExpired"),
+        ({"notBefore": "2027-01-01T00:00:00Z"}, "KeyNotYetValid"),
+    ],
+)
+async def test_its_key(key: dict[str, Any], reason: str, material: Material, bundles: dict[str, str]) -> None:
+    trust = _trusting(public_pem(material.keys["p256"]), **key)
+    assert await _judge(trust, _policy(bundles["p256"])) == (not reason, reason)
+
+
+async def test_other_bundles(material: Material, bundles: dict[str, str]) -> None:
+    trust = _trusting(public_pem(material.keys["p256"]))
+    stranger = _trusting(public_pem(new_key("p256")))
+    assert await _judge(stranger, _policy(bundles["p256"])) == (False, "UnknownKey")
+    assert await _judge(trust, _policy(material.bundles["p256"].layer.decode())) == (False, "OtherStatement")
+    assert await _judge(trust, _policy('{"mediaType": "x"}')) == (False, "Malformed")
+    unsigned = {**json.loads(bundles["p256"]), "messageSignature": {"signature": ""}}
+    assert await _judge(trust, _policy(json.dumps(unsigned))) == (False, "Malformed")
