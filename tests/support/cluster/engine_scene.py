@@ -93,6 +93,7 @@ class ToldStack:
     latch: Posture = Posture.CLOSE_ONLY
     ceiling: Posture | None = None
     positions: int = 0
+    equity: Decimal = Decimal(200)
     raised: list[Posture] = field(default_factory=list)
     nonces: set[str] = field(default_factory=set)
     lies: dict[str, str] = field(default_factory=dict)
@@ -112,7 +113,7 @@ class ToldStack:
         if "brain" in hashes:
             phases = {"scavenger": PhaseView(True, hashes["scavenger"])} if "scavenger" in hashes else {}
             brain = BrainView(
-                hashes["brain"], self.ceiling, self.latch, self.in_force, equity=Decimal(200), phases=phases
+                hashes["brain"], self.ceiling, self.latch, self.in_force, equity=self.equity, phases=phases
             )
         if "execution" in hashes:
             execution = ExecutionView(
@@ -207,7 +208,9 @@ class Scene:
     namespace: str
     folder: Path
     told: ToldStack
+    lease: Held = field(default_factory=Held)
     resync_s: float = 5.0
+    clock: Callable[[], float] = time.monotonic
 
     @asynccontextmanager
     async def engine(self) -> AsyncIterator[StackEngine]:
@@ -233,13 +236,14 @@ class Scene:
                 cluster=cluster,
                 judge=Judge(Everything(), published, time.monotonic),
                 events=Events(cluster, instance="operator", log=log),
-                lease=Held(),
+                lease=self.lease,
                 watches=WatchTracker(1e9),
                 metrics=metrics,
                 http=session,
                 settings=settings,
                 version="1.0.0",
                 log=log,
+                clock=self.clock,
                 connect=lambda *_: self.told,
             )
             yield StackEngine(self.namespace, parts)
@@ -313,7 +317,10 @@ class Scene:
         return found
 
     async def settled(self, ready: int = 5) -> bool:
-        """Whether all phases run."""
+        """Whether all phases run, and what was told of the policies is of what they are now."""
+        for policy in await self.admin.list(KINDS["RiskPolicy"], self.namespace):
+            if policy.get("status", {}).get("observedGeneration") != policy["metadata"]["generation"]:
+                return False
         found = await self.conditions()
         return len(found) == ready and {value[0] for value in found.values()} == {"True"}
 

@@ -1,39 +1,43 @@
-"""The operator as it is, but for its stacks, which only answer: what is measured is the operator and the API server."""
+"""The operator as it is, but for its stacks, which only answer: what is tried is the operator and the API server.
+
+``TITAN_TEST_STACKS`` is the address of a :class:`support.cluster.told_service.ToldService`.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from support.cluster.engine_scene import Everything, ToldStack
+from support.cluster.engine_scene import Everything
+from support.cluster.told_service import RemoteTold
 from titan.runtime.logs import Log
 from titan.runtime.process import run
 from titan_operator.app import OperatorApp
-from titan_operator.cluster.client import Cluster
-from titan_operator.cluster.credentials import load
 from titan_operator.judging import Verifier
+from titan_operator.world import Verdict
+
+# The one image that nobody vouches for.
+UNLISTED = "registry.test/titan@sha256:" + "f" * 64
 
 
-class LazyTold(ToldStack):
-    """Opens its own way to the API server when it is first asked."""
+class AllButOne(Everything):
+    """A verifier that knows every image but one."""
 
-    async def ask(self, addresses, timeout_s=2.0):  # type: ignore[no-untyped-def]
-        if not hasattr(self.admin, "opened"):
-            await self.admin.__aenter__()
-            self.admin.opened = True  # type: ignore[attr-defined]
-        return await super().ask(addresses, timeout_s)
+    async def verify(self, image: str) -> Verdict:
+        if image == UNLISTED:
+            return Verdict(False, reason="NotListed", message=f"nobody vouches for {image}")
+        return await super().verify(image)
 
 
-def connect(namespace: str, _folder: Path, _log: Log) -> LazyTold:
-    return LazyTold(Cluster(load({"KUBECONFIG": os.environ["BENCH_ADMIN"]})), namespace)
+def connect(namespace: str, _folder: Path, _log: Log) -> RemoteTold:
+    return RemoteTold(os.environ["TITAN_TEST_STACKS"], namespace)
 
 
 class ToldOperator(OperatorApp):
-    def verifier(self) -> Verifier:
-        """Knows every image."""
-        return Everything()
-
     connect = staticmethod(connect)  # type: ignore[assignment]
+
+    def verifier(self) -> Verifier:
+        return AllButOne()
 
 
 if __name__ == "__main__":
