@@ -23,7 +23,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "ci")]
 from testcluster.controlplane import ControlPlane  # noqa: E402
 
 from support.cluster.apiproxy import ApiProxy  # noqa: E402
-from support.cluster.engine_scene import SYSTEM, mark_pods  # noqa: E402
+from support.cluster.engine_scene import SYSTEM, ToldStack, mark_pods  # noqa: E402
+from support.cluster.told_service import ToldService  # noqa: E402
 from support.stack_model import quickstart  # noqa: E402
 from titan_operator.cluster.client import Cluster  # noqa: E402
 from titan_operator.cluster.credentials import load  # noqa: E402
@@ -40,7 +41,8 @@ async def measure(plane: ControlPlane, folder: Path) -> int:
     connection = load({"KUBECONFIG": str(plane.admin)})
     token = plane.kubectl("create", "token", "titan-operator", "-n", SYSTEM, "--duration=2h").stdout.strip()
     late = []
-    async with Cluster(connection) as admin, ApiProxy(connection) as proxy:
+    async with Cluster(connection) as admin, ApiProxy(connection) as proxy, ToldService() as stacks:
+        stacks.stacks = {name: ToldStack(admin, name) for name in STACKS}
         marks = [asyncio.create_task(mark_pods(admin, name, plane.admin)) for name in STACKS]
         for name in STACKS:
             for resource in quickstart():
@@ -50,7 +52,7 @@ async def measure(plane: ControlPlane, folder: Path) -> int:
             **os.environ,
             "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'ci'}",
             "KUBECONFIG": str(proxy.kubeconfig(folder / "operator.kubeconfig", token)),
-            "BENCH_ADMIN": str(plane.admin),
+            "TITAN_TEST_STACKS": stacks.address,
             "TITAN_ROLE": "operator",
             "TITAN_HTTP_PORT": "0",
             "TITAN_STATE_DIR": str(folder),
