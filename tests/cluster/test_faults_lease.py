@@ -1,0 +1,60 @@
+"""The Lease is lost in the middle of a pass, as by a process that stood still: from there on nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from testcluster.controlplane import ControlPlane
+
+from support.cluster.engine_scene import Held, Scene
+from support.cluster.fault_scene import Faulted, Place, place, written
+from support.cluster.guarded_plane import guard
+from support.cluster.stack_acts import INSTALL
+from titan_operator.cluster.errors import ClusterError
+
+# Among the first words of statuses, among the children, among the last statuses.
+LOST_AT = (3, 20, 50)
+NAMESPACES = [f"lease-{number}" for number in LOST_AT]
+_names = iter(NAMESPACES)
+
+
+@dataclass
+class LostAt(Held):
+    """Ours until so many writes were asked for."""
+
+    at: Faulted
+    writes: int
+
+    def still_mine(self) -> bool:
+        return len(written(self.at.proxy)) < self.writes
+
+
+@pytest.fixture(scope="module")
+def plane(module_cluster: ControlPlane) -> ControlPlane:
+    return guard(module_cluster, NAMESPACES)
+
+
+@pytest.fixture
+async def here(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Place]:
+    async with place(plane, tmp_path, _names) as made:
+        yield made
+
+
+@pytest.mark.parametrize("writes", LOST_AT)
+async def test_nothing_is_written_from_there_on(writes: int, here: Place) -> None:
+    async with here.faulted() as at:
+        connection = at.proxy.connection(here.token)
+        lease = LostAt(at, writes)
+        scene = Scene(here.admin, connection, at.scene.namespace, at.folder / "engine", at.told, lease=lease)
+        await INSTALL.do(scene)
+        async with scene.engine() as engine:
+            lost = False
+            while not lost:
+                try:
+                    await engine.reconcile()
+                except* ClusterError as errors:
+                    lost = "the Lease was lost" in str(errors.exceptions)
+        assert len(written(at.proxy)) == writes
