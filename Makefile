@@ -13,10 +13,10 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
 PROTOS := $(wildcard protos/titan/v1/*.proto)
 
-.PHONY: help install up cluster tools generate test lint breaking unit service clustertests nodetests e2e chaos bench lock clean
+.PHONY: help install up cluster tools generate test lint breaking unit service clustertests images release nodetests e2e chaos bench lock clean
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(BIN)/.titan ## Python environment in .venv, from requirements.lock (by itself before everything else)
 
@@ -71,9 +71,17 @@ service: install ## Each process over real gRPC, and whole stacks
 clustertests: install tools ## The operator, charts and CRDs on a real API server
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 
-nodetests: install ## The node itself: real pods in a network namespace of this machine; as root
+images: install ## The container images, with their sizes against their budgets; as root, on Debian or its kin
 	@ci/tools/apt
-	@$(BIN)/python -m pytest tests/node $(ARGS)
+	@PYTHON=$(CURDIR)/$(BIN)/python ci/images build $(ARGS)
+
+release: install ## Images pushed, signed and attested, and the signed release file: ARGS='REGISTRY/PATH --key FILE'
+	@ci/tools/apt
+	@PYTHON=$(CURDIR)/$(BIN)/python ci/release $(ARGS)
+
+nodetests: install ## Images as pods run them, built twice alike; the node itself, in a network namespace; as root
+	@ci/tools/apt
+	@$(BIN)/python -m pytest tests/images tests/node $(ARGS)
 
 e2e: install ## From Dockerfile to a filled order in pods: on a node of this machine as root, or TITAN_E2E_KUBECONFIG's
 	@PYTHON=$(BIN)/python ci/e2e $(ARGS)
