@@ -14,7 +14,7 @@ from support.stack_model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from titan.cli.cluster.advice import READY_ADVICE, obstacles
 from titan.cli.cluster.picture import Picture
 from titan.domain.kinds import Posture
-from titan_operator.world import Verdict
+from titan_operator.world import REVOKED, Verdict
 
 # What the two may say of one object at one moment: neither may wait where the other is done.
 AGREE = {
@@ -28,6 +28,8 @@ AGREE = {
 # More than any of the stacks below takes to its end.
 STEPS = 20
 Change = Callable[[Model], None]
+ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
+DRAINING = dict.fromkeys(ROLES, "Progressing")
 
 
 def fresh(**fields: Any) -> Model:
@@ -42,6 +44,20 @@ def next_image(model: Model) -> None:
 
 def edit(name: str, **spec: Any) -> Change:
     return lambda model: model.edit("TitanPhase", name, lambda raw: raw["spec"].update(spec))
+
+
+def refused_image(reason: str) -> Change:
+    def change(model: Model) -> None:
+        model.verdicts[NEXT_IMAGE] = Verdict(False, reason=reason, message="so it is")
+        edit("brain", image=NEXT_IMAGE)(model)
+
+    return change
+
+
+def revoked(model: Model) -> None:
+    digest = IMAGE.rpartition("@")[2]
+    model.verdicts[IMAGE] = Verdict(False, digest, REVOKED, f"{digest} is revoked")
+    model.revoked[digest] = f"{digest} is revoked"
 
 
 def nothing(_: Model) -> None:
@@ -61,7 +77,10 @@ ROWS: list[tuple[str, Callable[[], Model], Change, dict[str, str]]] = [
     ("an installation", fresh, nothing, {}),
     ("pods that never come up", lambda: fresh(broken={IMAGE}, waited_s=200.0), nothing, {"execution": "Degraded"}),
     ("pods that are slow", lambda: fresh(broken={IMAGE}), nothing, {"execution": "Progressing"}),
-    ("an image that nobody verified", lambda: fresh(), edit("brain", image=NEXT_IMAGE), {"brain": "Degraded"}),
+    ("an image that nobody signed", fresh, refused_image("NoSignature"), {"brain": "Degraded"}),
+    ("an image whose registry is away", fresh, refused_image("RegistryUnreachable"), {"brain": "Progressing"}),
+    ("an image that is revoked", installed, revoked, dict.fromkeys(ROLES, "Degraded")),
+    ("an image that is revoked, and drained", lambda: installed(drain_revoked=True, positions=1), revoked, DRAINING),
     ("an upgrade", installed, next_image, {}),
     (
         "an upgrade that fails",
