@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import time
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -258,6 +259,26 @@ async def test_nobody_listens(scene: Scene) -> None:
         await scene.client(plain=(host,)).manifest(Repository(host, NAME), NOTHING)
     assert caught.value.reason is RegistryProblem.UNREACHABLE
     assert str(caught.value).startswith(f"{host}: manifest {NOTHING} of {NAME}: expected a connection, found none")
+
+
+async def test_what_storage_is_led_to_by_is_nowhere_in_an_error(scene: Scene) -> None:
+    signed = f"/storage?X-Signature={SECRET}"
+    scene.server.fault("/v2/", leads_to(signed))
+    faults = (
+        speaks(b"SSH-2.0-x\r\n\r\n"),
+        speaks(b""),
+        breaks_off(b"x", 9),
+        status(403),
+        status(500),
+        leads_to(signed),
+    )
+    for fault in faults:
+        scene.server.faults[1:] = []
+        scene.server.fault("/storage", fault)
+        with pytest.raises(RegistryError) as caught:
+            await anext(scene.client().tagged(scene.repository, "v1"))
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+        assert scene.server.asked[-1].path == signed
 
 
 @pytest.mark.parametrize("host", ["r.test:99999", "xn--.test", "r.test:0"])

@@ -249,8 +249,9 @@ class Transport:
             raise query.problem(RegistryProblem.TIMED_OUT, expected, found, at=url) from error
         except aiohttp.ClientPayloadError as error:
             raise query.problem(RegistryProblem.TRUNCATED, "a whole answer", "a part of it", at=url) from error
-        except aiohttp.ClientResponseError as error:
-            raise query.problem(RegistryProblem.MALFORMED, "HTTP", "something else", at=url) from error
+        except aiohttp.ClientResponseError:
+            # It would show the whole URL to who logs what led to an error.
+            raise query.problem(RegistryProblem.MALFORMED, "HTTP", "something else", at=url) from None
         # A name that no resolver can be asked for is a ValueError.
         except (aiohttp.ClientError, OSError, ValueError) as error:
             found = f"none ({type(error).__name__})"

@@ -101,6 +101,7 @@ def test_what_is_no_index_is_said(content: bytes, says: str) -> None:
         ('</a>; title="a, b"; rel="last next"', "/a"),
         ('</a>; REL="Next"', "/a"),
         ('</a>; rel="nextish"', None),
+        ('</a>; rel="next", </b>; rel="next"', "/a"),
         ("</a>", None),
     ],
 )
