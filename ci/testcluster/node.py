@@ -107,13 +107,15 @@ class Node:
             for name in ("kubelet", "provisioner", "kube-proxy", "coredns", registry.NAME, "containerd"):
                 self._plane.processes.end(name)
             self._plane.stop()
-        if self._place is not None:
-            self._place.remove()
-            if left := self._place.left():
-                raise ClusterError(f"left behind: {', '.join(left)}")
-        # Layers of images and data of pods; gigabytes.
+        if self._place is None:
+            return
+        self._place.end()
+        # Layers of images and data of pods: gigabytes, and gone before another node may have the folder.
         for path in ("containerd/root", "kubelet/root", "volumes", "registry"):
             shutil.rmtree(self.folder / path, ignore_errors=True)
+        self._place.remove()
+        if left := self._place.left():
+            raise ClusterError(f"left behind: {', '.join(left)}")
 
     def __enter__(self) -> Node:
         try:

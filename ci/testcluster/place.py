@@ -115,11 +115,16 @@ class Place:
                 for file in ("cpuset.cpus", "cpuset.mems"):
                     (path / file).write_text((path.parent / file).read_text())
 
-    def remove(self) -> list[str]:
-        """End and remove all of it; return what was still running, by program."""
+    def end(self) -> list[str]:
+        """End what still runs in it and unmount; return what ran, by program. Its files are nobody's then."""
         ended = self._end_processes()
         for target in reversed(self._mounts()):
             _run("umount", "--lazy", target)
+        return ended
+
+    def remove(self) -> list[str]:
+        """End and remove all of it; return what was still running, by program."""
+        ended = self.end()
         # Before its namespace, which takes the link with it at some later moment.
         if Path(f"/sys/class/net/{self.name}h").exists():
             _run("ip", "link", "delete", f"{self.name}h")
