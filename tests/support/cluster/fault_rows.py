@@ -201,7 +201,9 @@ async def _unbound(at: Faulted) -> None:
     await at.scene.apply(named[UNLISTED])
 
     async def refused() -> bool:
-        return (await at.ready("scavenger"))[1] in ("AdmissionEnforced", "ImageVerified")
+        # Both: nothing new of anybody's while the guard is away, and never what nobody vouches for.
+        asked, others = await at.ready("scavenger"), await at.ready("brain")
+        return asked[1] in ("AdmissionEnforced", "ImageVerified") and others == ("False", "AdmissionEnforced")
 
     await at.until(refused, "the operator refuses")
     await asyncio.sleep(LONG_S)
