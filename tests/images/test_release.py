@@ -148,6 +148,32 @@ def test_every_chart_takes_its_file_and_names_nothing_else(made: Made, tmp_path:
     assert named["titan"] == {made.images[name] for name in ("operator", "postgresql", "nats")}
 
 
+def test_the_hook_of_the_inner_loop_signs_what_was_pushed(made: Made, registry: str, tmp_path: Path) -> None:
+    told = made.values["release"]
+    assert isinstance(told, dict)
+    image = f"{registry}/titan/nats:{told['version']}"
+    done = subprocess.run(
+        [ROOT / "ci/dev-sign", "--folder", tmp_path],
+        env={
+            **os.environ,
+            "PYTHON": sys.executable,
+            "SKAFFOLD_IMAGE": image,
+            "TITAN_DEV_REGISTRY": f"{registry}/titan",
+            "COSIGN_PASSWORD": "",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == made.images["nats"]
+    key = str(tmp_path / "cosign.pub")
+    assert cosign("verify", "--insecure-ignore-tlog", "--key", key, made.images["nats"]).returncode == 0
+    assert cosign("verify", "--insecure-ignore-tlog", "--key", key, made.images["operator"]).returncode != 0
+    policy = yaml.safe_load((tmp_path / "trust.yaml").read_text())["trustPolicy"]
+    assert policy["keys"][0]["pem"] == (tmp_path / "cosign.pub").read_text()
+
+
 def _clone(target: Path, **files: str) -> Path:
     subprocess.run(["git", "clone", "--quiet", f"file://{ROOT}", str(target)], check=True)
     for name, text in files.items():
