@@ -8,10 +8,15 @@ from datetime import datetime
 
 from titan_operator.api.images import VerifiedImagesSpec, read_verified_images, verified_images_document
 from titan_operator.cluster.client import Cluster, Object
+from titan_operator.cluster.errors import ClusterError
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.listing import digest_of, merged
 from titan_operator.names import GROUP, VERIFIED_IMAGES, VERSION
 from titan_operator.world import Terms, Verdict
+
+
+class ListsUnreadableError(ClusterError):
+    """The object in the API server is not as an operator writes it."""
 
 
 class PublishedImages:
@@ -30,11 +35,10 @@ class PublishedImages:
 
         Raises
         ------
-        ApiError, Unreachable
+        ApiError, Unreachable, ListsUnreadableError
             When they cannot be read.
         """
-        stored = await self._stored()
-        return None if stored is None else read_verified_images(stored)
+        return _understood(await self._stored())
 
     async def _stored(self) -> Object | None:
         return await self._cluster.get(KINDS["VerifiedImages"], VERIFIED_IMAGES)
@@ -64,7 +68,7 @@ class PublishedImages:
             return seen
         async with self._lock:
             stored = await self._stored()
-            lists = None if stored is None else read_verified_images(stored)
+            lists = _understood(stored)
             wanted = self._merged(lists or VerifiedImagesSpec(), verdicts, terms())
             if wanted != lists:
                 document = verified_images_document(VERIFIED_IMAGES, wanted, f"{GROUP}/{VERSION}")
@@ -79,3 +83,13 @@ class PublishedImages:
         told = self._stacks <= self._in_use.keys()
         used = frozenset().union(*self._in_use.values()) if told else None
         return merged(lists, verdicts, terms, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"), used)
+
+
+def _understood(stored: Object | None) -> VerifiedImagesSpec | None:
+    if stored is None:
+        return None
+    try:
+        return read_verified_images(stored)
+    except ValueError as error:
+        # Somebody has changed its definition: nothing is written over what is not understood.
+        raise ListsUnreadableError(f"{VERIFIED_IMAGES} cannot be read: {error}; apply the CRDs again") from error

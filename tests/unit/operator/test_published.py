@@ -12,7 +12,7 @@ import pytest
 
 from titan_operator.api import RiskPolicy
 from titan_operator.backoff import LAST_S
-from titan_operator.cluster.errors import ApiError
+from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.judging import Judge, Judgement
 from titan_operator.published import PublishedImages
 from titan_operator.world import REVOKED, Terms, Verdict
@@ -185,6 +185,14 @@ async def test_what_the_trust_policy_alone_says_is_published_without_a_stack() -
     assert desk.stored.spec is not None
     assert [entry["digest"] for entry in desk.stored.spec["infrastructure"]] == [_digest(7)]
     assert desk.stored.writes == 1
+
+
+async def test_lists_that_are_not_understood_stop_a_pass_and_not_the_operator() -> None:
+    desk = Desk()
+    desk.stored.spec = {"images": [{"digest": "latest"}]}
+    with pytest.raises(ClusterError, match=r"VerifiedImages: .*images\[0\].digest"):
+        await desk.images(1)
+    assert desk.stored.writes == 0
 
 
 async def test_stacks_side_by_side_lose_nothing_of_each_other() -> None:
