@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from releasing.base import Base, debian_base
-from releasing.commands import ROOT, key_of, made_once, run, say
+from releasing.commands import ROOT, ReleaseError, key_of, made_once, run, say
 from releasing.context import IMAGES, TARGETS, make_context
 from releasing.materials import Material, materials, read, write
 from releasing.source import Source, source
@@ -75,6 +76,8 @@ def build(targets: Sequence[str] = TARGETS, base: Base | None = None) -> list[Im
     ReleaseError
         A program is missing or failed.
     """
+    if os.geteuid() != 0:
+        raise ReleaseError("images are built as root: they get owners, and a network with nothing in it")
     on = base or debian_base()
     version = run("buildah", "--version").split()[2]
     return [_build(target, on, source(target), version) for target in targets]

@@ -47,7 +47,11 @@ def size(image: Image) -> Size:
     """Measure it."""
     layers = image.json(image.digest)["layers"]
     pulled = [int(layer["size"]) for layer in layers]
-    unpacked = sum(_unpacked(image.blob(layer["digest"])) for layer in layers)
+    # Counted once: it takes seconds, and a layout never changes.
+    kept = image.layout.parent / "unpacked"
+    if not kept.exists():
+        kept.write_text(str(sum(_unpacked(image.blob(layer["digest"])) for layer in layers)))
+    unpacked = int(kept.read_text())
     # The base is its first layer; nats stands on nothing.
     own = pulled if image.target == "nats" else pulled[1:]
     return Size(sum(pulled), sum(own), unpacked)
