@@ -65,7 +65,7 @@ breaking: install ## Whether the protos still fit those of the last commit on ma
 unit: install ## The pure tests only
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-service: install ## Each process over real gRPC, and whole stacks
+service: install tools ## Each process over real gRPC, and whole stacks
 	@$(BIN)/python -m pytest tests/service $(ARGS)
 
 clustertests: install tools ## The operator, charts and CRDs on a real API server

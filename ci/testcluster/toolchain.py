@@ -70,11 +70,12 @@ SIGNING = (
     Tool("cosign", "cosign", "github.com/sigstore/cosign/v3/cmd/cosign", 275),
     Tool("crane", "crane", "github.com/google/go-containerregistry/cmd/crane", 10),
 )
+# What `make test` needs.
+TEST_TIER = (*CLUSTER_TIER, *SIGNING)
 _CNI = "github.com/containernetworking/plugins/plugins"
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 NODE_TIER = (
-    *CLUSTER_TIER,
-    *SIGNING,
+    *TEST_TIER,
     Tool("kube-scheduler", "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler", 10, _KUBERNETES_FLAGS),
     Tool("kubelet", "kubernetes", "k8s.io/kubernetes/cmd/kubelet", 40, _KUBERNETES_FLAGS),
     Tool("kube-proxy", "kubernetes", "k8s.io/kubernetes/cmd/kube-proxy", 20, _KUBERNETES_FLAGS),
@@ -182,15 +183,17 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Build the named tools (all, without a name) and print each one's path."""
+    """Build the named tools (those of `make test`, without a name) and print each one's path."""
     parser = argparse.ArgumentParser(prog="ci/tools/build", description="Build the pinned tools of the test cluster.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BY_NAME)}; all without a name")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BY_NAME)}; without a name those of `make test`"
+    )
     names = parser.parse_args().names
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
         parser.error(f"no tool {unknown[0]!r}: the pinned ones are {', '.join(BY_NAME)}")
     try:
-        paths = ensure(tuple(BY_NAME[name] for name in names) or CLUSTER_TIER)
+        paths = ensure(tuple(BY_NAME[name] for name in names) or TEST_TIER)
     except ToolchainError as error:
         _say(str(error))
         return 1
