@@ -52,6 +52,8 @@ def run(
             cwd=cwd,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
+            # What ends up in an image has modes of its own, not those of who builds.
+            umask=0o022,
             capture_output=True,
             check=False,
             timeout=within_s,
