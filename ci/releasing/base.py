@@ -80,7 +80,9 @@ def debian_base(*, anew: bool = False) -> Base:
             tree, packages = filling / "tree.tar", filling / "packages"
             packages.mkdir()
             out = f"--customize-hook=sync-out /var/cache/apt/archives {packages}"
-            run("mmdebstrap", *_RECIPE, out, SUITE, str(tree), environment={"SOURCE_DATE_EPOCH": "0"})
+            # In mounts of its own: a run that is killed leaves none on the machine.
+            command = ("unshare", "--mount", "mmdebstrap", *_RECIPE, out, SUITE, str(tree))
+            run(*command, environment={"SOURCE_DATE_EPOCH": "0"}, within_s=1200)
             for path in packages.iterdir():
                 if path.suffix != ".deb":
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
