@@ -167,7 +167,7 @@ class PodLife(Life):
                 self._copy(role, folder / "state" / role)
             return read_both(folder / "state", folder / "copy")
 
-    def agreed(self, timeout_s: float = 30.0) -> BothBooks:
+    def agreed(self, timeout_s: float = 60.0) -> BothBooks:
         """Wait until both books say the same: what happened between two copies is in the next ones."""
         found: list[BothBooks] = []
 
