@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from titan.domain.instruments import PAPER_INSTRUMENTS
@@ -16,7 +17,7 @@ from titan_operator.api import TitanPhase
 from titan_operator.effects import Finding
 from titan_operator.gates import GateReason, Stack, first_refusal
 from titan_operator.policy_signature import signature_problem
-from titan_operator.world import REVOKED, Given, Verdict, World
+from titan_operator.world import REVOKED, Given, Raw, Verdict, World
 
 _WORKLOADS = ("Deployment", "StatefulSet")
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})")
@@ -109,14 +110,20 @@ def running_revoked(given: Given, world: World) -> str:
     return next((world.revoked[one] for one in sorted(running_digests(given, world)) if one in world.revoked), "")
 
 
+def digests(children: Mapping[tuple[str, str], Raw]) -> set[str]:
+    """Digests of images that a stack's workloads run, or that a recorded revision would."""
+    kept = [child for (kind, name), child in children.items() if kind in _WORKLOADS or name.endswith("-verified")]
+    return set(_DIGEST.findall(json.dumps(kept)))
+
+
 def runs_already(given: Given, world: World) -> bool:
-    """Whether the image of a phase is what it runs, is listed still and not revoked.
+    """Whether the image of a phase is what the stack runs or could go back to, is listed still and not revoked.
 
     It was verified once: an expired key, another trust policy or a registry that is away keep it from nothing but new
-    images. Its certificates and its policy must go on being renewed.
+    images. Its certificates and its policy must go on being renewed, and a roll must find its way back.
     """
     digest = str(given.raw.get("spec", {}).get("image", "")).rpartition("@")[2]
-    return digest in world.listed and digest not in world.revoked and digest in running_digests(given, world)
+    return digest in world.listed and digest not in world.revoked and digest in digests(world.children)
 
 
 def _unpinned(given: Given, world: World) -> bool:

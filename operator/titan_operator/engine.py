@@ -22,11 +22,11 @@ from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.lease import OperatorLease
 from titan_operator.cluster.watches import WatchTracker
+from titan_operator.cluster_gates import digests
 from titan_operator.decide import decide
 from titan_operator.effects import Decision, Finding, Outcome
 from titan_operator.gather import (
     Found,
-    digests,
     find,
     given,
     images,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,8 +31,6 @@ CHILD_KINDS = (
 )
 _MANAGED = f"{LABEL_MANAGED_BY}={OPERATOR}"
 _HEALTH_TIMEOUT_S = 1.0
-_WORKLOADS = ("Deployment", "StatefulSet")
-_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})")
 
 
 class Stack(Protocol):
@@ -108,12 +104,6 @@ def given(kind: str, raw: Mapping[str, Any]) -> Given:
 def images(phases: Sequence[Given]) -> set[str]:
     """Images that are asked for."""
     return {item.raw.get("spec", {}).get("image", "") for item in phases} - {""}
-
-
-def digests(children: Mapping[tuple[str, str], Mapping[str, Any]]) -> set[str]:
-    """Digests of images that workloads run, or that a recorded revision would."""
-    kept = [child for (kind, name), child in children.items() if kind in _WORKLOADS or name.endswith("-verified")]
-    return set(_DIGEST.findall(json.dumps(kept)))
 
 
 def signed(policies: Sequence[Given]) -> list[RiskPolicy]:

@@ -75,6 +75,17 @@ def test_a_new_image_waits_and_says_by_which_reason(reason: str, stalled: str | 
     assert "goes on" in model.condition("execution")["message"]
 
 
+def test_a_phase_goes_back_to_what_the_stack_runs_though_it_could_not_be_verified_anew() -> None:
+    model = installed()
+    model.edit("TitanPhase", "brain", lambda raw: raw["spec"].update(image=NEXT_IMAGE))
+    model.settle()
+    model.verdicts[IMAGE] = Verdict(False, DIGEST, "KeyExpired", "on 2026-01-01")
+    model.edit("TitanPhase", "brain", lambda raw: raw["spec"].update(image=IMAGE))
+    model.settle()
+    assert {pod["image"] for pod in model.pods.values()} == {IMAGE}
+    assert model.condition("brain")["status"] == "True"
+
+
 def test_an_image_that_is_listed_but_runs_nowhere_waits_too() -> None:
     model = installed()
     assert NEXT_DIGEST in model.ever_listed
