@@ -17,10 +17,15 @@ class Refusal(StrEnum):
     REGISTRY_REFUSED = "RegistryRefused"  # 401 and 403
     REGISTRY_MISBEHAVES = "RegistryMisbehaves"  # other bytes than their digest says, too many, a forbidden redirect
     TOO_MANY_SIGNATURES = "TooManySignatures"  # a good one may be among those that were not looked at
+    KEYLESS_UNAVAILABLE = "KeylessUnavailable"  # trustedRoot, or the process that verifies by it, does not do
     REVOKED = "Revoked"
     KEY_EXPIRED = "KeyExpired"
     KEY_NOT_YET_VALID = "KeyNotYetValid"
     SIGNER_NOT_ALLOWED = "SignerNotAllowed"  # a signer of the trust policy, but not for this
+    LOG_ENTRY_MISSING = "LogEntryMissing"
+    LOG_ENTRY_INVALID = "LogEntryInvalid"
+    UNKNOWN_IDENTITY = "UnknownIdentity"  # a good certificate of somebody whom the trust policy does not name
+    BAD_CERTIFICATE = "BadCertificate"
     OTHER_IMAGE = "OtherImage"  # a good signature of something else
     OTHER_STATEMENT = "OtherStatement"  # of this image, but says something else than that it is signed
     BAD_SIGNATURE = "BadSignature"  # names a trusted key, which did not make it

@@ -11,7 +11,15 @@ from titan_operator.supplychain.formats.oci import Layer, read_layers
 from titan_operator.supplychain.formats.simple_signing import PAYLOAD_TYPE
 from titan_operator.supplychain.refusals import Refusal, Refused, most_telling
 from titan_operator.supplychain.registry import Descriptor, Registries, RegistryError, RegistryProblem, Repository
-from titan_operator.supplychain.signatures import Accepted, Asked, judge_bundle, judge_simple_signing
+from titan_operator.supplychain.signatures import (
+    Accepted,
+    Asked,
+    Judgement,
+    Pending,
+    judge_bundle,
+    judge_simple_signing,
+)
+from titan_operator.supplychain.witness import Witness, settle_image
 
 _AT_ONCE = 8
 # cosign's own have some hundred bytes, with a certificate and a log entry some thousand. SBOMs lie there too.
@@ -61,12 +69,13 @@ class Search:
         self._digest = digest
         self._asked = asked
         self._refused: list[Refused] = []
+        self._witness = Witness(asked.policy.trusted_root or "")
         self._leads: asyncio.Queue[_Lead] = asyncio.Queue(_AT_ONCE)
 
     async def run(self, longest_s: float) -> Accepted | Refused:
         """The first signature that does, or one refusal for all that were found; within ``longest_s`` seconds."""
         try:
-            async with asyncio.timeout(longest_s):
+            async with asyncio.timeout(longest_s), self._witness:
                 accepted = await self._first_accepted()
                 if accepted is not None:
                     return accepted
@@ -161,9 +170,11 @@ class Search:
             self._refused.append(_problem(error))
             return
         if layer.media_type == BUNDLE_TYPE:
-            judgement = judge_bundle(raw, self._digest, self._asked)
+            judgement: Judgement | Pending = judge_bundle(raw, self._digest, self._asked)
         else:
             judgement = judge_simple_signing(layer, raw, self._digest, self._asked)
+        if isinstance(judgement, Pending):
+            judgement = await settle_image(judgement, raw, self._digest, self._asked, self._witness)
         if isinstance(judgement, Accepted):
             raise _Found(judgement)
         self._refused.append(judgement)

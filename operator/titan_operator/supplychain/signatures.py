@@ -15,16 +15,18 @@ from titan_operator.supplychain.formats.bundle import (
     read_statement,
 )
 from titan_operator.supplychain.formats.errors import FormatError
+from titan_operator.supplychain.formats.log_entry import is_entry_of
 from titan_operator.supplychain.formats.oci import Layer
 from titan_operator.supplychain.formats.simple_signing import is_keyless, read_payload, read_signature
 from titan_operator.supplychain.refusals import Refusal, Refused
-from titan_operator.supplychain.trust import TrustedKey, TrustPolicy, Use, instant
+from titan_operator.supplychain.trust import TrustedIdentity, TrustedKey, TrustPolicy, Use, instant
 
 
 class Format(StrEnum):
     """How a signature was written."""
 
     BUNDLE = "bundle v0.3"
+    KEYLESS = "bundle v0.3, keyless"
     SIMPLE_SIGNING = "simple signing"
     BLOB = "signed blob"
 
@@ -35,6 +37,21 @@ class Accepted:
 
     signer: str
     format: Format
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What is in order so far, and needs what only the sigstore library can judge.
+
+    Attributes
+    ----------
+    key
+        Who signed, where an entry of a log must be judged; None where a certificate must.
+    """
+
+    bundle: Bundle
+    key: TrustedKey | None
+    form: Format
 
 
 @dataclass(frozen=True)
@@ -56,12 +73,16 @@ class Asked:
     signers: Sequence[str]
     now: datetime
 
-    def permitted(self, key: TrustedKey) -> bool:
-        """Whether the key is one for this at all."""
-        return self.use in key.uses and (not self.signers or key.name in self.signers)
+    def permitted(self, signer: TrustedKey | TrustedIdentity) -> bool:
+        """Whether the signer is one for this at all."""
+        uses = signer.uses if isinstance(signer, TrustedKey) else ("images",)
+        return self.use in uses and (not self.signers or signer.name in self.signers)
 
 
-def judge_bundle(raw: bytes, digest: str, asked: Asked) -> Accepted | Refused:
+Judgement = Accepted | Refused
+
+
+def judge_bundle(raw: bytes, digest: str, asked: Asked) -> Judgement | Pending:
     """Whether a bundle says that the image ``digest`` is signed."""
     try:
         bundle = read_bundle(raw)
@@ -69,33 +90,75 @@ def judge_bundle(raw: bytes, digest: str, asked: Asked) -> Accepted | Refused:
         return Refused(Refusal.MALFORMED, str(error))
     if bundle.statement is None:
         return Refused(Refusal.OTHER_STATEMENT, "a signature of a blob; expected is one of an image")
+    if bundle.keyless and asked.policy.identities:
+        if not bundle.entries:
+            return Refused(Refusal.LOG_ENTRY_MISSING, "signed by a certificate; expected is an entry of a log with it")
+        return Pending(bundle, None, Format.BUNDLE)
     key = _signer(bundle, bundle.signed, asked)
     if isinstance(key, Refused):
         return key
-    if bundle.payload_type != STATEMENT_TYPE:
-        what = f"{key.name} signed a payload of type {bundle.payload_type[:100]!r}; expected is {STATEMENT_TYPE}"
+    refused = _statement_refused(key.name, bundle.payload_type, bundle.statement, digest)
+    return refused or _with_log(bundle, key, Format.BUNDLE, asked)
+
+
+def judge_certified(name: str, payload_type: str, statement: bytes, digest: str, asked: Asked) -> Judgement:
+    """Whether a statement says that the image is signed; that it is by the identity ``name`` was verified."""
+    identity = next(item for item in asked.policy.identities if item.name == name)
+    refused = _statement_refused(name, payload_type, statement, digest)
+    return refused or _accepted(identity, Format.KEYLESS, asked)
+
+
+def judge_logged(pending: Pending, bodies: Sequence[bytes], asked: Asked, blob: bytes = b"") -> Judgement:
+    """Whether one of the bodies, of entries that were verified, is of the signature that counts."""
+    bundle, key = pending.bundle, pending.key
+    assert key is not None
+    signed = bundle.signed if bundle.statement is not None else blob
+    payload = bundle.statement if bundle.statement is not None else blob
+    good = [signature for signature in bundle.signatures if key.public.verifies(signature, signed)]
+    try:
+        found = any(is_entry_of(body, signature, signed, payload) for body in bodies for signature in good)
+    except FormatError as error:
+        return Refused(Refusal.LOG_ENTRY_INVALID, str(error))
+    if not found:
+        why = f"the entry is of something else; expected is one of {key.name}'s signature of this"
+        return Refused(Refusal.LOG_ENTRY_INVALID, why)
+    return Accepted(key.name, pending.form)
+
+
+def _with_log(bundle: Bundle, key: TrustedKey, form: Format, asked: Asked) -> Judgement | Pending:
+    judgement = _accepted(key, form, asked)
+    if isinstance(judgement, Refused) or not key.transparency_log:
+        return judgement
+    if not bundle.entries:
+        return Refused(Refusal.LOG_ENTRY_MISSING, f"signed by {key.name}; expected is an entry of a log with it")
+    return Pending(bundle, key, form)
+
+
+def _statement_refused(signer: str, payload_type: str, payload: bytes, digest: str) -> Refused | None:
+    if payload_type != STATEMENT_TYPE:
+        what = f"{signer} signed a payload of type {payload_type[:100]!r}; expected is {STATEMENT_TYPE}"
         return Refused(Refusal.OTHER_STATEMENT, what)
     try:
-        statement = read_statement(bundle.statement)
+        statement = read_statement(payload)
     except FormatError as error:
-        return Refused(Refusal.MALFORMED, f"signed by {key.name}: {error}")
+        return Refused(Refusal.MALFORMED, f"signed by {signer}: {error}")
     if digest not in statement.digests:
         found = ", ".join(statement.digests[:3])[:300] or "nothing with a SHA-256 digest"
-        return Refused(Refusal.OTHER_IMAGE, f"{key.name} signed {found}; expected is {digest}")
+        return Refused(Refusal.OTHER_IMAGE, f"{signer} signed {found}; expected is {digest}")
     if statement.predicate_type != SIGNED:
-        what = f"{key.name} stated {statement.predicate_type[:200]!r} of it; expected is {SIGNED}"
+        what = f"{signer} stated {statement.predicate_type[:200]!r} of it; expected is {SIGNED}"
         return Refused(Refusal.OTHER_STATEMENT, what)
-    return _accepted(key, Format.BUNDLE, asked)
+    return None
 
 
-def judge_simple_signing(layer: Layer, payload: bytes, digest: str, asked: Asked) -> Accepted | Refused:
+def judge_simple_signing(layer: Layer, payload: bytes, digest: str, asked: Asked) -> Judgement:
     """Whether a layer of cosign's older format says that the image ``digest`` is signed."""
     try:
         signature = read_signature(layer)
     except FormatError as error:
         return Refused(Refusal.MALFORMED, str(error))
     if is_keyless(layer):
-        return Refused(Refusal.UNKNOWN_KEY, "signed by a certificate; expected is a key of the trust policy")
+        return Refused(Refusal.UNKNOWN_KEY, "signed by a certificate, in cosign's older format; expected is a bundle")
     key = next((key for key in asked.policy.keys if key.public.verifies(signature, payload)), None)
     if key is None:
         return _unknown(asked)
@@ -105,10 +168,14 @@ def judge_simple_signing(layer: Layer, payload: bytes, digest: str, asked: Asked
         return Refused(Refusal.MALFORMED, f"signed by {key.name}: {error}")
     if found != digest:
         return Refused(Refusal.OTHER_IMAGE, f"{key.name} signed {found[:200]}; expected is {digest}")
-    return _accepted(key, Format.SIMPLE_SIGNING, asked)
+    judgement = _accepted(key, Format.SIMPLE_SIGNING, asked)
+    if isinstance(judgement, Accepted) and key.transparency_log:
+        why = f"signed by {key.name} in cosign's older format; expected is a bundle with an entry of a log"
+        return Refused(Refusal.LOG_ENTRY_MISSING, why)
+    return judgement
 
 
-def judge_blob(raw: bytes, blob: bytes, asked: Asked) -> Accepted | Refused:
+def judge_blob(raw: bytes, blob: bytes, asked: Asked) -> Judgement | Pending:
     """Whether a bundle of ``cosign sign-blob`` signs ``blob``."""
     try:
         bundle = read_bundle(raw)
@@ -117,7 +184,7 @@ def judge_blob(raw: bytes, blob: bytes, asked: Asked) -> Accepted | Refused:
     if bundle.statement is not None:
         return Refused(Refusal.OTHER_STATEMENT, "a statement; expected is a signature as cosign sign-blob makes it")
     key = _signer(bundle, blob, asked)
-    return key if isinstance(key, Refused) else _accepted(key, Format.BLOB, asked)
+    return key if isinstance(key, Refused) else _with_log(bundle, key, Format.BLOB, asked)
 
 
 def _signer(bundle: Bundle, signed: bytes, asked: Asked) -> TrustedKey | Refused:
@@ -138,12 +205,15 @@ def _unknown(asked: Asked) -> Refused:
     return Refused(Refusal.UNKNOWN_KEY, f"made by none of the trust policy's keys; expected is one of {names}"[:500])
 
 
-def _accepted(key: TrustedKey, form: Format, asked: Asked) -> Accepted | Refused:
+def _accepted(key: TrustedKey | TrustedIdentity, form: Format, asked: Asked) -> Judgement:
     if not asked.permitted(key):
-        allowed = ", ".join(item.name for item in asked.policy.keys if asked.permitted(item)) or "none"
+        allowed = ", ".join(item.name for item in asked.policy.signers if asked.permitted(item)) or "none"
         return Refused(Refusal.SIGNER_NOT_ALLOWED, f"signed by {key.name}; allowed for this are {allowed}"[:500])
     if key.revoked:
-        return Refused(Refusal.REVOKED, f"signed by {key.name}, a key that the trust policy revokes")
+        return Refused(Refusal.REVOKED, f"signed by {key.name}, whom the trust policy revokes")
+    if isinstance(key, TrustedIdentity):
+        # Its certificate was verified at the time of its signature.
+        return Accepted(key.name, form)
     # No word of the hour: a refusal that is said again is the same sentence.
     if key.not_before is not None and asked.now < instant(key.not_before):
         what = f"signed by {key.name}, which counts from {key.not_before} on; expected is a key that counts now"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal
@@ -34,6 +34,7 @@ _SEPARATOR = b"titan.trustpolicy.v1\n"
 Host = Annotated[str, Meta(pattern=f"^{HOST_PATTERN}$", max_length=260)]
 SignerName = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)]
 Use = Literal["images", "policies"]
+_LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
 class TrustPolicyError(ValueError):
@@ -59,11 +60,26 @@ class TrustedKey(_Part, frozen=True, kw_only=True, dict=True):
     """Until when they verify what is new, UTC; what was verified before goes on. Default: for ever."""
     revoked: bool = False
     """Its signatures count no longer, and what only it has signed is taken off the list. Default: false."""
+    transparency_log: bool = False
+    """Whether a bundle must carry an entry of a log of trustedRoot; the older format cannot. Default: false."""
 
     @cached_property
     def public(self) -> PublicKey:
         """The key itself."""
         return load_public_key(self.pem)
+
+
+class TrustedIdentity(_Part, frozen=True, kw_only=True):
+    """Whose short-lived certificates (keyless signatures) count for images."""
+
+    name: SignerName
+    """What it is called in verdicts and lists; another name for each, also among keys."""
+    issuer: Annotated[str, Meta(pattern=_LINE, max_length=500)]
+    """Who vouched for the identity when it signed, as https://token.actions.githubusercontent.com."""
+    subject: Annotated[str, Meta(pattern=_LINE, max_length=500)]
+    """The identity in the certificate, to the letter: an address of a workflow, or of e-mail."""
+    revoked: bool = False
+    """Its signatures count no longer, and what only it has signed is taken off the list. Default: false."""
 
 
 class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
@@ -72,7 +88,7 @@ class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
     pattern: Annotated[str, Meta(pattern=r"^[a-z0-9*][a-z0-9._:/*-]*$", max_length=300)]
     """Name with registry and without digest; * is any text without /, ** any text."""
     signed_by: Annotated[tuple[SignerName, ...], Meta(max_length=50)] = ()
-    """Names of keys. Default: any of this policy that is for images."""
+    """Names of keys and identities. Default: any of this policy that is for images."""
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
@@ -104,8 +120,12 @@ class Registries(_Part, frozen=True, kw_only=True):
 class TrustPolicy(_Part, frozen=True, kw_only=True, dict=True):
     """Whose signatures make which image run."""
 
-    keys: Annotated[tuple[TrustedKey, ...], Meta(min_length=1, max_length=50)]
+    keys: Annotated[tuple[TrustedKey, ...], Meta(max_length=50)] = ()
     """Public keys."""
+    identities: Annotated[tuple[TrustedIdentity, ...], Meta(max_length=50)] = ()
+    """Identities of keyless signatures."""
+    trusted_root: Annotated[str, Meta(max_length=262144)] | None = None
+    """The text of trusted_root.json: certificate authorities and logs that identities and transparencyLog need."""
     images: Annotated[tuple[ImageRule, ...], Meta(min_length=1, max_length=100)]
     """Which images may run, by whose signatures; the first rule whose pattern matches decides."""
     infrastructure: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=MAX_PINNED)] = ()
@@ -121,6 +141,11 @@ class TrustPolicy(_Part, frozen=True, kw_only=True, dict=True):
     def hash(self) -> str:
         """``sha256:`` and 64 hexadecimal digits over the RFC 8785 JSON of all fields that are not at their default."""
         return f"sha256:{hashlib.sha256(_SEPARATOR + canonical_bytes(msgspec.to_builtins(self))).hexdigest()}"
+
+    @property
+    def signers(self) -> Sequence[TrustedKey | TrustedIdentity]:
+        """Keys and identities."""
+        return (*self.keys, *self.identities)
 
     def rule_for(self, name: str) -> ImageRule | None:
         """The first rule for images of this name (registry and path), if any."""
@@ -183,12 +208,16 @@ def trust_policy_schema() -> dict[str, Any]:
 
 
 def _contradictions(policy: TrustPolicy) -> Iterator[str]:
+    if not policy.keys and not policy.identities:
+        yield "keys: none, and no identities; allowed is at least one of both"
     yield from _keys(policy)
-    names = {key.name for key in policy.keys}
+    yield from _identities(policy)
+    names = {signer.name for signer in policy.signers}
+    allowed = ", ".join(sorted(names))
     for index, rule in enumerate(policy.images):
         for name in rule.signed_by:
             if name not in names:
-                yield f"images[{index}].signedBy: {name}; allowed are names of keys: {', '.join(sorted(names))}"
+                yield f"images[{index}].signedBy: {name}; allowed are names of keys and identities: {allowed}"
     for index, image in enumerate(policy.infrastructure):
         try:
             parse_reference(image)
@@ -219,6 +248,25 @@ def _keys(policy: TrustPolicy) -> Iterator[str]:
             yield f"{where}.pem: the key of {identities[identity]}; allowed is each key once"
         identities[identity] = key.name
         yield from _window(key, where)
+
+
+def _identities(policy: TrustPolicy) -> Iterator[str]:
+    names = {key.name for key in policy.keys}
+    for index, identity in enumerate(policy.identities):
+        if identity.name in names:
+            yield f"identities[{index}].name: {identity.name} is given twice; allowed is another name for each signer"
+        names.add(identity.name)
+    needing = [f"keys[{index}].transparencyLog" for index, key in enumerate(policy.keys) if key.transparency_log]
+    needing += ["identities"] if policy.identities else []
+    if needing and policy.trusted_root is None:
+        yield f"trustedRoot: missing; {needing[0]} needs the text of trusted_root.json"
+    if policy.trusted_root is not None:
+        try:
+            whole = isinstance(msgspec.json.decode(policy.trusted_root), dict)
+        except (msgspec.DecodeError, RecursionError):
+            whole = False
+        if not whole:
+            yield "trustedRoot: no JSON object; allowed is the text of trusted_root.json"
 
 
 def _window(key: TrustedKey, where: str) -> Iterator[str]:

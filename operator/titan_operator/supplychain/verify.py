@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -10,13 +11,13 @@ from titan_operator.supplychain.references import ImageReference, ReferenceForma
 from titan_operator.supplychain.refusals import Refusal, Refused
 from titan_operator.supplychain.registry import Registries, Repository
 from titan_operator.supplychain.search import Search
-from titan_operator.supplychain.signatures import Accepted, Asked, judge_blob
+from titan_operator.supplychain.signatures import Asked, Judgement, Pending, judge_blob
 from titan_operator.supplychain.trust import TrustPolicy
+from titan_operator.supplychain.witness import Witness, settle_blob
 from titan_operator.world import Verdict
 
 # For one image, however many signatures lie beside it.
 _LONGEST_S = 30.0
-_Judgement = Accepted | Refused
 
 
 def policy_payload(policy_hash: str, account: str, sequence: int) -> bytes:
@@ -65,9 +66,19 @@ class CosignVerifier:
         assert signature is not None
         payload = policy_payload(policy.spec.hash, signature.account, signature.sequence)
         asked = Asked(self._policy, "policies", (), self._now())
-        return self._verdict(judge_blob(signature.bundle.encode(), payload, asked), "")
+        judgement = judge_blob(signature.bundle.encode(), payload, asked)
+        if isinstance(judgement, Pending):
+            judgement = await self._settled(judgement, payload, asked)
+        return self._verdict(judgement, "")
 
-    def _verdict(self, judgement: _Judgement, digest: str) -> Verdict:
+    async def _settled(self, pending: Pending, payload: bytes, asked: Asked) -> Judgement:
+        try:
+            async with asyncio.timeout(self._longest_s), Witness(self._policy.trusted_root or "") as witness:
+                return await settle_blob(pending, payload, asked, witness)
+        except TimeoutError:
+            return Refused(Refusal.KEYLESS_UNAVAILABLE, f"the log's entry was not judged within {self._longest_s:g} s")
+
+    def _verdict(self, judgement: Judgement, digest: str) -> Verdict:
         if isinstance(judgement, Refused):
             return Verdict(False, digest, judgement.reason, judgement.message)
         evidence = {
@@ -78,7 +89,7 @@ class CosignVerifier:
         }
         return Verdict(True, digest, evidence=evidence)
 
-    async def _judge(self, image: ImageReference) -> _Judgement:
+    async def _judge(self, image: ImageReference) -> Judgement:
         if image.digest in self._policy.revoked_digests:
             return Refused(Refusal.REVOKED, f"{image.digest} is in revokedDigests of {self._policy.hash}")
         rule = self._policy.rule_for(image.name)

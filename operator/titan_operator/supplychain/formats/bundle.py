@@ -30,6 +30,7 @@ class _Certificate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class _Material(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     public_key: _PublicKey | None = None
     certificate: _Certificate | None = None
+    tlog_entries: Annotated[tuple[dict[str, object], ...], Meta(max_length=8)] | None = None
 
 
 class _Signature(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +80,8 @@ class Bundle:
         Of the envelope.
     signatures
         One, or several of an envelope.
+    entries
+        What transparency logs say, as it stands there.
     """
 
     hint: str
@@ -86,6 +89,7 @@ class Bundle:
     statement: bytes | None
     payload_type: str
     signatures: tuple[bytes, ...]
+    entries: tuple[dict[str, object], ...] = ()
 
     @property
     def signed(self) -> bytes:
@@ -119,13 +123,15 @@ def read_bundle(raw: bytes) -> Bundle:
         raise FormatError("bundle: verificationMaterial: neither or both of publicKey and certificate; allowed is one")
     hint = "" if material.public_key is None else material.public_key.hint
     keyless = material.certificate is not None
+    entries = material.tlog_entries or ()
     envelope, message = bundle.dsse_envelope, bundle.message_signature
     if envelope is not None and message is None:
         statement = read_base64(envelope.payload, "bundle: payload")
         found = tuple(read_base64(item.sig, "bundle: signature") for item in envelope.signatures)
-        return Bundle(hint, keyless, statement, envelope.payload_type, found)
+        return Bundle(hint, keyless, statement, envelope.payload_type, found, entries)
     if message is not None and envelope is None:
-        return Bundle(hint, keyless, None, "", (read_base64(message.signature, "bundle: signature"),))
+        signature = read_base64(message.signature, "bundle: signature")
+        return Bundle(hint, keyless, None, "", (signature,), entries)
     raise FormatError("bundle: neither or both of dsseEnvelope and messageSignature; allowed is one")
 
 

@@ -13,6 +13,7 @@ from support.trust_policies import as_yaml, public_pem, trust_policy, trusted_ke
 from titan_operator.supplychain.trust import TrustPolicyError, load_trust_policy, read_trust_policy, trust_policy_schema
 
 DIGEST = "sha256:" + "a" * 64
+IDENTITY = {"name": "workflow", "issuer": "https://issuer.test", "subject": "https://git.test/workflow"}
 PRIVATE = (
     ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 )
@@ -30,10 +31,13 @@ def _key(**other: Any) -> dict[str, Any]:
     ("document", "says"),
     [
         ([], "trust policy: [] (a list); allowed is object"),
-        ({}, "keys: missing"),
-        (trust_policy(keys=[]), "keys: [] (a list); allowed is array of length >= 1"),
+        ({}, "images: missing"),
+        (trust_policy(keys=[]), "keys: none, and no identities; allowed is at least one of both"),
         (trust_policy(images=""), "images[0].pattern: '' (a string); allowed is str matching regex"),
-        (trust_policy(keyz=[]), "keyz: no such field; allowed are keys, images, infrastructure"),
+        (
+            trust_policy(keyz=[]),
+            "keyz: no such field; allowed are keys, identities, trustedRoot, images",
+        ),
         (trust_policy(onRevocation="Ignore"), "onRevocation: 'Ignore' (a string); allowed is Report or Drain"),
         (
             trust_policy(revokedDigests=["sha256:1"]),
@@ -67,7 +71,14 @@ def _key(**other: Any) -> dict[str, Any]:
         ),
         (
             trust_policy() | {"images": [{"pattern": "**", "signedBy": ["nobody"]}]},
-            "images[0].signedBy: nobody; allowed are names of keys: release",
+            "images[0].signedBy: nobody; allowed are names of keys and identities: release",
+        ),
+        (trust_policy(identities=[IDENTITY]), "trustedRoot: missing; identities needs the text of trusted_root.json"),
+        (_key(transparencyLog=True), "trustedRoot: missing; keys[0].transparencyLog needs the text"),
+        (trust_policy(identities=[IDENTITY], trustedRoot="{"), "trustedRoot: no JSON object; allowed is the text of"),
+        (
+            trust_policy(identities=[{**IDENTITY, "name": "release"}], trustedRoot="{}"),
+            "identities[0].name: release is given twice; allowed is another name for each signer",
         ),
         (trust_policy(pem="rubbish"), "keys[0].pem: no PEM public key; allowed is a public key in PEM"),
         (
@@ -159,5 +170,5 @@ def test_the_schema_describes_every_field() -> None:
             described(part.get("items", {}), f"{path}.{name}[]")
 
     schema = trust_policy_schema()
-    assert schema["required"] == ["keys", "images"]
+    assert schema["required"] == ["images"]
     described(schema, "")
