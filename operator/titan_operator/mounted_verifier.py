@@ -104,7 +104,7 @@ def terms_of(policy: TrustPolicy) -> Terms:
     return Terms(
         trust_policy=policy.hash,
         revoked_digests=frozenset(policy.revoked_digests),
-        revoked_keys=frozenset(key.name for key in policy.keys if key.revoked),
+        revoked_keys=frozenset(signer.name for signer in policy.signers if signer.revoked),
         infrastructure=policy.infrastructure,
         drain=policy.on_revocation == "Drain",
     )
