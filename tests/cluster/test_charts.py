@@ -109,7 +109,7 @@ REFUSED = [
     ("titan", (f"image.digest={DIGEST}", "settings.logLevel=trace"), "/settings/logLevel"),
     ("titan", (f"image.digest={DIGEST}", "stackNamespaces={}"), "/stackNamespaces"),
     ("titan", (f"image.digest={DIGEST}", "trustPolicy.revokedDigest={a}"), "revokedDigest"),
-    ("titan", (f"image.digest={DIGEST}", "trustPolicy.images[0].pattern=**"), "keys"),
+    ("titan", (f"image.digest={DIGEST}", "trustPolicy.keys[0].name=a,trustPolicy.keys[0].pem=b"), "images"),
     ("titan", (f"image.digest={DIGEST}", "trustPolicy.onRevocation=Delete"), "/trustPolicy/onRevocation"),
     ("titan", ("release.digests.operator=latest",), "/release/digests/operator"),
     ("titan", ("release.digests.operators=latest",), "operators"),

@@ -35,9 +35,9 @@ class Scene:
 
     def trust(self, *keys: dict[str, Any], **more: Any) -> None:
         """Write the trust policy, as chart titan's ConfigMap has it."""
-        own = trusted_key("release", self.images.key("release"))
+        desk = trusted_key("desk", self.images.key("desk"), uses=["policies"])
         policy = trust_policy(f"{self.images.address}/titan/*", **more) | {
-            "keys": list(keys) or [own],
+            "keys": [*(keys or (self.key(),)), desk],
             "registries": {"plainHttp": [self.images.address]},
         }
         self.write(yaml.safe_dump(policy))
@@ -77,6 +77,16 @@ class Scene:
         for name in names or PHASES:
             patch = json.dumps({"spec": {"image": image}})
             self.at.plane.kubectl("patch", "titanphase", name, "-n", STACK, "--type=merge", "-p", patch)
+
+    def sign_policy(self, key: str, sequence: int) -> None:
+        """Sign the stack's policy, as docs/trust.md says."""
+        policy = self.at.policy(STACK)
+        text = f"titan.riskpolicy.signature.v1\n{policy['spec']['hash']}\npaper\n{sequence}\n"
+        bundle = self.images.sign_bytes(text.encode(), key)
+        patch = {"spec": {"signature": {"bundle": bundle, "account": "paper", "sequence": sequence}}}
+        self.at.plane.kubectl(
+            *("patch", "riskpolicy", policy["metadata"]["name"], "-n", STACK, "--type=merge", "-p", json.dumps(patch))
+        )
 
     def pods(self) -> dict[str, str]:
         """Identities of the stack's pods, by phase."""
@@ -208,12 +218,22 @@ def test_a_key_that_has_expired_blocks_what_is_new_and_what_runs_goes_on(scene: 
     scene.wait_verdict("execution", "Verified")
 
 
-def test_the_registry_is_away_and_the_operator_starts_anew(scene: Scene, first: str) -> None:
+def test_the_registry_is_away_and_the_operator_starts_anew_and_takes_signed_policies_only(
+    scene: Scene, first: str
+) -> None:
     away = scene.images.signed("away")
     scene.images.stop()
     before = operator_pod(scene.at)["metadata"]
-    scene.at.plane.kubectl("delete", "pod", before["name"], "-n", SYSTEM, "--wait=false")
+    scene.at.plane.helm(
+        *("upgrade", "titan", str(_chart("titan")), "-n", SYSTEM, "--reuse-values"),
+        *("--set", "settings.requireSignedPolicies=true"),
+    )
     scene.at.wait("another operator", lambda: operator_pod(scene.at)["metadata"]["uid"] != before["uid"], 30)
+    scene.at.wait("the refusal", lambda: scene.condition("brain", "PolicySigned").get("status") == "False", 20)
+    scene.sign_policy("release", 7)
+    scene.at.wait("why", lambda: "SignerNotAllowed" in scene.condition("brain", "PolicySigned").get("message", ""), 20)
+    scene.sign_policy("desk", 7)
+    scene.at.wait("what was in force", lambda: not scene.condition("brain", "PolicySigned"), 20)
     scene.ask(away, "brain")
     told = scene.wait_verdict("brain", "RegistryUnreachable")
     assert "it is tried again within 60 s" in told["message"]
