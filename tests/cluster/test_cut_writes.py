@@ -30,6 +30,8 @@ NAMESPACES = [f"cut-{number:03}" for number in range(400)]
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))
 SAMPLE = 6
 AT_ONCE = 3
+# Of one act, in seconds: some take three, on a machine that does nothing else.
+LIMIT_S = 90.0
 # An act takes a few writes more or less from run to run: a status more that says "not ready yet".
 SURE = 0.8
 SHORT_LIFE = (INSTALL, DELETE)
@@ -119,12 +121,12 @@ async def _through(scene: Scene, proxy: ApiProxy, act: ActOfLife, cut: Cut | Non
         proxy.cut_after(cut.write, before=cut.before)
     if cut is not None and cut.dies:
         async with scene.engine() as engine:
-            await scene.run_until(engine, lambda: act.ended(scene), stop=proxy.happened)
+            await scene.run_until(engine, lambda: act.ended(scene), LIMIT_S, stop=proxy.happened)
             if not proxy.happened.is_set():
                 # Its last writes come when all is as it should be.
                 await scene.calm(engine, lambda: len(proxy.mutations))
     async with scene.engine() as engine:
-        await scene.run_until(engine, lambda: act.ended(scene))
+        await scene.run_until(engine, lambda: act.ended(scene), LIMIT_S)
         await scene.calm(engine, lambda: len(proxy.mutations))
     proxy.cut_never()
 

@@ -297,7 +297,12 @@ class Scene:
                 if one["type"] == "Warning" and "endpoint" not in one["note"]
             }
         )
-        return f"phases: {await self.conditions()}; warnings: {warnings}"
+        policies = {
+            item["metadata"]["name"]: (item["metadata"]["generation"], item.get("status", {}).get("observedGeneration"))
+            for item in await self.admin.list(KINDS["RiskPolicy"], self.namespace)
+        }
+        posture = f"latch {self.told.latch.name}; policies, generation and seen: {policies}"
+        return f"{self.namespace}: phases: {await self.conditions()}; {posture}; warnings: {warnings}"
 
     async def apply(self, *resources: Mapping[str, Any]) -> None:
         """Write resources as a person does."""
