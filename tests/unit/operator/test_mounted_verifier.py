@@ -107,7 +107,7 @@ async def test_a_broken_one_is_refused_by_its_field_and_the_old_one_stays_with_i
     mounted.verifier.look()
     for content, says in (
         (as_yaml(trust_policy(revokedDigests=["latest"])), "revokedDigests"),
-        (as_yaml({"keys": []}), "keys"),
+        (as_yaml({"keys": []}), "images"),
         (b"keys: [", "line 1"),
         (b"\xff", "not UTF-8"),
         (b"", "0 documents"),
