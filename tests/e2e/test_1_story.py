@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from support.cluster.installation import PHASES
 from support.cluster.life import LONG_MS
-from support.e2e.installed import BUSY_MS, STACK, SYSTEM, Titan
-from support.e2e.pods import PodLife
+from support.e2e.installed import STACK, SYSTEM, Titan
+from support.e2e.pods import BUSY_MS, PodLife
 from support.e2e.story import Story
 from titan.domain.kinds import Posture
 from titan.runtime.topology import ROLES
@@ -66,7 +66,7 @@ def test_halt_is_acknowledged_and_no_entry_follows(titan: Titan, life: PodLife, 
         assert life.entries() == entries
         assert life.covered or not life.venue().positions
     story.tell(f"an entry each {gap_s:.1f} s before it; none in {quiet_s:.0f} s after it")
-    at.wait("an equity that fees were taken from", lambda: life.equity() not in ("", "200"), 90)
+    at.wait("an equity that fees were taken from", lambda: life.equity() not in ("", "200"))
     table = titan.target.kubectl("get", "titan", "-n", STACK).stdout
     story.tell(table)
     heading, row = table.splitlines()[:2]
@@ -77,8 +77,7 @@ def test_a_new_version_is_rolled_with_the_position_kept(titan: Titan, life: PodL
     """A new version: drained, rolled one by one, and the position is kept"""
     at = titan.pods
     newer = titan.release.sign(titan.release.changed("newer", NEWER))
-    titan.upgrade("titan-stack", STACK, titan.stack_values(LONG_MS))
-    life.trade()
+    life.hold()
     held, before = life.held(), life.pods()
     story.tell(f"held: {', '.join(f'{one.quantity} {symbol}' for symbol, one in held[0].items())}, with its stop")
     with story.timed("helm upgrade to the new version, until all is ready"):
@@ -112,7 +111,7 @@ def test_an_unsigned_version_is_refused_while_the_old_goes_on(titan: Titan, life
     # It goes on: a phase whose time is over closes, and opens anew.
     traded = len(life.venue().trades)
     life.patch("scavenger", {"parameters": {"holdMs": BUSY_MS}})
-    at.wait("trades by the old one", lambda: len(life.venue().trades) >= traded + 4, 90)
+    at.wait("trades by the old one", lambda: len(life.venue().trades) >= traded + 4)
     story.tell(f"{len(life.venue().trades) - traded} trades by the old one meanwhile")
     life.patch("execution", {"image": running})
     at.wait_ready(STACK)
@@ -122,16 +121,14 @@ def test_an_unsigned_version_is_refused_while_the_old_goes_on(titan: Titan, life
 def test_a_broken_version_is_returned_from_without_a_person(titan: Titan, life: PodLife, story: Story) -> None:
     """A signed version that does not start: returned from without a person, disarmed"""
     at = titan.pods
-    life.patch("scavenger", {"parameters": {"holdMs": LONG_MS}})
-    at.wait_ready(STACK)
-    life.trade()
+    life.hold()
     held = life.held()
     good = at.get("titanphase", "execution", STACK)["status"]["revision"]["lastVerified"]
     running = life.pods()["execution"]["spec"]["containers"][0]["image"]
     broken = titan.release.sign(titan.release.changed("broken", BROKEN))
     with story.timed("from the broken version back to the last verified one"):
         life.patch("execution", {"image": broken})
-        at.wait("the return", lambda: life.condition("execution", "Stalled").get("reason") == "RollFailed", 150)
+        at.wait("the return", lambda: life.condition("execution", "Stalled").get("reason") == "RollFailed")
         at.wait("Execution", lambda: at.posture(STACK) == "CLOSE_ONLY" and life.protected())
     story.tell(life.condition("execution", "Stalled")["message"])
     status = at.get("titanphase", "execution", STACK)["status"]
@@ -146,18 +143,16 @@ def test_a_broken_version_is_returned_from_without_a_person(titan: Titan, life: 
 def test_certificates_are_rotated_under_load(titan: Titan, life: PodLife, story: Story) -> None:
     """Certificates are renewed while the stack trades: no process restarts, no order is lost"""
     at = titan.pods
-    life.patch("scavenger", {"parameters": {"holdMs": BUSY_MS}})
-    at.wait_ready(STACK)
-    life.trade()
+    life.busy()
     before, shown = life.containers(), {role: _shown(titan, life, role) for role in ("brain", "execution")}
     # Shorter than the chart allows people.
     short = titan.operator_values(certificateLifetimeSeconds=LIFETIME_S)
     titan.upgrade("titan", SYSTEM, short, "--skip-schema-validation")
     assert all(shown.values())
     for role, old in shown.items():
-        at.wait(f"another certificate of {role}", lambda: _shown(titan, life, role) not in ("", old), 150)  # noqa: B023
+        at.wait(f"another certificate of {role}", lambda: _shown(titan, life, role) not in ("", old))  # noqa: B023
     traded = len(life.venue().trades)
-    at.wait("trades with the new ones", lambda: len(life.venue().trades) >= traded + 4, 90)
+    at.wait("trades with the new ones", lambda: len(life.venue().trades) >= traded + 4)
     titan.upgrade("titan", SYSTEM, titan.operator_values())
     assert life.containers() == before
     assert at.posture(STACK) == "ARMED"

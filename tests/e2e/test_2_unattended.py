@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster.life import LONG_MS
 from support.e2e.installed import STACK, SYSTEM, Titan, container_of, pod_of
 from support.e2e.pods import PodLife
 from support.e2e.story import Story
@@ -26,9 +25,7 @@ FOREIGN_COMMAND = ["sh", "-c", "cat /etc/titan/tls/key.pem"]
 @pytest.fixture(scope="module")
 def alone(titan: Titan, life: PodLife, story: Story) -> Iterator[str]:
     """No operator; an image that was signed after it went away."""
-    life.patch("scavenger", {"parameters": {"holdMs": LONG_MS}})
-    titan.pods.wait_ready(STACK)
-    life.trade()
+    life.hold()
     scale(titan, 0)
     story.tell("the operator is scaled to 0; a position is open")
     yield titan.release.sign(titan.release.changed("unlisted", {"/opt/titan/share/version": "unlisted\n"}))
@@ -196,7 +193,7 @@ def evict(titan: Titan, life: PodLife, story: Story) -> None:
     path = f"/api/v1/namespaces/{STACK}/pods/{name}/eviction"
     with story.timed("evicted, until it runs again with the same position"):
         titan.target.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-        titan.pods.wait("another Execution", lambda: _other(life, before), 120)
+        titan.pods.wait("another Execution", lambda: _other(life, before))
         titan.target.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", STACK, "--timeout=120s")
         titan.pods.wait("its position", life.protected)
     assert life.held() == held

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from support.e2e.installed import BUSY_MS, DATA, STACK, Titan
+from support.e2e.installed import DATA, STACK, Titan
 from support.e2e.pods import PodLife
 from support.e2e.story import Story
 
@@ -19,9 +19,7 @@ def trading(titan: Titan, life: PodLife) -> PodLife:
     """A stack that opens and closes every few seconds, on a node of ours."""
     if titan.target.node is None:
         pytest.skip("parts of this cluster are not ours to kill")
-    life.patch("scavenger", {"parameters": {"holdMs": BUSY_MS}})
-    titan.pods.wait_ready(STACK)
-    life.trade()
+    life.busy()
     return life
 
 
@@ -56,7 +54,7 @@ def restart_postgresql(titan: Titan, _: PodLife) -> None:
             for pod in pods
         )
 
-    titan.pods.wait("another PostgreSQL", another, 120)
+    titan.pods.wait("another PostgreSQL", another)
 
 
 def restart_api_server(titan: Titan, _: PodLife) -> None:
@@ -76,7 +74,7 @@ def test_trading_resumes_and_both_books_agree(
     running = trading.containers()
     with story.timed(disturb.__name__.replace("_", " ")):
         disturb(titan, trading)
-        at.wait_ready(STACK, 120)
+        at.wait_ready(STACK)
     restarted = sorted(role for role, one in trading.containers().items() if running.get(role) != one)
     assert restarted == (["execution"] if disturb is kill_execution else [])
     with story.timed(f"until it trades again; the posture was {at.posture(STACK)}"):
@@ -95,4 +93,4 @@ def trades_again(life: PodLife, count: int) -> None:
             life.at.titan("arm", "--reason", "after a disturbance", namespace=life.namespace, check=False)
         return len(life.venue().trades) >= count + 4
 
-    life.at.wait("trades", more, 120)
+    life.at.wait("trades", more)

@@ -34,7 +34,7 @@ def test_uninstalled_it_leaves_only_what_it_promises(titan: Titan, life: PodLife
         story.tell(at.titan("flatten", "--reason", "the end", namespace=STACK, check=False).stdout)
     with story.timed("the stack is drained and gone"):
         target.kubectl("delete", "riskpolicies", "--all", "-n", STACK, "--wait=false")
-        at.wait("the end of the stack", lambda: not at.list("titan,pods,deployments,statefulsets", STACK), 180)
+        at.wait("the end of the stack", lambda: not at.list("titan,pods,deployments,statefulsets", STACK))
     for chart, namespace in (("titan-data", DATA), ("titan", SYSTEM), ("titan-admission", SYSTEM)):
         target.helm("uninstall", chart, "-n", namespace, "--wait")
     for kind in CLUSTER_WIDE:

@@ -9,15 +9,13 @@ from typing import Any
 import yaml
 
 from support.cluster.life import EAGER
-from support.e2e.pods import Pods
+from support.e2e.pods import BUSY_MS, Pods
 from support.e2e.release import Release
 from support.e2e.story import Story
 from support.e2e.target import ROOT, Target
 
 STACK, SYSTEM, DATA = "titan", "titan-system", "titan-data"
 CHARTS = ROOT / "charts"
-# Opens and closes every few seconds: what happens under load is to be seen within a test's patience.
-BUSY_MS = 1500
 # The demo's policy pauses a phase that loses three times in a row, and whoever trades all the time for fees alone does.
 RULES = {
     "lossStreakCount": "100",

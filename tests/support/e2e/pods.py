@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from typing import Any
 
 from support.both_books import BothBooks, disagreements, read_both
 from support.cluster.installation import PHASES
-from support.cluster.life import Life
+from support.cluster.life import LONG_MS, Life
 from support.cluster.reached import Reached
 from support.e2e.target import Target
 from titan.domain.kinds import Posture
@@ -29,6 +29,10 @@ from titan.papervenue.venue import first_state
 from titan_operator.names import STATE_DIR
 
 DEPOSIT = Decimal(200)
+# What happens under load is to be seen within a test's patience.
+BUSY_MS = 1500
+# A cluster has more to do between two states than processes have.
+PATIENCE_S = 180.0
 _LATCHES = {"execution": "latch.json", "brain": "latch"}
 
 
@@ -39,6 +43,14 @@ class Pods(Reached):
     plane: Target
     namespaces: Sequence[str]
     system: str
+
+    def wait(self, what: str, holds: Callable[[], object], timeout_s: float = PATIENCE_S) -> Any:
+        """Until ``holds()`` is true; what it returned."""
+        return super().wait(what, holds, timeout_s)
+
+    def wait_ready(self, namespace: str, timeout_s: float = PATIENCE_S) -> None:
+        """Until every TitanPhase of the namespace is Ready, as ``kubectl wait`` sees it."""
+        super().wait_ready(namespace, timeout_s)
 
     def picture(self) -> str:
         """What a person would look at first."""
@@ -113,6 +125,21 @@ class PodLife(Life):
                 (Path(folder) / name).write_bytes(written)
             return Latch.load(Path(folder) / name).posture
 
+    def hold(self) -> None:
+        """Close everything, then open a position that nothing but a person ends."""
+        self.at.titan("flatten", "--reason", "to begin anew", namespace=self.namespace)
+        self.at.wait("nothing to be open", lambda: not self.venue().positions)
+        self._hold_for(LONG_MS)
+
+    def busy(self) -> None:
+        """Open and close every few seconds."""
+        self._hold_for(BUSY_MS)
+
+    def _hold_for(self, hold_ms: int) -> None:
+        self.patch("scavenger", {"parameters": {"holdMs": hold_ms}})
+        self.at.wait_ready(self.namespace)
+        self.trade()
+
     def processes(self, pod: str) -> list[str]:
         """Containers that run, of pods whose names begin so."""
         return [
@@ -167,7 +194,7 @@ class PodLife(Life):
                 self._copy(role, folder / "state" / role)
             return read_both(folder / "state", folder / "copy")
 
-    def agreed(self, timeout_s: float = 60.0) -> BothBooks:
+    def agreed(self) -> BothBooks:
         """Wait until both books say the same: what happened between two copies is in the next ones."""
         found: list[BothBooks] = []
 
@@ -176,7 +203,7 @@ class PodLife(Life):
             return disagreements(found[0]) == []
 
         try:
-            self.at.wait("both books agree", same, timeout_s)
+            self.at.wait("both books agree", same)
         except AssertionError as error:
             raise AssertionError("; ".join(disagreements(found[0]))) from error
         return found[0]
