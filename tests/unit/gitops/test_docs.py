@@ -63,7 +63,8 @@ def test_links_and_paths_lead_somewhere(path: Path) -> None:
 def test_the_values_that_the_installation_sets_are_there() -> None:
     for chart, keys in re.findall(r"helm install [\w-]+ charts/([\w-]+)((?:[^`]*?\\\n)?[^\n`]*)", CLUSTER):
         known = yaml.safe_load((REPOSITORY / "charts" / chart / "values.yaml").read_text())
-        settings = re.findall(r"--set '?([\w.]+)=", keys)
+        files = {"release.yaml": "release", "trust.yaml": "trustPolicy"}
+        settings = re.findall(r"--set '?([\w.]+)=", keys) + [files[name] for name in re.findall(r"-f (\S+)", keys)]
         assert settings, chart
         for setting in settings:
             value = known
