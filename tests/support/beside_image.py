@@ -26,8 +26,8 @@ def good(server: RegistryServer, material: Material) -> None:
     put_bundle(server, NAME, material.digest, material.bundles["p256"])
 
 
-def good_older(server: RegistryServer, material: Material) -> None:
-    signed = material.simple["p256"]
+def good_older(server: RegistryServer, material: Material, kind: str = "p256") -> None:
+    signed = material.simple[kind]
     (layer,) = json.loads(signed.manifest)["layers"]
     put_simple(server, NAME, material.digest, [layer], signed.layer)
 
