@@ -64,6 +64,13 @@ def _other_payload(bundle: dict[str, Any]) -> None:
     bundle["dsseEnvelope"]["payload"] = base64.b64encode(json.dumps(payload).encode()).decode()
 
 
+def _nested_entry(bundle: dict[str, Any]) -> None:
+    nested: Any = []
+    for _ in range(400):
+        nested = [nested]
+    bundle["verificationMaterial"]["tlogEntries"][0]["more"] = nested
+
+
 def _no_certificate(bundle: dict[str, Any]) -> None:
     bundle["verificationMaterial"]["certificate"]["rawBytes"] = "AAAA"
 
@@ -135,6 +142,7 @@ ROWS = (
     Row("signed after its certificate ended", _keyless(at=SIGNED_AT + timedelta(minutes=10)), "BadCertificate"),
     Row("signed before its certificate began", _keyless(at=SIGNED_AT - timedelta(minutes=2)), "BadCertificate"),
     Row("no certificate in it", _changed(_no_certificate), "Malformed"),
+    Row("an entry nested 400 deep", _changed(_nested_entry), "Malformed"),
     Row("no entry of a log", _changed(_no_entry), "LogEntryMissing"),
     Row("an entry of another log", _keyless(log=OTHER.log), "LogEntryInvalid"),
     Row("an entry with another time", _keyless(spoil=_other_promise), "LogEntryInvalid"),
@@ -202,6 +210,22 @@ async def test_in_a_registry(make: Make, material: Material) -> None:
             verdict = await verifier.verify(image_at(server, material.digest))
     assert verdict.verified, verdict
     assert verdict.evidence["verifiedBy"] in {"workflow", "release"}
+
+
+async def test_a_process_that_ends_is_followed_by_another(material: Material) -> None:
+    raw = json.dumps(_keyless()(material)).encode()
+    async with Witness(WORLD.trusted_root()) as witness:
+        assert isinstance(await witness.certified(raw, ()), Refused)
+        process = witness._process
+        assert process is not None
+        process.kill()
+        await process.wait()
+        ended = await witness.certified(raw, ())
+        assert isinstance(ended, Refused)
+        assert ended.reason == "KeylessUnavailable"
+        again = await witness.certified(raw, ())
+        assert isinstance(again, Refused)
+        assert again.reason == "UnknownIdentity"
 
 
 async def test_a_trusted_root_that_is_none_is_said(material: Material) -> None:

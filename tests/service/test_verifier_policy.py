@@ -8,16 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cosign_material import KINDS, Material, new_key, public_pem
-from support.signed_images import SignedImages
+from support.cosign_material import ACCOUNT, KINDS, SEQUENCE, Material, new_key, public_pem
 from support.stack_model import quickstart
 from support.trust_policies import trusted_key
 from support.verifying import verifier_of
 from titan_operator.api import RiskPolicy
 from titan_operator.api.loading import load_resources
-from titan_operator.supplychain.verify import policy_payload
-
-ACCOUNT, SEQUENCE = "paper-1", 7
 
 
 def _policy(bundle: str, **other: Any) -> RiskPolicy:
@@ -27,19 +23,6 @@ def _policy(bundle: str, **other: Any) -> RiskPolicy:
     (policy,) = load_resources(yaml.safe_dump(resources[0]), "test")
     assert isinstance(policy, RiskPolicy)
     return policy
-
-
-@pytest.fixture(scope="session")
-def bundles(material: Material, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """By kind of key: the demo policy's signature by the real cosign."""
-    plain = quickstart("demo")[0]["spec"]["hash"]
-    found = {}
-    images = SignedImages(tmp_path_factory.mktemp("policies"))
-    with images:
-        for kind in KINDS:
-            images.import_key(kind, material.pem(kind))
-            found[kind] = images.sign_bytes(policy_payload(plain, ACCOUNT, SEQUENCE), kind)
-    return found
 
 
 def _trusting(pem: str, **key: Any) -> dict[str, Any]:
@@ -58,12 +41,12 @@ async def _judge(trust: dict[str, Any], policy: RiskPolicy) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_signed_policy(kind: str, material: Material, bundles: dict[str, str]) -> None:
+async def test_a_signed_policy(kind: str, material: Material) -> None:
     trust = _trusting(public_pem(material.keys[kind]))
-    assert await _judge(trust, _policy(bundles[kind])) == (True, "")
-    assert await _judge(trust, _policy(bundles[kind], account="live-1")) == (False, "BadSignature")
-    assert await _judge(trust, _policy(bundles[kind], sequence=SEQUENCE + 1)) == (False, "BadSignature")
-    assert await _judge(trust, _policy(bundles[kind], policy="standard")) == (False, "BadSignature")
+    assert await _judge(trust, _policy(material.blobs[kind])) == (True, "")
+    assert await _judge(trust, _policy(material.blobs[kind], account="live-1")) == (False, "BadSignature")
+    assert await _judge(trust, _policy(material.blobs[kind], sequence=SEQUENCE + 1)) == (False, "BadSignature")
+    assert await _judge(trust, _policy(material.blobs[kind], policy="standard")) == (False, "BadSignature")
 
 
 @pytest.mark.parametrize(
@@ -76,16 +59,16 @@ async def test_a_signed_policy(kind: str, material: Material, bundles: dict[str,
         ({"notBefore": "2027-01-01T00:00:00Z"}, "KeyNotYetValid"),
     ],
 )
-async def test_its_key(key: dict[str, Any], reason: str, material: Material, bundles: dict[str, str]) -> None:
+async def test_its_key(key: dict[str, Any], reason: str, material: Material) -> None:
     trust = _trusting(public_pem(material.keys["p256"]), **key)
-    assert await _judge(trust, _policy(bundles["p256"])) == (not reason, reason)
+    assert await _judge(trust, _policy(material.blobs["p256"])) == (not reason, reason)
 
 
-async def test_other_bundles(material: Material, bundles: dict[str, str]) -> None:
+async def test_other_bundles(material: Material) -> None:
     trust = _trusting(public_pem(material.keys["p256"]))
     stranger = _trusting(public_pem(new_key("p256")))
-    assert await _judge(stranger, _policy(bundles["p256"])) == (False, "UnknownKey")
+    assert await _judge(stranger, _policy(material.blobs["p256"])) == (False, "UnknownKey")
     assert await _judge(trust, _policy(material.bundles["p256"].layer.decode())) == (False, "OtherStatement")
     assert await _judge(trust, _policy('{"mediaType": "x"}')) == (False, "Malformed")
-    unsigned = {**json.loads(bundles["p256"]), "messageSignature": {"signature": ""}}
+    unsigned = {**json.loads(material.blobs["p256"]), "messageSignature": {"signature": ""}}
     assert await _judge(trust, _policy(json.dumps(unsigned))) == (False, "Malformed")

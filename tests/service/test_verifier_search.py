@@ -73,6 +73,8 @@ ROWS = (
     # Bundles that are none
     Row("no JSON", lies.bundle(b"\x00\xff"), "Malformed"),
     Row("a list", lies.bundle([]), "Malformed"),
+    Row("half of a character", lies.changed(mediaType="\ud800"), "Malformed"),
+    Row("half of a character as type of the payload", lies.bundle(lies.half_a_character), "Malformed"),
     Row("an empty object", lies.bundle({}), "Malformed"),
     Row("nested 100,000 deep", lies.bundle(b"[" * 100_000), "Malformed"),
     Row(

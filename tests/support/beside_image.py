@@ -187,3 +187,9 @@ def with_signature(material: Material, text: str) -> dict[str, Any]:
     bundle = json.loads(material.bundles["p256"].layer)
     bundle["dsseEnvelope"]["signatures"] = [{"sig": text}]
     return dict(bundle)
+
+
+def half_a_character(material: Material) -> dict[str, Any]:
+    bundle = json.loads(material.bundles["p256"].layer)
+    bundle["dsseEnvelope"]["payloadType"] = "\ud800"
+    return dict(bundle)

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from support.registry import IMAGE_TYPE, RegistryServer, digest_of
 from support.signed_images import SignedImages
+from support.stack_model import quickstart
+from titan_operator.supplychain.verify import policy_payload
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIMPLE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -21,7 +23,8 @@ STATEMENT_TYPE = "application/vnd.in-toto+json"
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
 SIGNATURE = "dev.cosignproject.cosign/signature"
 KINDS = ("p256", "p384", "ed25519", "rsa")
-BLOB = b"a file that was signed"
+ACCOUNT, SEQUENCE = "paper-1", 7
+BLOB = policy_payload(quickstart("demo")[0]["spec"]["hash"], ACCOUNT, SEQUENCE)
 _Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
 
@@ -54,7 +57,8 @@ class Material:
     image
         The manifest of the image that everything is about.
     bundles, simple, blobs
-        By kind of key: cosign's v3 bundle, its older format, and the bundle of ``BLOB``.
+        By kind of key: cosign's v3 bundle, its older format, and the bundle of ``BLOB``, by which the demo policy is
+        signed.
     """
 
     image: bytes

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from titan_operator.supplychain.refusals import Refusal, Refused
 from titan_operator.supplychain.signatures import Asked, Judgement, Pending, judge_certified, judge_logged
 from titan_operator.supplychain.trust import TrustedIdentity
@@ -49,9 +51,14 @@ class Witness:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        await self._end()
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
     async def certified(self, bundle: bytes, identities: Sequence[TrustedIdentity]) -> Certified | Refused:
         """Whose statement a bundle with a certificate is."""
@@ -74,8 +81,9 @@ class Witness:
                 return self._problem
             answer = await self._exchange(request)
             if answer is None:
-                self._problem = Refused(Refusal.KEYLESS_UNAVAILABLE, "the process that verifies by sigstore ended")
-                return self._problem
+                # Whatever ended it: the next one has a process of its own.
+                await self._end()
+                return Refused(Refusal.KEYLESS_UNAVAILABLE, "the process that verifies by sigstore ended")
         if "reason" in answer:
             return Refused(Refusal(answer["reason"]), answer["message"])
         return answer
@@ -100,7 +108,7 @@ class Witness:
         assert process is not None
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(document).encode() + b"\n")
+        process.stdin.write(msgspec.json.encode(document) + b"\n")
         try:
             await process.stdin.drain()
             line = await process.stdout.readline()
