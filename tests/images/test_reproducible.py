@@ -15,8 +15,8 @@ from releasing.context import TARGETS
 _ROW = re.compile(rf"^({'|'.join(TARGETS)}) .* (sha256:[0-9a-f]{{64}})$", re.MULTILINE)
 
 
-def _clone(target: Path) -> Path:
-    subprocess.run(["git", "clone", "--quiet", f"file://{ROOT}", str(target)], check=True)
+def _clone(target: Path, source: Path = ROOT) -> Path:
+    subprocess.run(["git", "clone", "--quiet", f"file://{source}", str(target)], check=True)
     return target
 
 
@@ -37,9 +37,10 @@ def _digests(clone: Path, cache: Path, umask: int) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_two_clean_clones_make_the_same_images(tmp_path: Path) -> None:
-    first = _digests(_clone(tmp_path / "one"), tmp_path / "cache-one", 0o022)
-    other = tmp_path / "another place" / "with-a-longer-path"
-    second = _digests(_clone(other), tmp_path / "cache-two", 0o077)
+    one, other = tmp_path / "one", tmp_path / "another place" / "with-a-longer-path"
+    first = _digests(_clone(one), tmp_path / "cache-one", 0o022)
+    # Of the same commit, whatever was committed meanwhile.
+    second = _digests(_clone(other, one), tmp_path / "cache-two", 0o077)
     assert set(first) == set(TARGETS)
     assert second == first
     # And a change of what goes in makes another one: of that image only.
