@@ -38,7 +38,7 @@ def test_a_stack_runs_as_pods(titan: Titan, life: PodLife, story: Story) -> None
 
 def test_an_order_is_filled(titan: Titan, life: PodLife, story: Story) -> None:
     """Armed by a person: an order is filled"""
-    story.tell(titan.pods.titan("arm", "--reason", "the story begins", namespace=STACK).stdout)
+    story.tell(life.arm())
     titan.pods.wait("a fill", lambda: life.venue().trades)
     trade = life.venue().trades[0]
     story.tell(f"filled: {trade.side.name} {trade.quantity} {trade.symbol} at {trade.price}, fee {trade.fee}")

@@ -161,10 +161,8 @@ def test_it_comes_back_with_its_key_expired_and_the_registry_down(
     scale(titan, 1)
     titan.upgrade("titan", SYSTEM, titan.operator_values(not_after=yesterday))
     life.patch("scavenger", {"image": alone})
-    at.wait(
-        "the refusal of what is new", lambda: "KeyExpired" in life.condition("scavenger", "ImageVerified")["message"]
-    )
-    story.tell(life.condition("scavenger", "ImageVerified")["message"])
+    at.wait("the refusal of what is new", lambda: "KeyExpired" in verified(life))
+    story.tell(verified(life))
     life.patch("scavenger", {"image": running})
     at.wait_ready(STACK)
     assert listed(titan) == before

@@ -19,7 +19,7 @@ from typing import Any
 from support.both_books import BothBooks, disagreements, read_both
 from support.cluster.installation import PHASES
 from support.cluster.life import LONG_MS, Life
-from support.cluster.reached import Reached
+from support.cluster.reached import Reached, WaitError
 from support.e2e.target import Target
 from titan.domain.kinds import Posture
 from titan.journal.latch import Latch
@@ -125,17 +125,38 @@ class PodLife(Life):
                 (Path(folder) / name).write_bytes(written)
             return Latch.load(Path(folder) / name).posture
 
+    def arm(self) -> str:
+        """Arm as a person does, who is refused while the equity is not known again after a roll; what is said."""
+        said: list[str] = []
+
+        def armed() -> bool:
+            done = self.at.titan("arm", "--reason", "the story goes on", namespace=self.namespace, check=False)
+            said[:] = [f"{done.stdout}{done.stderr}"]
+            return bool(done.returncode == 0)
+
+        try:
+            self.at.wait("the stack to be armed", armed)
+        except WaitError as error:
+            raise AssertionError(f"{said[0]}\n{error}") from error
+        return said[0]
+
+    def trade(self) -> None:
+        """Arm, until a position is open with its stop, were it an old one."""
+        self.arm()
+        self.at.wait("a position", lambda: self.covered)
+        self.at.wait("the posture in the status", lambda: self.at.posture(self.namespace) == "ARMED")
+
     def hold(self) -> None:
         """Close everything, then open a position that nothing but a person ends."""
-        self.at.titan("flatten", "--reason", "to begin anew", namespace=self.namespace)
-        self.at.wait("nothing to be open", lambda: not self.venue().positions)
         self._hold_for(LONG_MS)
 
     def busy(self) -> None:
-        """Open and close every few seconds."""
+        """Close everything, then open and close every few seconds."""
         self._hold_for(BUSY_MS)
 
     def _hold_for(self, hold_ms: int) -> None:
+        self.at.titan("flatten", "--reason", "to begin anew", namespace=self.namespace)
+        self.at.wait("nothing to be open", lambda: not self.venue().positions)
         self.patch("scavenger", {"parameters": {"holdMs": hold_ms}})
         self.at.wait_ready(self.namespace)
         self.trade()
