@@ -67,7 +67,6 @@ NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 
 DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
 STATEFUL_SET = Kind("StatefulSet", "apps/v1", "statefulsets")
-REPLICA_SET = Kind("ReplicaSet", "apps/v1", "replicasets")
 JOB = Kind("Job", "batch/v1", "jobs")
 NETWORK_POLICY = Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies")
 
@@ -104,7 +103,6 @@ KINDS: dict[str, Kind] = {
         NAMESPACE,
         DEPLOYMENT,
         STATEFUL_SET,
-        REPLICA_SET,
         JOB,
         NETWORK_POLICY,
         EVENT,
