@@ -54,12 +54,16 @@ class Pods(Reached):
 
     def picture(self) -> str:
         """What a person would look at first."""
-        logs = self.plane.kubectl("logs", "-n", self.system, "deployment/titan-operator", "--tail=15", check=False)
+        own = self.plane.kubectl("get", "pods", "-n", self.system, "-o", "wide", check=False)
+        path = f"/api/v1/namespaces/{self.system}/services/titan-operator:8080/proxy/readyz"
+        ready = self.plane.kubectl("get", "--raw", path, check=False)
+        logs = self.plane.kubectl("logs", "-n", self.system, "deployment/titan-operator", "--tail=40", check=False)
         events = [
             self.plane.kubectl("get", "events", "-n", name, "--sort-by=.lastTimestamp", check=False).stdout[-3000:]
             for name in self.namespaces
         ]
-        return "\n".join([super().picture(), logs.stdout, logs.stderr, *events])
+        said = [text for done in (own, ready, logs) for text in (done.stdout, done.stderr)]
+        return "\n".join([super().picture(), *said, *events])
 
     def memory(self) -> str:
         """Memory of every pod that has some, as its node tells it: its working set in MiB, the largest first."""
