@@ -73,7 +73,9 @@ def read_index(content: bytes) -> tuple[Descriptor, ...]:
         It is no index.
     """
     document = _object(content)
-    entries = document.get("manifests")
+    # Registries in Go write null for an empty list; a list that is not there at all is something else.
+    entries = document.get("manifests", 0)
+    entries = [] if entries is None else entries
     if document.get("schemaVersion") != 2 or not isinstance(entries, list):
         raise DocumentError("no image index; allowed is an object with schemaVersion 2 and a list of manifests")
     read = (_descriptor(entry) for entry in entries)

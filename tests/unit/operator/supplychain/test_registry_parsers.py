@@ -50,6 +50,12 @@ def test_an_index_is_read_in_its_order() -> None:
     )
 
 
+def test_a_list_without_entries_may_be_null() -> None:
+    assert read_index(b'{"schemaVersion": 2, "manifests": null}') == ()
+    with pytest.raises(DocumentError):
+        read_index(b'{"schemaVersion": 2}')
+
+
 @pytest.mark.parametrize(
     ("description", "entry", "left"),
     [
