@@ -29,6 +29,7 @@ _ACTS = {
     "heal": "undo a cut",
 }
 _LOOK_EVERY_S = 0.2
+_ENDS_WITHIN_S = 30.0
 _CONTROL = "control"
 
 
@@ -79,6 +80,10 @@ def _run(folder: Path, command: list[str]) -> int:
             return 0
         if child.poll() is None:
             child.send_signal(stopped[0])
+            try:
+                child.wait(_ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
         return child.wait()
 
 
