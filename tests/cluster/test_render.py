@@ -16,7 +16,7 @@ from support.plans import OPTIONS, planned
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
-from titan_operator.cluster.kinds import KINDS, PERSISTENT_VOLUME_CLAIM, POD, REPLICA_SET
+from titan_operator.cluster.kinds import KINDS, PERSISTENT_VOLUME_CLAIM, POD, Kind
 from titan_operator.diff import first_difference, kept_template, removals
 from titan_operator.names import LABEL_INSTANCE, PRIORITY_CLASS, PROTECTED
 from titan_operator.render_kubernetes import Child, render_kubernetes
@@ -118,7 +118,7 @@ async def test_what_controllers_write_is_no_difference(api: Cluster, restricted:
     expected = {one.name for one in children(restricted) if one.kind == "Deployment"}
 
     async def made() -> bool:
-        sets = await api.list(REPLICA_SET, restricted)
+        sets = await api.list(Kind("ReplicaSet", "apps/v1", "replicasets"), restricted)
         claims = await api.list(PERSISTENT_VOLUME_CLAIM, restricted)
         names = {item["metadata"]["name"] for item in claims}
         return {
