@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+
+from cryptography import x509
 
 from support.cluster.installation import PHASES
 from support.cluster.life import LONG_MS
@@ -13,6 +17,7 @@ from support.e2e.pods import BUSY_MS, PodLife
 from support.e2e.story import Story
 from titan.domain.kinds import Posture
 from titan.runtime.topology import ROLES
+from titan_operator.names import tls_secret
 
 HALT_WITHIN_S = 2.0
 BROKEN = {"/opt/titan/bin/titan-execution": "#!/bin/sh\necho this image is broken >&2\nexit 1\n"}
@@ -146,6 +151,7 @@ def test_certificates_are_rotated_under_load(titan: Titan, life: PodLife, story:
     assert all(shown.values())
     # The next ones last: those that come now are the last of the story.
     titan.upgrade("titan", SYSTEM, titan.operator_values())
+    at.wait("certificates that last, of all", lambda: all(_lasts(titan, role) for role in PHASES))
     for role, old in shown.items():
         at.wait(f"another certificate of {role}", lambda: _shown(titan, life, role) not in ("", old))  # noqa: B023
     traded = len(life.venue().trades)
@@ -155,6 +161,13 @@ def test_certificates_are_rotated_under_load(titan: Titan, life: PodLife, story:
     books = life.agreed()
     story.tell(f"new certificates in Brain and Execution; {len(books.venue.trades)} trades in both books")
     story.tell(f"memory:\n{at.memory()}")
+
+
+def _lasts(titan: Titan, role: str) -> bool:
+    """Whether the certificate in a process's Secret is one of the chart's own lifetime."""
+    content = titan.pods.get("secret", tls_secret(role), STACK)["data"]["cert.pem"]
+    ends = x509.load_pem_x509_certificate(base64.b64decode(content)).not_valid_after_utc
+    return ends > datetime.now(UTC) + timedelta(hours=1)
 
 
 _LOOK = "import ssl, sys; print(ssl.get_server_certificate((sys.argv[1], int(sys.argv[2])), timeout=5))"
