@@ -70,6 +70,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         self._watches = WatchTracker(OVERDUE_S)
         self._engines: dict[str, StackEngine] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
         self._cluster: Cluster | None = None
         self._verifier: Verifier | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -131,8 +132,9 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         task = asyncio.create_task(work, name=what)
 
         def ended(done: asyncio.Task[None]) -> None:
-            if not done.cancelled():
-                self.fail(f"{what} ended: {done.exception()!r}")
+            # Cancelled by nobody is ended as well: else a stack would be without its engine, and nobody would know.
+            if not self._stopping:
+                self.fail(f"{what} ended: {'cancelled' if done.cancelled() else repr(done.exception())}")
 
         task.add_done_callback(ended)
         self._tasks.append(task)
@@ -204,6 +206,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
 
     async def stop(self) -> None:
         """Stop, give the Lease back, close connections."""
+        self._stopping = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,20 +74,25 @@ async def find(cluster: Cluster, namespace: str) -> Found:
     ApiError, Unreachable
         When any read fails: half a picture is none.
     """
-    async with asyncio.TaskGroup() as group:
-        policies = group.create_task(cluster.list(KINDS["RiskPolicy"], namespace))
-        phases = group.create_task(cluster.list(KINDS["TitanPhase"], namespace))
-        pods = group.create_task(cluster.list(KINDS["Pod"], namespace, labels=f"{LABEL_NAME}=titan"))
-        itself = group.create_task(cluster.get(KINDS["Namespace"], namespace))
-        children = {
-            kind: group.create_task(cluster.list(KINDS[kind], namespace, labels=_MANAGED)) for kind in CHILD_KINDS
-        }
+    # No TaskGroup: where several reads fail at once, as after an API server's restart, Python 3.11's can leave a
+    # cancellation behind, which ends who waits next.
+    reads: dict[str, Coroutine[Any, Any, Any]] = {
+        "itself": cluster.get(KINDS["Namespace"], namespace),
+        "policies": cluster.list(KINDS["RiskPolicy"], namespace),
+        "phases": cluster.list(KINDS["TitanPhase"], namespace),
+        "pods": cluster.list(KINDS["Pod"], namespace, labels=f"{LABEL_NAME}=titan"),
+        **{kind: cluster.list(KINDS[kind], namespace, labels=_MANAGED) for kind in CHILD_KINDS},
+    }
+    answers: list[Any] = await asyncio.gather(*reads.values(), return_exceptions=True)
+    if failures := [answer for answer in answers if isinstance(answer, Exception)]:
+        raise ExceptionGroup("half a picture is none", failures)
+    read = dict(zip(reads, answers, strict=True))
     return Found(
-        policies=tuple(given("RiskPolicy", raw) for raw in policies.result()),
-        phases=tuple(given("TitanPhase", raw) for raw in phases.result()),
-        children={(kind, raw["metadata"]["name"]): raw for kind, task in children.items() for raw in task.result()},
-        pods=tuple(Pod(raw) for raw in pods.result()),
-        namespace=itself.result() or {},
+        policies=tuple(given("RiskPolicy", raw) for raw in read["policies"]),
+        phases=tuple(given("TitanPhase", raw) for raw in read["phases"]),
+        children={(kind, raw["metadata"]["name"]): raw for kind in CHILD_KINDS for raw in read[kind]},
+        pods=tuple(Pod(raw) for raw in read["pods"]),
+        namespace=read["itself"] or {},
     )
 
 
