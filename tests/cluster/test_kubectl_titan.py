@@ -306,7 +306,7 @@ def test_status_of_a_stack_that_nobody_has_looked_at(titan: Run) -> None:
 
 
 def test_status_and_why_of_what_the_operator_wrote(stage: Stage, titan: Run) -> None:
-    refused = "spec.image: it has not been verified: this version has no verifier"
+    refused = "spec.image: it has not been verified: NoSignature: nothing that could be one is attached"
     for role in ("brain", "execution"):
         stage.say("titanphase", role, conditions=conditions(condition("Ready", "True", "Ready")), phase="Ready")
     stage.say(
@@ -326,7 +326,7 @@ def test_status_and_why_of_what_the_operator_wrote(stage: Stage, titan: Run) -> 
     assert (second["where"], second["what"]) == (f"RiskPolicy {DEMO}", "posture is HALTED: the ceiling is CLOSE_ONLY")
     _, shown, _ = titan("ana", "why", "marketdata")
     assert shown.startswith("TitanPhase marketdata: ImageVerified is False: ")
-    assert "  → use an image of a release that the trust policy accepts" in shown
+    assert "  → use an image that a key of the trust policy has signed" in shown
 
 
 def test_documents_are_whole(stage: Stage, titan: Run) -> None:

@@ -132,6 +132,8 @@ PHASE: list[Row] = [
     Row("a strange secret", "execution", {"spec.secretRef.name": "A"}, "secretRef.name in body should match", "'A'"),
     Row("a long secret", "execution", {"spec.secretRef.name": "a" * 64}, "secretRef.name: Too long", "1 to 63 of"),
     Row("no database", "brain", {"spec.databaseSecretRef": {}}, "databaseSecretRef.name: Required", "name: missing"),
+    Row("a strange database", "brain", {"spec.databaseSecretRef.name": "A"}, "databaseSecretRef.name in body", "'A'"),
+    Row("a long database", "brain", {"spec.databaseSecretRef.name": "a" * 64}, "name: Too long", "1 to 63 of"),
     Row(
         "a password in the open",
         "brain",

@@ -316,7 +316,6 @@ ADMITTED = [
     ),
     ("a ReplicaSet by its controller", creates(controller("deployment-controller"), "ReplicaSet", pod_spec(GOOD))),
     ("a pod by its controller", creates(REPLICASETS, "Pod", pod_spec(GOOD))),
-    ("a refused ReplicaSet woken by the operator", patches(OPERATOR, "replicasets", REPLICASET, NOTE)),
     ("a Deployment by the operator", patches(OPERATOR, "deployments", "brain", NOTE)),
     ("a pod deleted by the operator", deletes(OPERATOR, "pods", POD)),
     ("a pod deleted by who may debug", deletes(DORA, "pods", POD)),
