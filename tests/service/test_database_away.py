@@ -238,6 +238,26 @@ async def test_decisions_are_put_aside_when_the_server_swallows_everything(both:
     assert await decided(both.database("brain")) == ["before", "frozen-1", "frozen-2"]
 
 
+async def test_in_a_quiet_market_too_it_is_told_that_the_database_is_away(both: Stack, server: Postgres) -> None:
+    async with execution_scene.scene(both) as made:
+        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        server.kill()
+        await until(lambda: made.trader.projector.problem, "the problem is told")
+        assert made.trader.projector.lag == 0
+        await started(server)
+        await until(lambda: made.trader.projector.problem is None, "that it is there again is told")
+
+
+async def test_brain_tells_it_with_nothing_to_decide(both: Stack, server: Postgres) -> None:
+    async with brain_scene.scene(both) as made:
+        assert await made.app.store.flush(5.0)
+        server.kill()
+        await until(lambda: made.app.store.problem, "the problem is told")
+        assert made.app.store.unsaved == 0
+        await started(server)
+        await until(lambda: made.app.store.problem is None, "that it is there again is told")
+
+
 async def test_a_dump_that_is_restored_is_filled_up_from_the_journal(both: Stack, server: Postgres) -> None:
     url = both.database("execution")
     name = url.rpartition("/")[2]

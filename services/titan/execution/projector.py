@@ -22,7 +22,7 @@ from titan.domain.records import Adoption, Record
 from titan.runtime.logs import Log
 from titan.runtime.telemetry import Metrics
 from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips
-from titan.storage.schema import DATABASE_ERRORS, SchemaProblem, said, schema_problem
+from titan.storage.schema import DATABASE_ERRORS, LOOK_S, SchemaProblem, said, schema_problem
 
 _BATCH = 200
 _RETRY_S = 1.0
@@ -99,7 +99,12 @@ class Projector:
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._idle.set()
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                # Not known any more: asked again, so that tables that are away are told of in a quiet market too.
+                self._done = None
             self._wake.clear()
 
     def _trouble(self, problem: SchemaProblem) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.domain.reasons import Reason
 from titan.storage.brain_tables import brain_state, decisions
-from titan.storage.schema import DATABASE_ERRORS, reader, said
+from titan.storage.schema import DATABASE_ERRORS, LOOK_S, reader, said
 from titan.storage.spool import Spool
 from titan.v1 import brain_pb2 as b
 
@@ -161,12 +161,28 @@ class DecisionStore:
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                if self._usable:
+                    await self._look()
+                continue
             self._wake.clear()
             while self._queue or self._spool.count or (self._state and self._usable):
                 if not await self._written():
                     await asyncio.sleep(_RETRY_S)
             self._idle.set()
+
+    async def _look(self) -> None:
+        """Nothing waits to be written: tell all the same whether it could be."""
+        try:
+            async with asyncio.timeout(_WRITE_S), self._engine.connect() as connection:
+                await connection.execute(select(brain_state.c.name).limit(1))
+        except DATABASE_ERRORS as error:
+            self._tell(f"database: decisions cannot be written ({said(error)})")
+        else:
+            self._tell(None)
 
     async def _written(self) -> bool:
         """Write the next batch; False where it was put aside instead."""

@@ -24,6 +24,8 @@ STATEMENT_S = 10.0
 _PLAIN = re.compile(r"[A-Za-z0-9._:-]*")
 # What a broken or foreign database raises; drivers let the network's own errors through.
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
+# Whoever has had nothing to write for so long looks whether it could: people are told before it matters.
+LOOK_S = 5.0
 
 
 class BadDatabaseUrlError(ValueError):
