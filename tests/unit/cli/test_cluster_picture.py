@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support.cluster_objects import HASH, OTHER_HASH, phase, policy
-from titan.cli.cluster.acts import Wish, sentence, shows, targets_of
+from titan.cli.cluster.acts import Answer, Wish, Written, sentence, shows, targets_of
 from titan.cli.cluster.picture import Item, Picture
 from titan.cli.cluster.policies import wanted_pin
 from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary
@@ -223,7 +223,28 @@ def test_release_goes_to_the_phases_own_policy() -> None:
     ],
 )
 def test_what_came_of_an_act(description: str, status: dict[str, Any], wish: Wish, said: str) -> None:
-    assert sentence(Item(policy("demo", status=status)), wish) == said
+    assert sentence(answer(wish, Item(policy("demo", status=status))), wish) == said
+
+
+def answer(wish: Wish, item: Item | None, *left: str) -> Answer:
+    return Answer(Written("demo", {"verb": wish.verb.value, "nonce": "n-1"}), item, left)
+
+
+@pytest.mark.parametrize(
+    ("description", "wish", "left", "done", "said"),
+    [
+        ("all is gone", HALT, (), True, "; no phase is left that trades under it"),
+        ("phases pin another", HALT, ("brain",), False, ", and brain run under another: see `kubectl titan status`"),
+        ("nothing is left to arm", ARM, (), False, "; no phase is left that trades under it"),
+    ],
+)
+def test_a_policy_that_goes_before_it_answers(
+    description: str, wish: Wish, left: tuple[str, ...], done: bool, said: str
+) -> None:
+    gone = answer(wish, None, *left)
+    assert gone.done is done
+    assert said in sentence(gone, wish)
+    assert sentence(gone, wish).startswith(f"{wish.verb}: RiskPolicy demo was deleted before its answer was read")
 
 
 @pytest.mark.parametrize(

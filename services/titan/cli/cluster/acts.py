@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from titan.cli.cluster.picture import Item, Picture
@@ -41,6 +41,26 @@ class Written:
     act: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What came of an act; ``item`` is None where the policy's own deletion ended before that was read.
+
+    The operator lets a policy go when no phase pins it any more: each is drained, or released, or pins another one.
+    ``left`` names the phases of the namespace that pin another one.
+    """
+
+    written: Written
+    item: Item | None
+    left: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether the act did what was asked; where nothing is left, all that tightens has."""
+        if self.item is None:
+            return not self.left and self.written.act["verb"] != ActVerb.ARM
+        return _done(self.item)
+
+
 def act(where: Where, output: Output, wish: Wish) -> None:
     """Make one act and print what came of it.
 
@@ -52,17 +72,17 @@ def act(where: Where, output: Output, wish: Wish) -> None:
         When the API server cannot be reached, or nothing has answered in time; the act stays written.
     """
     answered = with_cluster(where, lambda cluster: _make(cluster, wish))
-    failed = [item for item in answered if not _done(item)]
+    failed = [answer for answer in answered if not answer.done]
     if output is not Output.TABLE:
-        print_document({"acts": [_document(item) for item in answered]}, output)
-    for item in answered:
-        if item not in failed and output is Output.TABLE:
-            say_wrapped(sentence(item, wish))
+        print_document({"acts": [_document(answer) for answer in answered]}, output)
+    for answer in answered:
+        if answer not in failed and output is Output.TABLE:
+            say_wrapped(sentence(answer, wish))
     if failed:
-        raise Refused("; ".join(sentence(item, wish) for item in failed))
+        raise Refused("; ".join(sentence(answer, wish) for answer in failed))
 
 
-async def _make(cluster: Cluster, wish: Wish) -> list[Item]:
+async def _make(cluster: Cluster, wish: Wish) -> list[Answer]:
     picture = await cluster.picture()
     targets = targets_of(picture, wish)
     by = await cluster.who_am_i()
@@ -76,19 +96,22 @@ async def _make(cluster: Cluster, wish: Wish) -> list[Item]:
             f"{wish.verb} is written to {names}, but the operator has not answered in {wish.timeout_s:g} s; "
             "it is carried out as soon as the operator can; `kubectl titan status` shows it"
         ) from error
-    return [await _posture(cluster, item, wish) for item in answered]
+    return [await _posture(cluster, answer, wish) for answer in answered]
 
 
-async def _posture(cluster: Cluster, item: Item, wish: Wish) -> Item:
+async def _posture(cluster: Cluster, answer: Answer, wish: Wish) -> Answer:
     """The policy once its status shows what the act did; as it is, where that does not come soon."""
     try:
         async with asyncio.timeout(_FOLLOWS_S):
-            while _done(item) and not shows(item, wish):
+            while answer.item is not None and _done(answer.item) and not shows(answer.item, wish):
                 await asyncio.sleep(_POLL_S)
-                item = Item(await cluster.get(RISK_POLICY, item.name))
+                found = await cluster.find(RISK_POLICY, answer.item.name)
+                if found is None:
+                    break
+                answer = replace(answer, item=Item(found))
     except TimeoutError:
         pass
-    return item
+    return answer
 
 
 def shows(item: Item, wish: Wish) -> bool:
@@ -126,11 +149,15 @@ async def _write(cluster: Cluster, policy: Item, wish: Wish, by: str) -> Written
     return Written(policy.name, body)
 
 
-async def _answer(cluster: Cluster, written: Written) -> Item:
+async def _answer(cluster: Cluster, written: Written) -> Answer:
     while True:
-        item = Item(await cluster.get(RISK_POLICY, written.policy))
+        found = await cluster.find(RISK_POLICY, written.policy)
+        if found is None:
+            picture = await cluster.picture()
+            return Answer(written, None, tuple(name for names in picture.pins.values() for name in sorted(names)))
+        item = Item(found)
         if item.at("status", "act", "nonce") == written.act["nonce"]:
-            return item
+            return Answer(written, item)
         if item.at("spec", "act", "nonce") != written.act["nonce"]:
             other = item.at("spec", "act") or {}
             raise Refused(
@@ -144,20 +171,27 @@ def _done(item: Item) -> bool:
     return bool(item.at("status", "act", "outcome") == "Done")
 
 
-def sentence(item: Item, wish: Wish) -> str:
+def sentence(answer: Answer, wish: Wish) -> str:
     """What came of an act, in the words of whom it was asked of: who acknowledged it, and what is left open."""
-    message = item.text("status", "act", "message") or "no reason given"
     what = f"release of {wish.phase}" if wish.phase else wish.verb.value
+    item = answer.item
+    if item is None:
+        gone = f"{what}: RiskPolicy {answer.written.policy} was deleted before its answer was read"
+        if answer.left:
+            return f"{gone}, and {', '.join(answer.left)} run under another: see `kubectl titan status`, and ask again"
+        return f"{gone}; no phase is left that trades under it"
+    message = item.text("status", "act", "message") or "no reason given"
     if not _done(item):
         return f"{what}: refused by the stack under RiskPolicy {item.name}: {message}"
     posture = item.text("status", "posture", "inForce")
     return f"{what}: {message}" + (f"; posture is {posture}" if posture else "")
 
 
-def _document(item: Item) -> dict[str, Any]:
+def _document(answer: Answer) -> dict[str, Any]:
+    item = answer.item
     return {
-        "policy": item.name,
-        "asked": item.at("spec", "act"),
-        "answered": item.at("status", "act"),
-        "posture": item.at("status", "posture"),
+        "policy": answer.written.policy,
+        "asked": answer.written.act,
+        "answered": None if item is None else item.at("status", "act"),
+        "posture": None if item is None else item.at("status", "posture"),
     }

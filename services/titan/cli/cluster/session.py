@@ -49,6 +49,10 @@ class Cluster:
         )
         return Picture.of(self.namespace, policies, phases)
 
+    async def find(self, kind: Kind, name: str) -> dict[str, Any] | None:
+        """One object, or None where there is none."""
+        return await _said(self._api.get(kind, name, self.namespace))
+
     async def get(self, kind: Kind, name: str) -> dict[str, Any]:
         """One object.
 
@@ -57,7 +61,7 @@ class Cluster:
         Refused
             When there is none.
         """
-        found = await _said(self._api.get(kind, name, self.namespace))
+        found = await self.find(kind, name)
         if found is None:
             raise Refused(f"namespace {self.namespace} has no {kind.name} {name}")
         return found
