@@ -13,6 +13,7 @@ from titan.runtime.topology import ROLES
 from titan_operator.api import RiskPolicy
 from titan_operator.api.loading import ResourceError, read_live
 from titan_operator.cluster.client import Cluster
+from titan_operator.cluster.errors import Unreachable
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.names import DATABASE_KEY, LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR, PROTECTED
 from titan_operator.stack_view import StackView
@@ -71,8 +72,8 @@ async def find(cluster: Cluster, namespace: str) -> Found:
 
     Raises
     ------
-    ApiError, Unreachable
-        When any read fails: half a picture is none.
+    ExceptionGroup
+        Of ApiError and Unreachable, when any read fails: half a picture is none.
     """
     # No TaskGroup: where several reads fail at once, as after an API server's restart, Python 3.11's can leave a
     # cancellation behind, which ends who waits next.
@@ -84,7 +85,13 @@ async def find(cluster: Cluster, namespace: str) -> Found:
         **{kind: cluster.list(KINDS[kind], namespace, labels=_MANAGED) for kind in CHILD_KINDS},
     }
     answers: list[Any] = await asyncio.gather(*reads.values(), return_exceptions=True)
-    if failures := [answer for answer in answers if isinstance(answer, Exception)]:
+    failures = [
+        # Cancelled by nobody here: a connection's end may look so, and must not end who waits.
+        answer if isinstance(answer, Exception) else Unreachable(f"{name}: the read was cancelled")
+        for name, answer in zip(reads, answers, strict=True)
+        if isinstance(answer, BaseException)
+    ]
+    if failures:
         raise ExceptionGroup("half a picture is none", failures)
     read = dict(zip(reads, answers, strict=True))
     return Found(

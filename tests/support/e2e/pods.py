@@ -62,7 +62,17 @@ class Pods(Reached):
             self.plane.kubectl("get", "events", "-n", name, "--sort-by=.lastTimestamp", check=False).stdout[-3000:]
             for name in self.namespaces
         ]
-        said = [text for done in (own, ready, logs) for text in (done.stdout, done.stderr)]
+        stacks = [
+            self.titan(command, namespace=name, check=False) for name in self.namespaces for command in ("why", "explain")
+        ]
+        phases = [
+            self.plane.kubectl(
+                *("get", "--raw", f"/api/v1/namespaces/{name}/services/http:{role}:http/proxy/status"), check=False
+            )
+            for name in self.namespaces
+            for role in ("scavenger", "brain", "execution")
+        ]
+        said = [text for done in (own, ready, logs, *stacks, *phases) for text in (done.stdout, done.stderr)]
         return "\n".join([super().picture(), *said, *events])
 
     def memory(self) -> str:
