@@ -70,8 +70,9 @@ SIGNING = (
     Tool("cosign", "cosign", "github.com/sigstore/cosign/v3/cmd/cosign", 275),
     Tool("crane", "crane", "github.com/google/go-containerregistry/cmd/crane", 10),
 )
+NATS = Tool("nats-server", "nats", "github.com/nats-io/nats-server/v2", 20)
 # What `make test` needs.
-TEST_TIER = (*CLUSTER_TIER, *SIGNING)
+TEST_TIER = (*CLUSTER_TIER, *SIGNING, NATS)
 _CNI = "github.com/containernetworking/plugins/plugins"
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 NODE_TIER = (
@@ -87,7 +88,6 @@ NODE_TIER = (
     Tool("host-local", "cni", f"{_CNI}/ipam/host-local", 2),
     Tool("portmap", "cni", f"{_CNI}/meta/portmap", 2),
     Tool("coredns", "coredns", "github.com/coredns/coredns", 165),
-    Tool("nats-server", "nats", "github.com/nats-io/nats-server/v2", 20),
 )
 BY_NAME = {tool.name: tool for tool in NODE_TIER}
 

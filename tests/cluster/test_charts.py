@@ -16,6 +16,7 @@ from testcluster.openapi_schemas import LOCATION, write_schemas
 
 from support.cluster.as_user import AsUser
 from support.cluster.charts import DIGEST, IMAGE, NAMESPACES, ROOT, VARIANTS, objects, rendered, sets
+from support.shown_secrets import secrets_in_commands
 
 CHARTS = sorted(path.parent.name for path in (ROOT / "charts").glob("*/Chart.yaml"))
 DOCUMENTS = sorted(
@@ -69,6 +70,17 @@ def test_what_it_renders_fits_the_schemas_of_the_api_server(
     checked = kubeconform(plane, schemas, text)
     assert checked.returncode == 0, checked.stdout
     assert checked.stdout.count(" is valid") == len(objects(text))
+
+
+@pytest.mark.parametrize(("chart", "what", "values"), VARIANTS, ids=_IDS)
+def test_no_command_shows_a_secret(plane: ControlPlane, chart: str, what: str, values: tuple[str, ...]) -> None:
+    assert secrets_in_commands(objects(rendered(plane, chart, values))) == []
+
+
+def test_a_chart_whose_command_shows_one_is_found(plane: ControlPlane) -> None:
+    text = rendered(plane, "titan-data", ("nats.enabled=true", f"nats.image=nats@{DIGEST}"))
+    shown = text.replace("/etc/nats/nats.conf]", "/etc/nats/nats.conf, --pass, $(NATS_PASSWORD)]", 1)
+    assert secrets_in_commands(objects(shown)) == ["StatefulSet/nats: container nats: NATS_PASSWORD"]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
