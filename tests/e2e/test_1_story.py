@@ -12,7 +12,7 @@ from cryptography import x509
 
 from support.cluster.installation import PHASES
 from support.cluster.life import LONG_MS
-from support.e2e.installed import STACK, SYSTEM, Titan
+from support.e2e.installed import DATA, STACK, SYSTEM, Titan
 from support.e2e.pods import BUSY_MS, PodLife
 from support.e2e.story import Story
 from titan.domain.kinds import Posture
@@ -20,6 +20,8 @@ from titan.runtime.topology import ROLES
 from titan_operator.names import tls_secret
 
 HALT_WITHIN_S = 2.0
+# Of a machine with 4 GB, beside Kubernetes, its monitoring and the phases to come.
+ALL_PODS_MIB = 512
 BROKEN = {"/opt/titan/bin/titan-execution": "#!/bin/sh\necho this image is broken >&2\nexit 1\n"}
 NEWER = {"/opt/titan/share/version": "newer\n"}
 
@@ -127,17 +129,18 @@ def test_a_broken_version_is_returned_from_without_a_person(titan: Titan, life: 
     life.hold()
     held = life.held()
     good = at.get("titanphase", "execution", STACK)["status"]["revision"]["lastVerified"]
-    running = life.pods()["execution"]["spec"]["containers"][0]["image"]
+    running = life.image("execution")
     broken = titan.release.sign(titan.release.changed("broken", BROKEN))
     with story.timed("from the broken version back to the last verified one"):
         life.patch("execution", {"image": broken})
         at.wait("the return", lambda: life.condition("execution", "Stalled").get("reason") == "RollFailed")
+        at.wait("the last verified image", lambda: life.image("execution") == running)
         at.wait("Execution", lambda: at.posture(STACK) == "CLOSE_ONLY" and life.protected())
     story.tell(life.condition("execution", "Stalled")["message"])
     status = at.get("titanphase", "execution", STACK)["status"]
     assert status["revision"]["lastVerified"] == good
     assert status["revision"]["failed"] != good
-    assert life.pods()["execution"]["spec"]["containers"][0]["image"] == running
+    assert life.image("execution") == running
     assert (life.held(), life.latch()) == (held, Posture.CLOSE_ONLY)
     life.patch("execution", {"image": running})
     at.wait_ready(STACK)
@@ -160,7 +163,19 @@ def test_certificates_are_rotated_under_load(titan: Titan, life: PodLife, story:
     assert at.posture(STACK) == "ARMED"
     books = life.agreed()
     story.tell(f"new certificates in Brain and Execution; {len(books.venue.trades)} trades in both books")
-    story.tell(f"memory:\n{at.memory()}")
+
+
+def test_memory_of_every_pod(titan: Titan, life: PodLife, story: Story) -> None:
+    """Memory of every pod while the stack trades: a small part of a machine with 4 GB"""
+    life.busy()
+    traded = len(life.venue().trades)
+    titan.pods.wait("trades", lambda: len(life.venue().trades) >= traded + 4)
+    sizes = titan.pods.memory()
+    lines = [f"{size:7.1f} MiB  {name}" for name, size in sorted(sizes.items(), key=lambda item: -item[1])]
+    story.tell("\n".join(["as their node tells it, working sets:", *lines, f"{sum(sizes.values()):7.1f} MiB  in all"]))
+    told = {name.partition("/")[0] for name in sizes}
+    assert {STACK, SYSTEM, DATA} <= told
+    assert sum(sizes.values()) < ALL_PODS_MIB
 
 
 def _lasts(titan: Titan, role: str) -> bool:

@@ -18,8 +18,10 @@ STACK, SYSTEM, DATA = "titan", "titan-system", "titan-data"
 CHARTS = ROOT / "charts"
 # Half of it is a certificate's time before it is renewed.
 FIRST_LIFETIME_S = 180
-# The demo's policy pauses a phase that loses three times in a row, and whoever trades all the time for fees alone does.
+# The demo's policy pauses a phase that loses three times in a row, and whoever trades all the time for fees alone does;
+# and it asks for an edge, of which such trips leave ever less: here a good score counts for more, and targets are far.
 RULES = {
+    "scoreLift": "0.5",
     "lossStreakCount": "100",
     "drawdownCaution": "0.2",
     "drawdownDefensive": "0.3",
@@ -91,7 +93,7 @@ class Titan:
 
     def stack_values(self, hold_ms: int, image: str = "") -> dict[str, Any]:
         """The quick start with a phase that trades at each crossing."""
-        parameters = EAGER | {"holdMs": hold_ms}
+        parameters = EAGER | {"holdMs": hold_ms, "targetBps": "5000"}
         return {
             "existingPolicy": {"name": self._policy["metadata"]["name"], "hash": self._policy["spec"]["hash"]},
             "phases": {

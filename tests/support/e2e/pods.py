@@ -63,7 +63,9 @@ class Pods(Reached):
             for name in self.namespaces
         ]
         stacks = [
-            self.titan(command, namespace=name, check=False) for name in self.namespaces for command in ("why", "explain")
+            self.titan(command, namespace=name, check=False)
+            for name in self.namespaces
+            for command in ("why", "explain")
         ]
         phases = [
             self.plane.kubectl(
@@ -75,16 +77,15 @@ class Pods(Reached):
         said = [text for done in (own, ready, logs, *stacks, *phases) for text in (done.stdout, done.stderr)]
         return "\n".join([super().picture(), *said, *events])
 
-    def memory(self) -> str:
-        """Memory of every pod that has some, as its node tells it: its working set in MiB, the largest first."""
-        found = []
+    def memory(self) -> dict[str, float]:
+        """Memory of every pod that has some, as its node tells it: its working set in MiB, by ``namespace/name``."""
+        found = {}
         for node in json.loads(self.plane.kubectl("get", "nodes", "-o", "json").stdout)["items"]:
             path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"
             for pod in json.loads(self.plane.kubectl("get", "--raw", path).stdout)["pods"]:
-                size = pod.get("memory", {}).get("workingSetBytes", 0) / 2**20
-                found.append((size, f"{pod['podRef']['namespace']}/{pod['podRef']['name']}"))
-        lines = [f"{size:7.1f} MiB  {name}" for size, name in sorted(found, reverse=True) if size]
-        return "\n".join([*lines, f"{sum(size for size, _ in found):7.1f} MiB  in all"])
+                if size := pod.get("memory", {}).get("workingSetBytes", 0):
+                    found[f"{pod['podRef']['namespace']}/{pod['podRef']['name']}"] = size / 2**20
+        return found
 
 
 @dataclass
@@ -216,6 +217,11 @@ class PodLife(Life):
     def entries(self) -> frozenset[str]:
         """Names of all orders that opened or added, at the venue."""
         return frozenset(name for name, order in self.venue().orders.items() if not order.reduce_only)
+
+    def image(self, role: str) -> str:
+        """The image of a role's pod; empty while it is on its way out, or has not come."""
+        pod = self.pods().get(role)
+        return pod["spec"]["containers"][0]["image"] if pod else ""
 
     def containers(self) -> dict[str, str]:
         """Which container of which pod runs, by role: another one after each restart."""
