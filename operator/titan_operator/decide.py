@@ -34,7 +34,7 @@ from titan_operator.eligibility import dormant
 from titan_operator.gates import GateReason
 from titan_operator.migrations import held, migrated, written
 from titan_operator.names import FINALIZER, PROTECTED
-from titan_operator.nudges import nudges
+from titan_operator.nudges import POD, nudges, without_pod
 from titan_operator.plan import Plan, plan
 from titan_operator.policy_signature import sequence_record
 from titan_operator.posture import pinned, pinned_names, posture_effects
@@ -74,6 +74,7 @@ def decide(world: World) -> Decision:
         _follow(planned, children, world, staying, effects, outcomes, waits)
     effects += _renewals(world, effects)
     effects += nudges(world)
+    waits |= {(name, POD): name for name in without_pod(world)}
     effects += garbage(world, wanted)
     effects += _namespace(world)
     policies = {policy.name: _policy_outcome(policy, world, effects) for policy in world.policies}

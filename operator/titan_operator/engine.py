@@ -87,7 +87,7 @@ class StackEngine:
         self._judged = Judgement()
         self._backoff_s = 0.0
         self._objects = Backoff(parts.clock)
-        self._roll_since: dict[tuple[str, str], float] = {}
+        self._waits_since: dict[tuple[str, str], float] = {}
         self._written: dict[tuple[str, str], float] = {}
         self.failure = ""
 
@@ -230,12 +230,12 @@ class StackEngine:
             namespace_raw=found.namespace,
             missing_secrets=missing_secrets(found.phases, secrets),
             not_ready=reasons,
-            roll_age_s={key: now - since for key, since in self._roll_since.items()},
+            waited_s={key: now - since for key, since in self._waits_since.items()},
         )
 
     def _remember(self, decision: Decision) -> None:
         now = self._parts.clock()
-        self._roll_since = {key: self._roll_since.get(key, now) for key in decision.waits_for}
+        self._waits_since = {key: self._waits_since.get(key, now) for key in decision.waits_for}
         for name, outcome in (*decision.phases.items(), *decision.policies.items()):
             for kind, finding in outcome.findings.items():
                 if finding.holds is False:

@@ -1,7 +1,7 @@
-"""Pure: Deployments whose pods were refused before their image was listed, and which need not be any more.
+"""Pure: workloads whose pods were refused before their image was listed, and which need not be any more.
 
-Their controller backs off after each refusal, up to minutes. A new annotation of a Deployment is copied to its
-ReplicaSet, which wakes the controller at once.
+Their controllers back off after each refusal, up to a quarter of an hour. A new annotation wakes a StatefulSet's at
+once, and a Deployment's is copied to its ReplicaSet, which does the same.
 """
 
 from __future__ import annotations
@@ -13,26 +13,48 @@ from titan_operator.effects import Annotate
 from titan_operator.names import GROUP
 from titan_operator.world import World
 
-# Since when its pods were refused, when it was woken.
+# What it was woken for: since when its pods were refused; for a StatefulSet, which does not say, how often.
 NUDGED = f"{GROUP}/nudged"
+# What is waited for, where a StatefulSet has no pod.
+POD = "pod"
 
 
 def nudges(world: World) -> list[Annotate]:
-    """Once for each time that pods began to be refused, when admission admits their images."""
+    """Once for each time that pods began to be refused, when admission admits their images.
+
+    A StatefulSet without a pod is woken after two seconds, and each time that the time has doubled.
+    """
     if world.admission:
         return []
     return [
-        Annotate(kind, name, NUDGED, since)
+        Annotate(kind, name, NUDGED, wanted)
         for (kind, name), child in world.children.items()
-        if kind == "Deployment"
-        and (since := _refused_since(child))
-        and (child["metadata"].get("annotations") or {}).get(NUDGED) != since
+        if (wanted := _wanted(kind, name, child, world))
+        and (child["metadata"].get("annotations") or {}).get(NUDGED) != wanted
         and all(digest in world.listed for digest in _digests(child))
     ]
 
 
-def _digests(deployment: Mapping[str, Any]) -> list[str]:
-    pod = deployment["spec"]["template"]["spec"]
+def without_pod(world: World) -> list[str]:
+    """Names of StatefulSets that should have a pod and have none."""
+    return [
+        name
+        for (kind, name), child in world.children.items()
+        if kind == "StatefulSet" and child["spec"].get("replicas", 1) and not world.pods_of(name)
+    ]
+
+
+def _wanted(kind: str, name: str, child: Mapping[str, Any], world: World) -> str:
+    if kind == "Deployment":
+        return _refused_since(child)
+    if kind != "StatefulSet" or name not in without_pod(world):
+        return ""
+    doublings = int(world.waited_s.get((name, POD), 0.0)).bit_length() - 1
+    return str(doublings) if doublings > 0 else ""
+
+
+def _digests(workload: Mapping[str, Any]) -> list[str]:
+    pod = workload["spec"]["template"]["spec"]
     return [item["image"].rpartition("@")[2] for item in (*pod["containers"], *(pod.get("initContainers") or ()))]
 
 

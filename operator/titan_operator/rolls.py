@@ -177,7 +177,7 @@ def _settle(
         )
         return Roll(tuple(effects), outcome)
     trouble = _trouble(current, world) or _refused_pods(live)
-    waited = world.roll_age_s.get((given.name, wanted), 0.0)
+    waited = world.waited_s.get((given.name, wanted), 0.0)
     broken = waited > DEADLINE_S or any(pod.restarts >= _RESTARTS and not pod.ready for pod in current)
     if broken and not verified and recorded is not None:
         return _fail(given, child, wanted, recorded, trouble or in_force.message, world)

@@ -239,8 +239,8 @@ class World:
         By phase: what its references to Secrets lack, all of it, in a sentence.
     not_ready
         By pod name: reasons that an unready process gives itself.
-    roll_age_s
-        By phase and revision: how long ago this operator began to wait for it.
+    waited_s
+        By phase, and a revision or its pod: how long ago this operator began to wait for it.
     """
 
     namespace: str
@@ -261,7 +261,7 @@ class World:
     namespace_raw: Raw = field(default_factory=dict)
     missing_secrets: Mapping[str, str] = field(default_factory=dict)
     not_ready: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    roll_age_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    waited_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def pods_of(self, phase: str) -> tuple[Pod, ...]:
         """Pods of a TitanPhase, those on their way out included."""

@@ -147,7 +147,7 @@ class Model:
             policy_verdicts=self.policy_verdicts,
             namespace_raw=self.namespace,
             missing_secrets=self.missing_secrets,
-            roll_age_s=dict.fromkeys(self.waits, self.waited_s),
+            waited_s=dict.fromkeys(self.waits, self.waited_s),
         )
 
     def _listed(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Refused Deployments are woken once, and only when what they ask for is admitted."""
+"""Refused workloads are woken, and only when what they ask for is admitted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from support.stack_model import installed
+from titan_operator.decide import decide
 from titan_operator.effects import Annotate
-from titan_operator.nudges import NUDGED, nudges
+from titan_operator.nudges import NUDGED, POD, nudges
 from titan_operator.world import World
 
 SINCE = "2026-11-21T10:00:00Z"
@@ -44,3 +45,39 @@ def test_refused_again_later_it_is_woken_again() -> None:
 )
 def test_nothing_is_woken_while(description: str, given: World) -> None:
     assert nudges(given) == [], description
+
+
+def podless(waited_s: float, *, woken: str = "") -> World:
+    """Execution's StatefulSet has had no pod for so long."""
+    model = installed()
+    model.pods = {name: pod for name, pod in model.pods.items() if not name.startswith("execution")}
+    if woken:
+        metadata = model.objects["StatefulSet", "execution"]["metadata"]
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), NUDGED: woken}
+    return replace(model.world(), waited_s={("execution", POD): waited_s})
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "woken", "wanted"),
+    [
+        (0.0, "", ""),
+        (1.9, "", ""),
+        (2.0, "", "1"),
+        (3.9, "1", ""),
+        (4.0, "1", "2"),
+        (1000.0, "2", "9"),
+        (5.0, "9", "2"),
+    ],
+)
+def test_a_stateful_set_without_a_pod_is_woken_ever_less_often(waited_s: float, woken: str, wanted: str) -> None:
+    expected = [Annotate("StatefulSet", "execution", NUDGED, wanted)] if wanted else []
+    assert nudges(podless(waited_s, woken=woken)) == expected
+
+
+def test_it_is_not_woken_for_an_image_that_is_refused_still() -> None:
+    assert nudges(replace(podless(8.0), listed=frozenset())) == []
+
+
+def test_how_long_it_has_no_pod_is_remembered() -> None:
+    assert ("execution", POD) in decide(podless(0.0)).waits_for
+    assert ("execution", POD) not in decide(installed().world()).waits_for
