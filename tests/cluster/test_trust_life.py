@@ -218,21 +218,25 @@ def test_a_key_that_has_expired_blocks_what_is_new_and_what_runs_goes_on(scene: 
     scene.wait_verdict("execution", "Verified")
 
 
-def test_a_pod_that_was_refused_starts_as_soon_as_its_image_is_listed_again(scene: Scene, first: str) -> None:
+@pytest.mark.parametrize(("name", "owner"), [("scavenger", "ReplicaSet"), ("execution", "StatefulSet")])
+def test_a_pod_that_was_refused_starts_as_soon_as_its_image_is_listed_again(
+    scene: Scene, first: str, name: str, owner: str
+) -> None:
     scene.trust(revokedDigests=[digest(first)], infrastructure=[POSTGRESQL])
-    scene.wait_verdict("scavenger", "Revoked")
+    scene.wait_verdict(name, "Revoked")
     scene.at.wait("the refusal", lambda: "is refused in a stack" in scene.admits(first, STACK), 10)
-    scene.at.plane.kubectl("delete", "pod", "-l", "app.kubernetes.io/instance=scavenger", "-n", STACK, "--wait=false")
 
     def refusals() -> int:
         events = [item for item in scene.at.list("events", STACK) if item["reason"] == "FailedCreate"]
-        return sum(item["count"] for item in events if item["involvedObject"]["kind"] == "ReplicaSet")
+        return sum(item["count"] for item in events if item["involvedObject"]["kind"] == owner)
 
+    before = refusals()
+    scene.at.plane.kubectl("delete", "pod", "-l", f"app.kubernetes.io/instance={name}", "-n", STACK, "--wait=false")
     # After twelve its controller waits for twenty seconds.
-    scene.at.wait("a controller that backs off", lambda: refusals() >= 12, 60)
+    scene.at.wait("a controller that backs off", lambda: refusals() >= before + 12, 60)
     scene.trust(infrastructure=[POSTGRESQL])
     scene.at.wait("the list", lambda: digest(first) in scene.listed(), 30)
-    scene.at.wait("scavenger", lambda: "scavenger" in scene.pods(), 8)
+    scene.at.wait(name, lambda: name in scene.pods(), 8)
     scene.at.wait_ready(STACK, 30)
 
 
