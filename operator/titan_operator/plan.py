@@ -69,6 +69,8 @@ class Workload:
         Size of its volume; empty where it keeps no state.
     database
         Secret with the URL of the database with its tables; empty where they are on its volume, or it has none.
+    pull_secrets
+        Secrets with which a node pulls the image; empty where it needs none. A laptop pulls nothing.
     resources
         What the TitanPhase says of ``requests`` and ``limits``; a renderer fills in the rest.
     """
@@ -87,6 +89,7 @@ class Workload:
     depends: tuple[str, ...] = ()
     storage: str = ""
     database: str = ""
+    pull_secrets: tuple[str, ...] = ()
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -174,6 +177,7 @@ def _workload(phase: TitanPhase, policy: RiskPolicy, stack: Stack, roles: Sequen
         depends=peers,
         storage=spec.storage.size if isinstance(spec, PapervenueSpec | ExecutionSpec | BrainSpec) else "",
         database=_database(spec),
+        pull_secrets=spec.image_pull_secrets,
         resources=_amounts(spec),
     )
 

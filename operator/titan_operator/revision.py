@@ -32,6 +32,7 @@ def revision(workload: Workload, plan: Plan) -> str:
             "resources": {section: dict(amounts) for section, amounts in workload.resources.items()},
             # Where there is none: as before there could be any.
             **({"database": workload.database} if workload.database else {}),
+            **({"pullSecrets": list(workload.pull_secrets)} if workload.pull_secrets else {}),
         }
     )
 

@@ -123,6 +123,17 @@ REFUSED = [
     ("titan", (f"image.digest={DIGEST}", "trustPolicy.revokedDigest={a}"), "revokedDigest"),
     ("titan", (f"image.digest={DIGEST}", "trustPolicy.keys[0].name=a,trustPolicy.keys[0].pem=b"), "images"),
     ("titan", (f"image.digest={DIGEST}", "trustPolicy.onRevocation=Delete"), "/trustPolicy/onRevocation"),
+    ("titan", (f"image.digest={DIGEST}", "image.pullSecrets={registry}"), "pullSecrets"),
+    *(
+        (chart, (f"image={IMAGE}", value) if chart == "titan-stack" else (value,), names)
+        for chart in ("titan", "titan-stack", "titan-data")
+        for value, names in (
+            ("imagePullSecrets={registry}", "/imagePullSecrets/0"),
+            ("imagePullSecrets[0].name=Registry", "/imagePullSecrets/0/name"),
+            ("imagePullSecrets[0].password=hush", "/imagePullSecrets/0"),
+        )
+    ),
+    ("titan-stack", (f"image={IMAGE}", "phases.brain.imagePullSecrets[0].name=registry"), "imagePullSecrets"),
     ("titan", ("release.digests.operator=latest",), "/release/digests/operator"),
     ("titan", ("release.digests.operators=latest",), "operators"),
     ("titan", ("release.registry=https://registry.example",), "/release/registry"),

@@ -94,6 +94,8 @@ PHASE_FIELDS = [
     "spec.margin",
     "spec.secretRef.name",
     "spec.databaseSecretRef.name",
+    "spec.imagePullSecrets",
+    "spec.imagePullSecrets.0.name",
     "spec.storage.size",
     "spec.policyRef.name",
     "spec.policyRef.hash",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.plans import OPTIONS, planned
+from support.plans import OPTIONS, STACK, planned
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
@@ -91,6 +91,21 @@ async def test_all_is_taken_and_settled_at_once(api: Cluster, restricted: str) -
         made = await settled(api, one.kind, one.manifest)
         assert first_difference(one.manifest, made) is None
         assert removals(one.manifest, made) == []
+
+
+async def test_secrets_of_registries_are_settled_too_and_another_hands_is_taken_out(
+    api: Cluster, cluster: ControlPlane, restricted: str
+) -> None:
+    plan = planned(stack=STACK.replace("  role: brain\n", "  role: brain\n  imagePullSecrets: [{name: registry}]\n"))
+    found = render_kubernetes(plan, replace(OPTIONS, namespace=restricted))
+    brain = next(one for one in found if (one.kind, one.name) == ("Deployment", "brain"))
+    assert first_difference(brain.manifest, await settled(api, brain.kind, brain.manifest)) is None
+    more = {"spec": {"template": {"spec": {"imagePullSecrets": [{"name": "registry"}, {"name": "theirs"}]}}}}
+    cluster.kubectl("patch", "deployment", "brain", "-n", restricted, "--type=merge", "-p", json.dumps(more))
+    there = await live(api, brain)
+    assert "imagePullSecrets[theirs]" in str(first_difference(brain.manifest, there))
+    await api.patch_json(KINDS[brain.kind], brain.name, restricted, removals(brain.manifest, there))
+    assert first_difference(brain.manifest, await applied(api, brain)) is None
 
 
 async def test_restricted_pod_security_takes_every_pod(api: Cluster, restricted: str) -> None:

@@ -132,7 +132,10 @@ BASES: dict[str, dict[str, Any]] = {
         _QUICKSTART["execution"],
         {"spec.secretRef": {"name": "keys"}, "spec.databaseSecretRef": {"name": "db"}, "spec.storage.size": "1Gi"},
     ),
-    "brain": changed(_QUICKSTART["brain"], {"spec.onDelete": "Flatten"}),
+    "brain": changed(
+        _QUICKSTART["brain"],
+        {"spec.onDelete": "Flatten", "spec.imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}]},
+    ),
     "scavenger": _QUICKSTART["scavenger"],
     "images": _IMAGES,
     "policy status": changed(_POLICY, {"status": _POLICY_STATUS}),

@@ -36,6 +36,24 @@ PHASE: list[Row] = [
         "spec.image: Too long: may not be more than 500",
         "allowed is an image by digest",
     ),
+    *(
+        Row(f"pull secrets: {what}", "brain", {"spec.imagePullSecrets": value}, api, "a list of up to 8 different")
+        for what, value, api in (
+            ("no list", "registry", 'imagePullSecrets: Invalid value: "string"'),
+            ("names", ["registry"], 'imagePullSecrets[0]: Invalid value: "string"'),
+            ("too many", [{"name": f"s{number}"} for number in range(9)], "imagePullSecrets: Too many: 9"),
+            ("twice", [{"name": "a"}, {"name": "a"}], "imagePullSecrets[1]: Duplicate value"),
+            ("nameless", [{}], "imagePullSecrets[0].name: Required value"),
+            ("a key", [{"name": "a", "key": "b"}], 'unknown field "spec.imagePullSecrets[0].key"'),
+        )
+    ),
+    *(
+        Row(f"pull secrets: {what}", "brain", {"spec.imagePullSecrets": [{"name": name}]}, api, "1 to 63 of a-z")
+        for what, name, api in (
+            ("a strange name", "Registry", "imagePullSecrets[0].name in body should match"),
+            ("a long name", "a" * 64, "imagePullSecrets[0].name: Too long"),
+        )
+    ),
     Row("no boolean", "brain", {"spec.suspend": "no"}, 'suspend: Invalid value: "string"', "spec.suspend: 'no'"),
     Row("an unknown field", "brain", {"spec.foo": 1}, 'unknown field "spec.foo"', "spec.foo: 1 (an integer): no such"),
     Row("an unknown parameter", "scavenger", {"spec.parameters.x": 1}, 'unknown field "spec.parameters.x"', "no such"),

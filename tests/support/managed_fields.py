@@ -12,6 +12,7 @@ from typing import Any
 _MAP_KEYS = {
     "containers": ("name",),
     "env": ("name",),
+    "imagePullSecrets": ("name",),
     "volumes": ("name",),
     "volumeMounts": ("mountPath",),
 }

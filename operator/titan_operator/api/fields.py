@@ -148,6 +148,24 @@ class ListRule(msgspec.Struct, frozen=True):
         return tuple(value)
 
 
+class NamedListRule(msgspec.Struct, frozen=True):
+    """A list of up to ``highest`` different objects with a name only, as pods list the Secrets of registries."""
+
+    highest: int
+    name: PatternRule
+    allowed: str
+
+    def read(self, value: object) -> tuple[str, ...]:
+        """The names. Raises RuleError."""
+        if not isinstance(value, list) or len(value) > self.highest:
+            raise RuleError(value, self.allowed)
+        for item in value:
+            if not isinstance(item, dict) or set(item) != {"name"} or value.count(item) > 1:
+                raise RuleError(item, self.allowed)
+            self.name.read(item["name"])
+        return tuple(item["name"] for item in value)
+
+
 class TextMapRule(msgspec.Struct, frozen=True):
     """An object of strings, as labels and annotations are; what they may be is the API server's to say."""
 
@@ -207,6 +225,10 @@ PHASE_NAME = PatternRule(
 )
 
 Name = Annotated[str, by(NAME)]
+PullSecrets = Annotated[
+    tuple[str, ...],
+    by(NamedListRule(8, NAME, "a list of up to 8 different objects of a name each, as in a pod's spec")),
+]
 PhaseName = Annotated[str, by(PHASE_NAME)]
 PolicyHash = Annotated[str, by(PatternRule(HASH_PATTERN, 71, "sha256: and 64 lower-case hexadecimal digits"))]
 Image = Annotated[

@@ -26,6 +26,7 @@ from titan_operator.api.fields import (
     Name,
     PhaseName,
     PolicyHash,
+    PullSecrets,
     RulesError,
     Symbols,
     TextMapRule,
@@ -151,6 +152,9 @@ class _Spec(Model):
 
     image: Image
     """The program, by digest. It starts only when the digest is verified."""
+    image_pull_secrets: PullSecrets = ()
+    """Secrets of the same namespace, of type kubernetes.io/dockerconfigjson, with which a node pulls the image from a
+    private registry. The operator verifies it with credentials of its own."""
     suspend: Flag = False
     """Stop the process, drained, and keep its state."""
     resources: ComputeResources | None = None

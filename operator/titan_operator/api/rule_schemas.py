@@ -30,7 +30,7 @@ from titan.domain.policy_rules import (
 )
 from titan.domain.symbols import UNIFIED_LONGEST, UNIFIED_PATTERN
 from titan_operator.api.docs import field_texts
-from titan_operator.api.fields import ListRule, PatternRule
+from titan_operator.api.fields import ListRule, NamedListRule, PatternRule
 from titan_operator.api.parameters import SpeedRule
 from titan_operator.api.parts import LeverageRule
 from titan_operator.api.resources import PolicyRulesRule
@@ -78,6 +78,8 @@ def rule_schema(rule: object) -> Schema:
             return _text(pattern, longest)
         case ListRule(lowest=fewest, highest=most, pattern=pattern, longest=longest):
             return _set(_text(pattern, longest), fewest, most)
+        case NamedListRule(highest=most, name=name):
+            return _named(rule_schema(name), most)
         case ModesRule():
             return _modes(rule.allowed)
         case SymbolsRule():
@@ -134,6 +136,20 @@ def _at_most(number: str) -> str:
 def _set(items: Schema, fewest: int, most: int) -> Schema:
     least = {"minItems": fewest} if fewest else {}
     return {"type": "array", "maxItems": most, **least, "x-kubernetes-list-type": "set", "items": items}
+
+
+def _named(name: Schema, most: int) -> Schema:
+    return {
+        "type": "array",
+        "maxItems": most,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+        "items": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {"name": described(name, "Its name.")},
+        },
+    }
 
 
 def _modes(allowed_words: str) -> Schema:

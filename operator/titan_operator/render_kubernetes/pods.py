@@ -92,7 +92,10 @@ def migration_template(workload: Workload) -> Manifest:
 
 
 def _pod(workload: Workload) -> Manifest:
+    # Where there are none the field is absent: an empty list would be another template, and a restart.
+    secrets = {"imagePullSecrets": [{"name": name} for name in workload.pull_secrets]} if workload.pull_secrets else {}
     return {
+        **secrets,
         "serviceAccountName": workload.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,

@@ -51,7 +51,7 @@ VARIANTS = [
         "all of it",
         (
             f"image.digest={DIGEST}",
-            "image.pullSecrets={registry}",
+            "imagePullSecrets[0].name=registry",
             "stackNamespaces={titan,second}",
             "networkPolicy.metricsNamespaces={monitoring}",
             f"trustPolicy.infrastructure={{registry.test/nats@{DIGEST}}}",
@@ -77,6 +77,11 @@ VARIANTS = [
         ),
     ),
     ("titan-stack", "tables in PostgreSQL", (f"image={IMAGE}", "phases.brain.databaseSecretRef.name=titan-database")),
+    (
+        "titan-stack",
+        "from a private registry",
+        (f"image={IMAGE}", "imagePullSecrets[0].name=registry,imagePullSecrets[1].name=mirror"),
+    ),
     ("titan-data", "as it is", ()),
     (
         "titan-data",
@@ -86,6 +91,7 @@ VARIANTS = [
             f"postgresql.image=postgres@{DIGEST}",
             "nats.enabled=true",
             f"nats.image=nats@{DIGEST}",
+            "imagePullSecrets[0].name=registry",
         ),
     ),
 ]

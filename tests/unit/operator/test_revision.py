@@ -55,6 +55,7 @@ CHANGES: list[tuple[str, Callable[[], Plan], tuple[str, ...]]] = [
         lambda: planned(stack=STACK.replace("name: brain\n", "name: mind\n")),
         ("scavenger",),
     ),
+    ("another registry's Secret: a template's", with_workload("brain", pull_secrets=("registry",)), ("brain",)),
     ("tables in a database", with_workload("brain", database="db"), ("brain",)),
     ("storage: a claim is no part of a pod's template", with_workload("brain", storage="2Gi"), ()),
 ]
