@@ -19,9 +19,11 @@ CHARTS = ROOT / "charts"
 # Half of it is a certificate's time before it is renewed.
 FIRST_LIFETIME_S = 180
 # The demo's policy pauses a phase that loses three times in a row, and whoever trades all the time for fees alone does;
-# and it asks for an edge, of which such trips leave ever less: here a good score counts for more, and targets are far.
+# it asks for an edge, of which such trips leave ever less: here a good score counts for more, and targets are far; and
+# what a trade may lose of an equity that fees have eaten from must still be enough for the venue's least quantity.
 RULES = {
     "scoreLift": "0.5",
+    "maxLossPerTrade": "0.02",
     "lossStreakCount": "100",
     "drawdownCaution": "0.2",
     "drawdownDefensive": "0.3",
