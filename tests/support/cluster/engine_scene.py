@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import structlog
 
 from titan.domain.kinds import Posture
 from titan.domain.policy_hash import policy_hash
@@ -225,6 +224,10 @@ class Scene:
             resync_s=self.resync_s,
             poll_s=self.resync_s,
         )
+        # Late, as above: where structlog is imported before Titan's logs it imports rich as well, 4 MB that no
+        # operator has.
+        import structlog
+
         # What went wrong; each pass says much more.
         log: Log = structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
