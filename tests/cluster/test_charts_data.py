@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.charts import DIGEST, ROOT
+from support.cluster.typed import commands, notes, typed
 
 CHART = str(ROOT / "charts" / "titan-data")
 DATA, STACK = "titan-data", "titan"
@@ -25,25 +25,6 @@ def plane(module_cluster: ControlPlane) -> ControlPlane:
     for namespace in (DATA, STACK):
         module_cluster.kubectl("create", "namespace", namespace)
     return module_cluster
-
-
-def notes(said: str) -> str:
-    return said.partition("NOTES:\n")[2]
-
-
-def commands(text: str) -> str:
-    """The lines that a person copies: indented by two or more."""
-    return "\n".join(line for line in text.splitlines() if line.startswith("  "))
-
-
-def typed(plane: ControlPlane, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run as a person's shell would, and keep what arguments each kubectl was given."""
-    (folder / "kubectl").write_text(
-        f'#!/bin/sh\nprintf "%s\\n" "$*" >> {folder}/arguments\nexec {plane.tools["kubectl"]} "$@"\n'
-    )
-    (folder / "kubectl").chmod(0o755)
-    environment = {"PATH": f"{folder}:/usr/bin:/bin", "KUBECONFIG": str(plane.admin), "HOME": str(folder)}
-    return subprocess.run(["bash", "-ceu", command], env=environment, capture_output=True, text=True, check=False)
 
 
 def secret(plane: ControlPlane, name: str, namespace: str, key: str) -> str:

@@ -21,6 +21,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* JSON: what data namespaces may run, by digest: the trust policy's own, and the release's. */}}
+{{- define "titan.pinned" -}}
+{{- $pinned := .Values.trustPolicy.infrastructure | default list }}
+{{- $release := .Values.release }}
+{{- range list "postgresql" "nats" }}
+{{- $digest := index $release.digests . }}
+{{- if $digest }}{{ $pinned = append $pinned (printf "%s/%s@%s" $release.registry . $digest) }}{{ end }}
+{{- end }}
+{{- uniq $pinned | toJson }}
+{{- end }}
+
 {{/* What a container may do: nothing but run. */}}
 {{- define "titan.containerSecurity" -}}
 allowPrivilegeEscalation: false

@@ -1,0 +1,29 @@
+"""What charts and documentation tell a person to type, typed."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from testcluster.controlplane import ControlPlane
+
+
+def notes(said: str) -> str:
+    """What Helm printed of a chart's NOTES.txt."""
+    return said.partition("NOTES:\n")[2]
+
+
+def commands(text: str) -> str:
+    """The lines that a person copies: indented by two or more."""
+    return "\n".join(line for line in text.splitlines() if line.startswith("  "))
+
+
+def typed(plane: ControlPlane, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run as a person's shell would, in ``folder``, where the arguments that each kubectl was given are kept."""
+    (folder / "kubectl").write_text(
+        f'#!/bin/sh\nprintf "%s\\n" "$*" >> {folder}/arguments\nexec {plane.tools["kubectl"]} "$@"\n'
+    )
+    (folder / "kubectl").chmod(0o755)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", "KUBECONFIG": str(plane.admin), "HOME": str(folder)}
+    shell = ["bash", "-ceu", command]
+    return subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, check=False)
