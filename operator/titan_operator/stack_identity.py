@@ -40,6 +40,7 @@ class StackIdentity:
         self._cluster = cluster
         self._namespace = namespace
         self._settings = settings
+        self._lifetime = timedelta(seconds=settings.certificate_lifetime_s)
         self._now = now
         self._authority: Authority | None = None
         self._renewals: dict[str, float] = {}
@@ -55,9 +56,8 @@ class StackIdentity:
         """
         if self._authority is None:
             self._authority = await self._read_or_make()
-        lifetime = timedelta(seconds=self._settings.certificate_lifetime_s)
-        if not self._good_files(self._authority):
-            leaf = issue_leaf(self._authority, "operator", self._namespace, self._now(), lifetime)
+        if not self._good_files():
+            leaf = issue_leaf(self._authority, "operator", self._namespace, self._now(), self._lifetime)
             self._write_files(leaf)
 
     async def ensure(self, phase: str, role: str, stored: Mapping[str, Any] | None) -> None:
@@ -65,9 +65,8 @@ class StackIdentity:
         assert self._authority is not None
         data = {name: base64.b64decode(value) for name, value in ((stored or {}).get("data") or {}).items()}
         leaf = Leaf.read(data) if data else None
-        if leaf is None or not leaf_is_good(self._authority, role, self._namespace, leaf, self._now()):
-            lifetime = timedelta(seconds=self._settings.certificate_lifetime_s)
-            leaf = issue_leaf(self._authority, role, self._namespace, self._now(), lifetime)
+        if leaf is None or not self._good(role, leaf):
+            leaf = issue_leaf(self._authority, role, self._namespace, self._now(), self._lifetime)
             manifest = self._secret(tls_secret(phase), self._namespace, labels(phase, role), leaf.files())
             await self._cluster.apply(KINDS["Secret"], manifest)
         self._renewals[phase] = (leaf.renew_at - self._now()).total_seconds() + time.monotonic()
@@ -105,12 +104,16 @@ class StackIdentity:
             "data": {file: base64.b64encode(content).decode() for file, content in files.items()},
         }
 
-    def _good_files(self, authority: Authority) -> bool:
+    def _good(self, role: str, leaf: Leaf) -> bool:
+        assert self._authority is not None
+        return leaf_is_good(self._authority, role, self._namespace, leaf, self._now(), self._lifetime)
+
+    def _good_files(self) -> bool:
         names = (CA_FILE, CERTIFICATE_FILE, KEY_FILE)
         if not all((self.directory / name).exists() for name in names):
             return False
         leaf = Leaf.read({name: (self.directory / name).read_bytes() for name in names})
-        return leaf is not None and leaf_is_good(authority, "operator", self._namespace, leaf, self._now())
+        return leaf is not None and self._good("operator", leaf)
 
     def _write_files(self, leaf: Leaf) -> None:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

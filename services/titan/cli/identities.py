@@ -33,7 +33,7 @@ class Identities:
         self._lifetime = lifetime
 
     def issue(self) -> None:
-        """Make every certificate that is missing, foreign or past half of its time.
+        """Make every certificate that is missing, foreign, past half of its time, or lasts longer than a new one.
 
         Raises
         ------

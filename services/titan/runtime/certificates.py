@@ -130,6 +130,11 @@ class Leaf:
             return None
         return _leaf(certificate, files[KEY_FILE], ca_pem)
 
+    @property
+    def lifetime(self) -> timedelta:
+        """How long it lasts in all, in whole seconds: a certificate knows no parts of one."""
+        return 2 * (self.not_after - self.renew_at)
+
     def files(self) -> dict[str, bytes]:
         """Contents by file name, in the order in which they are best replaced."""
         return {KEY_FILE: self.key_pem, CA_FILE: self.ca_pem, CERTIFICATE_FILE: self.cert_pem}
@@ -209,8 +214,13 @@ def issue_leaf(authority: Authority, role: str, stack: str, now: datetime, lifet
     return _leaf(certificate, _key_pem(key), authority.certificate_pem)
 
 
-def leaf_is_good(authority: Authority, role: str, stack: str, leaf: Leaf, now: datetime) -> bool:
-    """Whether ``leaf`` is of this authority, role and stack, trusts what it trusts, and is not to be renewed yet."""
+def leaf_is_good(
+    authority: Authority, role: str, stack: str, leaf: Leaf, now: datetime, lifetime: timedelta = LEAF_VALIDITY
+) -> bool:
+    """Whether ``leaf`` is of this authority, role and stack, trusts what it trusts, and is not to be renewed yet.
+
+    One that lasts longer than ``lifetime``, which a new one would have, is to be renewed: somebody has lowered it.
+    """
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
@@ -222,7 +232,9 @@ def leaf_is_good(authority: Authority, role: str, stack: str, leaf: Leaf, now: d
         return False
     of_role = names.get_values_for_type(x509.UniformResourceIdentifier) == [_uri(stack, role)]
     trusts = leaf.ca_pem == authority.certificate_pem
-    return of_role and trusts and certificate.not_valid_before_utc <= now < leaf.renew_at
+    # Both ends are cut to whole seconds, which makes the time between them up to a second longer.
+    too_long = leaf.lifetime - lifetime >= timedelta(seconds=1)
+    return of_role and trusts and not too_long and certificate.not_valid_before_utc <= now < leaf.renew_at
 
 
 def _leaf(certificate: x509.Certificate, key_pem: bytes, ca_pem: bytes) -> Leaf:

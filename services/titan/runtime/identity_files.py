@@ -77,7 +77,8 @@ def issue(
 ) -> bool:
     """Put a certificate of ``role`` with its key and the authority's certificate into ``directory``.
 
-    What is there already is kept while it is of this authority, role and stack and has at least half its time left.
+    What is there already is kept while it is of this authority, role and stack, lasts no longer than ``lifetime``, and
+    has at least half its time left.
     A process that reads between the writes finds a key and a certificate that do not match, and reads again.
 
     Returns
@@ -94,7 +95,7 @@ def issue(
     """
     now = now or datetime.now(UTC)
     present = read_leaf(directory)
-    if present is not None and leaf_is_good(authority, role, stack, present, now):
+    if present is not None and leaf_is_good(authority, role, stack, present, now, lifetime):
         return False
     leaf = issue_leaf(authority, role, stack, now, lifetime)
     _make_directory(directory)

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.x509 import verification
+from hypothesis import given
+from hypothesis import strategies as st
 
 from titan.runtime.certificates import (
     Authority,
@@ -19,6 +21,7 @@ from titan.runtime.certificates import (
 )
 
 NOW = datetime(2024, 8, 8, 12, tzinfo=UTC)
+AUTHORITY = make_authority(NOW)
 
 
 def accepts(trusted_pem: bytes, leaf: Leaf, role: str = "brain", when: datetime = NOW) -> bool:
@@ -78,6 +81,23 @@ def test_when_a_leaf_is_good(description: str, role: str, stack: str, later_s: i
     authority = make_authority(NOW)
     leaf = issue_leaf(authority, "brain", "s", NOW, timedelta(seconds=20))
     assert leaf_is_good(authority, role, stack, leaf, NOW + timedelta(seconds=later_s)) is good
+
+
+@pytest.mark.parametrize(
+    ("made_s", "wanted_s", "good"),
+    [(20, 20, True), (20, 21, True), (20, 86_400, True), (21, 20, False), (86_400, 20, False), (20.5, 20.5, True)],
+)
+def test_one_that_lasts_longer_than_a_new_one_would_is_renewed(made_s: float, wanted_s: float, good: bool) -> None:
+    authority = make_authority(NOW)
+    leaf = issue_leaf(authority, "brain", "s", NOW, timedelta(seconds=made_s))
+    assert leaf_is_good(authority, "brain", "s", leaf, NOW, timedelta(seconds=wanted_s)) is good
+
+
+@given(st.floats(0.0, 1.0, exclude_max=True), st.floats(10.0, 100_000.0))
+def test_a_new_one_is_good_whatever_parts_of_a_second_it_leaves_out(part_s: float, wanted_s: float) -> None:
+    lifetime, now = timedelta(seconds=wanted_s), NOW + timedelta(seconds=part_s)
+    leaf = issue_leaf(AUTHORITY, "brain", "s", now, lifetime)
+    assert leaf_is_good(AUTHORITY, "brain", "s", leaf, now, lifetime), "or it would be made anew at each look"
 
 
 def test_an_authority_is_changed_over_without_a_moment_of_distrust() -> None:

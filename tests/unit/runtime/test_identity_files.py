@@ -91,6 +91,15 @@ def test_certificate_is_renewed_when_needed(
     assert issue(authority, role, stack, tmp_path / "brain", now=NOW + later) is renewed
 
 
+def test_certificate_that_lasts_longer_than_asked_for_is_renewed_once(tmp_path: Path) -> None:
+    authority = ensure_ca(tmp_path / "ca", now=NOW)
+
+    def issued(hours: int) -> bool:
+        return issue(authority, "brain", "default", tmp_path / "brain", now=NOW, lifetime=timedelta(hours=hours))
+
+    assert [issued(hours) for hours in (24, 24, 2, 2, 24)] == [True, False, True, False, False]
+
+
 def test_certificate_is_renewed_under_a_new_authority(tmp_path: Path) -> None:
     issue(ensure_ca(tmp_path / "old"), "brain", "default", tmp_path / "brain")
     new = ensure_ca(tmp_path / "new")
