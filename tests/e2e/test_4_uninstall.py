@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from support.e2e.installed import DATA, STACK, SYSTEM, Titan
-from support.e2e.pods import PodLife
+from support.e2e.pods import PodLife, Pods
 from support.e2e.story import Story
 
 # By kind and name. Volumes with books, keys and namespaces are people's to delete; CRDs are Helm's rule.
@@ -24,14 +26,18 @@ CLUSTER_WIDE = (
     "validatingadmissionpolicies",
     "validatingadmissionpolicybindings",
 )
+OURS = "pods,deployments,statefulsets,services,jobs,roles,rolebindings,networkpolicies,serviceaccounts"
 
 
 def test_uninstalled_it_leaves_only_what_it_promises(titan: Titan, life: PodLife, story: Story) -> None:
     """Uninstalled: drained first, then gone but for what was promised to stay"""
     target, at = titan.target, titan.pods
+    life.hold()
     target.helm("uninstall", "quickstart", "-n", STACK)
-    if at.list("titanphases", STACK):
-        story.tell(at.titan("flatten", "--reason", "the end", namespace=STACK, check=False).stdout)
+    at.wait("the reason", lambda: life.condition("execution", "Ready").get("reason") == "Draining")
+    story.tell(life.condition("execution", "Ready")["message"])
+    assert life.covered
+    story.tell(at.titan("flatten", "--reason", "the end", namespace=STACK).stdout)
     with story.timed("the stack is drained and gone"):
         target.kubectl("delete", "riskpolicies", "--all", "-n", STACK, "--wait=false")
         at.wait("the end of the stack", lambda: not at.list("titan,pods,deployments,statefulsets", STACK))
@@ -43,8 +49,15 @@ def test_uninstalled_it_leaves_only_what_it_promises(titan: Titan, life: PodLife
         assert ours == PROMISED.get(kind, set()), kind
         story.tell(f"{kind}: {', '.join(sorted(ours)) or 'none'}")
     for namespace in (STACK, SYSTEM, DATA):
-        kinds = "pods,deployments,statefulsets,services,jobs,roles,rolebindings,networkpolicies,serviceaccounts"
-        left = [f"{item['kind']} {item['metadata']['name']}" for item in at.list(kinds, namespace)]
-        assert left == ["ServiceAccount default"], namespace
-        kept = [f"{item['kind']} {item['metadata']['name']}" for item in at.list("pvc,secrets,configmaps", namespace)]
+        # Helm does not wait for the pods of what it has deleted.
+        at.wait(f"the end of what was in {namespace}", partial(_only, at, namespace, "ServiceAccount default"))
+        kept = _names(at, namespace, "pvc,secrets,configmaps")
         story.tell(f"kept in {namespace}: {', '.join(kept) or 'nothing'}")
+
+
+def _names(at: Pods, namespace: str, kinds: str) -> list[str]:
+    return [f"{item['kind']} {item['metadata']['name']}" for item in at.list(kinds, namespace)]
+
+
+def _only(at: Pods, namespace: str, name: str) -> bool:
+    return _names(at, namespace, OURS) == [name]
