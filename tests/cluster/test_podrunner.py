@@ -260,15 +260,15 @@ def test_what_never_starts_is_restarted_and_not_probed_otherwise(hands: Hands) -
 
 
 def test_init_containers_run_first_one_after_the_other(hands: Hands, runner: PodRunner) -> None:
-    mount = [{"name": "work", "mountPath": "/work"}]
+    mount = [{"name": "data", "mountPath": "/data"}]
 
     def step(name: str, program: str) -> dict[str, Any]:
         return container(program, volumeMounts=mount) | {"name": name}
 
-    first = step("one", "open('/work/file', 'x').write('1'); print('one')")
-    second = step("two", "print('two after', open('/work/file').read())")
-    main = step("main", "import time; print('main after', open('/work/file').read(), flush=True); time.sleep(600)")
-    volumes = [{"name": "work", "emptyDir": {}}]
+    first = step("one", "open('/data/file', 'x').write('1'); print('one')")
+    second = step("two", "print('two after', open('/data/file').read())")
+    main = step("main", "import time; print('main after', open('/data/file').read(), flush=True); time.sleep(600)")
+    volumes = [{"name": "data", "emptyDir": {}}]
     hands.apply(workload("Deployment", "steps", pod_spec(main, initContainers=[first, second], volumes=volumes)))
     until(lambda: ready(only(hands)), "it is ready")
     name = only(hands)["metadata"]["name"]
