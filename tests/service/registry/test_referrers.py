@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -19,24 +18,10 @@ from support.registry_scene import (
     Scene,
     digests,
     referrers,
-    registry_scene,
     until_failure,
 )
 from titan_operator.supplychain.registry import RegistryError, RegistryProblem
 from titan_operator.supplychain.registry.client import MOST_REFERRERS
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with registry_scene() as scene:
-        yield scene
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[RegistryServer]:
-    """Another registry, at another host as far as anybody can tell."""
-    async with RegistryServer().serving() as server:
-        yield server
 
 
 @pytest.mark.parametrize("api", [True, False])

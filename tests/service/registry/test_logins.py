@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,23 +14,9 @@ from support.registry_scene import (
     NOTHING,
     SECRET,
     Scene,
-    registry_scene,
 )
 from titan_operator.registry_files import Login
 from titan_operator.supplychain.registry import RegistryError, RegistryProblem, Repository
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with registry_scene() as scene:
-        yield scene
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[RegistryServer]:
-    """Another registry, at another host as far as anybody can tell."""
-    async with RegistryServer().serving() as server:
-        yield server
 
 
 async def test_a_redirect_is_followed_and_nobodys_login_goes_with_it(scene: Scene, other: RegistryServer) -> None:

@@ -7,7 +7,7 @@ import random
 import time
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
@@ -21,23 +21,9 @@ from support.registry_scene import (
     NOTHING,
     SECRET,
     Scene,
-    registry_scene,
 )
 from titan_operator.supplychain.registry import RegistryError, RegistryProblem, Repository
 from titan_operator.supplychain.registry.client import MANIFEST_LIMIT_BYTES
-
-
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    async with registry_scene() as scene:
-        yield scene
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[RegistryServer]:
-    """Another registry, at another host as far as anybody can tell."""
-    async with RegistryServer().serving() as server:
-        yield server
 
 
 async def test_a_manifest_and_a_blob_are_read_byte_for_byte(scene: Scene) -> None:
