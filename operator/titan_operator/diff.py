@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from titan_operator.names import RENDERED_BY, REVISION
-from titan_operator.ownership import Location, managers, others_of, owned, projected
+from titan_operator.ownership import Location, managers, others_of, owned, projected, step_of
 from titan_operator.quantities import same_quantity
 
 # Fields whose content is amounts: there, and only there, "1000m" is "1".
@@ -159,15 +159,18 @@ def _all(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[_Found]
 def _compare(wanted: Any, live: Any, here: _Found) -> Iterator[_Found]:
     if wanted is None or (_empty(wanted) and _empty(live)):
         return
-    if isinstance(wanted, Mapping):
-        if not isinstance(live, Mapping) or _empty(wanted) != _empty(live):
+    if isinstance(wanted, dict):
+        if not isinstance(live, dict) or _empty(wanted) != _empty(live):
             # A map of nothing but empty values is empty too.
             if not (_empty(live) and all(_empty(value) for value in wanted.values())):
                 yield replace(here, wanted=wanted, live=live)
             return
         for key, value in wanted.items():
-            yield from _compare(value, live.get(key), _below(here, key, value, live.get(key)))
-    elif isinstance(wanted, Sequence) and not isinstance(wanted, str):
+            found = live.get(key)
+            # Most fields are texts, and as wanted: nothing is made for them.
+            if not (isinstance(value, str) and value == found):
+                yield from _compare(value, found, _below(here, key, value, found))
+    elif isinstance(wanted, list | tuple):
         yield from _compare_lists(wanted, live, here)
     elif not _same(wanted, live, here.at):
         yield replace(here, wanted=wanted, live=live)
@@ -201,7 +204,7 @@ def _compare_lists(wanted: Sequence[Any], live: Any, here: _Found) -> Iterator[_
 
 
 def _name_of(items: Sequence[Any], lists: Sequence[Sequence[Any]]) -> str | None:
-    if not all(isinstance(item, Mapping) for item in items):
+    if not all(isinstance(item, dict) for item in items):
         return None
     for name in _NAMES:
         if all(name in item for item in items) and all(len({item[name] for item in one}) == len(one) for one in lists):
@@ -217,29 +220,39 @@ def _added(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[_Foun
     for manager in managers(live):
         if manager.ours and not manager.applies:
             continue
-        for at in sorted(owned(manager.fields, live), key=len):
-            if _is_wanted(wanted, live, at):
-                continue
+        for at in sorted(_unwanted(manager.fields, wanted, live, ()), key=len):
             # Other tools label and annotate.
             if not manager.ours and (at[0] == "metadata" or not _FILLED_IN.isdisjoint(map(str, at))):
                 continue
             yield _Found(_display(live, at), at, None, _at(live, at), surplus=not manager.ours)
 
 
-def _is_wanted(wanted: Any, live: Any, at: Location) -> bool:
-    """Whether ``wanted`` says anything of this place of ``live``: then the comparison has judged it."""
-    for step in at:
+def _unwanted(fields: Mapping[str, Any], wanted: Any, live: Any, at: Location) -> Iterator[Location]:
+    """What of ``live`` the ``fields`` of a manager are and ``wanted`` says nothing of; the rest the comparison judges.
+
+    In the order of :func:`titan_operator.ownership.owned`. Both are walked together: this is most of a calm pass.
+    """
+    name: str | None = None
+    compared = False
+    for key, below in fields.items():
+        step = None if key == "." else step_of(key, live)
+        if step is None:
+            continue
         if isinstance(step, int):
-            name = _name_of([*wanted, *live], [wanted, live]) if isinstance(wanted, list) else None
+            if not compared:
+                name = _name_of([*wanted, *live], [wanted, live]) if isinstance(wanted, list) else None
+                compared = True
             if name is None:
-                return wanted is not None
-            wanted = next((item for item in wanted if item[name] == live[step][name]), None)
+                # A list without names is compared as a whole.
+                continue
+            told = live[step][name]
+            said = next((item for item in wanted if item[name] == told), None)
         else:
-            wanted = wanted.get(step) if isinstance(wanted, Mapping) else None
-        live = live[step]
-        if wanted is None:
-            return False
-    return True
+            said = wanted.get(step) if isinstance(wanted, dict) else None
+        if said is None:
+            yield from owned(below, live[step], (*at, step)) if below else ((*at, step),)
+        elif below:
+            yield from _unwanted(below, said, live[step], (*at, step))
 
 
 def _below(here: _Found, key: str, wanted: Any, live: Any) -> _Found:
@@ -274,7 +287,7 @@ def _pointer(at: Location) -> str:
 
 
 def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str | Mapping | list | tuple) and not value)
+    return value is None or (isinstance(value, str | dict | list | tuple) and not value)
 
 
 def _same(wanted: Any, live: Any, at: Location) -> bool:

@@ -7,8 +7,9 @@ set, ``i:`` an index, ``.`` the thing itself).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from titan_operator.names import FIELD_MANAGER
@@ -47,7 +48,7 @@ def owned(fields: Mapping[str, Any], node: Any, at: Location = ()) -> Iterator[L
         if key == ".":
             yield at
             continue
-        step = _step(key, node)
+        step = step_of(key, node)
         if step is None:
             continue
         if below:
@@ -58,7 +59,7 @@ def owned(fields: Mapping[str, Any], node: Any, at: Location = ()) -> Iterator[L
 
 def projected(fields: Mapping[str, Any], node: Any) -> Any:
     """What of ``node`` the ``fields`` of a manager cover: what it applied, without defaults and others' fields."""
-    steps = [(step, below) for key, below in fields.items() if key != "." and (step := _step(key, node)) is not None]
+    steps = [(step, below) for key, below in fields.items() if key != "." and (step := step_of(key, node)) is not None]
     if isinstance(node, Mapping):
         return {step: projected(below, node[step]) if below else node[step] for step, below in steps}
     # In the list's own order: that of the keys in managedFields is alphabetical.
@@ -77,20 +78,26 @@ def others_of(live: Mapping[str, Any], at: Location) -> tuple[str, ...]:
     )
 
 
-def _step(key: str, node: Any) -> Any:
+def step_of(key: str, node: Any) -> Any:
     """The key or index in ``node`` that a key of FieldsV1 means; None where the node no longer has it."""
     kind, _, content = key.partition(":")
     if kind == "f":
-        return content if isinstance(node, Mapping) and content in node else None
-    if not isinstance(node, Sequence) or isinstance(node, str):
+        return content if isinstance(node, dict) and content in node else None
+    if not isinstance(node, list | tuple):
         return None
     if kind == "i":
         index = int(content)
         return index if index < len(node) else None
-    wanted = json.loads(content)
+    wanted = _meant(content)
     for index, item in enumerate(node):
         if kind == "v" and item == wanted:
             return index
-        if kind == "k" and isinstance(item, Mapping) and all(item.get(name) == value for name, value in wanted.items()):
+        if kind == "k" and isinstance(item, dict) and all(item.get(name) == value for name, value in wanted.items()):
             return index
     return None
+
+
+@lru_cache(maxsize=256)
+def _meant(content: str) -> Any:
+    """What the JSON in a key of FieldsV1 says; the same few keys are in every object, and nobody changes what it is."""
+    return json.loads(content)
