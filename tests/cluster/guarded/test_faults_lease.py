@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from testcluster.controlplane import ControlPlane
 
 from support.cluster.engine_scene import Held, Scene
-from support.cluster.fault_scene import Faulted, Place, place, written
-from support.cluster.guarded_plane import guard
+from support.cluster.fault_scene import Faulted, Place, written
 from support.cluster.stack_acts import INSTALL
 from titan_operator.cluster.errors import ClusterError
 
 # Among the first words of statuses, among the children, among the last statuses.
 LOST_AT = (3, 20, 50)
 NAMESPACES = [f"lease-{number}" for number in LOST_AT]
-_names = iter(NAMESPACES)
 
 
 @dataclass
@@ -30,17 +25,6 @@ class LostAt(Held):
 
     def still_mine(self) -> bool:
         return len(written(self.at.proxy)) < self.writes
-
-
-@pytest.fixture(scope="module")
-def plane(module_cluster: ControlPlane) -> ControlPlane:
-    return guard(module_cluster, NAMESPACES)
-
-
-@pytest.fixture
-async def here(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(plane, tmp_path, _names) as made:
-        yield made
 
 
 @pytest.mark.parametrize("writes", LOST_AT)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
-from testcluster.controlplane import ControlPlane
 
-from support.cluster.fault_scene import Faulted, Objects, Place, differences, place
-from support.cluster.guarded_plane import guard
+from support.cluster.fault_scene import Faulted, Objects, Place, differences
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.stack_acts import DELETE, HALT, LIFE, UPGRADE
 
@@ -19,18 +16,6 @@ NAMESPACES = [f"kill-{number:03}" for number in range(8)]
 # Where in an act it dies, as a part of the act's writes; each life has its own places. Five kills a life.
 LIVES = ((0.05, 0.5, 0.3, 0.6, 0.4), (0.3, 0.15, 0.7, 0.3, 0.1), (0.6, 0.7, 0.1, 0.3, 0.75), (0.8, 0.3, 0.5, 0.6, 0.6))
 SAMPLE = {UPGRADE.name: 0.5, HALT.name: 0.5, DELETE.name: 0.6}
-_names = iter(NAMESPACES)
-
-
-@pytest.fixture(scope="module")
-def plane(module_cluster: ControlPlane) -> ControlPlane:
-    return guard(module_cluster, NAMESPACES)
-
-
-@pytest.fixture
-async def here(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(plane, tmp_path, _names) as made:
-        yield made
 
 
 async def _die(at: Faulted, operator: OperatorProcess) -> None:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
-
-import pytest
-from testcluster.controlplane import ControlPlane
 
 from support.cluster.engine_scene import Scene
-from support.cluster.fault_scene import Place, place, written
-from support.cluster.guarded_plane import guard
+from support.cluster.fault_scene import Place, written
 from support.cluster.operator_process import LEASE_S
 from support.cluster.stack_acts import INSTALL
 from support.stack_model import quickstart
@@ -28,18 +22,6 @@ SHOW_EQUITY = (
     ("titanphases", "brain"),
     ("titanphases", "execution"),
 )
-_names = iter(NAMESPACES)
-
-
-@pytest.fixture(scope="module")
-def plane(module_cluster: ControlPlane) -> ControlPlane:
-    return guard(module_cluster, NAMESPACES)
-
-
-@pytest.fixture
-async def here(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Place]:
-    async with place(plane, tmp_path, _names) as made:
-        yield made
 
 
 class Clock:
