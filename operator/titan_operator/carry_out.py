@@ -1,9 +1,10 @@
-"""The effects of one decision, carried out in their order. A write that fails is written down and tried again later."""
+"""The effects of one decision, carried out in their order; a write that fails is noted and tried again later."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from titan.domain.kinds import Posture
@@ -36,6 +37,10 @@ from titan_operator.world import POSTURE_OF, Act, ActVerb, Given, World
 if TYPE_CHECKING:
     from titan_operator.engine import Parts
 
+# Kinds that run nothing by themselves.
+_MOUNTED = ("ConfigMap", "NetworkPolicy", "PersistentVolumeClaim", "Service", "ServiceAccount")
+# So many of these are written at a time; the Lease is looked at before each lot.
+AT_ONCE = 8
 # After an act or a tightening, the stack is asked again this soon: its answer belongs into the status.
 SOON_S = 0.05
 # An act that could not be carried is tried again this often.
@@ -93,30 +98,49 @@ class CarryOut:
         self.again_s = float("inf")
 
     async def all(self, effects: Sequence[Effect]) -> None:
-        """Carry out ``effects`` in order; nothing is written once the Lease may be another's."""
-        for effect in effects:
-            demand(self._parts.lease)
-            kind, name = getattr(effect, "kind", type(effect).__name__), getattr(effect, "name", "")
-            if isinstance(effect, Apply) and (why := self._backoff.waits(kind, name)):
-                self._note(effect, f"{why}; it is tried again soon")
-                continue
-            try:
-                await self._one(effect)
-            except ClusterError as error:
-                self.failures.append(error)
-                again_s = self._backoff.failed(kind, name, str(error))
-                self.again_s = min(self.again_s, again_s)
-                self._log.warning(
-                    "write failed",
-                    effect=type(effect).__name__,
-                    kind=kind,
-                    object=name,
-                    reason=str(error),
-                    again_s=again_s,
-                )
-                self._note(effect, str(error))
-            else:
-                self._backoff.done(kind, name)
+        """Carry out ``effects`` in order; nothing is written once the Lease may be another's.
+
+        What pods mount, and what guards them, is written some at a time where it stands together: its parts need
+        nothing of each other, and what runs pods comes after all of it.
+        """
+        for mounted, together in groupby(effects, _only_mounted):
+            group, size = [*together], AT_ONCE if mounted else 1
+            for start in range(0, len(group), size):
+                demand(self._parts.lease)
+                some = [effect for effect in group[start : start + size] if not self._held(effect)]
+                answers = await asyncio.gather(*(self._one(effect) for effect in some), return_exceptions=True)
+                # In their own order: what failed first must not depend on which answer came first.
+                for effect, answer in zip(some, answers, strict=True):
+                    self._answered(effect, answer)
+
+    def _held(self, effect: Effect) -> bool:
+        if not isinstance(effect, Apply) or not (why := self._backoff.waits(effect.kind, effect.name)):
+            return False
+        self._note(effect, f"{why}; it is tried again soon")
+        return True
+
+    def _answered(self, effect: Effect, answer: BaseException | None) -> None:
+        kind, name = getattr(effect, "kind", type(effect).__name__), getattr(effect, "name", "")
+        if answer is None:
+            self._backoff.done(kind, name)
+            return
+        if isinstance(answer, asyncio.CancelledError):
+            # Cancelled by nobody here: a connection's end may look so, and must not end who waits.
+            answer = Unreachable(f"{_what(effect)}: the write was cancelled")
+        if not isinstance(answer, ClusterError):
+            raise answer
+        self.failures.append(answer)
+        again_s = self._backoff.failed(kind, name, str(answer))
+        self.again_s = min(self.again_s, again_s)
+        self._log.warning(
+            "write failed",
+            effect=type(effect).__name__,
+            kind=kind,
+            object=name,
+            reason=str(answer),
+            again_s=again_s,
+        )
+        self._note(effect, str(answer))
 
     def _note(self, effect: Effect, why: str) -> None:
         if phase := getattr(effect, "phase", ""):
@@ -269,3 +293,7 @@ class CarryOut:
 
 def _what(effect: Effect) -> str:
     return f"{getattr(effect, 'kind', type(effect).__name__)} {getattr(effect, 'name', '')}".strip()
+
+
+def _only_mounted(effect: Effect) -> bool:
+    return isinstance(effect, Certificate) or (isinstance(effect, Apply) and effect.kind in _MOUNTED)

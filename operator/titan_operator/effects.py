@@ -1,4 +1,7 @@
-"""Pure: what a pass may do to the world, as values. The engine carries them out in the order they are given in."""
+"""Pure: what a pass may do to the world, as values.
+
+The engine carries them out in the order they are given in; what pods only mount, and stands together, some at a time.
+"""
 
 from __future__ import annotations
 
