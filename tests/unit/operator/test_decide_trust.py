@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from support.stack_edits import DEMO, PHASES, ask_image
 from support.stack_model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.effects import Announce, Certificate
 from titan_operator.names import POLICY_SEQUENCE
 from titan_operator.world import REVOKED, Verdict
 
-PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 DIGEST, NEXT_DIGEST = IMAGE.rpartition("@")[2], NEXT_IMAGE.rpartition("@")[2]
 WHY = f"{DIGEST} is in revokedDigests of the trust policy sha256:00"
-DEMO = "demo-d7413498"
-
-
-def _ask(model: Model, image: str) -> None:
-    for name in PHASES:
-        model.edit("TitanPhase", name, lambda raw: raw["spec"].update(image=image))
 
 
 def _revoke(model: Model, *, drain: bool = False) -> None:
@@ -66,7 +60,7 @@ def test_a_new_image_waits_and_says_by_which_reason(reason: str, stalled: str | 
     model.verdicts[NEXT_IMAGE] = Verdict(False, NEXT_DIGEST, reason, "so it is")
     # Nobody asked for it before: it is on no list.
     model.ever_listed.discard(NEXT_DIGEST)
-    _ask(model, NEXT_IMAGE)
+    ask_image(model, NEXT_IMAGE)
     model.settle()
     assert model.pods == pods
     verified = model.condition("execution", "ImageVerified")
@@ -90,7 +84,7 @@ def test_an_image_that_is_listed_but_runs_nowhere_waits_too() -> None:
     model = installed()
     assert NEXT_DIGEST in model.ever_listed
     model.verdicts[NEXT_IMAGE] = Verdict(False, NEXT_DIGEST, "KeyExpired", "on 2026-01-01")
-    _ask(model, NEXT_IMAGE)
+    ask_image(model, NEXT_IMAGE)
     model.settle()
     assert model.condition("brain", "ImageVerified")["reason"] == "KeyExpired"
 
@@ -115,7 +109,7 @@ def test_a_revoked_image_that_runs_is_reported_while_an_untrusted_one_is_asked_f
     model = installed()
     _revoke(model)
     model.verdicts[NEXT_IMAGE] = Verdict(False, NEXT_DIGEST, "NoSignature", "none is there")
-    _ask(model, NEXT_IMAGE)
+    ask_image(model, NEXT_IMAGE)
     model.settle()
     verified = model.condition("brain", "ImageVerified")
     assert (verified["status"], verified["reason"]) == ("False", "Revoked")
@@ -127,7 +121,7 @@ def test_a_trusted_image_takes_the_place_of_a_revoked_one() -> None:
     for drain in (False, True):
         model = installed()
         _revoke(model, drain=drain)
-        _ask(model, NEXT_IMAGE)
+        ask_image(model, NEXT_IMAGE)
         model.settle()
         assert {pod["image"] for pod in model.pods.values()} == {NEXT_IMAGE}
         assert model.condition("execution", "ImageVerified")["reason"] == "Verified"
@@ -138,7 +132,7 @@ def test_nothing_goes_back_to_a_revoked_image() -> None:
     _revoke(model)
     model.broken.add(NEXT_IMAGE)
     model.waited_s = 1e6
-    _ask(model, NEXT_IMAGE)
+    ask_image(model, NEXT_IMAGE)
     model.settle()
     assert IMAGE not in {pod["image"] for name, pod in model.pods.items() if model.phase_of(name) == "execution"}
     assert model.condition("execution")["status"] == "False"
