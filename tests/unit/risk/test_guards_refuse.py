@@ -1,18 +1,14 @@
-"""Every guard with a case that passes and one that does not, with the numbers."""
+"""Every guard with a case that it refuses, with the numbers, and an intent that passes all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from support.risk_changes import Change, leased, nothing, phase, setting
 from support.risk_scene import (
-    ETH,
     HASH,
     NOW,
     OTHER_HASH,
@@ -20,8 +16,6 @@ from support.risk_scene import (
     SECOND,
     SPOT,
     book,
-    budget,
-    close,
     decide,
     equity,
     hold,
@@ -30,39 +24,10 @@ from support.risk_scene import (
     rules,
 )
 from titan.domain.equity import Equity
-from titan.domain.intents import Intent
-from titan.domain.kinds import BudgetState, Lane, OrderType, Posture, RiskLevel, Side, TimeInForce, Verdict
+from titan.domain.kinds import BudgetState, Lane, OrderType, Posture, RiskLevel, Side, Verdict
 from titan.domain.reasons import Reason
 from titan.domain.truth import TruthSnapshot
-from titan.risk.book import RiskBook
 from titan.risk.guards import GUARDS
-
-Change = Callable[[RiskBook], Any]
-
-
-def setting(**values: Any) -> Change:
-    def change(made: RiskBook) -> None:
-        for name, value in values.items():
-            setattr(made, name, value)
-        made.refresh()
-
-    return change
-
-
-def phase(**values: Any) -> Change:
-    def change(made: RiskBook) -> None:
-        for name, value in values.items():
-            setattr(made.phases["scavenger"], name, value)
-
-    return change
-
-
-def leased(**values: Any) -> Change:
-    return phase(budget=budget(**values))
-
-
-def nothing(_made: RiskBook) -> None:
-    return None
 
 
 def test_the_table_is_the_domain_s_order_without_the_guards_that_do_not_exist_yet() -> None:
@@ -278,24 +243,6 @@ def test_the_guard_that_rejects(
     assert decision.lane is Lane.OPENING
 
 
-SHRINKS: list[tuple[str, Change, dict[str, Any], int, str]] = [
-    ("the wish", nothing, {"max_notional": Decimal(130)}, 3, "0.002"),
-    ("the budget", leased(max_notional=Decimal(400)), {}, 17, "0.006"),
-    ("the margin", phase(margin_used=Decimal(85)), {}, 16, "0.004"),
-    ("the day", setting(equity=equity("181.0")), {}, 17, "0.005"),
-    ("CAUTIOUS halves", setting(risk_level=RiskLevel.CAUTIOUS, risk_reason="x"), {}, 2, "0.005"),
-]
-
-
-@pytest.mark.parametrize(("description", "change", "fields", "number", "quantity"), SHRINKS)
-def test_what_shrinks_a_size(
-    description: str, change: Change, fields: dict[str, Any], number: int, quantity: str
-) -> None:
-    decision = decide(book(), intent(**fields), change)
-    assert decision.approved, (description, decision.message)
-    assert decision.quantity == Decimal(quantity), description
-
-
 @pytest.mark.parametrize(
     ("description", "policy", "says"),
     [
@@ -313,64 +260,6 @@ def test_a_full_position(description: str, policy: dict[str, Any], says: Reason)
     assert next(guard for guard in decision.guards if guard.number == 15).verdict is Verdict.REJECT
 
 
-def test_one_dollar_more_of_room_passes() -> None:
-    """The smallest size of BTC is .002 at 61,234.6: 122.4692 USDT of room pass, a cent less does not."""
-    exact = decide(book(rules(max_order_notional=Decimal("122.4692"))))
-    assert exact.approved
-    assert exact.quantity == Decimal("0.002")
-    less = decide(book(rules(max_order_notional=Decimal("122.4691"))))
-    assert less.reason is Reason.BELOW_MINIMUM
-    assert less.largest_notional == Decimal("122.4691")
-    assert "minimum=122.4692" in less.message
-
-
-def test_a_maker_pays_less_and_so_needs_less_edge() -> None:
-    fields = {"target_price": Decimal("61500")}
-    taker = decide(book(), intent(**fields))
-    maker = decide(
-        book(),
-        intent(
-            order_type=OrderType.LIMIT, limit_price=Decimal("61234.6"), time_in_force=TimeInForce.POST_ONLY, **fields
-        ),
-    )
-    costs = [next(guard.limit for guard in one.guards if guard.number == 8) for one in (taker, maker)]
-    assert "cost=0.00100163" in costs[0]
-    assert "cost=0.00070163" in costs[1]
-
-
-def test_wins_and_losses_move_the_probability() -> None:
-    made = book()
-    made.phases["scavenger"].history.by_setup["breakout"] = (0, 40)
-    losing = decide(made)
-    assert losing.reason is Reason.EDGE_TOO_SMALL
-    assert "wins=0/40" in losing.message
-    # Another setup's record is not this one's.
-    assert decide(made, intent(setup="other")).approved
-
-
-def test_the_numbers_of_the_domain_s_example() -> None:
-    """At 11 bps and score .8, stop + target of 183 bps is what passes under standard, 61 under demo."""
-    for name, wanted_bps in (("standard", 183), ("demo", 61)):
-        policy = rules(name)
-        made = book(policy)
-        held = made.symbols[PERP]
-        held.quote(Decimal(100_000), Decimal(100_010), NOW)  # 1 bp of spread and 2 x 5 bps of fees
-        verdicts = []
-        for total_bps in (wanted_bps - 2, wanted_bps + 2):
-            stop = round(total_bps / 3)
-            one = decide(
-                made,
-                intent(
-                    reference_price=Decimal(100_010),
-                    stop_price=Decimal(100_010 - 10 * stop),
-                    target_price=Decimal(100_010 + 10 * (total_bps - stop)),
-                ),
-            )
-            verdicts.append(next(guard.verdict for guard in one.guards if guard.number == 8))
-        assert verdicts[0] is Verdict.REJECT, name
-        assert verdicts[1] in (Verdict.PASS, Verdict.SHRINK), name
-
-
 def test_in_lockstep_age_is_market_time() -> None:
     made = book()
     made.lockstep = True
@@ -379,139 +268,9 @@ def test_in_lockstep_age_is_market_time() -> None:
     assert decide(made, slow_machine, now_ns=NOW + 1_000_000_001).reason is Reason.SIGNAL_TOO_OLD
 
 
-# The reducing lane.
-
-
-@given(
-    posture=st.sampled_from(list(Posture)),
-    level=st.sampled_from(list(RiskLevel)),
-    their_hash=st.sampled_from([HASH, OTHER_HASH, ""]),
-    truth=st.sampled_from([TruthSnapshot(known=False), TruthSnapshot(known=True, score=0, unresolved=3)]),
-    known=st.booleans(),
-    connected=st.booleans(),
-    quote_age_ns=st.integers(0, 10**15),
-    hop_ns=st.integers(0, 10**15),
-    thousandths=st.integers(1, 10),
-)
-@settings(max_examples=60, deadline=None)
-def test_reducing_is_always_possible(
-    posture: Posture,
-    level: RiskLevel,
-    their_hash: str,
-    truth: TruthSnapshot,
-    known: bool,
-    connected: bool,
-    quote_age_ns: int,
-    hop_ns: int,
-    thousandths: int,
-) -> None:
-    made = book()
-    hold(made, "0.01")
-    made.posture, made.risk_level, made.truth = posture, level, truth
-    made.execution_hash, made.execution_connected = their_hash, connected
-    made.equity = equity() if known else Equity(known=False, reason="dark")
-    made.symbols[PERP].quote_ns = NOW - quote_age_ns
-    made.symbols[PERP].allowed = False
-    made.phases["scavenger"].budget = None
-    asked = close(str(Decimal(thousandths) / 1000), policy_hash=their_hash, hops=(("phase", hop_ns),))
-    decision = decide(made, asked)
-    assert decision.approved, decision.message
-    assert decision.lane is Lane.REDUCING
-    assert decision.quantity == asked.quantity
-    assert [guard.verdict for guard in decision.guards] == [Verdict.PASS] * 2 + [Verdict.EXEMPT] * 12
-
-
-@pytest.mark.parametrize(
-    ("description", "change", "asked", "reason", "lane"),
-    [
-        ("nothing held", nothing, close("0.001"), Reason.NOTHING_TO_REDUCE, Lane.OPENING),
-        ("the wrong side", lambda m: hold(m, "0.01"), close("0.001", Side.BUY), Reason.NOTHING_TO_REDUCE, Lane.OPENING),
-        ("a step too much", lambda m: hold(m, "0.01"), close("0.011"), Reason.STOP_MISSING, Lane.OPENING),
-        (
-            "more than the account's net",
-            lambda m: (hold(m, "0.01"), hold(m, "-0.006", "hunter")),
-            close("0.005"),
-            Reason.STOP_MISSING,
-            Lane.OPENING,
-        ),
-        ("off the step", lambda m: hold(m, "0.01"), close("0.0015"), Reason.QUANTITY_STEP, Lane.REDUCING),
-        (
-            "another's share",
-            lambda m: hold(m, "0.01", "hunter"),
-            close("0.001"),
-            Reason.NOTHING_TO_REDUCE,
-            Lane.OPENING,
-        ),
-    ],
-)
-def test_what_does_not_reduce(description: str, change: Change, asked: Intent, reason: Reason, lane: Lane) -> None:
-    decision = decide(book(), asked, change)
-    assert not decision.approved, description
-    assert (decision.reason, decision.lane) == (reason, lane), (description, decision.message)
-
-
-def test_a_reducing_order_seen_before_is_still_a_duplicate() -> None:
-    made = book()
-    hold(made, "0.01")
-    assert decide(made, close("0.01"), seen=True).reason is Reason.DUPLICATE_INTENT
-
-
 def test_an_unknown_symbol_or_phase_is_an_invalid_intent() -> None:
     for fields, says in (({"symbol": "DOGE/USDT:USDT"}, "symbol: DOGE"), ({"phase_id": "ghost"}, "phase_id: 'ghost'")):
         decision = decide(book(), intent(**fields))
         assert decision.reason is Reason.INVALID_INTENT
         assert says in decision.message
         assert [guard.number for guard in decision.guards] == [guard.number for guard in GUARDS]
-
-
-@given(
-    equity_now=st.decimals(150, 100_000, places=2),
-    used=st.decimals(0, 5_000, places=2),
-    stop_ticks=st.integers(1, 3_000),
-    target_ticks=st.integers(1, 9_000),
-    score=st.floats(0, 1),
-    wish=st.decimals(0, 20_000, places=2),
-    symbol=st.sampled_from([PERP, ETH]),
-)
-@settings(max_examples=150, deadline=None)
-def test_an_approved_size_keeps_every_limit(
-    equity_now: Decimal,
-    used: Decimal,
-    stop_ticks: int,
-    target_ticks: int,
-    score: float,
-    wish: Decimal,
-    symbol: str,
-) -> None:
-    made = book()
-    made.equity = equity(str(equity_now), day_start_equity=equity_now)
-    made.phases["scavenger"].budget = budget(max_notional=equity_now * 10)
-    reserved(made, str(used + 1))
-    held = made.symbols[symbol]
-    tick = held.instrument.tick_size
-    decision = decide(
-        made,
-        intent(
-            symbol=symbol,
-            reference_price=held.ask,
-            stop_price=held.ask - stop_ticks * tick,
-            target_price=held.ask + target_ticks * tick,
-            setup_score=score,
-            max_notional=wish,
-        ),
-    )
-    if not decision.approved:
-        return
-    instrument = held.instrument
-    loss = decision.notional * (stop_ticks * tick / held.ask + held.cost_taker)
-    assert instrument.refusal(decision.quantity, None, held.ask) is None
-    assert decision.notional <= (wish or decision.notional)
-    assert loss <= equity_now * Decimal("0.01")
-    assert made.gross_notional + decision.notional <= equity_now * 10
-    assert decision.notional + used <= equity_now * 10
-    assert decision.notional <= 10_000
-
-
-def test_a_decision_can_be_made_twice_and_is_the_same() -> None:
-    made = book()
-    assert msgspec.structs.asdict(decide(made)) == msgspec.structs.asdict(decide(made))
