@@ -1,0 +1,179 @@
+"""Intents over real mTLS gRPC: what becomes an order with its decision inside, and what is refused by which guard."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from support.brain_scene import PERP, START_NS, FakePhase, scene, until
+from support.stack import Stack
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import order_pb2 as o
+
+OTHER_HASH = "sha256:" + "1" * 64
+
+
+async def test_an_intent_becomes_an_order_with_its_decision_inside(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        decision = await made.phase.ask()
+        assert decision.approved, decision.message
+        await until(lambda: made.execution.of("order"), "an order")
+        (order,) = made.execution.of("order")
+        assert order.intent_id == decision.intent_id
+        assert order.policy_hash == made.policy_hash
+        assert order.term == made.app.term == 1
+        assert [guard.number for guard in order.decision.guards] == [*range(9), *range(15, 20)]
+        assert all(guard.verdict in (b.VERDICT_PASS, b.VERDICT_SHRINK) for guard in order.decision.guards)
+        assert [hop.name for hop in order.hops] == ["phase", "brain"]
+        assert (order.stop_price, order.target_price) == ("61112.1", "61540.8")
+        # .01 of 200 USDT at risk over stop and cost: 2 / .003002 = 666 USDT of notional, floored to the step.
+        assert order.quantity == "0.01"
+        assert Decimal(decision.notional) == Decimal("612.346")
+        # What is decided counts at once: the second one meets the reserved exposure of the first.
+        second = await made.phase.ask()
+        fifteen = next(guard for guard in second.guards if guard.number == 15)
+        assert "total=612.346" in fifteen.value
+
+
+@pytest.mark.parametrize(
+    ("description", "fields", "says"),
+    [
+        ("negative bound", {"max_notional": "-5"}, "max_notional: -5 is below 0"),
+        ("NaN", {"stop_price": "NaN"}, "stop_price: 'NaN' is not a canonical decimal"),
+        ("exponent", {"target_price": "6e4"}, "target_price: '6e4' is not a canonical decimal"),
+        ("unknown symbol", {"symbol": "DOGE/USDT:USDT"}, "symbol: DOGE/USDT:USDT is not listed"),
+        ("no symbol at all", {"symbol": "bitcoin!"}, "symbol: 'bitcoin!' is not known"),
+        ("bad enumeration", {"side": 9}, "side: 9 is not known; allowed are BUY, SELL"),
+        ("score above one", {"setup_score": 1.5}, "setup_score: 1.5 is not within 0 and 1"),
+        ("score NaN", {"setup_score": float("nan")}, "setup_score: nan is not within 0 and 1"),
+        ("quantity on an opening one", {"quantity": "1"}, "OPEN has none"),
+        ("stop on the wrong side", {"stop_price": "61300"}, "stop_price=61300"),
+        ("another phase's name", {"phase_id": "hunter"}, "phase_id: 'hunter' on the stream of scavenger"),
+    ],
+)
+async def test_bad_input_is_an_enumerated_refusal_with_a_sentence(
+    stack: Stack, description: str, fields: dict[str, object], says: str
+) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        decision = await made.phase.ask(**fields)
+        assert not decision.approved, description
+        assert decision.reason == c.REASON_INVALID_INTENT
+        assert says in decision.message
+        assert not made.execution.of("order")
+
+
+async def test_a_missing_stop_is_refused_by_its_guard(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        decision = await made.phase.ask(stop_price="")
+        assert decision.reason == c.REASON_STOP_MISSING
+        verdicts = {guard.number: guard.verdict for guard in decision.guards}
+        assert verdicts[8] == b.VERDICT_REJECT
+        assert {verdicts[number] for number in range(15, 20)} == {b.VERDICT_NOT_REACHED}
+
+
+async def test_a_repeated_intent_gets_its_first_decision(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        first = await made.phase.ask(intent_id="the-same")
+        made.phase.received.clear()
+        again = await made.phase.ask(intent_id="the-same")
+        assert again == first
+        assert len(made.execution.of("order")) == 1
+
+
+async def test_a_killed_phase_that_asks_again_with_a_new_id_is_refused(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        await made.phase.ask(event_time_ns=START_NS)
+        twin = await made.phase.ask(event_time_ns=START_NS)
+        assert twin.reason == c.REASON_DUPLICATE_INTENT
+        assert len(made.execution.of("order")) == 1
+
+
+@pytest.mark.parametrize("which", ["phase", "execution"])
+async def test_a_foreign_policy_refuses_opening_and_shows_both_hashes(stack: Stack, which: str) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        if which == "phase":
+            decision = await made.phase.ask(policy_hash=OTHER_HASH)
+        else:
+            made.execution.account.policy_hash = OTHER_HASH
+            made.execution.post(account=made.execution.account)
+            await until(lambda: made.app.book.execution_hash == OTHER_HASH, "the other hash")
+            decision = await made.phase.ask()
+        assert decision.reason == c.REASON_POLICY_HASH_MISMATCH
+        assert OTHER_HASH in decision.message
+        assert made.policy_hash in decision.message
+        assert not made.execution.of("order")
+
+
+async def test_reducing_passes_under_halt_foreign_hash_and_unknown_truth(stack: Stack) -> None:
+    async with scene(stack) as made:
+        made.execution.account.positions.append(
+            o.Position(
+                symbol=PERP,
+                quantity="0.01",
+                average_entry_price="61000",
+                stop_price="60800",
+                shares=[o.PhaseShare(phase_id="scavenger", quantity="0.01", average_entry_price="61000")],
+            )
+        )
+        made.execution.account.truth.known = False
+        made.execution.account.policy_hash = OTHER_HASH
+        made.market.post_step()
+        await until(lambda: made.app.now_ns(), "market time")
+        made.execution.post(account=made.execution.account)
+        await until(lambda: made.app.book.symbols and made.app.book.symbols[PERP].net, "the position")
+        await made.act(c.POSTURE_HALTED, nonce="")
+        close = {
+            "action": b.ACTION_CLOSE,
+            "side": c.SIDE_SELL,
+            "stop_price": "",
+            "target_price": "",
+            "policy_hash": OTHER_HASH,
+            "hops": [c.Hop(name="phase", duration_ns=60_000_000_000)],
+        }
+        decision = await made.phase.ask(quantity="0.006", **close)
+        assert decision.approved, decision.message
+        assert decision.lane == b.LANE_REDUCING
+        assert [guard.verdict for guard in decision.guards[2:]] == [b.VERDICT_EXEMPT] * 12
+        await until(lambda: made.execution.of("order"), "the exit")
+        assert made.execution.of("order")[0].lane == b.LANE_REDUCING
+        # The first exit reserves its part: the second, together with it, would be more than there is.
+        second = await made.phase.ask(quantity="0.006", **close)
+        assert not second.approved
+        assert second.lane == b.LANE_OPENING
+        third = await made.phase.ask(quantity="0.004", **close)
+        assert third.approved, third.message
+
+
+async def test_a_stale_price_refuses(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.armed()
+        made.market.post_step(bid="0", ask="0", jump_ns=6_000_000_000)
+        await until(lambda: made.app.now_ns() > made.market.now_ns - 1, "the step")
+        decision = await made.phase.ask()
+        assert decision.reason == c.REASON_PRICE_STALE
+        assert "max=5000" in decision.message
+
+
+async def test_who_is_not_planned_or_not_himself_is_turned_away(stack: Stack) -> None:
+    async with scene(stack) as made:
+        hunter = FakePhase(stack, "hunter")
+        await hunter.connect(made.policy_hash)
+        await until(lambda: hunter.failure, "the refusal")
+        assert "hunter is not planned; allowed: scavenger" in hunter.failure
+        liar = FakePhase(stack, "sentinel")
+        await liar.connect(made.policy_hash, claimed="scavenger")
+        await until(lambda: liar.failure, "the refusal")
+        assert "'scavenger' by sentinel" in liar.failure
+        exposition = made.app.metrics.exposition().decode()
+        assert 'titan_brain_phases_refused_total{cause="not_planned"} 1.0' in exposition
+        assert 'titan_brain_phases_refused_total{cause="foreign_id"} 1.0' in exposition
+        for one in (hunter, liar):
+            await one.close()
