@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from support import brain_scene, execution_scene
 from support.brain_scene import FakePhase
-from support.execution_scene import until
+from support.execution_neighbours import until
 from support.postgres import Postgres
 from support.stack import Stack
 from titan.execution.app import ExecutionApp

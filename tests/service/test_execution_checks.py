@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.execution_scene import PERP, Scene, scene, until
+from support.execution_neighbours import PERP, until
+from support.execution_scene import Scene, scene
 from support.stack import Stack
 from titan.domain.kinds import DriftClass, Leg, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from support.execution_scene import PERP, Scene, scene, until
+from support.execution_neighbours import PERP, until
+from support.execution_scene import Scene, scene
 from support.stack import Stack
 from titan.domain.kinds import Leg, OrderState
 from titan.v1 import brain_pb2 as b

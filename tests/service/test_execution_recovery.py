@@ -11,8 +11,9 @@ from decimal import Decimal
 
 import pytest
 
+from support.execution_neighbours import until
 from support.execution_process import ExecutionProcess
-from support.execution_scene import Scene, scene, until
+from support.execution_scene import Scene, scene
 from support.stack import Stack
 from titan.domain.kinds import Leg, OrderState, Posture
 from titan.domain.protection import covered, open_lots

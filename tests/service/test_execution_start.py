@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from support.execution_scene import execution_settings, policy_document, scene, until
+from support.execution_neighbours import until
+from support.execution_scene import execution_settings, policy_document, scene
 from support.stack import Stack, free_ports
 from titan.execution.app import ExecutionApp
 from titan.execution.settings import ExecutionSettings

@@ -12,6 +12,7 @@ import pytest
 
 from support import brain_scene, execution_scene
 from support.brain_scene import until
+from support.execution_neighbours import Brain
 from support.local_stack import local_stack
 from support.operator_client import client_for, client_of_local
 from support.stack import Stack
@@ -123,7 +124,7 @@ async def test_an_execution_is_tightened_directly_and_drains(stack: Stack) -> No
         assert (ack.done, ack.acknowledged_by, ack.open_positions) == (True, "execution", 1)
         assert made.trader.posture.latch.by == "operator: titan-operator"
         await until(lambda: made.trader.sender.flight.cancels or not made.venue_working(), "cancel asked")
-        made.brain = execution_scene.Brain(stack, made.policy_hash, term=2)
+        made.brain = Brain(stack, made.policy_hash, term=2)
         await made.brain.start()
         await made.ready()
         await made.market.step(count=3)
