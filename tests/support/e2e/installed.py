@@ -95,7 +95,7 @@ class Titan:
 
     def stack_values(self, hold_ms: int, image: str = "") -> dict[str, Any]:
         """The quick start with a phase that trades at each crossing."""
-        parameters = EAGER | {"holdMs": hold_ms, "targetBps": "5000"}
+        parameters = EAGER | {"holdMs": hold_ms, "targetBps": "5000", "maxTradesPerDay": 1000}
         return {
             "existingPolicy": {"name": self._policy["metadata"]["name"], "hash": self._policy["spec"]["hash"]},
             "phases": {
