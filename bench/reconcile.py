@@ -8,6 +8,7 @@ The floor is a bare server-side apply of the same object, measured in the same r
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import statistics
@@ -31,7 +32,7 @@ from titan_operator.cluster.credentials import load  # noqa: E402
 from titan_operator.cluster.kinds import KINDS  # noqa: E402
 
 STACKS = ("s0", "s1", "s2", "s3")
-ROUNDS = 40
+ROUNDS = 100
 QUIET_S = 60.0
 RESYNC_S = 5.0
 IDLE_S = 0.3
@@ -106,7 +107,8 @@ async def _apply_to_children(admin: Cluster, proxy: ApiProxy) -> list[str]:
         for kind, name in CHILDREN:
             await _until(lambda kind=kind, name=name: _there(admin, kind, name), pause_s=0.005)  # type: ignore[misc]
         whole_ms.append((time.perf_counter() - start) * 1000)
-    p99 = sorted(whole_ms)[int(len(whole_ms) * 0.99) - 1]
+    # Nearest rank: of a hundred rounds the one below the worst.
+    p99 = sorted(whole_ms)[math.ceil(len(whole_ms) * 0.99) - 1]
     median, floor = statistics.median(whole_ms), statistics.median(bare)
     print(f"apply → children, {ROUNDS} rounds: median {median:.0f} ms, p99 {p99:.0f} ms (to reach: 300)")
     print(f"bare server-side apply: median {floor:.1f} ms; ratio of the medians {median / floor:.1f}")
