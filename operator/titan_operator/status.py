@@ -106,11 +106,16 @@ def differs(old: Mapping[str, Any], new: Mapping[str, Any], *, moving_too: bool)
 
 
 def _still(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _still(value) if isinstance(value, Mapping) else (_settled(value) if key == "conditions" else value)
-        for key, value in status.items()
-        if key not in _MOVING
-    }
+    return {key: _still_value(key, value) for key, value in status.items()}
+
+
+def _still_value(key: str, value: Any) -> Any:
+    if key in _MOVING:
+        # That it is known, or not any more, is no movement: whoever waited for Ready would not see it for a minute.
+        return ""
+    if isinstance(value, Mapping):
+        return _still(value)
+    return _settled(value) if key == "conditions" else value
 
 
 def _settled(conditions: Any) -> list[dict[str, Any]]:

@@ -8,11 +8,13 @@ import pytest
 
 from titan_operator.status import differs
 
+POSTURE = {"inForce": "ARMED", "openPositions": 1}
+
 
 def status(message: str, equity: str = "200", ready: str = "False") -> dict[str, Any]:
     return {
         "equity": equity,
-        "posture": {"inForce": "ARMED", "openPositions": 1},
+        "posture": POSTURE,
         "conditions": [{"type": "Ready", "status": ready, "reason": "Draining", "message": message}],
     }
 
@@ -25,6 +27,13 @@ ROWS: list[tuple[str, dict[str, Any], bool]] = [
     ("another sentence", status("closing to entries first (CLOSE_ONLY)"), True),
     ("a condition", status(OPEN, ready="True"), True),
     ("a posture", status(OPEN) | {"posture": {"inForce": "HALTED", "openPositions": 1}}, True),
+    (
+        "a number that is not known any more",
+        {key: value for key, value in status(OPEN).items() if key != "equity"},
+        True,
+    ),
+    ("a number that is known now", status(OPEN) | {"drawdown": "0.01"}, True),
+    ("a count of the posture that is known now", status(OPEN) | {"posture": POSTURE | {"workingOrders": 0}}, True),
     ("a count of the posture", status(OPEN) | {"posture": {"inForce": "ARMED", "openPositions": 0}}, False),
 ]
 
