@@ -80,7 +80,7 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self.connection.ssl_context(), limit=16, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(ssl=self.connection.ssl_context(), limit=8, keepalive_timeout=60),
             timeout=self._timeout,
             headers={"Accept": _JSON, "User-Agent": self._agent},
             middlewares=(_once,),
