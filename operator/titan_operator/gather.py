@@ -32,6 +32,8 @@ CHILD_KINDS = (
 )
 _MANAGED = f"{LABEL_MANAGED_BY}={OPERATOR}"
 _HEALTH_TIMEOUT_S = 1.0
+# What a kubelet reads of a Secret of type kubernetes.io/dockerconfigjson.
+PULL_KEY = ".dockerconfigjson"
 
 
 class Stack(Protocol):
@@ -184,5 +186,6 @@ def _references(item: Given) -> list[tuple[str, str, tuple[str, ...]]]:
     found = [
         ("secretRef", venue.get("name", ""), tuple(venue.get("keys") or ())),
         ("databaseSecretRef", database.get("name", ""), (DATABASE_KEY,)),
+        *(("imagePullSecrets", one.get("name", ""), (PULL_KEY,)) for one in spec.get("imagePullSecrets") or ()),
     ]
     return [reference for reference in found if reference[1]]

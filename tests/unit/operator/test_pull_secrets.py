@@ -11,6 +11,7 @@ from support.managed_fields import fields_of, live
 from support.plans import STACK, planned
 from support.rendered import STACK_ROLES, pod, rendered, workload
 from titan_operator.diff import first_difference, removals
+from titan_operator.gather import given, missing_secrets
 from titan_operator.plan import Plan
 from titan_operator.render_local import LocalOptions, render_local
 from titan_operator.revision import revision
@@ -89,3 +90,17 @@ def test_one_that_is_missing_is_a_difference() -> None:
     without = copy.deepcopy(live(wanted))
     del without["spec"]["template"]["spec"]["imagePullSecrets"][0]
     assert "imagePullSecrets[registry]" in str(first_difference(wanted, without))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "spec.imagePullSecrets: Secret registry is not there"),
+        ({"registry": frozenset({"password"})}, "spec.imagePullSecrets: Secret registry lacks .dockerconfigjson"),
+        ({"registry": frozenset({".dockerconfigjson"})}, ""),
+    ],
+)
+def test_one_that_is_missing_is_named_before_a_pod_waits_for_it(keys: dict[str, frozenset[str]], said: str) -> None:
+    raw = {"metadata": {"name": "brain"}, "spec": {"role": "brain", "imagePullSecrets": [{"name": "registry"}]}}
+    phases = [given("TitanPhase", raw)]
+    assert missing_secrets(phases, keys) == ({"brain": said} if said else {})
