@@ -134,11 +134,19 @@ async def _through(scene: Scene, proxy: ApiProxy, act: ActOfLife, cut: Cut | Non
 def _differences(undisturbed: Mapping[str, End], ends: Mapping[str, End], cuts: Mapping[str, Cut]) -> list[str]:
     """What is not as it would have been, act by act; a later act may inherit it."""
     return [
-        f"{act}, {cuts.get(act)}: {name}: {undisturbed[act].objects.get(name)} != {end.objects.get(name)}"
+        f"{act}, {cuts.get(act)}: {name}: {_only_different(undisturbed[act].objects.get(name), end.objects.get(name))}"
         for act, end in ends.items()
         for name in sorted(undisturbed[act].objects.keys() | end.objects.keys())
         if undisturbed[act].objects.get(name) != end.objects.get(name)
     ]
+
+
+def _only_different(wanted: Any, found: Any) -> str:
+    """What is not equal, by its path."""
+    if not (isinstance(wanted, Mapping) and isinstance(found, Mapping)):
+        return f"{wanted!r} != {found!r}"
+    names = [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]
+    return "; ".join(f"{name}: {_only_different(wanted.get(name), found.get(name))}" for name in names)
 
 
 def _sampled(writes: Mapping[str, int]) -> list[dict[str, Cut]]:
@@ -185,5 +193,5 @@ async def test_a_cut_at_any_write_changes_nothing_of_the_end(setting: Setting) -
     async with asyncio.TaskGroup() as group:
         for cuts in planned:
             group.create_task(one(cuts))
-    assert differing == []
+    assert differing == [], "\n".join(differing)
     assert sum(happened) >= SURE * sum(len(cuts) for cuts in planned)
