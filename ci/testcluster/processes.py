@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 READY_WITHIN_S = 60.0
-_PR_SET_PDEATHSIG = 1
+# A program, not Popen's preexec_fn: that forks, and the handlers of a fork that gRPC brings can end the child of
+# whoever uses it before it becomes what was asked for.
+_DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 class ClusterError(Exception):
@@ -40,13 +41,12 @@ class Processes:
         """Start a process; ``environment`` is added to a small one, ``out`` is a descriptor for its output."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*self._enter, str(program), *flags],
+                [*_DIES_WITH_PARENT, *self._enter, str(program), *flags],
                 stdout=out or log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 cwd=self.folder,
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **(environment or {})},
-                preexec_fn=_die_with_parent,
             )
         self._running[name] = process
         (self.folder / f"{name}.pid").write_text(f"{process.pid} {start_time(process.pid)}")
@@ -110,7 +110,3 @@ def start_time(pid: int) -> str:
     except (FileNotFoundError, ProcessLookupError):
         return ""
     return "" if fields[0] == "Z" else fields[19]
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
