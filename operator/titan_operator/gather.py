@@ -15,7 +15,15 @@ from titan_operator.api.loading import ResourceError, read_live
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import Unreachable
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.names import DATABASE_KEY, LABEL_COMPONENT, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR, PROTECTED
+from titan_operator.names import (
+    DATABASE_KEY,
+    LABEL_COMPONENT,
+    LABEL_MANAGED_BY,
+    LABEL_NAME,
+    OPERATOR,
+    PROTECTED,
+    PULL_KEY,
+)
 from titan_operator.stack_view import StackView
 from titan_operator.world import Given, Pod
 
@@ -32,8 +40,6 @@ CHILD_KINDS = (
 )
 _MANAGED = f"{LABEL_MANAGED_BY}={OPERATOR}"
 _HEALTH_TIMEOUT_S = 1.0
-# What a kubelet reads of a Secret of type kubernetes.io/dockerconfigjson.
-PULL_KEY = ".dockerconfigjson"
 
 
 class Stack(Protocol):

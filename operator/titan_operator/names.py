@@ -37,6 +37,8 @@ TEMPORARY_DIR = "/tmp"  # noqa: S108 - the pod's own emptyDir
 STATE_VOLUME = "state"
 # Key of the Secret that a databaseSecretRef names: the URL, with its password.
 DATABASE_KEY = "url"
+# What a kubelet reads of a Secret of type kubernetes.io/dockerconfigjson.
+PULL_KEY = ".dockerconfigjson"
 # LABEL_NAME of pods that upgrade tables. No Service finds them, and no Deployment takes them for its own.
 MIGRATION = "titan-migration"
 # NetworkPolicy of the whole namespace; no TitanPhase has a dot in its name.
