@@ -18,7 +18,8 @@ CLUSTER_PROGRAM = "kubectl-titan"
 
 app = new_app(
     "A crypto trading stack on this machine: start it, look at it, stop it. Exit codes: 0 done, 1 refused or a check "
-    "failed, 2 bad input, 3 the stack cannot be reached. In a cluster the same words are `kubectl titan …`."
+    "failed, 2 bad input, 3 the stack cannot be reached. In a cluster the same words are `kubectl titan …`.",
+    completion=True,
 )
 policy_app = typer.Typer(help="Hash and verify risk policies.")
 app.add_typer(policy_app, name="policy")

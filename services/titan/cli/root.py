@@ -19,12 +19,21 @@ INTERRUPTED = 130
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
 
 
-def new_app(about: str) -> typer.Typer:
-    """A command line with ``--debug`` and nothing else yet."""
+def new_app(about: str, *, completion: bool = False) -> typer.Typer:
+    """Return a command line with ``--debug``, ``--version`` and no command yet.
+
+    Parameters
+    ----------
+    about
+        The first paragraph of its help.
+    completion
+        Add ``--install-completion`` and ``--show-completion``. A shell completes programs, and kubectl's plugins are not
+        programs to it.
+    """
     made = typer.Typer(
         name="titan",
         help=about,
-        add_completion=False,
+        add_completion=completion,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -32,11 +41,23 @@ def new_app(about: str) -> typer.Typer:
     @made.callback()
     def _root(
         debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an unexpected error.")] = False,
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+        ] = False,
     ) -> None:
         if debug:
             os.environ["TITAN_DEBUG"] = "1"
 
     return made
+
+
+def _print_version(context: typer.Context, asked: bool) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    typer.echo(f"{context.find_root().info_name} {version('titan')}")
+    raise typer.Exit
 
 
 def add_policy_files(commands: typer.Typer) -> None:
