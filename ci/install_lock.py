@@ -1,7 +1,7 @@
 """Install one lock file into the environment of the Python that runs this: ``python ci/install_lock.py LOCK``.
 
-No resolver runs. A lock is complete, so a resolver can only find what was released after it, and refuse that for having no
-hash. What a package of the lock requires is checked when everything is installed.
+No resolver runs. A lock is complete: a resolver could only find what was released after it, and refuse that for having
+no hash. The requirements of the packages are checked when all are installed.
 """
 
 from __future__ import annotations
@@ -39,25 +39,30 @@ def pinned(lock: Path) -> list[str]:
     return [_normalised(name) for name in _PIN.findall(lock.read_text())]
 
 
-def repair() -> list[str]:
+def repair(site: Path) -> list[str]:
     """Remove the records of packages whose installation was interrupted; pip would take them for installed.
+
+    Parameters
+    ----------
+    site
+        A ``site-packages`` folder.
 
     Returns
     -------
     list of str
-        The names of their folders.
+        The names of the removed folders.
     """
-    removed = []
-    for site in {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}:
-        # A name that begins with ~ is what pip was about to replace.
-        for folder in (*site.glob("*.dist-info"), *site.glob("~*")):
-            if folder.name.startswith("~") or not _complete(folder, site):
-                shutil.rmtree(folder)
-                removed.append(folder.name)
-    return sorted(removed)
+    # A name that begins with ~ is what pip was about to replace.
+    removed = [*site.glob("~*"), *(info for info in site.glob("*.dist-info") if not _complete(info))]
+    for path in removed:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return sorted(path.name for path in removed)
 
 
-def _complete(info: Path, site: Path) -> bool:
+def _complete(info: Path) -> bool:
     record = info / "RECORD"
     if not record.is_file():
         return False
@@ -65,7 +70,7 @@ def _complete(info: Path, site: Path) -> bool:
         names = [row[0] for row in csv.reader(file) if row]
     # pip adds INSTALLER to the list when all files are written. Bytecode may have been removed since.
     return f"{info.name}/INSTALLER" in names and all(
-        name.endswith(".pyc") or (site / name).exists() for name in names
+        name.endswith(".pyc") or (info.parent / name).exists() for name in names
     )
 
 
@@ -87,7 +92,7 @@ class _Progress:
             # What the lock has for other systems and Pythons: pip says that first.
             self.total -= 1
             return
-        if not self._counted and line.startswith(("Collecting", "Requirement already satisfied")):
+        if not self._counted and line.startswith(("Collecting", "Processing", "Requirement already satisfied")):
             self._counted = True
             say(f"{self.lock}: {self.total} packages into {os.path.relpath(sys.prefix)}")
         if line.startswith("Requirement already satisfied"):
@@ -133,7 +138,8 @@ def install(lock: Path) -> bool:
         say(*errors, f"{lock.name}: pip ended with {pip.returncode}; the same command goes on where this one stopped")
         return False
     new = progress.total - progress.present
-    say(f"{lock.name}: {new} packages installed, {progress.size}, {progress.seconds} s; {progress.present} were there")
+    there = f"; {progress.present} were there" if progress.present else ""
+    say(f"{lock.name}: {new} packages installed, {progress.size}, {progress.seconds} s{there}")
     return True
 
 
@@ -195,8 +201,9 @@ def main(arguments: list[str]) -> int:
         say("install_lock: one argument, the lock file")
         return 2
     lock = Path(arguments[0])
-    for name in repair():
-        say(f"{name}: its installation was interrupted; it is installed again")
+    for site in {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}:
+        for name in repair(site):
+            say(f"{name}: its installation was interrupted; it is installed again")
     try:
         if not install(lock):
             return 1
