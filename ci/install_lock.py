@@ -35,8 +35,8 @@ def command(lock: Path) -> list[str]:
 
 
 def pinned(lock: Path) -> list[str]:
-    """Return the packages that ``lock`` pins, by normalised name; one of several versions is there several times."""
-    return [_normalised(name) for name in _PIN.findall(lock.read_text())]
+    """Return the packages that ``lock`` pins, by normalized name; one of several versions is there several times."""
+    return [_normalized(name) for name in _PIN.findall(lock.read_text())]
 
 
 def repair(site: Path) -> list[str]:
@@ -182,10 +182,10 @@ def unmet(lock: Path) -> list[str]:
     check = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-color", "check"]
     names = set(pinned(lock))
     lines = subprocess.run(check, capture_output=True, text=True, check=False, env=_environment()).stdout.splitlines()
-    return [line for line in lines if _normalised(line.split(" ", 1)[0]) in names]
+    return [line for line in lines if _normalized(line.split(" ", 1)[0]) in names]
 
 
-def _normalised(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

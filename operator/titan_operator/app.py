@@ -132,9 +132,9 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         task = asyncio.create_task(work, name=what)
 
         def ended(done: asyncio.Task[None]) -> None:
-            # Cancelled by nobody is ended as well: else a stack would be without its engine, and nobody would know.
+            # Canceled by nobody is ended as well: else a stack would be without its engine, and nobody would know.
             if not self._stopping:
-                self.fail(f"{what} ended: {'cancelled' if done.cancelled() else repr(done.exception())}")
+                self.fail(f"{what} ended: {'canceled' if done.cancelled() else repr(done.exception())}")
 
         task.add_done_callback(ended)
         self._tasks.append(task)

@@ -125,8 +125,8 @@ class CarryOut:
             self._backoff.done(kind, name)
             return
         if isinstance(answer, asyncio.CancelledError):
-            # Cancelled by nobody here: a connection's end may look so, and must not end who waits.
-            answer = Unreachable(f"{_what(effect)}: the write was cancelled")
+            # Canceled by nobody here: a connection's end may look so, and must not end who waits.
+            answer = Unreachable(f"{_what(effect)}: the write was canceled")
         if not isinstance(answer, ClusterError):
             raise answer
         self.failures.append(answer)

@@ -94,8 +94,8 @@ async def find(cluster: Cluster, namespace: str) -> Found:
     }
     answers: list[Any] = await asyncio.gather(*reads.values(), return_exceptions=True)
     failures = [
-        # Cancelled by nobody here: a connection's end may look so, and must not end who waits.
-        answer if isinstance(answer, Exception) else Unreachable(f"{name}: the read was cancelled")
+        # Canceled by nobody here: a connection's end may look so, and must not end who waits.
+        answer if isinstance(answer, Exception) else Unreachable(f"{name}: the read was canceled")
         for name, answer in zip(reads, answers, strict=True)
         if isinstance(answer, BaseException)
     ]

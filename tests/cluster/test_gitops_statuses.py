@@ -52,7 +52,7 @@ class Recorder:
         self.seen: dict[str, Mapping[str, Any]] = {}
 
     async def record(self) -> None:
-        """Look until cancelled."""
+        """Look until canceled."""
         while True:
             await self.look()
             await asyncio.sleep(0.01)

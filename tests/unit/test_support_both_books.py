@@ -165,7 +165,7 @@ def test_books_that_agree() -> None:
             "position BTCUSDT 1 is covered by stops of 0 only",
         ),
         (
-            "a stop that was cancelled",
+            "a stop that was canceled",
             lambda b: setattr(b.venue.orders["stop"], "state", VenueOrderState.CANCELED),
             "position BTCUSDT 1 is covered by stops of 0 only",
         ),

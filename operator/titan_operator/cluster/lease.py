@@ -117,7 +117,7 @@ class OperatorLease:
         await self._acquired.wait()
 
     async def run(self) -> None:
-        """Acquire and renew until cancelled."""
+        """Acquire and renew until canceled."""
         while True:
             try:
                 async with asyncio.timeout(self._duration_s * _RENEW):

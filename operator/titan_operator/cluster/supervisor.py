@@ -56,7 +56,7 @@ class _Run:
 
 
 class Supervisor:
-    """Runs the receiver until cancelled.
+    """Runs the receiver until canceled.
 
     Parameters
     ----------

@@ -27,8 +27,7 @@ def new_app(about: str, *, completion: bool = False) -> typer.Typer:
     about
         The first paragraph of its help.
     completion
-        Add ``--install-completion`` and ``--show-completion``. A shell completes programs, and kubectl's plugins are not
-        programs to it.
+        Add ``--install-completion`` and ``--show-completion``. Not for a plugin: shells complete ``kubectl``.
     """
     made = typer.Typer(
         name="titan",

@@ -11,10 +11,10 @@ Rules, where venues differ:
   our price, up to what is on display.
 * A stop or take-profit is touched by a public trade or by the mid price (the mark), whichever is first, and is then a
   market order in the same moment.
-* What a market or IOC order cannot get at once is cancelled (NO_LIQUIDITY); a market order that gets nothing is
+* What a market or IOC order cannot get at once is canceled (NO_LIQUIDITY); a market order that gets nothing is
   rejected.
 * A reduce-only order shrinks to the holding: a market or limit order on arrival and at each fill, a trigger when it
-  triggers. When the holding is gone, what is left of it is cancelled (POSITION_CLOSED). A spot sale cannot sell more
+  triggers. When the holding is gone, what is left of it is canceled (POSITION_CLOSED). A spot sale cannot sell more
   than the balance, so it behaves alike at its fills.
 """
 

@@ -94,7 +94,7 @@ class ServerStream(Generic[Req, Resp]):
         await self._outbox.flush()
 
     def close(self) -> None:
-        """End the stream from this side: its handler is cancelled, and the caller sees a plain end."""
+        """End the stream from this side: its handler is canceled, and the caller sees a plain end."""
         if not self.closed:
             self.closed = True
             if self._task is not None:
@@ -256,7 +256,7 @@ class ClientStream(Generic[Req, Resp]):
             raise RpcError(error.code(), error.details() or "") from error
         except asyncio.CancelledError as error:
             # gRPC cancels the reader when the call was ended from this side, as a failed write does. Only where
-            # nobody cancelled the reading task itself is that an end of the stream.
+            # nobody canceled the reading task itself is that an end of the stream.
             task = asyncio.current_task()
             if not self._call.cancelled() or (task is not None and task.cancelling()):
                 raise

@@ -183,7 +183,7 @@ async def pods_at_hand(admin: Cluster, namespace: str) -> list[dict[str, Any]]:
 
 
 async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
-    """What a kubelet tells of pods that run, and its last word on those that end; until cancelled."""
+    """What a kubelet tells of pods that run, and its last word on those that end; until canceled."""
     # Late: an operator process that is measured imports this module too.
     from kubernetes.client import ApiException, CoreV1Api
     from kubernetes.config import new_client_from_config

@@ -36,7 +36,7 @@ class PodWatch:
     _alive: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
-        """Watch until cancelled; what happens while the API server is away is seen by the list after it."""
+        """Watch until canceled; what happens while the API server is away is seen by the list after it."""
         await asyncio.gather(self._follow("Pod"), self._follow("StatefulSet"))
 
     async def _follow(self, name: str) -> None:

@@ -100,7 +100,7 @@ def test_bad_input(
     ("description", "source", "old", "new", "sentence"),
     [
         ("malformed YAML", DEMO, "  rules:", "  rules: [", "malformed YAML"),
-        ("unknown field", DEMO, "  posture: ARMED", "  posture: ARMED\n  colour: red", "spec.colour: "),
+        ("unknown field", DEMO, "  posture: ARMED", "  posture: ARMED\n  color: red", "spec.color: "),
         ("unknown rule", DEMO, "    equityFloor:", "    equityFlor:", "no such rule; allowed is equityFloor?"),
         ("rules of another hash", DEMO, 'equityFloor: "150"', 'equityFloor: "151"', "the rules hash to sha256:"),
         ("negative number", DEMO, 'maxOrderNotional: "10000"', 'maxOrderNotional: "-1"', "rules.maxOrderNotional: "),

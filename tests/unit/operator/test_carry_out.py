@@ -165,7 +165,7 @@ async def test_nobody_asked_for_a_cancellation_that_a_connection_left() -> None:
 
     carried = carry_out(Written(answer), Lease())
     await carried.all([apply("ConfigMap")])
-    assert [str(error) for error in carried.failures] == ["ConfigMap scavenger: the write was cancelled"]
+    assert [str(error) for error in carried.failures] == ["ConfigMap scavenger: the write was canceled"]
 
 
 async def test_who_cancels_the_pass_ends_it() -> None:

@@ -19,7 +19,7 @@ READS = len(CHILD_KINDS) + 4
 
 
 class Restarting:
-    """An API server that goes away under every read, each at its own moment; some look cancelled."""
+    """An API server that goes away under every read, each at its own moment; some look canceled."""
 
     def __init__(self, cancelled_every: int) -> None:
         self._every = cancelled_every
@@ -36,7 +36,7 @@ class Restarting:
     list = get
 
 
-@pytest.mark.parametrize(("description", "every"), [("reset", 0), ("some cancelled", 3), ("all cancelled", 1)])
+@pytest.mark.parametrize(("description", "every"), [("reset", 0), ("some canceled", 3), ("all canceled", 1)])
 async def test_reads_that_fail_together_are_failures_and_the_next_wait_is_no_cancellation(
     description: str, every: int
 ) -> None:
@@ -68,7 +68,7 @@ async def test_who_is_really_cancelled_ends() -> None:
         await waiting
 
 
-async def cancelled() -> None:
+async def canceled() -> None:
     raise asyncio.CancelledError
 
 
@@ -80,9 +80,7 @@ async def done() -> None:
     """Ends, as nothing of the operator should before it is stopped."""
 
 
-@pytest.mark.parametrize(
-    ("work", "said"), [(cancelled, "cancelled"), (broken, "RuntimeError('a bug')"), (done, "None")]
-)
+@pytest.mark.parametrize(("work", "said"), [(canceled, "canceled"), (broken, "RuntimeError('a bug')"), (done, "None")])
 async def test_a_part_that_ends_by_itself_ends_the_process(tmp_path: Path, work: Any, said: str) -> None:
     names = {"operator_namespace": "system", "pod_name": "operator"}
     settings = OperatorSettings(role="operator", state_dir=tmp_path, http_port=0, namespaces=["desk"], **names)
