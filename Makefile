@@ -1,5 +1,6 @@
-# Everything from a machine with make, Python >= 3.11, Go >= 1.26 (for the test cluster only) and a network to install
-# from. Nothing is touched outside .venv, .titan and the tools' cache (TITAN_TOOLS_DIR, else the user's cache folder).
+# Everything from a machine with make, Git, Python >= 3.11, Go >= 1.26 (for the test cluster only) and a network to
+# install from; `make up` needs neither Git nor Go. Nothing is touched outside .venv, .titan and the tools' cache
+# (TITAN_TOOLS_DIR, else the user's cache folder).
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -60,12 +61,14 @@ generate: dev ## What is made from the typed models: CRDs, the charts' copies, t
 test: dev lint tools ## Everything that a change must pass: lint, then unit, service and cluster tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-lint: dev breaking ## Style, types, layers, protos
+lint: dev breaking ## Style, types, layers, protos, spelling, subjects of commits
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/buf lint
+	@git ls-files -z | xargs -0 $(BIN)/codespell
+	@$(BIN)/python ci/commit_subjects.py
 
 breaking: dev ## Whether the protos still fit those of the last commit on main that changed them
 	@BUF=$(BIN)/buf ci/breaking.sh
