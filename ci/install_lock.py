@@ -125,14 +125,20 @@ def install(lock: Path) -> bool:
     """Install what ``lock`` pins, with a line of progress every few seconds; return whether pip did it."""
     progress = _Progress(lock)
     kept: list[str] = []
-    with subprocess.Popen(
+    pip = subprocess.Popen(
         command(lock), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_environment()
-    ) as pip:
+    )
+    try:
         for line in _lines(pip):
             if line is not None:
                 kept.append(line)
                 progress.read(line)
             progress.report()
+    except KeyboardInterrupt:
+        pip.terminate()
+        raise
+    finally:
+        pip.wait()
     if pip.returncode != 0:
         errors = [line for line in kept if line.startswith("ERROR")] or kept[-20:]
         say(*errors, f"{lock.name}: pip ended with {pip.returncode}; the same command goes on where this one stopped")
