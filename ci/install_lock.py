@@ -108,9 +108,11 @@ class _Progress:
         if time.monotonic() - self._printed_s < _REPORT_S:
             return
         self._printed_s = time.monotonic()
-        wanted = self.total - self.present
-        step = f"unpacking {wanted} packages" if self.unpacking else f"fetched {self.files} of {wanted} packages"
-        say(f"{self.lock}: {step}, {self.size}, {self.seconds} s")
+        if self.unpacking:
+            step = f"unpacking {self.total - self.present} packages"
+        else:
+            step = f"{self.present + self.files} of {self.total} packages at hand"
+        say(f"{self.lock}: {step}, {self.size} fetched, {self.seconds} s")
 
     @property
     def size(self) -> str:
