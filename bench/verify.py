@@ -23,9 +23,9 @@ import aiohttp  # noqa: E402
 
 from support.signed_images import SignedImages  # noqa: E402
 from support.trust_policies import trust_policy  # noqa: E402
-from titan_operator.judging import Judge  # noqa: E402
-from titan_operator.mounted_verifier import terms_of  # noqa: E402
-from titan_operator.published import PublishedImages  # noqa: E402
+from titan_operator.admission.image_checks import Judge  # noqa: E402
+from titan_operator.admission.store import PublishedImages  # noqa: E402
+from titan_operator.supplychain.mounted_verifier import terms_of  # noqa: E402
 from titan_operator.supplychain.registry import Registries  # noqa: E402
 from titan_operator.supplychain.trust import TrustPolicy, read_trust_policy  # noqa: E402
 from titan_operator.supplychain.verify import CosignVerifier  # noqa: E402

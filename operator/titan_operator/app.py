@@ -18,6 +18,9 @@ import aiohttp
 from titan.runtime.http import Page
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.settings import ProcessSettings
+from titan_operator.admission.image_checks import Judge, Verifier
+from titan_operator.admission.store import PublishedImages
+from titan_operator.api.names import LABEL_MANAGED_BY, OPERATOR
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ClusterError, CredentialsError
@@ -28,17 +31,15 @@ from titan_operator.cluster.receiver import kopf_receiver
 from titan_operator.cluster.standard_logs import bridge_standard_logging
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
-from titan_operator.engine import Connect, Parts, StackEngine
-from titan_operator.judging import Judge, Verifier
-from titan_operator.mounted_verifier import MountedVerifier, cosign_verifier, registry_session
-from titan_operator.names import LABEL_MANAGED_BY, OPERATOR
-from titan_operator.operator_metrics import OperatorMetrics
-from titan_operator.published import PublishedImages
-from titan_operator.registry_files import CredentialFiles
+from titan_operator.controller.context import Connect, Parts
+from titan_operator.controller.controller import StackEngine
+from titan_operator.metrics import OperatorMetrics
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack.client import StackClient
+from titan_operator.supplychain.mounted_verifier import MountedVerifier, cosign_verifier, registry_session
+from titan_operator.supplychain.registry.credential_files import CredentialFiles
+from titan_operator.supplychain.trust_file import TrustFile
 from titan_operator.tracing import start_tracing
-from titan_operator.trust_file import TrustFile
 
 _MINE = f"{LABEL_MANAGED_BY}={OPERATOR}"
 # What wakes an engine, each with the labels that it is watched by; the rest of what it makes is seen by each resync.

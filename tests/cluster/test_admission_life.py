@@ -27,10 +27,10 @@ from support.cluster.admission_scene import (
     workload,
 )
 from support.cluster.as_user import OPERATOR, until
-from titan_operator.canary import Canary
+from titan_operator.admission.probe import Canary
+from titan_operator.admission.rules.policies import GUARDS
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig
-from titan_operator.guards import GUARDS
 
 NAMESPACE = f"/api/v1/namespaces/{STACK}"
 BINDING = path_of("validatingadmissionpolicybindings", "", "titan-images")

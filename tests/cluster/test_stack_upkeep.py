@@ -17,7 +17,7 @@ from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, ins
 from support.cluster.life import Life
 from support.cluster.processes import kill_operator, passes
 from titan.runtime.topology import ROLES
-from titan_operator.names import DEFAULT_DENY
+from titan_operator.api.names import DEFAULT_DENY
 
 STACK = "titan"
 # Half of it is a certificate's time before it is renewed.

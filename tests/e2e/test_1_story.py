@@ -17,7 +17,7 @@ from support.e2e.pods import BUSY_MS, PodLife
 from support.e2e.story import Story
 from titan.domain.kinds import Posture
 from titan.runtime.topology import ROLES
-from titan_operator.names import tls_secret
+from titan_operator.api.names import tls_secret
 
 HALT_WITHIN_S = 2.0
 # Of a machine with 4 GB, beside Kubernetes, its monitoring and the phases to come.

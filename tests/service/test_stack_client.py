@@ -20,7 +20,7 @@ from titan.domain.kinds import Posture
 from titan.runtime.logs import get_logger
 from titan.v1 import common_pb2 as c
 from titan_operator.stack.client import StackClient
-from titan_operator.stack_view import BrainView, ExecutionView
+from titan_operator.stack.view import BrainView, ExecutionView
 
 OTHER_HASH = "sha256:" + "0" * 64
 PATIENCE_S = 30.0

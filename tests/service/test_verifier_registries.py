@@ -17,7 +17,7 @@ from support.registry_faults import status
 from support.signed_images import SignedImages
 from support.trust_policies import trusted_key
 from support.verifying import NAME, image_at, policy_of, verifier_of
-from titan_operator.registry_files import Login
+from titan_operator.supplychain.registry.credential_files import Login
 
 
 def _mirrored(material: Material, *hosts: str) -> dict[str, Any]:

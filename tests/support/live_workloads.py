@@ -7,8 +7,8 @@ from typing import Any
 
 from support.managed_fields import live
 from support.plans import OPTIONS, planned
-from titan_operator.names import RENDERED_BY
-from titan_operator.render_kubernetes import render_kubernetes
+from titan_operator.api.names import RENDERED_BY
+from titan_operator.render.kubernetes import render_kubernetes
 
 Object = dict[str, Any]
 

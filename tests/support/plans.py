@@ -6,8 +6,8 @@ from pathlib import Path
 
 from titan_operator.api import Resource, load_resources
 from titan_operator.api.resources import RiskPolicy
-from titan_operator.plan import Plan, plan
-from titan_operator.render_kubernetes import KubernetesOptions
+from titan_operator.planning.plan import Plan, plan
+from titan_operator.render.kubernetes import KubernetesOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = (ROOT / "examples" / "quickstart.yaml").read_text()

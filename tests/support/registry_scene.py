@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import aiohttp
 
 from support.registry import RegistryServer, digest_of
-from titan_operator.registry_files import Login
 from titan_operator.supplychain.registry import Descriptor, Registries, RegistryError, RegistryProblem, Repository
+from titan_operator.supplychain.registry.credential_files import Login
 
 NAME = "team/titan"
 SECRET = "hunter2-hunter2"

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from support.plans import OPTIONS, planned
-from titan_operator.plan import Plan
-from titan_operator.render_kubernetes import Child, render_kubernetes
+from titan_operator.planning.plan import Plan
+from titan_operator.render.kubernetes import Child, render_kubernetes
 
 STACK_ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 

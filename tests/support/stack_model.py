@@ -17,8 +17,11 @@ from typing import Any
 import yaml
 
 from titan.domain.kinds import Posture
-from titan_operator.decide import decide
-from titan_operator.effects import (
+from titan_operator.api.acts import POSTURE_OF
+from titan_operator.api.names import FINALIZER, LABEL_INSTANCE, REVISION, labels, tls_secret
+from titan_operator.controller.gather import given
+from titan_operator.reconcile.decide import decide
+from titan_operator.reconcile.effects import (
     Annotate,
     Announce,
     Answer,
@@ -33,11 +36,10 @@ from titan_operator.effects import (
     Strip,
     Tighten,
 )
-from titan_operator.gather import given
-from titan_operator.names import FINALIZER, LABEL_INSTANCE, REVISION, labels, tls_secret
-from titan_operator.stack_view import BrainView, ExecutionView, PhaseView, StackView
-from titan_operator.status import first_status, phase_status, policy_status
-from titan_operator.world import POSTURE_OF, Given, Pod, Verdict, World
+from titan_operator.reconcile.observed import Given, Pod, World
+from titan_operator.reconcile.status import first_status, phase_status, policy_status
+from titan_operator.stack.view import BrainView, ExecutionView, PhaseView, StackView
+from titan_operator.supplychain.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "registry.test/titan@sha256:" + "a" * 64

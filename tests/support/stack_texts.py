@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from support.plans import POLICIES, STACK, read
-from titan_operator.gates import GateReason
-from titan_operator.plan import Plan, PlanError, plan
+from titan_operator.planning.gates import GateReason
+from titan_operator.planning.plan import Plan, PlanError, plan
 
 DEMO, MICRO = POLICIES["demo"], POLICIES["micro"]
 DEMO_HASH = "sha256:d7413498773d57cab22eeb34ded1c952ff87b97338e83eae5ed0a75654b201fa"

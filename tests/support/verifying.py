@@ -11,8 +11,8 @@ import aiohttp
 
 from support.registry import RegistryServer
 from support.trust_policies import trusted_key
-from titan_operator.registry_files import Login
 from titan_operator.supplychain.registry import Registries
+from titan_operator.supplychain.registry.credential_files import Login
 from titan_operator.supplychain.trust import TrustPolicy, read_trust_policy
 from titan_operator.supplychain.verify import CosignVerifier
 

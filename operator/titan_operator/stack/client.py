@@ -24,7 +24,7 @@ from titan.runtime.rpc import RpcChannel, RpcError
 from titan.runtime.settings import ProcessSettings
 from titan.v1 import brain_pb2, execution_pb2
 from titan_operator.stack.answers import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
-from titan_operator.stack_view import Ack, BrainView, ExecutionView, StackView
+from titan_operator.stack.view import Ack, BrainView, ExecutionView, StackView
 
 ROLE = "operator"
 BRAIN, EXECUTION = "brain", "execution"

@@ -18,8 +18,8 @@ from titan.cli.state import State, unwritable
 
 if TYPE_CHECKING:
     from titan_operator.api import Resource
-    from titan_operator.plan import Plan
-    from titan_operator.render_local import LocalProcess
+    from titan_operator.planning.plan import Plan
+    from titan_operator.render.local import LocalProcess
 
 HIGHEST_PORT = 65_535
 # Half of it must leave every process the time to look, and to connect.
@@ -72,9 +72,9 @@ def prepare(options: UpOptions, state: State) -> Prepared:
     BadInput
         With every problem of the first file that has one, or the one of the flags or the plan.
     """
-    from titan_operator.overrides import OverrideError, Overrides, apply_overrides
-    from titan_operator.plan import PlanError, plan
-    from titan_operator.render_local import LocalOptions, plan_document, render_local
+    from titan_operator.planning.overrides import OverrideError, Overrides, apply_overrides
+    from titan_operator.planning.plan import PlanError, plan
+    from titan_operator.render.local import LocalOptions, plan_document, render_local
 
     for path in options.market_files:
         if not path.is_file():

@@ -9,9 +9,9 @@ import pytest
 from support.cluster.engine_scene import Held, Scene
 from support.cluster.fault_scene import Faulted, Place, written
 from support.cluster.stack_acts import INSTALL
-from titan_operator.carry_out import AT_ONCE
 from titan_operator.cluster.errors import ClusterError
-from titan_operator.engine import StackEngine
+from titan_operator.controller.controller import StackEngine
+from titan_operator.controller.executor import AT_ONCE
 
 # Among the first words of statuses, among the children, among the last statuses.
 LOST_AT = (3, 20, 50)

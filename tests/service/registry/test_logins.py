@@ -15,8 +15,8 @@ from support.registry_scene import (
     SECRET,
     Scene,
 )
-from titan_operator.registry_files import Login
 from titan_operator.supplychain.registry import RegistryError, RegistryProblem, Repository
+from titan_operator.supplychain.registry.credential_files import Login
 
 
 async def test_a_redirect_is_followed_and_nobodys_login_goes_with_it(scene: Scene, other: RegistryServer) -> None:

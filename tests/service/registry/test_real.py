@@ -17,8 +17,8 @@ from releasing.signing import Registry, Signer, throw_away_key
 
 from support.registry import RegistryServer
 from support.registry_scene import BUNDLE, digests, referrers
-from titan_operator.registry_files import Login, read_docker_config
 from titan_operator.supplychain.registry import Registries, RegistryError, RegistryProblem, Repository
+from titan_operator.supplychain.registry.credential_files import Login, read_docker_config
 
 NAME = "team/titan"
 LOGIN = Login("ana", "hunter2-hunter2")

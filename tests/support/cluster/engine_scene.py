@@ -24,21 +24,22 @@ from titan.domain.kinds import Posture
 from titan.domain.policy_hash import policy_hash
 from titan.runtime.logs import Log
 from titan.runtime.telemetry import Metrics
+from titan_operator.admission.image_checks import Judge
+from titan_operator.admission.store import PublishedImages
 from titan_operator.api import RiskPolicy
+from titan_operator.api.names import LABEL_COMPONENT, REVISION, authority_secret
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.watches import WatchTracker
-from titan_operator.engine import Parts, StackEngine
-from titan_operator.judging import Judge
-from titan_operator.names import LABEL_COMPONENT, REVISION, authority_secret
-from titan_operator.operator_metrics import OperatorMetrics
-from titan_operator.published import PublishedImages
+from titan_operator.controller.context import Parts
+from titan_operator.controller.controller import StackEngine
+from titan_operator.metrics import OperatorMetrics
 from titan_operator.settings import OperatorSettings
-from titan_operator.stack_view import Ack, BrainView, ExecutionView, PhaseView, StackView
-from titan_operator.world import Terms, Verdict
+from titan_operator.stack.view import Ack, BrainView, ExecutionView, PhaseView, StackView
+from titan_operator.supplychain.verdict import Terms, Verdict
 
 SYSTEM = "titan-system"
 # What its watches would do to an engine that has none: it is woken this often.

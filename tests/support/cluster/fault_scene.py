@@ -21,11 +21,11 @@ from support.cluster.pod_watch import PodWatch
 from support.cluster.stack_acts import ActOfLife
 from support.cluster.told_service import ToldService
 from support.stack_model import IMAGE, NEXT_IMAGE
+from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ApiError
 from titan_operator.cluster.kinds import KINDS, Kind
-from titan_operator.names import OPERATOR
 
 # Passes that wrote nothing, so that nothing is left to do: so many lists of TitanPhases, one of them a watch's own.
 PASSES = 4

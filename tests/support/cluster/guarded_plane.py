@@ -10,7 +10,7 @@ from testcluster.controlplane import ControlPlane
 
 from support.cluster.engine_scene import SYSTEM
 from support.stack import REPOSITORY
-from titan_operator.names import OPERATOR, PRIORITY_CLASS
+from titan_operator.api.names import OPERATOR, PRIORITY_CLASS
 
 
 def guard(plane: ControlPlane, namespaces: Sequence[str], *flags: str) -> ControlPlane:

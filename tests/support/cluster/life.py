@@ -22,7 +22,7 @@ from titan.journal.latch import Latch
 from titan.matching.state import PositionState, VenueState
 from titan.papervenue.store import FILE_NAME, VenueStore
 from titan.papervenue.venue import first_state
-from titan_operator.names import LABEL_COMPONENT
+from titan_operator.api.names import LABEL_COMPONENT
 
 # Trades a few seconds after it is armed, and exits by nothing but time or a person: bars of a quarter of a second; each
 # crossing scores well where the spread is usual; the market reaches neither the stop nor the target.

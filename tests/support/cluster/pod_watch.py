@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
+from titan_operator.api.names import LABEL_COMPONENT
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.names import LABEL_COMPONENT
 
 
 @dataclass

@@ -12,9 +12,9 @@ from support.cluster.engine_scene import Everything
 from support.cluster.told_service import RemoteTold
 from titan.runtime.logs import Log
 from titan.runtime.process import run
+from titan_operator.admission.image_checks import Verifier
 from titan_operator.app import OperatorApp
-from titan_operator.judging import Verifier
-from titan_operator.world import Verdict
+from titan_operator.supplychain.verdict import Verdict
 
 # The one image that nobody vouches for.
 UNLISTED = "registry.test/titan@sha256:" + "f" * 64

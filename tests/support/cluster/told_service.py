@@ -12,7 +12,7 @@ from aiohttp import web
 
 from support.cluster.engine_scene import ToldStack
 from titan.domain.kinds import Posture
-from titan_operator.stack_view import Ack, StackView
+from titan_operator.stack.view import Ack, StackView
 
 
 class ToldService:

@@ -26,7 +26,7 @@ from titan.journal.latch import Latch
 from titan.matching.state import VenueState
 from titan.papervenue.store import FILE_NAME, VenueStore
 from titan.papervenue.venue import first_state
-from titan_operator.names import STATE_DIR
+from titan_operator.api.names import STATE_DIR
 
 DEPOSIT = Decimal(200)
 # What happens under load is to be seen within a test's patience.

@@ -10,7 +10,7 @@ from support.cluster_objects import condition, phase, policy
 from titan.cli.cluster.advice import ADVICE, READY_ADVICE, obstacles
 from titan.cli.cluster.picture import Picture
 from titan.cli.errors import Refused
-from titan_operator.gates import GateReason
+from titan_operator.planning.gates import GateReason
 
 ARMED = {"posture": {"ceiling": "ARMED", "latch": "ARMED", "inForce": "ARMED"}}
 

@@ -13,7 +13,7 @@ from titan.cli.cluster.picture import Item, Picture
 from titan.cli.cluster.policies import wanted_pin
 from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary
 from titan.cli.errors import Refused
-from titan_operator.world import ActVerb
+from titan_operator.api.acts import ActVerb
 
 NOW = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
 ARMED = {"ceiling": "ARMED", "latch": "ARMED", "inForce": "ARMED", "acknowledgedBy": "execution"}

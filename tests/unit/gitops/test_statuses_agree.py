@@ -14,7 +14,7 @@ from support.stack_model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from titan.cli.cluster.advice import READY_ADVICE, obstacles
 from titan.cli.cluster.picture import Picture
 from titan.domain.kinds import Posture
-from titan_operator.world import REVOKED, Verdict
+from titan_operator.supplychain.verdict import REVOKED, Verdict
 
 # What the two may say of one object at one moment: neither may wait where the other is done.
 AGREE = {

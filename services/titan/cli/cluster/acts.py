@@ -15,8 +15,8 @@ from titan.cli.cluster.session import Cluster, Where, with_cluster
 from titan.cli.errors import Refused, Unreachable
 from titan.cli.output import Output, print_document, say_wrapped
 from titan.domain.kinds import Posture
+from titan_operator.api.acts import POSTURE_OF, ActVerb
 from titan_operator.cluster.kinds import RISK_POLICY
-from titan_operator.world import POSTURE_OF, ActVerb
 
 _POLL_S = 0.25
 # The answer is written with what was known before the act; what it did to the posture follows within a pass.
