@@ -27,7 +27,7 @@ from titan.risk.engine import RiskEngine
 from titan.risk.evaluation import Evaluation
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
-from titan.runtime.wire_brain import decision_to_wire
+from titan.wire.brain import decision_to_wire
 
 ROUNDS = 20_000
 HASH = "sha256:" + "0" * 64

@@ -43,13 +43,13 @@ from titan.domain.policy_hash import policy_hash  # noqa: E402
 from titan.execution.settings import ExecutionSettings  # noqa: E402
 from titan.marketdata.settings import MarketDataSettings  # noqa: E402
 from titan.papervenue.settings import PaperVenueSettings  # noqa: E402
-from titan.runtime.contract import BRAIN_GET_BRAIN, BRAIN_SET_POSTURE, BRAIN_SUBMIT  # noqa: E402
-from titan.runtime.feed import MarketFeed  # noqa: E402
-from titan.runtime.link import Link  # noqa: E402
-from titan.runtime.logs import configure_logging, get_logger  # noqa: E402
-from titan.runtime.rpc import RpcChannel  # noqa: E402
+from titan.runtime.market_feed import MarketFeed  # noqa: E402
+from titan.runtime.rpc.client import RpcChannel  # noqa: E402
+from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, BRAIN_SET_POSTURE, BRAIN_SUBMIT  # noqa: E402
+from titan.runtime.rpc.link import Link  # noqa: E402
 from titan.runtime.settings import ProcessSettings  # noqa: E402
-from titan.runtime.telemetry import Metrics  # noqa: E402
+from titan.runtime.telemetry.logs import configure_logging, get_logger  # noqa: E402
+from titan.runtime.telemetry.metrics import Metrics  # noqa: E402
 from titan.storage.migrate import upgrade  # noqa: E402
 from titan.storage.schema import default_url  # noqa: E402
 from titan.v1 import brain_pb2 as b  # noqa: E402

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.metrics import Metrics
 
 RECONCILE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 

@@ -18,8 +18,8 @@ from support.execution_neighbours import until
 from support.postgres import Postgres
 from support.stack import Stack
 from titan.execution.app import ExecutionApp
-from titan.runtime.contract import BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS
 from titan.runtime.process import running
+from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS
 from titan.storage import brain_tables
 from titan.storage import execution_tables as tables
 from titan.storage.migrate import upgrade_async

@@ -13,11 +13,13 @@ import grpc
 import pytest
 
 from support.stack import Stack
-from titan.runtime.contract import METHODS, Method
-from titan.runtime.logs import get_logger
-from titan.runtime.rpc import RpcChannel, RpcError, RpcServer, ServerStream
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import METHODS, Method
+from titan.runtime.rpc.errors import RpcError
+from titan.runtime.rpc.server import RpcServer, ServerStream
 from titan.runtime.settings import ProcessSettings
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import get_logger
+from titan.runtime.telemetry.metrics import Metrics
 from titan.runtime.topology import ROLES, may_call
 
 SERVERS = [role for role in ROLES.values() if role.service]

@@ -15,7 +15,7 @@ from support.execution_scene import Scene, scene
 from support.stack import Stack
 from titan.domain.kinds import DriftClass, Leg, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
-from titan.journal.journal import JournalUnavailable
+from titan.durable.journal.journal import JournalUnavailable
 from titan.v1 import common_pb2 as c
 
 

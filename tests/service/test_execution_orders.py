@@ -200,8 +200,8 @@ async def test_resting_entries_are_canceled(stack: Stack, how: str) -> None:
             made.brain.beating = False
             await until(lambda: made.trader.posture.brain_silent, "Brain is silent")
         else:
-            from titan.runtime.contract import EXECUTION_TIGHTEN
-            from titan.runtime.rpc import RpcChannel
+            from titan.runtime.rpc.client import RpcChannel
+            from titan.runtime.rpc.contract import EXECUTION_TIGHTEN
             from titan.v1 import execution_pb2 as e
 
             channel = RpcChannel(made.stack.client("cli"), "execution")
@@ -257,8 +257,8 @@ async def test_flatten_closes_everything_and_ends_halted(armed: Scene) -> None:
 
 
 async def test_positions_and_equity_as_people_are_told(armed: Scene) -> None:
-    from titan.runtime.contract import EXECUTION_GET_EQUITY, EXECUTION_LIST_ORDERS, EXECUTION_LIST_POSITIONS
-    from titan.runtime.rpc import RpcChannel
+    from titan.runtime.rpc.client import RpcChannel
+    from titan.runtime.rpc.contract import EXECUTION_GET_EQUITY, EXECUTION_LIST_ORDERS, EXECUTION_LIST_POSITIONS
     from titan.v1 import execution_pb2 as e
 
     armed.brain.place("i1")

@@ -17,9 +17,10 @@ from support.stack import Stack
 from titan.marketdata import player
 from titan.marketdata.app import MarketDataApp
 from titan.marketdata.settings import MarketDataSettings
-from titan.runtime.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
 from titan.runtime.process import StartError, running
-from titan.runtime.rpc import ClientStream, RpcChannel, RpcError
+from titan.runtime.rpc.client import ClientStream, RpcChannel
+from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
+from titan.runtime.rpc.errors import RpcError
 from titan.v1 import common_pb2
 from titan.v1 import market_pb2 as pb
 

@@ -40,10 +40,10 @@ from titan.matching.state import VenueDelta
 from titan.papervenue.app import PaperVenueApp
 from titan.papervenue.settings import PaperVenueSettings
 from titan.papervenue.store import FILE_NAME
-from titan.runtime.contract import PAPERVENUE_TRADE
-from titan.runtime.logs import get_logger
 from titan.runtime.process import StartError, running
-from titan.runtime.rpc import RpcChannel
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import PAPERVENUE_TRADE
+from titan.runtime.telemetry.logs import get_logger
 from titan.v1 import venue_pb2
 from titan.venues.base import VenueUnavailableError
 from titan.venues.paper import PaperVenue

@@ -18,15 +18,17 @@ import yaml
 
 from support.stack import REPOSITORY, Stack
 from titan.brain.settings import BrainSettings
-from titan.runtime import link as link_module
-from titan.runtime.certificates import Authority, issue_leaf, make_authority
-from titan.runtime.contract import BRAIN_GET_BRAIN, BRAIN_SUBMIT
-from titan.runtime.identity_files import issue
-from titan.runtime.link import Link
-from titan.runtime.logs import get_logger
-from titan.runtime.rpc import Peer, RpcChannel, RpcError, RpcServer, ServerStream
+from titan.runtime.pki.authority_files import issue
+from titan.runtime.pki.certificates import Authority, issue_leaf, make_authority
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, BRAIN_SUBMIT
+from titan.runtime.rpc.errors import RpcError
+from titan.runtime.rpc.link import Link
+from titan.runtime.rpc.server import Peer, RpcServer, ServerStream
+from titan.runtime.rpc.server import link as link_module
 from titan.runtime.settings import ProcessSettings
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import get_logger
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 

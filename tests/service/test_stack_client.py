@@ -17,7 +17,7 @@ from support.local_stack import local_stack
 from support.operator_client import client_for, client_of_local
 from support.stack import Stack
 from titan.domain.kinds import Posture
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 from titan.v1 import common_pb2 as c
 from titan_operator.stack.client import StackClient
 from titan_operator.stack.view import BrainView, ExecutionView

@@ -12,9 +12,10 @@ import pytest
 
 from support.both_books import disagreements, read_both
 from support.local_stack import PROCESSES, LocalStack, local_stack
-from titan.runtime.contract import BRAIN_GET_BRAIN
-from titan.runtime.identity import IdentityFiles
-from titan.runtime.rpc import RpcChannel, RpcError
+from titan.runtime.pki.identity import IdentityFiles
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import BRAIN_GET_BRAIN
+from titan.runtime.rpc.errors import RpcError
 from titan.runtime.settings import ProcessSettings
 from titan.v1 import brain_pb2 as b
 

@@ -12,8 +12,8 @@ from titan.domain.account import AccountBook
 from titan.domain.kinds import Leg, OrderState, OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.venue import VenueOrderState
+from titan.durable.latch import Latch
 from titan.execution.books import open_journal
-from titan.journal.latch import Latch
 from titan.matching.state import VenueState
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import first_state

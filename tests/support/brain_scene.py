@@ -16,24 +16,25 @@ from support.stack import REPOSITORY, Stack
 from titan.brain.app import BrainApp
 from titan.brain.settings import BrainSettings
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.runtime.contract import (
+from titan.runtime.process import running
+from titan.runtime.rpc.client import ClientStream, RpcChannel
+from titan.runtime.rpc.contract import (
     BRAIN_SET_CEILING,
     BRAIN_SET_POSTURE,
     BRAIN_SUBMIT,
     EXECUTION_PLACE,
     MARKETDATA_SUBSCRIBE,
 )
-from titan.runtime.logs import get_logger
-from titan.runtime.process import running
-from titan.runtime.rpc import ClientStream, RpcChannel, RpcServer, ServerStream
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_market import instrument_to_wire
+from titan.runtime.rpc.server import RpcServer, ServerStream
+from titan.runtime.telemetry.logs import get_logger
+from titan.runtime.telemetry.metrics import Metrics
 from titan.storage.migrate import upgrade_async
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
 from titan.v1 import order_pb2 as o
+from titan.wire.market import instrument_to_wire
 
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000

@@ -10,17 +10,18 @@ from typing import Any
 
 from support.stack import Stack
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.runtime.contract import EXECUTION_PLACE, MARKETDATA_SUBSCRIBE
-from titan.runtime.link import Link
-from titan.runtime.logs import get_logger
-from titan.runtime.rpc import RpcChannel, RpcServer, ServerStream
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import EXECUTION_PLACE, MARKETDATA_SUBSCRIBE
+from titan.runtime.rpc.link import Link
+from titan.runtime.rpc.server import RpcServer, ServerStream
 from titan.runtime.settings import ProcessSettings
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_market import instrument_to_wire
+from titan.runtime.telemetry.logs import get_logger
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
+from titan.wire.market import instrument_to_wire
 
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000

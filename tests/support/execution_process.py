@@ -61,8 +61,8 @@ class ExecutionProcess:
 
 
 def _main() -> None:
+    from titan.durable.journal.journal import Journal
     from titan.execution.app import main
-    from titan.journal.journal import Journal
     from titan.venues.paper import PaperVenue
 
     left = int(os.environ["CRASH_AT"])

@@ -22,7 +22,7 @@ from titan.runtime.process import running
 from titan.storage.migrate import upgrade_async
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
-from titan.venues import wire as venue_wire
+from titan.wire import venue as venue_wire
 
 POLICY = "demo"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from greenlet import getcurrent, greenlet
 
-from titan.journal.lease import Lease, LeaseRecord, LeaseState, LeaseTimes, ProcessIdentity
+from titan.durable.lease import Lease, LeaseRecord, LeaseState, LeaseTimes, ProcessIdentity
 
 # As with the defaults, the part of a lease in which its holder sends is longer than what a successor adds to its end.
 WINDOW, SKEW, DURATION, RENEW = 2, 1, 8, 1

@@ -1,8 +1,8 @@
 """A file system in memory that forgets what was never synced, when its power is cut.
 
-It stands in for the operating system in the journal (:class:`titan.journal.files.FileOps`). Each file has bytes as
-programs see them and bytes as the disk has them; a sector that was written since the last sync may be found, after a
-power cut, as any of the versions it had since then, independently of all others. So it is with names in a folder.
+It stands in for the operating system in the journal (:class:`titan.durable.journal.file_ops.FileOps`). Each file has
+bytes as programs see them and bytes as the disk has them; a sector that was written since the last sync may be found,
+after a power cut, as any of the versions it had since then, independently of all others. So it is with names in a folder.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Inode:
 
 
 class LossyFiles:
-    """See :class:`titan.journal.files.FileOps`. One folder level; any path's parent exists.
+    """See :class:`titan.durable.journal.file_ops.FileOps`. One folder level; any path's parent exists.
 
     ``syncs_work=False`` makes a disk whose sync does nothing: what a journal that forgets to sync would see.
     ``capacity_bytes`` bounds the sum of file lengths; a write beyond it is cut short, then refused with ENOSPC.

@@ -9,14 +9,14 @@ from support.stack import Stack
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, MarketEvent, TradeEvent
-from titan.runtime.contract import MARKETDATA_SUBSCRIBE
-from titan.runtime.logs import get_logger
-from titan.runtime.rpc import RpcServer, ServerStream
+from titan.runtime.rpc.contract import MARKETDATA_SUBSCRIBE
+from titan.runtime.rpc.server import RpcServer, ServerStream
 from titan.runtime.settings import ProcessSettings
-from titan.runtime.steps import Watermark
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_market import event_to_wire, instrument_to_wire
+from titan.runtime.telemetry.logs import get_logger
+from titan.runtime.telemetry.metrics import Metrics
+from titan.runtime.watermark import Watermark
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import event_to_wire, instrument_to_wire
 
 STEP_MS = 50
 MarketStream = ServerStream[pb.SubscribeRequest, pb.SubscribeResponse]

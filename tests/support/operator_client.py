@@ -9,8 +9,8 @@ from pathlib import Path
 
 from support.local_stack import LocalStack
 from support.stack import Stack
-from titan.runtime.identity_files import ensure_ca, issue
-from titan.runtime.logs import get_logger
+from titan.runtime.pki.authority_files import ensure_ca, issue
+from titan.runtime.telemetry.logs import get_logger
 from titan_operator.stack.client import StackClient
 
 

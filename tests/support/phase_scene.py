@@ -17,15 +17,15 @@ from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.market import Bar, MarketEvent
 from titan.phase.app import PhaseApp
 from titan.phase.settings import PhaseSettings
-from titan.runtime.contract import BRAIN_SUBMIT, MARKETDATA_SUBSCRIBE
-from titan.runtime.logs import get_logger
 from titan.runtime.process import running
-from titan.runtime.rpc import RpcServer, ServerStream
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_market import bar_to_wire, event_to_wire, instrument_to_wire
+from titan.runtime.rpc.contract import BRAIN_SUBMIT, MARKETDATA_SUBSCRIBE
+from titan.runtime.rpc.server import RpcServer, ServerStream
+from titan.runtime.telemetry.logs import get_logger
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import market_pb2 as m
+from titan.wire.market import bar_to_wire, event_to_wire, instrument_to_wire
 
 STEP_NS = 50_000_000
 PATIENCE_S = 5.0

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from titan.runtime.certificates import Authority
-from titan.runtime.identity_files import ensure_ca, issue
+from titan.runtime.pki.authority_files import ensure_ca, issue
+from titan.runtime.pki.certificates import Authority
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STACK_NAME = "test"

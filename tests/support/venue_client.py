@@ -12,7 +12,7 @@ from support.matching import PERP, D
 from support.stack import Stack
 from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueMarker
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 from titan.venues.base import Venue, VenueUpdate
 from titan.venues.paper import PaperVenue
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 from titan_operator.admission.image_checks import Judge
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.events import Events

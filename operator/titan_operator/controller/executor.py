@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from titan.domain.kinds import Posture
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 from titan_operator.api.acts import POSTURE_OF, Act, ActVerb
 from titan_operator.api.names import FINALIZER, OPERATOR
 from titan_operator.cluster.backoff import Backoff

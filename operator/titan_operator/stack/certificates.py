@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from titan.runtime.certificates import (
+from titan.durable.files import write_durably
+from titan.runtime.pki.certificates import (
     CA_FILE,
     CA_KEY_FILE,
     CERTIFICATE_FILE,
@@ -20,7 +21,6 @@ from titan.runtime.certificates import (
     leaf_is_good,
     make_authority,
 )
-from titan.runtime.durable import write_durably
 from titan_operator.api.names import (
     LABEL_MANAGED_BY,
     LABEL_NAME,

@@ -15,14 +15,15 @@ from titan.brain.execution_desk import ExecutionDesk
 from titan.brain.governor import Governor
 from titan.domain.kinds import Posture
 from titan.domain.reasons import Reason
-from titan.journal.latch import LatchRefused, LatchUnavailable
+from titan.durable.latch import LatchRefused, LatchUnavailable
 from titan.risk.book import RiskBook
 from titan.risk.posture import ArmingFacts, arming_problems
-from titan.runtime.logs import Log
-from titan.runtime.rpc import Peer, RpcRefused
-from titan.runtime.wire_brain import posture_to_wire
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import Peer
+from titan.runtime.telemetry.logs import Log
 from titan.v1 import brain_pb2 as b
 from titan.v1 import execution_pb2 as e
+from titan.wire.brain import posture_to_wire
 
 
 class PostureActs:

@@ -22,11 +22,14 @@ from titan.domain.budgets import Budget, PostureState
 from titan.domain.kinds import Posture
 from titan.domain.policy import mode_problem
 from titan.domain.reasons import Reason
-from titan.journal.latch import Latch, LatchUnavailable
+from titan.durable.latch import Latch, LatchUnavailable
 from titan.risk.book import RiskBook
 from titan.risk.engine import RiskEngine
 from titan.risk.limits import Limits
-from titan.runtime.contract import (
+from titan.runtime.http import Page
+from titan.runtime.market_feed import MarketFeed
+from titan.runtime.process import ServiceApp, StartError, run
+from titan.runtime.rpc.contract import (
     BRAIN_EXPLAIN_DECISION,
     BRAIN_GET_BRAIN,
     BRAIN_LIST_DECISIONS,
@@ -34,18 +37,15 @@ from titan.runtime.contract import (
     BRAIN_SET_POSTURE,
     BRAIN_SUBMIT,
 )
-from titan.runtime.feed import MarketFeed
-from titan.runtime.http import Page
-from titan.runtime.process import ServiceApp, StartError, run
-from titan.runtime.rpc import RpcServer
-from titan.runtime.wire_brain import budget_to_wire, posture_to_wire
-from titan.runtime.wire_market import instrument_from_wire
+from titan.runtime.rpc.server import RpcServer
 from titan.storage.decisions import DecisionStore
 from titan.storage.schema import BadDatabaseUrlError, default_url, make_engine
 from titan.storage.spool import Spool
 from titan.v1 import brain_pb2 as b
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
+from titan.wire.brain import budget_to_wire, posture_to_wire
+from titan.wire.market import instrument_from_wire
 
 
 class BrainApp(ServiceApp[BrainSettings]):

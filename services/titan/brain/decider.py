@@ -18,11 +18,11 @@ from titan.domain.reasons import Reason
 from titan.risk.book import RiskBook
 from titan.risk.engine import RiskEngine, reserve
 from titan.risk.guards import GUARDS
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_brain import MAX_ID_LENGTH, InvalidIntentError, decision_to_wire, intent_from_wire
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2 as b
 from titan.v1 import execution_pb2 as e
+from titan.wire.brain import MAX_ID_LENGTH, InvalidIntentError, decision_to_wire, intent_from_wire
 
 # Decisions kept to answer an intent that is sent again. Beyond it the order's own idempotency in Execution holds.
 _KEPT = 2_000

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.brain.decider import Decider
 from titan.brain.governor import Governor
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 from titan.storage import brain_tables
 from titan.storage.decisions import DecisionStore
 from titan.storage.schema import DATABASE_ERRORS, SchemaProblem, said, schema_problem

@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 from titan.domain.budgets import PostureState
 from titan.domain.kinds import Posture
-from titan.runtime.contract import EXECUTION_PLACE
-from titan.runtime.link import Link
-from titan.runtime.logs import Log
-from titan.runtime.rpc import RpcChannel
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import EXECUTION_PLACE
+from titan.runtime.rpc.link import Link
 from titan.runtime.settings import ProcessSettings
-from titan.runtime.steps import Watermark
-from titan.runtime.wire_brain import posture_to_wire
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.watermark import Watermark
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
+from titan.wire.brain import posture_to_wire
 
 
 class ExecutionDesk:

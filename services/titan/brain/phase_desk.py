@@ -9,13 +9,14 @@ from typing import Protocol
 import grpc
 
 from titan.domain.positions import Position
-from titan.runtime.logs import Log
-from titan.runtime.rpc import RpcRefused, ServerStream
-from titan.runtime.steps import Watermark
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_orders import position_to_wire
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import ServerStream
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
+from titan.runtime.watermark import Watermark
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
+from titan.wire.orders import position_to_wire
 
 PhaseStream = ServerStream[b.SubmitRequest, b.SubmitResponse]
 

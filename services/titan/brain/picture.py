@@ -10,7 +10,10 @@ from titan.risk.book import RiskBook
 from titan.risk.history import MINUTE_NS, PhaseHistory
 from titan.risk.reservations import FINAL_STATES
 from titan.risk.shares import Shares
-from titan.runtime.wire_orders import (
+from titan.v1 import execution_pb2 as e
+from titan.v1 import market_pb2 as m
+from titan.v1 import order_pb2 as o
+from titan.wire.orders import (
     equity_from_wire,
     fill_from_wire,
     order_from_wire,
@@ -18,9 +21,6 @@ from titan.runtime.wire_orders import (
     round_trip_from_wire,
     truth_from_wire,
 )
-from titan.v1 import execution_pb2 as e
-from titan.v1 import market_pb2 as m
-from titan.v1 import order_pb2 as o
 
 
 class Picture:

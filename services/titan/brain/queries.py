@@ -11,13 +11,13 @@ from titan.brain.phase_desk import PhaseDesk, PhaseSeat
 from titan.brain.picture import Picture
 from titan.domain.numbers import format_decimal
 from titan.domain.positions import Position
-from titan.runtime.rpc import Peer
-from titan.runtime.wire_brain import budget_to_wire, posture_to_wire
-from titan.runtime.wire_orders import equity_to_wire, position_to_wire, truth_to_wire
+from titan.runtime.rpc.server import Peer
 from titan.storage.decisions import DecisionStore
 from titan.storage.schema import DATABASE_ERRORS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import order_pb2 as o
+from titan.wire.brain import budget_to_wire, posture_to_wire
+from titan.wire.orders import equity_to_wire, position_to_wire, truth_to_wire
 
 MAX_LISTED = 1_000
 _DEFAULT_LISTED = 50

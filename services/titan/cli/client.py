@@ -13,8 +13,8 @@ from titan.cli.errors import BadInput, Refused, Unreachable
 from titan.cli.state import State
 
 if TYPE_CHECKING:
-    from titan.runtime.contract import Method
-    from titan.runtime.rpc import RpcChannel
+    from titan.runtime.rpc.client import RpcChannel
+    from titan.runtime.rpc.contract import Method
     from titan.runtime.settings import ProcessSettings
 
 Req = TypeVar("Req", bound=Message)
@@ -42,7 +42,8 @@ class StackClient:
         Refused
             When it answers with a refusal.
         """
-        from titan.runtime.rpc import RpcChannel, RpcError
+        from titan.runtime.rpc.client import RpcChannel
+        from titan.runtime.rpc.errors import RpcError
 
         address = self._settings.peers.get(role)
         if address is None:

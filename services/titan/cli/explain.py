@@ -141,7 +141,7 @@ def check_id(intent_id: str) -> None:
 
 
 def _one(state: State, intent_id: str) -> b.Decision:
-    from titan.runtime.contract import BRAIN_EXPLAIN_DECISION
+    from titan.runtime.rpc.contract import BRAIN_EXPLAIN_DECISION
     from titan.v1 import brain_pb2 as b
 
     check_id(intent_id)
@@ -153,7 +153,7 @@ def _one(state: State, intent_id: str) -> b.Decision:
 
 
 async def _latest(client: StackClient) -> list[b.Decision]:
-    from titan.runtime.contract import BRAIN_LIST_DECISIONS
+    from titan.runtime.rpc.contract import BRAIN_LIST_DECISIONS
     from titan.v1 import brain_pb2 as b
 
     found: list[b.Decision] = []

@@ -72,7 +72,7 @@ def show(message: Message, output: Output, table: Callable[[], None]) -> None:
 
 def orders(state: State, output: Output, limit: int, working_only: bool) -> None:
     """List orders, newest first."""
-    from titan.runtime.contract import EXECUTION_LIST_ORDERS
+    from titan.runtime.rpc.contract import EXECUTION_LIST_ORDERS
     from titan.v1 import execution_pb2 as e
 
     request = e.ListOrdersRequest(limit=limit, working_only=working_only)
@@ -83,7 +83,7 @@ def orders(state: State, output: Output, limit: int, working_only: bool) -> None
 
 def fills(state: State, output: Output, limit: int) -> None:
     """List fills, newest first."""
-    from titan.runtime.contract import EXECUTION_LIST_FILLS
+    from titan.runtime.rpc.contract import EXECUTION_LIST_FILLS
     from titan.v1 import execution_pb2 as e
 
     response = ask(state, "execution", EXECUTION_LIST_FILLS, e.ListFillsRequest(limit=limit))
@@ -92,7 +92,7 @@ def fills(state: State, output: Output, limit: int) -> None:
 
 def positions(state: State, output: Output) -> None:
     """List open positions."""
-    from titan.runtime.contract import EXECUTION_LIST_POSITIONS
+    from titan.runtime.rpc.contract import EXECUTION_LIST_POSITIONS
     from titan.v1 import execution_pb2 as e
 
     response = ask(state, "execution", EXECUTION_LIST_POSITIONS, e.ListPositionsRequest())
@@ -102,7 +102,7 @@ def positions(state: State, output: Output) -> None:
 
 def equity(state: State, output: Output) -> None:
     """Show what the account is worth."""
-    from titan.runtime.contract import EXECUTION_GET_EQUITY
+    from titan.runtime.rpc.contract import EXECUTION_GET_EQUITY
     from titan.v1 import execution_pb2 as e
 
     response = ask(state, "execution", EXECUTION_GET_EQUITY, e.GetEquityRequest())

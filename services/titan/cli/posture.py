@@ -60,7 +60,7 @@ async def set_posture(
     client: StackClient, posture: c.Posture, by: str, reason: str, *, only_if_never_set: bool = False
 ) -> b.SetPostureResponse:
     """Make one act at Brain, with a nonce of its own."""
-    from titan.runtime.contract import BRAIN_SET_POSTURE
+    from titan.runtime.rpc.contract import BRAIN_SET_POSTURE
     from titan.v1 import brain_pb2 as b
 
     request = b.SetPostureRequest(
@@ -70,7 +70,7 @@ async def set_posture(
 
 
 async def _tighten_execution(client: StackClient, posture: c.Posture, reason: str) -> e.TightenResponse:
-    from titan.runtime.contract import EXECUTION_TIGHTEN
+    from titan.runtime.rpc.contract import EXECUTION_TIGHTEN
     from titan.v1 import execution_pb2 as e
 
     request = e.TightenRequest(posture=posture, by=person(), reason=reason)

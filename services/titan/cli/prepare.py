@@ -209,9 +209,9 @@ def write(prepared: Prepared, state: State) -> Identities:
     BadInput
         When the directory cannot be written, or its certificate authority is damaged.
     """
-    from titan.runtime.certificates import IdentityError
-    from titan.runtime.durable import write_durably
-    from titan.runtime.identity_files import ensure_ca
+    from titan.durable.files import write_durably
+    from titan.runtime.pki.authority_files import ensure_ca
+    from titan.runtime.pki.certificates import IdentityError
 
     try:
         folders = {process.role: Path(process.tls_dir) for process in prepared.processes} | {CLIENT_ROLE: state.client}

@@ -29,7 +29,7 @@ async def wait_for_end(client: StackClient) -> m.GetMarketResponse:
     Refused
         When market time stands still for two minutes.
     """
-    from titan.runtime.contract import MARKETDATA_GET_MARKET
+    from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET
     from titan.v1 import market_pb2 as m
 
     step, since_s, waiting_for = -1, time.monotonic(), "marketdata"
@@ -57,7 +57,7 @@ async def gather(client: StackClient, market: m.GetMarketResponse) -> dict[str, 
     Refused
         When something is not done in time; says what.
     """
-    from titan.runtime.contract import BRAIN_GET_BRAIN, EXECUTION_GET_EQUITY, EXECUTION_GET_EXECUTION
+    from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, EXECUTION_GET_EQUITY, EXECUTION_GET_EXECUTION
     from titan.v1 import brain_pb2 as b
     from titan.v1 import execution_pb2 as e
 

@@ -54,7 +54,7 @@ class StackPicture:
 
 async def take_picture(client: StackClient, http: dict[str, str], timeout_s: float = 3.0) -> StackPicture:
     """Ask every process at the same time."""
-    from titan.runtime.contract import BRAIN_GET_BRAIN, EXECUTION_GET_EXECUTION, MARKETDATA_GET_MARKET
+    from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, EXECUTION_GET_EXECUTION, MARKETDATA_GET_MARKET
     from titan.v1 import brain_pb2 as b
     from titan.v1 import execution_pb2 as e
     from titan.v1 import market_pb2 as m

@@ -1,7 +1,7 @@
 """The words of the domain, as enumerations whose numbers are those of the wire contract.
 
-The numbers are equal to the protobuf enums of the same name (``tests/unit/test_contract.py`` holds them together),
-so a value crosses the wire without a table.
+The numbers are equal to the protobuf enums of the same name (``tests/unit/runtime/rpc/test_contract.py`` holds them
+together), so a value crosses the wire without a table.
 """
 
 from __future__ import annotations

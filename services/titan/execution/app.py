@@ -11,15 +11,16 @@ import grpc
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.policy import PolicyError, mode_problem, untradable_symbols
 from titan.domain.policy_hash import Policy, read_policy
+from titan.durable.journal.journal import JournalCorrupt, JournalUnavailable
+from titan.durable.lease import Lease, LeaseState, LeaseTimes, LeaseUnavailable
+from titan.durable.lease_files import open_lease
 from titan.execution.brain_desk import PlaceStream
 from titan.execution.settings import RENEWALS_PART, ExecutionSettings, check_settings
 from titan.execution.trader import Trader
-from titan.journal.journal import JournalCorrupt, JournalUnavailable
-from titan.journal.lease import Lease, LeaseState, LeaseTimes, LeaseUnavailable
-from titan.journal.lease_files import open_lease
-from titan.runtime.contract import EXECUTION_PLACE
 from titan.runtime.process import ServiceApp, StartError, run
-from titan.runtime.rpc import RpcRefused, RpcServer
+from titan.runtime.rpc.contract import EXECUTION_PLACE
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import RpcServer
 from titan.storage.schema import default_url, make_engine
 
 SECOND_NS = 1_000_000_000

@@ -10,11 +10,11 @@ from pathlib import Path
 from titan.domain.account import AccountBook, Change
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.records import Fact, Intake, Record
-from titan.execution.wire_journal import decode_record, encode_intake, encode_record
-from titan.journal.journal import Journal, RecoveryReport
+from titan.durable.journal.journal import Journal, RecoveryReport
 from titan.runtime.process import StartError
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import execution_pb2
+from titan.wire.journal import decode_record, encode_intake, encode_record
 
 # What is written and not needed before the next order is synced this much later at the latest.
 SYNC_DELAY_S = 0.05

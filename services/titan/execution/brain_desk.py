@@ -21,13 +21,14 @@ from titan.execution.posture import Outcome, PostureKeeper
 from titan.execution.reconciler import Reconciler
 from titan.execution.valuation import Valuer
 from titan.execution.venue_desk import VenueDesk
-from titan.execution.wire_journal import refusal_to_wire
-from titan.runtime import wire_orders as wire
-from titan.runtime.logs import Log
-from titan.runtime.rpc import RpcRefused, ServerStream
-from titan.runtime.steps import Watermark
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import ServerStream
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.watermark import Watermark
 from titan.v1 import common_pb2
 from titan.v1 import execution_pb2 as pb
+from titan.wire import orders as wire
+from titan.wire.journal import refusal_to_wire
 
 # What Brain rebuilds win rates and loss streaks from.
 ROUND_TRIPS_SENT = 500

@@ -16,7 +16,7 @@ from titan.execution.posture import PostureKeeper
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
 from titan.execution.venue_desk import VenueDesk
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 from titan.venues.base import Venue, VenueUnavailableError
 
 # Venue, orders and account are looked at again after this long, when nothing wakes us before.

@@ -12,21 +12,21 @@ import msgspec
 from titan.domain.equity import Mark, Marks
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import Lane, OrderState, Side
-from titan.domain.lanes import classify, reducible
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.policy import mode_problem
 from titan.domain.policy_hash import Policy
+from titan.domain.position_effect import classify, reducible
 from titan.domain.reasons import Reason
 from titan.domain.records import BrainTerm, Intake, Refusal
+from titan.durable.journal.journal import JournalUnavailable
 from titan.execution.books import Books
 from titan.execution.posture import PostureKeeper
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
-from titan.execution.wire_journal import intake_from_wire
-from titan.journal.journal import JournalUnavailable
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import execution_pb2
+from titan.wire.journal import intake_from_wire
 
 # How many of the last durations are kept, for /status and the benchmark.
 RING = 4096

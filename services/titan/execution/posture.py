@@ -10,10 +10,10 @@ import msgspec
 from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.reasons import Reason
 from titan.domain.records import LatchChange
+from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
 from titan.execution.books import Books
-from titan.journal.latch import Latch, LatchRefused, LatchUnavailable
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2
 
 SECOND_NS = 1_000_000_000

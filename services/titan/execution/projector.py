@@ -19,8 +19,8 @@ from titan.domain.account import AccountBook, Change
 from titan.domain.ledger import Transaction
 from titan.domain.numbers import format_decimal
 from titan.domain.records import Adoption, Record
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips
 from titan.storage.schema import DATABASE_ERRORS, LOOK_S, SchemaProblem, said, schema_problem
 

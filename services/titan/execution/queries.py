@@ -15,8 +15,7 @@ from titan.execution.projector import Projector
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
 from titan.execution.valuation import Valuer
-from titan.runtime import wire_orders as wire
-from titan.runtime.contract import (
+from titan.runtime.rpc.contract import (
     EXECUTION_GET_EQUITY,
     EXECUTION_GET_EXECUTION,
     EXECUTION_LIST_FILLS,
@@ -24,8 +23,10 @@ from titan.runtime.contract import (
     EXECUTION_LIST_POSITIONS,
     EXECUTION_TIGHTEN,
 )
-from titan.runtime.rpc import Peer, RpcRefused, RpcServer
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import Peer, RpcServer
 from titan.v1 import execution_pb2 as pb
+from titan.wire import orders as wire
 
 MAX_LISTED = 1_000
 DEFAULT_LISTED = 100

@@ -10,10 +10,10 @@ import msgspec
 
 from titan.domain.ids import client_order_id
 from titan.domain.kinds import DriftClass, Lane, Leg, OrderState
-from titan.domain.lanes import classify
 from titan.domain.ledger import Account
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
+from titan.domain.position_effect import classify
 from titan.domain.reconcile import adoptions, compare, recognise
 from titan.domain.records import Deposit
 from titan.domain.truth import UNKNOWN_TRUTH, Drift, TruthSnapshot, after_pass, after_silence, points_lost_to_silence
@@ -24,8 +24,8 @@ from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.execution.valuation import Valuer
 from titan.execution.venue_desk import VenueDesk
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue, VenueUnavailableError
 
 _TRADES_PAGE = 500

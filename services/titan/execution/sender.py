@@ -15,7 +15,7 @@ from titan.domain.reasons import Reason
 from titan.domain.venue import AmendOrder, CancelOrder, SendOrder
 from titan.execution.books import Books
 from titan.execution.settings import ExecutionSettings
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue
 
 

@@ -17,6 +17,8 @@ from titan.domain.policy_hash import Policy
 from titan.domain.reasons import Reason
 from titan.domain.truth import Drift
 from titan.domain.venue import VenueMarker
+from titan.durable.latch import Latch
+from titan.durable.lease import Lease
 from titan.execution.books import Books, count_changes, open_journal
 from titan.execution.brain_desk import BrainDesk
 from titan.execution.flatten import Flattener
@@ -29,11 +31,9 @@ from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.execution.valuation import Valuer
 from titan.execution.venue_desk import VenueDesk
-from titan.journal.latch import Latch
-from titan.journal.lease import Lease
-from titan.runtime.feed import MarketFeed
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.runtime.market_feed import MarketFeed
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import market_pb2
 from titan.venues.paper import PaperVenue
 

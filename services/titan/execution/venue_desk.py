@@ -16,9 +16,9 @@ from titan.domain.venue_news import after_reject, after_venue_order, fill_from_t
 from titan.execution.books import Books
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
-from titan.runtime.logs import Log
-from titan.runtime.steps import Watermark
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
+from titan.runtime.watermark import Watermark
 from titan.venues.base import VenueUpdate
 
 

@@ -16,11 +16,12 @@ from titan.marketdata.sources.choose import open_source
 from titan.marketdata.steps import NS_PER_S, cut_steps
 from titan.marketdata.subscribers import MarketStream, Wish
 from titan.marketdata.view import MarketView
-from titan.runtime.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
 from titan.runtime.process import ServiceApp, StartError, run
-from titan.runtime.rpc import Peer, RpcRefused, RpcServer
-from titan.runtime.wire_market import instrument_to_wire
+from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import Peer, RpcServer
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import instrument_to_wire
 
 _FLUSH_S = 1.0
 

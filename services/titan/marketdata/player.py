@@ -17,10 +17,10 @@ from titan.marketdata.sources.base import MarketSource
 from titan.marketdata.steps import Step
 from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, Wish
 from titan.marketdata.view import MarketView
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_market import bar_to_wire, instrument_to_wire
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import bar_to_wire, instrument_to_wire
 
 # In real time: how far a subscriber may be behind, in steps.
 MAX_BEHIND_STEPS = 250

@@ -8,9 +8,9 @@ import msgspec
 
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent
 from titan.marketdata.steps import Step
-from titan.runtime.rpc import ServerStream
-from titan.runtime.wire_market import event_to_wire
+from titan.runtime.rpc.server import ServerStream
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import event_to_wire
 
 MarketStream = ServerStream[pb.SubscribeRequest, pb.SubscribeResponse]
 

@@ -15,7 +15,7 @@ from titan.matching.desk import OrderUpdate
 from titan.matching.engine import MatchingEngine
 from titan.matching.state import VenueDelta, VenueState
 from titan.papervenue.store import VenueStore
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 
 CURRENCY = "USDT"
 # How far ahead of ours a client's wall clock may be.

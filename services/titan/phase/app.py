@@ -9,10 +9,10 @@ from titan.phase.desk import BrainDesk
 from titan.phase.gauges import StrategyCounts
 from titan.phase.memory import Memory
 from titan.phase.settings import PhaseSettings, load_policy, load_strategy
-from titan.runtime.feed import MarketFeed
+from titan.runtime.market_feed import MarketFeed
 from titan.runtime.process import ServiceApp, run
-from titan.runtime.wire_market import bar_from_wire, event_from_wire, instrument_from_wire
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import bar_from_wire, event_from_wire, instrument_from_wire
 
 
 class PhaseApp(ServiceApp[PhaseSettings]):

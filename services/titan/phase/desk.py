@@ -13,18 +13,18 @@ from titan.domain.decisions import Decision
 from titan.domain.ids import uuid7
 from titan.domain.intents import Intent
 from titan.domain.kinds import BudgetState, Posture
-from titan.runtime.contract import BRAIN_SUBMIT
-from titan.runtime.link import Link
-from titan.runtime.logs import Log
-from titan.runtime.rpc import RpcChannel
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import BRAIN_SUBMIT
+from titan.runtime.rpc.link import Link
 from titan.runtime.settings import ProcessSettings
-from titan.runtime.steps import Watermark
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_brain import budget_from_wire, decision_from_wire, intent_to_wire, posture_from_wire
-from titan.runtime.wire_orders import fill_from_wire, order_from_wire, position_from_wire
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
+from titan.runtime.watermark import Watermark
 from titan.strategies.base import NOTHING_PERMITTED, DecisionNote, Holding, IntentDraft, Permission, Strategy
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
+from titan.wire.brain import budget_from_wire, decision_from_wire, intent_to_wire, posture_from_wire
+from titan.wire.orders import fill_from_wire, order_from_wire, position_from_wire
 
 
 class Undecided(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from titan.runtime.durable import write_durably
+from titan.durable.files import write_durably
 from titan.runtime.process import StartError
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from support.brain_scene import scene, until
 from support.stack import Stack
-from titan.runtime.contract import BRAIN_SET_CEILING
-from titan.runtime.rpc import RpcError
+from titan.runtime.rpc.contract import BRAIN_SET_CEILING
+from titan.runtime.rpc.errors import RpcError
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e

@@ -6,7 +6,7 @@ import asyncio
 
 from support.brain_scene import scene, until
 from support.stack import Stack
-from titan.runtime.contract import BRAIN_LIST_DECISIONS
+from titan.runtime.rpc.contract import BRAIN_LIST_DECISIONS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import order_pb2 as o

@@ -22,8 +22,8 @@ import aiohttp
 
 from titan.domain.kinds import Posture
 from titan.domain.policy_hash import policy_hash
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan_operator.admission.image_checks import Judge
 from titan_operator.admission.store import PublishedImages
 from titan_operator.api import RiskPolicy

@@ -18,7 +18,7 @@ from typing import Any
 from support.cluster.installation import IMAGE, Installation, quickstart
 from titan.domain.kinds import OrderType, Posture
 from titan.domain.numbers import ZERO
-from titan.journal.latch import Latch
+from titan.durable.latch import Latch
 from titan.matching.state import PositionState, VenueState
 from titan.papervenue.store import FILE_NAME, VenueStore
 from titan.papervenue.venue import first_state

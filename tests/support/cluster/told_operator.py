@@ -10,8 +10,8 @@ from pathlib import Path
 
 from support.cluster.engine_scene import Everything
 from support.cluster.told_service import RemoteTold
-from titan.runtime.logs import Log
 from titan.runtime.process import run
+from titan.runtime.telemetry.logs import Log
 from titan_operator.admission.image_checks import Verifier
 from titan_operator.app import OperatorApp
 from titan_operator.supplychain.verdict import Verdict

@@ -22,7 +22,7 @@ from support.cluster.life import LONG_MS, Life
 from support.cluster.reached import Reached, WaitError
 from support.e2e.target import Target
 from titan.domain.kinds import Posture
-from titan.journal.latch import Latch
+from titan.durable.latch import Latch
 from titan.matching.state import VenueState
 from titan.papervenue.store import FILE_NAME, VenueStore
 from titan.papervenue.venue import first_state

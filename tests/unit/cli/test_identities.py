@@ -11,7 +11,7 @@ import pytest
 
 from titan.cli import identities as module
 from titan.cli.identities import Identities
-from titan.runtime.identity_files import ensure_ca, read_leaf
+from titan.runtime.pki.authority_files import ensure_ca, read_leaf
 
 ROLES = ("brain", "execution")
 

@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from titan.domain.account import AccountBook, BookError
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import DriftClass, Lane, Leg, OrderState, OrderType, Posture, Side, TimeInForce
-from titan.domain.lanes import classify
 from titan.domain.ledger import Account
 from titan.domain.orders import Fill, Order, TransitionError
+from titan.domain.position_effect import classify
 from titan.domain.positions import Holding
 from titan.domain.reasons import Reason
 from titan.domain.records import (

@@ -15,8 +15,8 @@ from titan.marketdata.sources.replay import ReplaySource
 from titan.marketdata.steps import cut_steps
 from titan.marketdata.subscribers import Wish
 from titan.marketdata.view import MarketView
-from titan.runtime.logs import get_logger
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import get_logger
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import common_pb2
 from titan.v1 import market_pb2 as pb
 

@@ -17,7 +17,7 @@ from titan.domain.venue import SendOrder
 from titan.matching.state import VenueDelta, VenueState
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import RecordedVenue, first_state
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 
 STEPS = 60
 STEP_MS = 50

@@ -17,7 +17,7 @@ from titan.domain.venue import CancelOrder, VenueOrderState, VenueReject, VenueT
 from titan.matching.desk import OrderUpdate
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import RecordedVenue, first_state
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 
 WALL_NS = 1_700_000_000_000_000_000
 

@@ -14,8 +14,8 @@ from titan.domain.positions import PhaseShare, Position
 from titan.risk.book import RiskBook
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
-from titan.runtime.wire_orders import equity_to_wire, fill_to_wire, order_to_wire, position_to_wire
 from titan.v1 import execution_pb2 as e
+from titan.wire.orders import equity_to_wire, fill_to_wire, order_to_wire, position_to_wire
 
 SHARE = PhaseShare(phase_id="scavenger", intent_id="i", quantity=Decimal("-0.004"), average_entry_price=Decimal(61755))
 HELD = Position(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster import events as module
 from titan_operator.cluster.errors import ApiError, Unreachable
 from titan_operator.cluster.event_types import EventType

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, Unreachable
 from titan_operator.cluster.kinds import Kind

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from titan.runtime.certificates import Leaf
+from titan.runtime.pki.certificates import Leaf
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.kinds import Kind
 from titan_operator.settings import OperatorSettings
