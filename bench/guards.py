@@ -22,11 +22,11 @@ from titan.domain.intents import Intent
 from titan.domain.kinds import Action, BudgetState, OrderType, Posture, Side, TimeInForce
 from titan.domain.policy import parse_rules
 from titan.domain.truth import TruthSnapshot
-from titan.risk.book import RiskBook
 from titan.risk.engine import RiskEngine
 from titan.risk.evaluation import Evaluation
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
+from titan.risk.state import RiskBook
 from titan.wire.brain import decision_to_wire
 
 ROUNDS = 20_000

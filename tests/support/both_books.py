@@ -13,7 +13,7 @@ from titan.domain.kinds import Leg, OrderState, OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.venue import VenueOrderState
 from titan.durable.latch import Latch
-from titan.execution.books import open_journal
+from titan.execution.account_store import open_journal
 from titan.matching.state import VenueState
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import first_state

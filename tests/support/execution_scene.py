@@ -14,8 +14,8 @@ from support.execution_neighbours import PERP, Brain, Market, until
 from support.stack import REPOSITORY, Stack, free_ports
 from titan.domain.policy_hash import read_policy
 from titan.execution.app import ExecutionApp
+from titan.execution.session import Trader
 from titan.execution.settings import ExecutionSettings
-from titan.execution.trader import Trader
 from titan.papervenue.app import PaperVenueApp
 from titan.papervenue.settings import PaperVenueSettings
 from titan.runtime.process import running

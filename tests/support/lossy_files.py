@@ -2,7 +2,8 @@
 
 It stands in for the operating system in the journal (:class:`titan.durable.journal.file_ops.FileOps`). Each file has
 bytes as programs see them and bytes as the disk has them; a sector that was written since the last sync may be found,
-after a power cut, as any of the versions it had since then, independently of all others. So it is with names in a folder.
+after a power cut, as any of the versions it had since then, independently of all others.
+So it is with names in a folder.
 """
 
 from __future__ import annotations

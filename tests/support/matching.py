@@ -17,8 +17,8 @@ from titan.domain.venue import (
     VenueReject,
     VenueTrade,
 )
-from titan.matching.desk import OrderUpdate
 from titan.matching.engine import MatchingEngine
+from titan.matching.order_matcher import OrderUpdate
 from titan.matching.state import VenueState
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from support.risk_scene import budget
-from titan.risk.book import RiskBook
+from titan.risk.state import RiskBook
 
 Change = Callable[[RiskBook], Any]
 

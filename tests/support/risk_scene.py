@@ -19,11 +19,11 @@ from titan.domain.kinds import Action, BudgetState, OrderType, Posture, Side, Ti
 from titan.domain.policy import parse_rules
 from titan.domain.policy_rules import PolicyRules
 from titan.domain.truth import TruthSnapshot
-from titan.risk.book import RiskBook
 from titan.risk.engine import RiskEngine
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
 from titan.risk.reservations import Reservation
+from titan.risk.state import RiskBook
 
 HASH = "sha256:" + "a" * 64
 OTHER_HASH = "sha256:" + "b" * 64

@@ -8,24 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from titan.brain.acts import PostureActs
-from titan.brain.decider import Decider
-from titan.brain.earlier_life import EarlierLife
-from titan.brain.execution_desk import ExecutionDesk
+from titan.brain.book_updater import Picture
+from titan.brain.execution_client import ExecutionDesk
 from titan.brain.gauges import BrainGauges
-from titan.brain.governor import Governor
-from titan.brain.phase_desk import PhaseDesk, PhaseSeat, positions_message
-from titan.brain.picture import Picture
+from titan.brain.intent_handler import Decider
+from titan.brain.phase_sessions import PhaseDesk, PhaseSeat, positions_message
 from titan.brain.queries import Queries
+from titan.brain.risk_controller import Governor
 from titan.brain.settings import BrainSettings, load_parameters, load_policy, next_term
+from titan.brain.state_restore import EarlierLife
 from titan.brain.status import brain_status, decisions_page
 from titan.domain.budgets import Budget, PostureState
 from titan.domain.kinds import Posture
 from titan.domain.policy import mode_problem
 from titan.domain.reasons import Reason
 from titan.durable.latch import Latch, LatchUnavailable
-from titan.risk.book import RiskBook
 from titan.risk.engine import RiskEngine
 from titan.risk.limits import Limits
+from titan.risk.state import RiskBook
 from titan.runtime.http import Page
 from titan.runtime.market_feed import MarketFeed
 from titan.runtime.process import ServiceApp, StartError, run

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from titan.brain.decider import Decider
-from titan.brain.execution_desk import ExecutionDesk
-from titan.brain.governor import Governor
-from titan.brain.phase_desk import PhaseDesk, PhaseSeat
-from titan.brain.picture import Picture
+from titan.brain.book_updater import Picture
+from titan.brain.execution_client import ExecutionDesk
+from titan.brain.intent_handler import Decider
+from titan.brain.phase_sessions import PhaseDesk, PhaseSeat
+from titan.brain.risk_controller import Governor
 from titan.domain.numbers import format_decimal
 from titan.domain.positions import Position
 from titan.runtime.rpc.server import Peer

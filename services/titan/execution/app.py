@@ -14,9 +14,9 @@ from titan.domain.policy_hash import Policy, read_policy
 from titan.durable.journal.journal import JournalCorrupt, JournalUnavailable
 from titan.durable.lease import Lease, LeaseState, LeaseTimes, LeaseUnavailable
 from titan.durable.lease_files import open_lease
-from titan.execution.brain_desk import PlaceStream
+from titan.execution.brain_session import PlaceStream
+from titan.execution.session import Trader
 from titan.execution.settings import RENEWALS_PART, ExecutionSettings, check_settings
-from titan.execution.trader import Trader
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.rpc.contract import EXECUTION_PLACE
 from titan.runtime.rpc.errors import RpcRefused

@@ -20,7 +20,7 @@ from titan.domain.position_effect import classify, reducible
 from titan.domain.reasons import Reason
 from titan.domain.records import BrainTerm, Intake, Refusal
 from titan.durable.journal.journal import JournalUnavailable
-from titan.execution.books import Books
+from titan.execution.account_store import Books
 from titan.execution.posture import PostureKeeper
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import grpc
 
 from titan.domain.kinds import Leg, OrderState, Posture
-from titan.execution.books import Books
-from titan.execution.brain_desk import BrainDesk
+from titan.execution.account_store import Books
+from titan.execution.brain_session import BrainDesk
 from titan.execution.posture import PostureKeeper
 from titan.execution.projector import Projector
 from titan.execution.reconciler import Reconciler

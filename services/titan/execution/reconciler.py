@@ -19,11 +19,11 @@ from titan.domain.records import Deposit
 from titan.domain.truth import UNKNOWN_TRUTH, Drift, TruthSnapshot, after_pass, after_silence, points_lost_to_silence
 from titan.domain.venue import VenueAccount, VenueOrder, VenueTrade
 from titan.domain.venue_news import after_venue_order
-from titan.execution.books import Books
+from titan.execution.account_store import Books
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.execution.valuation import Valuer
-from titan.execution.venue_desk import VenueDesk
+from titan.execution.venue_updates import VenueDesk
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue, VenueUnavailableError

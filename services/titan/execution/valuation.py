@@ -12,7 +12,7 @@ from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import PhaseShare, Position
 from titan.domain.records import DayStart, Deposit, HighWaterMark
-from titan.execution.books import Books
+from titan.execution.account_store import Books
 from titan.execution.settings import ExecutionSettings
 
 # A higher peak is journalled once it has risen by this fraction: a crash loses no more of it.

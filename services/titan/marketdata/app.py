@@ -11,11 +11,11 @@ import grpc
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.position import PositionError, PositionFile
 from titan.marketdata.settings import MarketDataSettings
-from titan.marketdata.sources.base import SourceError
 from titan.marketdata.sources.choose import open_source
 from titan.marketdata.steps import NS_PER_S, cut_steps
 from titan.marketdata.subscribers import MarketStream, Wish
 from titan.marketdata.view import MarketView
+from titan.recordings.source import SourceError
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
 from titan.runtime.rpc.errors import RpcRefused

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from titan.marketdata.position import Position, PositionFile
-from titan.marketdata.sources.base import MarketSource
 from titan.marketdata.steps import Step
 from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, Wish
 from titan.marketdata.view import MarketView
+from titan.recordings.source import MarketSource
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import market_pb2 as pb

@@ -32,7 +32,7 @@ from titan.domain.venue import (
     VenueTrade,
 )
 from titan.matching.checks import Refusal, amend_problem
-from titan.matching.desk import Desk, OrderUpdate
+from titan.matching.order_matcher import Desk, OrderUpdate
 from titan.matching.state import PendingRequest, VenueDelta, VenueState, WorkingOrder
 
 

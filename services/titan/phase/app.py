@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from titan.domain.numbers import format_decimal
-from titan.phase.desk import BrainDesk
+from titan.phase.brain_client import BrainDesk
 from titan.phase.gauges import StrategyCounts
-from titan.phase.memory import Memory
 from titan.phase.settings import PhaseSettings, load_policy, load_strategy
+from titan.phase.state_file import Memory
 from titan.runtime.market_feed import MarketFeed
 from titan.runtime.process import ServiceApp, run
 from titan.v1 import market_pb2 as pb

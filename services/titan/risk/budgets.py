@@ -8,7 +8,7 @@ from titan.domain.budgets import Budget
 from titan.domain.kinds import BudgetState, Posture, RiskLevel
 from titan.domain.numbers import ZERO
 from titan.risk.allocation import Allocation
-from titan.risk.book import PhaseBook, RiskBook
+from titan.risk.state import PhaseBook, RiskBook
 
 _PLACES = Decimal("1e-8")
 

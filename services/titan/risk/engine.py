@@ -12,11 +12,11 @@ from titan.domain.intents import Intent
 from titan.domain.kinds import Action, Lane, Side, Verdict
 from titan.domain.numbers import ONE, ZERO, floor_to
 from titan.domain.reasons import Reason
-from titan.risk.book import RiskBook
 from titan.risk.evaluation import Evaluation, Outcome, Raw
-from titan.risk.guards import GUARDS
+from titan.risk.guards.checks import GUARDS
 from titan.risk.limits import Limits
 from titan.risk.reservations import Reservation
+from titan.risk.state import RiskBook
 
 # Numbers in records: no finer than any venue's prices.
 _PLACES = Decimal("1e-8")

@@ -8,8 +8,8 @@ from titan.domain.intents import Intent
 from titan.domain.kinds import Lane, OrderType, Side, TimeInForce, Verdict
 from titan.domain.numbers import ONE, ZERO, ceil_to
 from titan.domain.reasons import Reason
-from titan.risk.book import PhaseBook, RiskBook, SymbolBook
 from titan.risk.limits import Limits
+from titan.risk.state import PhaseBook, RiskBook, SymbolBook
 
 PASS, SHRINK, REJECT = Verdict.PASS, Verdict.SHRINK, Verdict.REJECT
 OK = Reason.OK

@@ -11,10 +11,10 @@ from typing import Any
 from support.recordings import spot_lines, write
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.position import Position, PositionFile
-from titan.marketdata.sources.replay import ReplaySource
 from titan.marketdata.steps import cut_steps
 from titan.marketdata.subscribers import Wish
 from titan.marketdata.view import MarketView
+from titan.recordings.replay import ReplaySource
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import common_pb2

@@ -11,10 +11,10 @@ import pytest
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.marketdata.position import Position, PositionError, PositionFile
-from titan.marketdata.sources.base import SourceError
 from titan.marketdata.steps import Step, cut_steps
 from titan.marketdata.subscribers import StepBatches, Wish
 from titan.marketdata.view import MarketView
+from titan.recordings.source import SourceError
 from titan.v1 import market_pb2 as pb
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"

@@ -14,7 +14,7 @@ from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.market import BookEvent
 from titan.domain.reasons import Reason
 from titan.domain.venue import CancelOrder, VenueOrderState, VenueReject, VenueTrade
-from titan.matching.desk import OrderUpdate
+from titan.matching.order_matcher import OrderUpdate
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import RecordedVenue, first_state
 from titan.runtime.telemetry.logs import get_logger

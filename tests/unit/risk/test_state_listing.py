@@ -5,15 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 
 from support.risk_scene import HASH, NOW, PERP, rules
-from titan.brain.picture import Picture
+from titan.brain.book_updater import Picture
 from titan.domain.equity import Equity
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position
-from titan.risk.book import RiskBook
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
+from titan.risk.state import RiskBook
 from titan.v1 import execution_pb2 as e
 from titan.wire.orders import equity_to_wire, fill_to_wire, order_to_wire, position_to_wire
 

@@ -21,7 +21,7 @@ import msgspec
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import ZERO, floor_to
-from titan.marketdata.sources.base import SourceCounts, SourceError, instrument_of
+from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 _TRADES_PER_BAR = 4

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from titan.domain.market import Level
-from titan.marketdata.book_check import BestPrices, BookCheck, CheckCounts
+from titan.recordings.book_check import BestPrices, BookCheck, CheckCounts
 
 
 def best(update_id: int, bid: str, ask: str = "101", size: str = "1") -> BestPrices:

@@ -13,8 +13,8 @@ from support.recordings import START_NS, spot_lines, write
 from support.stack import recording
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
-from titan.marketdata.sources.base import SourceError
-from titan.marketdata.sources.replay import ReplaySource
+from titan.recordings.replay import ReplaySource
+from titan.recordings.source import SourceError
 
 FUTURES, SPOT = "examples_usdm_btcusdt_20240808.gz", "examples_spot_btcusdt_20240808.gz"
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from titan.brain.phase_desk import PhaseSeat
+from titan.brain.phase_sessions import PhaseSeat
 from titan.domain.decisions import Decision
 from titan.domain.intents import Intent
 from titan.domain.kinds import Action, Verdict
 from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
-from titan.risk.book import RiskBook
 from titan.risk.engine import RiskEngine, reserve
-from titan.risk.guards import GUARDS
+from titan.risk.guards.checks import GUARDS
+from titan.risk.state import RiskBook
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2 as b

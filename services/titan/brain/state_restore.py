@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from titan.brain.decider import Decider
-from titan.brain.governor import Governor
+from titan.brain.intent_handler import Decider
+from titan.brain.risk_controller import Governor
 from titan.runtime.telemetry.logs import Log
 from titan.storage import brain_tables
 from titan.storage.decisions import DecisionStore

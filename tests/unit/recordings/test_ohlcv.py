@@ -11,8 +11,8 @@ import pytest
 
 from support.stack import recording
 from titan.domain.market import BookEvent, QuoteEvent, TradeEvent
-from titan.marketdata.sources.base import SourceError
-from titan.marketdata.sources.ohlcv import OhlcvSource
+from titan.recordings.ohlcv import OhlcvSource
+from titan.recordings.source import SourceError
 
 HEADER = "timestamp,open,high,low,close,volume\n"
 BARS = "2022-01-01 00:00:00,100,110,99,105,8\n2022-01-01 00:01:00,105,106,90,91,0\n"

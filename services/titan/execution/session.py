@@ -19,8 +19,8 @@ from titan.domain.truth import Drift
 from titan.domain.venue import VenueMarker
 from titan.durable.latch import Latch
 from titan.durable.lease import Lease
-from titan.execution.books import Books, count_changes, open_journal
-from titan.execution.brain_desk import BrainDesk
+from titan.execution.account_store import Books, count_changes, open_journal
+from titan.execution.brain_session import BrainDesk
 from titan.execution.flatten import Flattener
 from titan.execution.intake import IntakeDesk
 from titan.execution.posture import PostureKeeper
@@ -30,7 +30,7 @@ from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.execution.valuation import Valuer
-from titan.execution.venue_desk import VenueDesk
+from titan.execution.venue_updates import VenueDesk
 from titan.runtime.market_feed import MarketFeed
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics

@@ -16,10 +16,10 @@ import structlog
 
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
-from titan.marketdata.book import BookDiff, BookState, OrderBook
-from titan.marketdata.book_check import BestPrices, BookCheck
-from titan.marketdata.sources.base import SourceCounts, SourceError, instrument_of
-from titan.marketdata.sources.binance import Message, Print, Recording, Snapshot, Ticker
+from titan.domain.order_book import BookDiff, BookState, OrderBook
+from titan.recordings.binance import Message, Print, Recording, Snapshot, Ticker
+from titan.recordings.book_check import BestPrices, BookCheck
+from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 _log = structlog.get_logger(__name__)
 

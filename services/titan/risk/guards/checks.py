@@ -13,7 +13,7 @@ from titan.domain.kinds import Action, BudgetState, Lane, Posture, RiskLevel, Si
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, capped
-from titan.risk.guards_sizing import edge, leverage, losses, notionals
+from titan.risk.guards.sizing import edge, leverage, losses, notionals
 from titan.risk.history import MINUTE_NS
 
 

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import RoundTrip
-from titan.risk.book import RiskBook
 from titan.risk.history import MINUTE_NS, PhaseHistory
 from titan.risk.reservations import FINAL_STATES
 from titan.risk.shares import Shares
+from titan.risk.state import RiskBook
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
 from titan.v1 import order_pb2 as o

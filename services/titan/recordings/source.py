@@ -9,7 +9,7 @@ from typing import Protocol
 
 from titan.domain.instruments import PAPER_INSTRUMENTS, Instrument
 from titan.domain.market import MarketEvent
-from titan.marketdata.book_check import CheckCounts
+from titan.recordings.book_check import CheckCounts
 
 
 class SourceError(Exception):

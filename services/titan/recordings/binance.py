@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 
 from titan.domain.market import Level
+from titan.domain.order_book import BookDiff
 from titan.domain.symbols import normalise_symbol
-from titan.marketdata.book import BookDiff
-from titan.marketdata.sources.base import SourceError
+from titan.recordings.source import SourceError
 
 NS_PER_MS = 1_000_000
 # How much of a recording is read to say what it is before anything is started.

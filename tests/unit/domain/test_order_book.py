@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titan.domain.market import Level
-from titan.marketdata.book import BookDiff, BookSide, BookState, OrderBook
+from titan.domain.order_book import BookDiff, BookSide, BookState, OrderBook
 
 
 def levels(*pairs: tuple[str, str]) -> tuple[Level, ...]:

@@ -12,10 +12,10 @@ from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.numbers import ONE
 from titan.durable.latch import Latch, LatchUnavailable
 from titan.risk.allocation import Allocation, AllocationState, allocate
-from titan.risk.book import RiskBook
 from titan.risk.budgets import lease
 from titan.risk.posture import level_posture, posture_in_force
 from titan.risk.risk_level import RiskLevelState, evaluate
+from titan.risk.state import RiskBook
 from titan.runtime.telemetry.logs import Log
 
 ALLOCATION, RISK_LEVEL = "allocation", "risk_level"

@@ -14,13 +14,13 @@ from titan.domain.orders import Order
 from titan.domain.reasons import Reason
 from titan.domain.records import Record, Refusal
 from titan.domain.truth import TruthSnapshot
-from titan.execution.books import Books
+from titan.execution.account_store import Books
 from titan.execution.commit_group import CommitGroup
 from titan.execution.intake import IntakeDesk
 from titan.execution.posture import Outcome, PostureKeeper
 from titan.execution.reconciler import Reconciler
 from titan.execution.valuation import Valuer
-from titan.execution.venue_desk import VenueDesk
+from titan.execution.venue_updates import VenueDesk
 from titan.runtime.rpc.errors import RpcRefused
 from titan.runtime.rpc.server import ServerStream
 from titan.runtime.telemetry.logs import Log
