@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from support.stack import free_ports
-from titan.cli.processes import ProcessState, Supervised, Supervisor, last_reason, rotate
+from titan.cli.local.processes import ProcessState, Supervised, Supervisor, last_reason, rotate
 
 # Serves /health; ends by SIGTERM and says so, unless told to be deaf to it.
 PROGRAM = """
@@ -110,7 +110,7 @@ async def test_bad_settings_are_said_and_not_tried_again(tmp_path: Path) -> None
 
 
 async def test_deaf_process_is_killed_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("titan.cli.processes.STOP_S", 0.3)
+    monkeypatch.setattr("titan.cli.local.processes.STOP_S", 0.3)
     one = process(tmp_path, "a", TITAN_DEAF="1")
     supervisor = Supervisor([one], lambda _: None)
     supervisor.start(["a"])
@@ -155,7 +155,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}, {folder!r}]
 import test_supervisor as t
-from titan.cli.processes import Supervisor
+from titan.cli.local.processes import Supervisor
 async def main():
     supervisor = Supervisor([t.process(Path({tmp!r}), name, TITAN_DEAF="1") for name in "ab"], lambda _: None)
     supervisor.start(["a", "b"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from titan.cli.client import StackClient, ask, with_stack
 from titan.cli.errors import BadInput, Refused
+from titan.cli.local.client import StackClient, ask, with_stack
+from titan.cli.local.state import State
 from titan.cli.output import (
     UNKNOWN,
     Column,
@@ -20,7 +21,6 @@ from titan.cli.output import (
     say_wrapped,
     word,
 )
-from titan.cli.state import State
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b

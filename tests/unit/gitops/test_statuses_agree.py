@@ -12,7 +12,7 @@ from support.argo import health
 from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 from support.stack_model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from titan.cli.cluster.advice import READY_ADVICE, obstacles
-from titan.cli.cluster.picture import Picture
+from titan.cli.cluster.stack_view import Picture
 from titan.domain.kinds import Posture
 from titan_operator.supplychain.verdict import REVOKED, Verdict
 

@@ -10,8 +10,8 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
-from titan.cli.cluster.picture import Item, Picture
 from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.cluster.stack_view import Item, Picture
 from titan.cli.errors import Refused, Unreachable
 from titan.cli.output import Output, print_document, say_wrapped
 from titan.domain.kinds import Posture

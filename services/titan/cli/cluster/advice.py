@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from titan.cli.cluster.picture import Condition, Item, Picture
+from titan.cli.cluster.stack_view import Condition, Item, Picture
 
 # By condition type: gates in their order, then checks. A gate or check without a row here fails its test.
 ADVICE: Mapping[str, str] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from titan.cli.cluster.picture import Picture
 from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.cluster.stack_view import Picture
 from titan.cli.errors import Refused
 from titan.cli.explain import check_id, most_telling, show_decisions
 from titan.cli.output import Output

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from titan.cli.cluster.picture import Picture
 from titan.cli.cluster.policy_edit import base_name, edited, manifest, pin_of, rules_of
 from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.cluster.stack_view import Picture
 from titan.cli.errors import BadInput, CommandError, Refused
 from titan.cli.output import UNKNOWN, Column, Output, print_document, print_table, say, say_wrapped
 from titan.domain.kinds import Posture

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from titan.cli.cluster.picture import Picture
+from titan.cli.cluster.stack_view import Picture
 from titan.cli.errors import BadInput, Refused, Unreachable
 from titan_operator.cluster import errors
 from titan_operator.cluster.client import Cluster as Api

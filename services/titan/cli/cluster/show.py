@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from titan.cli.cluster.picture import Item, Picture
+from titan.cli.cluster.stack_view import Item, Picture
 from titan.cli.output import UNKNOWN, Column, number, percent
 
 UNKNOWN_WORD = "unknown"

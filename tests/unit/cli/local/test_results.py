@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from titan.cli.local.results import print_totals, totals, undone
 from titan.cli.output import Output
-from titan.cli.results import print_totals, totals, undone
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from titan.cli.logs import readable, tail
+from titan.cli.local.logs import readable, tail
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from titan.cli.restart import Restarts
+from titan.cli.local.restart import Restarts
 
 # (ran for seconds, was ready, killed from outside)
 KILLED = (1.0, True, True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from titan.cli import listings
 from titan.cli.explain import GUARD_COLUMNS, guard_rows, headline, most_telling, print_decision
+from titan.cli.local import listings
 from titan.cli.output import Column, print_table
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 from titan.cli.errors import Refused
+from titan.cli.local.prepare import migrate
+from titan.cli.local.state import State
 from titan.cli.output import say
-from titan.cli.prepare import migrate
-from titan.cli.state import State
 
 
 def upgrade(state: State) -> None:

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from titan.cli.errors import BadInput
-from titan.cli.prepare import UpOptions, prepare
-from titan.cli.state import State
+from titan.cli.local.prepare import UpOptions, prepare
+from titan.cli.local.state import State
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from support.stack import free_ports
-from titan.cli.health import Health, ask_health, parse_health
+from titan.cli.local.health import Health, ask_health, parse_health
 
 NO_ANSWER = Health(False, ("its /health is no answer of a process of this stack",))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
-from titan.cli.client import ask
+from titan.cli.local.client import ask
+from titan.cli.local.state import State
 from titan.cli.output import (
     Column,
     Output,
@@ -21,7 +22,6 @@ from titan.cli.output import (
     time_of_day,
     word,
 )
-from titan.cli.state import State
 
 if TYPE_CHECKING:
     from titan.v1 import execution_pb2 as e

@@ -7,10 +7,10 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
-from titan.cli.client import StackClient, with_stack
 from titan.cli.errors import Refused, Unreachable
+from titan.cli.local.client import StackClient, with_stack
+from titan.cli.local.state import State
 from titan.cli.output import Output, document, print_document, say, tell, word
-from titan.cli.state import State
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b

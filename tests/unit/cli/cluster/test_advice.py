@@ -8,7 +8,7 @@ import pytest
 
 from support.cluster_objects import condition, phase, policy
 from titan.cli.cluster.advice import ADVICE, READY_ADVICE, obstacles
-from titan.cli.cluster.picture import Picture
+from titan.cli.cluster.stack_view import Picture
 from titan.cli.errors import Refused
 from titan_operator.planning.gates import GateReason
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from titan.cli.why import Picture, obstacles
+from titan.cli.local.why import Picture, obstacles
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e

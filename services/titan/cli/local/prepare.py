@@ -11,10 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from titan.cli.client import ROLE as CLIENT_ROLE
 from titan.cli.errors import BadInput
-from titan.cli.identities import Identities
-from titan.cli.state import State, unwritable
+from titan.cli.local.client import ROLE as CLIENT_ROLE
+from titan.cli.local.identities import Identities
+from titan.cli.local.state import State, unwritable
 
 if TYPE_CHECKING:
     from titan_operator.api import Resource

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from titan.cli.local.processes import ProcessState, Supervised
+from titan.cli.local.status import StackPicture, summary
 from titan.cli.output import Column, make_table, tell, width
-from titan.cli.processes import ProcessState, Supervised
-from titan.cli.status import StackPicture, summary
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

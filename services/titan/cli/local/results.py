@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from titan.cli.client import StackClient
 from titan.cli.errors import Refused, Unreachable
+from titan.cli.local.client import StackClient
 from titan.cli.output import UNKNOWN, Column, Output, print_document, print_table, word
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from titan.cli.errors import BadInput
+from titan.cli.local.state import State
 from titan.cli.output import say
-from titan.cli.state import State
 
 _POLL_S = 0.2
 _CHUNK_BYTES = 65_536

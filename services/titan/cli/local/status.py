@@ -7,9 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from titan.cli.client import StackClient, with_stack
 from titan.cli.errors import CommandError, Unreachable
-from titan.cli.health import Health, ask_health
+from titan.cli.local.client import StackClient, with_stack
+from titan.cli.local.health import Health, ask_health
+from titan.cli.local.state import State
 from titan.cli.output import (
     UNKNOWN,
     Column,
@@ -25,7 +26,6 @@ from titan.cli.output import (
     short_id,
     word,
 )
-from titan.cli.state import State
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b
@@ -100,7 +100,7 @@ def status(state: State, output: Output) -> None:
 
 def why(state: State, output: Output) -> None:
     """Say what keeps the stack from trading now, the first thing first."""
-    from titan.cli.why import Picture, obstacles
+    from titan.cli.local.why import Picture, obstacles
 
     plan = state.read_plan()
     picture = with_stack(state, lambda client: take_picture(client, plan["http"]))

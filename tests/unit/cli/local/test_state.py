@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from titan.cli.errors import BadInput
-from titan.cli.state import State, locate, unwritable
+from titan.cli.local.state import State, locate, unwritable
 
 
 def test_directory_is_made_for_its_owner_and_free_again_afterwards(tmp_path: Path) -> None:

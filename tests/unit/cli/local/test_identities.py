@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from titan.cli import identities as module
-from titan.cli.identities import Identities
+from titan.cli.local import identities as module
+from titan.cli.local.identities import Identities
 from titan.runtime.pki.authority_files import ensure_ca, read_leaf
 
 ROLES = ("brain", "execution")

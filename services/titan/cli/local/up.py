@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from titan.cli.client import StackClient
 from titan.cli.errors import DONE, BadInput, CommandError, Refused, Unreachable
-from titan.cli.identities import Identities
+from titan.cli.local.client import StackClient
+from titan.cli.local.identities import Identities
+from titan.cli.local.posture import sentence, set_posture
+from titan.cli.local.prepare import Prepared, UpOptions, check_ports, migrate, prepare, write
+from titan.cli.local.processes import Supervised, Supervisor
+from titan.cli.local.results import gather, print_totals, wait_for_end
+from titan.cli.local.state import State
+from titan.cli.local.status import take_picture
+from titan.cli.local.view import View, choose_view
 from titan.cli.output import Output
-from titan.cli.posture import sentence, set_posture
-from titan.cli.prepare import Prepared, UpOptions, check_ports, migrate, prepare, write
-from titan.cli.processes import Supervised, Supervisor
-from titan.cli.results import gather, print_totals, wait_for_end
-from titan.cli.state import State
-from titan.cli.status import take_picture
-from titan.cli.view import View, choose_view
 
 READY_S = 60.0
 ARM_S = 20.0

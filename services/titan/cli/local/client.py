@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from google.protobuf.message import Message
 
 from titan.cli.errors import BadInput, Refused, Unreachable
-from titan.cli.state import State
+from titan.cli.local.state import State
 
 if TYPE_CHECKING:
     from titan.runtime.rpc.client import RpcChannel

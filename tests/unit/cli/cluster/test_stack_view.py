@@ -9,9 +9,9 @@ import pytest
 
 from support.cluster_objects import HASH, OTHER_HASH, phase, policy
 from titan.cli.cluster.acts import Answer, Wish, Written, sentence, shows, targets_of
-from titan.cli.cluster.picture import Item, Picture
 from titan.cli.cluster.policies import wanted_pin
 from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary
+from titan.cli.cluster.stack_view import Item, Picture
 from titan.cli.errors import Refused
 from titan_operator.api.acts import ActVerb
 

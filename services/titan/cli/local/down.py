@@ -7,9 +7,9 @@ import signal
 import time
 
 from titan.cli.errors import BadInput, Refused
+from titan.cli.local.processes import STOP_S
+from titan.cli.local.state import State
 from titan.cli.output import say
-from titan.cli.processes import STOP_S
-from titan.cli.state import State
 
 _POLL_S = 0.05
 # Every process may take its whole time.

@@ -1,7 +1,7 @@
 """Local processes under one supervisor: started by exec, restarted with back-off, stopped in order.
 
 A process is a group of its own, so that a Ctrl-C in the terminal reaches the supervisor only, and dies with the
-supervisor (:mod:`titan.cli.child`). What it writes goes straight to its log file.
+supervisor (:mod:`titan.cli.local.child`). What it writes goes straight to its log file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from titan.cli import child
 from titan.cli.errors import BAD_INPUT
-from titan.cli.health import ask_health
-from titan.cli.restart import Restarts
+from titan.cli.local import child
+from titan.cli.local.health import ask_health
+from titan.cli.local.restart import Restarts
 
 _POLL_STARTING_S = 0.05
 _POLL_READY_S = 1.0
