@@ -35,7 +35,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 from _floor import METHOD, open_channel  # noqa: E402
 
-from support.stack import Stack, free_ports  # noqa: E402
+from support.stack.local_processes import Stack, free_ports  # noqa: E402
 from titan.brain.settings import BrainSettings  # noqa: E402
 from titan.domain.ids import client_order_id  # noqa: E402
 from titan.domain.kinds import Leg  # noqa: E402

@@ -21,8 +21,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "ci")]
 
 import aiohttp  # noqa: E402
 
-from support.signed_images import SignedImages  # noqa: E402
-from support.trust_policies import trust_policy  # noqa: E402
+from support.supplychain.signed_images import SignedImages  # noqa: E402
+from support.supplychain.trust_policies import trust_policy  # noqa: E402
 from titan_operator.admission.image_checks import Judge  # noqa: E402
 from titan_operator.admission.store import PublishedImages  # noqa: E402
 from titan_operator.supplychain.mounted_verifier import terms_of  # noqa: E402

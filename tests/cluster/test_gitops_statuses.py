@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.argo import health
 from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
-from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
-from support.stack_model import NEXT_IMAGE, quickstart
+from support.gitops.argo import health
+from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
+from support.stack.model import NEXT_IMAGE, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.plans import OPTIONS, STACK, planned
+from support.stack.plans import OPTIONS, STACK, planned
 from titan_operator.api.names import LABEL_INSTANCE, PRIORITY_CLASS, PROTECTED
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import from_kubeconfig

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from support.signed_images import SignedImages
-from support.stack_model import documents
-from support.trust_policies import as_yaml, trust_policy, trusted_key
+from support.stack.model import documents
+from support.supplychain.signed_images import SignedImages
+from support.supplychain.trust_policies import as_yaml, trust_policy, trusted_key
 from titan_operator.api import RiskPolicy
 from titan_operator.supplychain.mounted_verifier import cosign_verifier, registry_session
 from titan_operator.supplychain.trust import load_trust_policy

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from support import brain_scene, execution_scene
-from support.brain_scene import FakePhase
-from support.execution_neighbours import until
-from support.postgres import Postgres
-from support.stack import Stack
+from support.processes import brain_scene, execution_scene
+from support.processes.brain_scene import FakePhase
+from support.processes.execution_neighbours import until
+from support.stack.local_processes import Stack
+from support.storage.postgres import Postgres
 from titan.execution.app import ExecutionApp
 from titan.runtime.process import running
 from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS

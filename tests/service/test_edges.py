@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from support.stack import Stack
+from support.stack.local_processes import Stack
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import METHODS, Method
 from titan.runtime.rpc.errors import RpcError

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.execution_neighbours import PERP, until
-from support.execution_scene import Scene, scene
-from support.stack import Stack
+from support.processes.execution_neighbours import PERP, until
+from support.processes.execution_scene import Scene, scene
+from support.stack.local_processes import Stack
 from titan.domain.kinds import DriftClass, Leg, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
 from titan.durable.journal.journal import JournalUnavailable

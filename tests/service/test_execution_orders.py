@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from support.execution_neighbours import PERP, until
-from support.execution_scene import Scene, scene
-from support.stack import Stack
+from support.processes.execution_neighbours import PERP, until
+from support.processes.execution_scene import Scene, scene
+from support.stack.local_processes import Stack
 from titan.domain.kinds import Leg, OrderState
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c

@@ -11,10 +11,10 @@ from decimal import Decimal
 
 import pytest
 
-from support.execution_neighbours import until
-from support.execution_process import ExecutionProcess
-from support.execution_scene import Scene, scene
-from support.stack import Stack
+from support.processes.execution_neighbours import until
+from support.processes.execution_process import ExecutionProcess
+from support.processes.execution_scene import Scene, scene
+from support.stack.local_processes import Stack
 from titan.domain.kinds import Leg, OrderState, Posture
 from titan.domain.protection import covered, open_lots
 from titan.execution.app import ExecutionApp

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from support.execution_neighbours import until
-from support.execution_scene import execution_settings, policy_document, scene
-from support.stack import Stack, free_ports
+from support.processes.execution_neighbours import until
+from support.processes.execution_scene import execution_settings, policy_document, scene
+from support.stack.local_processes import Stack, free_ports
 from titan.execution.app import ExecutionApp
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.process import StartError, running

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from support.both_books import BothBooks, disagreements, read_both
-from support.local_stack import PROCESSES, REPLAY, LocalStack, local_stack, port_offset
-from support.stack import recording
+from support.stack.both_accounts import BothBooks, disagreements, read_both
+from support.stack.local_processes import recording
+from support.stack.titan_up import PROCESSES, REPLAY, LocalStack, local_stack, port_offset
 from titan.domain.kinds import Posture
 from titan.runtime.topology import ROLES
 

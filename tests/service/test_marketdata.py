@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 import pytest
 
-from support.recordings import START_NS, spot_lines, write
-from support.stack import Stack
+from support.market.recordings import START_NS, spot_lines, write
+from support.stack.local_processes import Stack
 from titan.marketdata import player
 from titan.marketdata.app import MarketDataApp
 from titan.marketdata.settings import MarketDataSettings

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from support.full_disk import full_disk
-from support.market import ScriptedMarket
-from support.matching import PERP, D
-from support.stack import Stack
-from support.venue_client import VenueClient
+from support.durable.full_disk import full_disk
+from support.market.scripted_market import ScriptedMarket
+from support.stack.local_processes import Stack
+from support.venues.client import VenueClient
+from support.venues.matching import PERP, D
 from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.reasons import Reason
 from titan.domain.venue import (

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from support.both_books import disagreements, read_both
-from support.local_stack import LocalStack, local_stack
+from support.stack.both_accounts import disagreements, read_both
+from support.stack.titan_up import LocalStack, local_stack
 from titan.domain.kinds import Leg
 from titan.domain.policy_hash import policy_hash
 

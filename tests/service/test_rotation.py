@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.stack import REPOSITORY, Stack
+from support.stack.local_processes import REPOSITORY, Stack
 from titan.brain.settings import BrainSettings
 from titan.runtime.pki.authority_files import issue
 from titan.runtime.pki.certificates import Authority, issue_leaf, make_authority

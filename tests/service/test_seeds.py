@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.local_stack import local_stack
+from support.stack.titan_up import local_stack
 
 pytestmark = pytest.mark.slow
 

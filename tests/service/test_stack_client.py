@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from support import brain_scene, execution_scene
-from support.brain_scene import until
-from support.execution_neighbours import Brain
-from support.local_stack import local_stack
-from support.operator_client import client_for, client_of_local
-from support.stack import Stack
+from support.cluster.operator_client import client_for, client_of_local
+from support.processes import brain_scene, execution_scene
+from support.processes.brain_scene import until
+from support.processes.execution_neighbours import Brain
+from support.stack.local_processes import Stack
+from support.stack.titan_up import local_stack
 from titan.domain.kinds import Posture
 from titan.runtime.telemetry.logs import get_logger
 from titan.v1 import common_pb2 as c

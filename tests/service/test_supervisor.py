@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.stack import free_ports
+from support.stack.local_processes import free_ports
 from titan.cli.local.processes import ProcessState, Supervised, Supervisor, last_reason, rotate
 
 # Serves /health; ends by SIGTERM and says so, unless told to be deaf to it.

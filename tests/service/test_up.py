@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from support.local_stack import (
+from support.stack.local_processes import recording
+from support.stack.titan_up import (
     DEMO,
     PROCESSES,
     REPLAY,
@@ -29,7 +30,6 @@ from support.local_stack import (
     port_offset,
     wait_until_gone,
 )
-from support.stack import recording
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from support.both_books import disagreements, read_both
-from support.local_stack import PROCESSES, LocalStack, local_stack
+from support.stack.both_accounts import disagreements, read_both
+from support.stack.titan_up import PROCESSES, LocalStack, local_stack
 from titan.runtime.pki.identity import IdentityFiles
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import BRAIN_GET_BRAIN

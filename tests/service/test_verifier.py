@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.cosign_material import (
+from support.supplychain.cosign_material import (
     KINDS,
     SIGNATURE,
     Material,
@@ -20,8 +20,8 @@ from support.cosign_material import (
     put_simple,
     simple_layer,
 )
-from support.registry import RegistryServer, digest_of
-from support.verifying import NAME, image_at, policy_of, verifier_of
+from support.supplychain.registry import RegistryServer, digest_of
+from support.supplychain.verifying import NAME, image_at, policy_of, verifier_of
 
 BY_API, BY_TAG, BY_SIGNATURE_TAG = "bundle by the referrers API", "bundle by the fallback tag", "older format"
 PLACES = (BY_API, BY_TAG, BY_SIGNATURE_TAG)

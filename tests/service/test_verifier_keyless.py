@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from support import beside_image as lies
-from support.cosign_material import BLOB, Material, Signed, public_pem, put_bundle
-from support.registry import RegistryServer
-from support.sigstore_world import (
+from support.supplychain import beside_image as lies
+from support.supplychain.cosign_material import BLOB, Material, Signed, public_pem, put_bundle
+from support.supplychain.local_sigstore import (
     ISSUER,
     SIGNED_AT,
     SUBJECT,
@@ -25,8 +24,9 @@ from support.sigstore_world import (
     blob_body,
     dsse_body,
 )
-from support.trust_policies import trusted_key
-from support.verifying import NAME, NOW, image_at, verifier_of
+from support.supplychain.registry import RegistryServer
+from support.supplychain.trust_policies import trusted_key
+from support.supplychain.verifying import NAME, NOW, image_at, verifier_of
 from titan_operator.supplychain.refusals import Refused
 from titan_operator.supplychain.signatures import Accepted, Asked, Format, Pending, judge_blob, judge_bundle
 from titan_operator.supplychain.trust import read_trust_policy

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cosign_material import ACCOUNT, KINDS, SEQUENCE, Material, new_key, public_pem
-from support.stack_model import quickstart
-from support.trust_policies import trusted_key
-from support.verifying import verifier_of
+from support.stack.model import quickstart
+from support.supplychain.cosign_material import ACCOUNT, KINDS, SEQUENCE, Material, new_key, public_pem
+from support.supplychain.trust_policies import trusted_key
+from support.supplychain.verifying import verifier_of
 from titan_operator.api import RiskPolicy
 from titan_operator.api.loading import load_resources
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from testcluster.toolchain import SIGNING, ensure
 
-from support import beside_image as lies
-from support.cosign_material import Material, public_pem
-from support.registry import RegistryServer, digest_of
-from support.registry_faults import status
-from support.signed_images import SignedImages
-from support.trust_policies import trusted_key
-from support.verifying import NAME, image_at, policy_of, verifier_of
+from support.supplychain import beside_image as lies
+from support.supplychain.cosign_material import Material, public_pem
+from support.supplychain.registry import RegistryServer, digest_of
+from support.supplychain.registry_faults import status
+from support.supplychain.signed_images import SignedImages
+from support.supplychain.trust_policies import trusted_key
+from support.supplychain.verifying import NAME, image_at, policy_of, verifier_of
 from titan_operator.supplychain.registry.credential_files import Login
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from support.brain_scene import PERP, START_NS, scene, until
-from support.stack import Stack
+from support.processes.brain_scene import PERP, START_NS, scene, until
+from support.stack.local_processes import Stack
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from support.brain_scene import PERP, START_NS, FakePhase, scene, until
-from support.stack import Stack
+from support.processes.brain_scene import PERP, START_NS, FakePhase, scene, until
+from support.stack.local_processes import Stack
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import order_pb2 as o

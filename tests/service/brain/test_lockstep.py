@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from support.brain_scene import scene, until
-from support.stack import Stack
+from support.processes.brain_scene import scene, until
+from support.stack.local_processes import Stack
 from titan.runtime.rpc.contract import BRAIN_LIST_DECISIONS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c

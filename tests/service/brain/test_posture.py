@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from support.brain_scene import START_NS, scene, until
-from support.stack import Stack
+from support.processes.brain_scene import START_NS, scene, until
+from support.stack.local_processes import Stack
 from titan.runtime.rpc.contract import BRAIN_SET_POSTURE
 from titan.runtime.rpc.errors import RpcError
 from titan.v1 import brain_pb2 as b

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.brain_scene import FakePhase, Scene, scene, state_folder, until
-from support.stack import Stack
+from support.processes.brain_scene import FakePhase, Scene, scene, state_folder, until
+from support.stack.local_processes import Stack
 from titan.brain.app import BrainApp
 from titan.brain.settings import BrainSettings
 from titan.runtime.process import StartError, running

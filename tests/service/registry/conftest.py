@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from support.registry import RegistryServer
-from support.registry_scene import Scene, registry_scene
+from support.supplychain.registry import RegistryServer
+from support.supplychain.registry_scene import Scene, registry_scene
 
 
 @pytest.fixture

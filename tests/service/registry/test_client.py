@@ -14,9 +14,9 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
-from support.registry import Fault, RegistryServer, digest_of
-from support.registry_faults import answers, breaks_off, drips, floods, hangs, leads_to, speaks, status
-from support.registry_scene import (
+from support.supplychain.registry import Fault, RegistryServer, digest_of
+from support.supplychain.registry_faults import answers, breaks_off, drips, floods, hangs, leads_to, speaks, status
+from support.supplychain.registry_scene import (
     NAME,
     NOTHING,
     SECRET,

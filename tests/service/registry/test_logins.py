@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from support.registry import Fault, RegistryServer
-from support.registry_faults import answers, hangs, leads_to, status
-from support.registry_scene import (
+from support.supplychain.registry import Fault, RegistryServer
+from support.supplychain.registry_faults import answers, hangs, leads_to, status
+from support.supplychain.registry_scene import (
     LOGIN,
     NAME,
     NOTHING,

@@ -15,8 +15,8 @@ from releasing.commands import run, tool
 from releasing.localregistry import local_registry
 from releasing.signing import Registry, Signer, throw_away_key
 
-from support.registry import RegistryServer
-from support.registry_scene import BUNDLE, digests, referrers
+from support.supplychain.registry import RegistryServer
+from support.supplychain.registry_scene import BUNDLE, digests, referrers
 from titan_operator.supplychain.registry import Registries, RegistryError, RegistryProblem, Repository
 from titan_operator.supplychain.registry.credential_files import Login, read_docker_config
 

@@ -7,9 +7,9 @@ import json
 import pytest
 from aiohttp import web
 
-from support.registry import INDEX_TYPE, Fault, RegistryServer, digest_of
-from support.registry_faults import answers, hangs, status
-from support.registry_scene import (
+from support.supplychain.registry import INDEX_TYPE, Fault, RegistryServer, digest_of
+from support.supplychain.registry_faults import answers, hangs, status
+from support.supplychain.registry_scene import (
     BUNDLE,
     LOGIN,
     NAME,

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from support.cluster.loopback_certificate import throw_away_certificate
-from support.registry import RegistryServer
-from support.registry_faults import leads_to
-from support.registry_scene import LOGIN, NAME, NOTHING, SECRET
+from support.supplychain.registry import RegistryServer
+from support.supplychain.registry_faults import leads_to
+from support.supplychain.registry_scene import LOGIN, NAME, NOTHING, SECRET
 from titan_operator.supplychain.registry import Registries, RegistryError, RegistryProblem, Repository
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.engine_scene import SYSTEM
-from support.stack import REPOSITORY
+from support.stack.local_processes import REPOSITORY
 from titan_operator.api.names import OPERATOR, PRIORITY_CLASS
 
 

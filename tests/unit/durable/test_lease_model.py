@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from support.lease_world import DURATION, SKEW, WINDOW, BothMaySendError, World
+from support.durable.lease_holders import DURATION, SKEW, WINDOW, BothMaySendError, World
 from titan.durable.lease import Lease, LeaseState
 
 LONG = DURATION + WINDOW + SKEW

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from support.argo import health
-from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
-from support.stack_model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
+from support.gitops.argo import health
+from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
+from support.stack.model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from titan.cli.cluster.advice import READY_ADVICE, obstacles
 from titan.cli.cluster.stack_view import Picture
 from titan.domain.kinds import Posture

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from support.recordings import spot_lines, write
+from support.market.recordings import spot_lines, write
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.position import Position, PositionFile
 from titan.marketdata.steps import cut_steps

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.matching import MS, PERP, SPOT, D, levels, send
+from support.venues.matching import MS, PERP, SPOT, D, levels, send
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, MarketEvent, TradeEvent

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from support.full_disk import full_disk
-from support.matching import MS, PERP, D, levels, send
+from support.durable.full_disk import full_disk
+from support.venues.matching import MS, PERP, D, levels, send
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.market import BookEvent
 from titan.domain.reasons import Reason

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.stack import recording
+from support.stack.local_processes import recording
 from titan.domain.market import BookEvent, QuoteEvent, TradeEvent
 from titan.recordings.ohlcv import OhlcvSource
 from titan.recordings.source import SourceError

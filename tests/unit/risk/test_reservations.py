@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.risk_scene import HASH, NOW, PERP, SECOND, book, close, decide, equity, hold, intent
+from support.risk.scene import HASH, NOW, PERP, SECOND, book, close, decide, equity, hold, intent
 from titan.domain.equity import Equity
 from titan.domain.kinds import BudgetState, Leg, OrderState, OrderType, Posture, RiskLevel, Side, TimeInForce
 from titan.domain.orders import Fill, Order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from support.risk_scene import HASH, NOW, PERP, rules
+from support.risk.scene import HASH, NOW, PERP, rules
 from titan.brain.book_updater import Picture
 from titan.domain.equity import Equity
 from titan.domain.instruments import PAPER_INSTRUMENTS

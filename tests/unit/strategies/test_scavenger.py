@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from support.tape import FOREVER, MS, PERP, SPOT, T0, TOP, Tape, decide, holding, play, scavenger
+from support.market.tape import FOREVER, MS, PERP, SPOT, T0, TOP, Tape, decide, holding, play, scavenger
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import Action, Leg, OrderState, OrderType, Side, TimeInForce
 from titan.domain.market import MarketEvent

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from support.stack import recording
-from support.tape import PERP, SPOT, S, decide, holding, scavenger
+from support.market.tape import PERP, SPOT, S, decide, holding, scavenger
+from support.stack.local_processes import recording
 from titan.domain.kinds import Action
 from titan.domain.market import BookEvent, MarketEvent
 from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource

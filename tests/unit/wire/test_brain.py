@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.risk_scene import book, budget, close, decide, intent
+from support.risk.scene import book, budget, close, decide, intent
 from titan.domain.budgets import PostureState
 from titan.domain.kinds import OrderType, Posture, RiskLevel, TimeInForce
 from titan.v1 import brain_pb2 as b

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.cluster_objects import condition, phase, policy
+from support.cluster.objects import condition, phase, policy
 from titan.cli.cluster.advice import ADVICE, READY_ADVICE, obstacles
 from titan.cli.cluster.stack_view import Picture
 from titan.cli.errors import Refused

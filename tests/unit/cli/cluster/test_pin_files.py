@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.stack import REPOSITORY
+from support.stack.local_processes import REPOSITORY
 from titan.cli.cluster.pin_files import pin_files
 from titan.cli.errors import BadInput, Refused
 from titan_operator.api.loading import load_resources

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.cluster_objects import HASH, OTHER_HASH, RULES, policy
+from support.cluster.objects import HASH, OTHER_HASH, RULES, policy
 from titan.cli.cluster.policy_edit import base_name, edited, manifest, pin_of, rules_of
 from titan.cli.errors import BadInput
 from titan.domain.kinds import Posture

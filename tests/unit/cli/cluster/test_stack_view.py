@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.cluster_objects import HASH, OTHER_HASH, phase, policy
+from support.cluster.objects import HASH, OTHER_HASH, phase, policy
 from titan.cli.cluster.acts import Answer, Wish, Written, sentence, shows, targets_of
 from titan.cli.cluster.policies import wanted_pin
 from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary

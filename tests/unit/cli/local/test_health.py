@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.stack import free_ports
+from support.stack.local_processes import free_ports
 from titan.cli.local.health import Health, ask_health, parse_health
 
 NO_ANSWER = Health(False, ("its /health is no answer of a process of this stack",))

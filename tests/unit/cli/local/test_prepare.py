@@ -11,7 +11,7 @@ from titan.cli.errors import BadInput
 from titan.cli.local.prepare import UpOptions, prepare
 from titan.cli.local.state import State
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def files(folder: Path, act: dict[str, str] | None) -> tuple[Path, ...]:

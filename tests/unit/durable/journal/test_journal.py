@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.lossy_files import LossyFiles
+from support.durable.lossy_files import LossyFiles
 from titan.durable.journal.file_ops import OS_FILES
 from titan.durable.journal.frames import FRAME_BYTES, FRAMES_OFFSET, MAX_PAYLOAD_BYTES
 from titan.durable.journal.journal import Journal, JournalCorrupt, JournalUnavailable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.lossy_files import LossyFiles, PowerCut, everything_unsynced, nothing_unsynced
+from support.durable.lossy_files import LossyFiles, PowerCut, everything_unsynced, nothing_unsynced
 from titan.durable.journal.journal import Journal, JournalUnavailable
 
 FOLDER = Path("/journal")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.powercut import PowerCutImage
+from support.durable.powercut import PowerCutImage
 from titan.domain.kinds import Posture
 from titan.durable.journal.journal import Journal
 from titan.durable.latch import Latch

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from support.crd_judge import REFUSED
-from support.crd_manifests import Row
-from support.crd_rows import ACCEPTED, IMAGES
+from support.crds.checkers import REFUSED
+from support.crds.manifests import Row
+from support.crds.rows import ACCEPTED, IMAGES
 from titan_operator.api import ResourceError, load_resources
 from titan_operator.api.images import read_verified_images
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.phase_texts import HASH, MARKET, POLICY, SCAVENGER, VENUE, phase, problems_of
+from support.stack.phase_texts import HASH, MARKET, POLICY, SCAVENGER, VENUE, phase, problems_of
 from titan.domain.kinds import Posture
 from titan.domain.policy import PolicyRules
 from titan_operator.api import ResourceError, RiskPolicy, load_resources, read_live

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.phase_texts import DIGEST, HASH, MARKET, POLICY, SCAVENGER, VENUE, phase, problems_of
+from support.stack.phase_texts import DIGEST, HASH, MARKET, POLICY, SCAVENGER, VENUE, phase, problems_of
 from titan_operator.api.yaml_strict import MAX_BYTES
 
 YAML_REFUSED = [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from support.stack_model import IMAGE, Model, installed
+from support.stack.model import IMAGE, Model, installed
 from titan_operator.api.status import RiskPolicyStatus, TitanPhaseStatus
 from titan_operator.supplychain.verdict import Verdict
 

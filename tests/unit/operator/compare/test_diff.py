@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.live_workloads import (
+from support.cluster.managed_fields import live
+from support.stack.live_workloads import (
     Object,
     brain,
     child,
@@ -21,7 +22,6 @@ from support.live_workloads import (
     variable,
     with_defaults,
 )
-from support.managed_fields import live
 from titan_operator.api.names import PROTECTED, REVISION
 from titan_operator.compare.diff import first_difference, removals
 from titan_operator.compare.field_owners import managers, others_of, owned, projected

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.stack_model import NEXT_IMAGE, Model, installed, quickstart
+from support.stack.model import NEXT_IMAGE, Model, installed, quickstart
 from titan_operator.api.names import RENDERED_BY
 from titan_operator.compare.diff import first_difference, removals
 from titan_operator.reconcile.effects import Announce, Apply

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from support.live_workloads import Object, brain, env_fields, execution, upgraded, variable, with_defaults
+from support.stack.live_workloads import Object, brain, env_fields, execution, upgraded, variable, with_defaults
 from titan_operator.api.names import RENDERED_BY, REVISION
 from titan_operator.compare.diff import first_difference, kept_template
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from support.managed_fields import fields_of, live
-from support.plans import STACK, planned
-from support.rendered import STACK_ROLES, pod, rendered, workload
+from support.cluster.managed_fields import fields_of, live
+from support.stack.plans import STACK, planned
+from support.stack.rendered import STACK_ROLES, pod, rendered, workload
 from titan_operator.compare.diff import first_difference, removals
 from titan_operator.controller.gather import given, missing_secrets
 from titan_operator.planning.plan import Plan

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from support.plans import POLICIES, planned
-from support.rendered import STACK_ROLES, changed, container, environment, pod, rendered, workload
+from support.stack.plans import POLICIES, planned
+from support.stack.rendered import STACK_ROLES, changed, container, environment, pod, rendered, workload
 from titan_operator.api import names
 from titan_operator.planning.plan import Plan
 from titan_operator.render.local import LocalOptions, render_local

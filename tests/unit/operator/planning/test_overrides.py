@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from support.plans import ROOT, STACK, read
-from support.stack_texts import DEMO, without
+from support.stack.plans import ROOT, STACK, read
+from support.stack.texts import DEMO, without
 from titan_operator.planning.overrides import OverrideError, Overrides, apply_overrides
 from titan_operator.planning.plan import Plan, Workload, plan
 

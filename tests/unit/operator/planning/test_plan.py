@@ -7,8 +7,8 @@ import json
 import pytest
 import yaml
 
-from support.plans import ROOT, STACK, read
-from support.stack_texts import DEMO, DEMO_HASH, MICRO, in_role, only, quickstart
+from support.stack.plans import ROOT, STACK, read
+from support.stack.texts import DEMO, DEMO_HASH, MICRO, in_role, only, quickstart
 from titan.domain.policy import parse_rules
 from titan.domain.policy_hash import policy_hash
 from titan.runtime.topology import ROLES, peers_of

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from support.plans import ROOT, STACK, read
-from support.stack_texts import DEMO, DEMO_HASH, MICRO, MICRO_HASH, in_role, only, refusal, without
+from support.stack.plans import ROOT, STACK, read
+from support.stack.texts import DEMO, DEMO_HASH, MICRO, MICRO_HASH, in_role, only, refusal, without
 from titan_operator.planning.gates import GateReason
 
 MICRO_PIN: Callable[[str], str] = lambda text: text.replace("demo-d7413498", "micro-67cdfba9").replace(  # noqa: E731

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from support.stack_edits import DEMO, PHASES, ask_image
-from support.stack_model import IMAGE, Model, installed, quickstart
+from support.stack.edits import DEMO, PHASES, ask_image
+from support.stack.model import IMAGE, Model, installed, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.reconcile.effects import Announce, Apply, Finalize
 from titan_operator.supplychain.verdict import Verdict

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from support.stack_edits import DEMO, PHASES, second_policy
-from support.stack_model import IMAGE, Model, installed, quickstart
+from support.stack.edits import DEMO, PHASES, second_policy
+from support.stack.model import IMAGE, Model, installed, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.api.names import PROTECTED
 from titan_operator.reconcile.effects import Remove

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from support.stack_edits import DEMO, pin, second_policy
-from support.stack_model import installed
+from support.stack.edits import DEMO, pin, second_policy
+from support.stack.model import installed
 from titan.domain.kinds import Posture
 from titan_operator.reconcile.effects import Relay, SetCeiling, Tighten
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from support.stack_edits import PHASES, ask_image, pin, second_policy
-from support.stack_model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
+from support.stack.edits import PHASES, ask_image, pin, second_policy
+from support.stack.model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.reconcile.effects import Apply
 from titan_operator.reconcile.rollout import DEADLINE_S, revision_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from support.stack_edits import DEMO, PHASES, ask_image
-from support.stack_model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
+from support.stack.edits import DEMO, PHASES, ask_image
+from support.stack.model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.api.names import POLICY_SEQUENCE
 from titan_operator.reconcile.effects import Announce, Certificate

@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from support.plans import OPTIONS, planned
-from support.stack_model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
+from support.stack.model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
+from support.stack.plans import OPTIONS, planned
 from titan_operator.api import names
 from titan_operator.controller.gather import given, missing_secrets
 from titan_operator.planning.plan import Plan

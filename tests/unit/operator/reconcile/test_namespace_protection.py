@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.stack_model import Model, installed
+from support.stack.model import Model, installed
 from titan_operator.api.names import PROTECTED
 from titan_operator.reconcile.effects import Finalize
 

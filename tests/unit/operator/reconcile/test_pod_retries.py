@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.stack_model import installed
+from support.stack.model import installed
 from titan_operator.reconcile.decide import decide
 from titan_operator.reconcile.effects import Annotate
 from titan_operator.reconcile.observed import World

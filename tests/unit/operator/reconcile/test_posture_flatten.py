@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from support.stack_model import installed
+from support.stack.model import installed
 from titan.domain.kinds import Posture
 from titan_operator.reconcile.effects import Tighten
 from titan_operator.reconcile.posture import posture_effects

@@ -7,8 +7,8 @@ import json
 import tomllib
 from pathlib import Path
 
-from support.plans import ROOT, STACK, read
-from support.stack_texts import DEMO, DEMO_HASH, quickstart
+from support.stack.plans import ROOT, STACK, read
+from support.stack.texts import DEMO, DEMO_HASH, quickstart
 from titan.runtime.settings import ProcessSettings, load_settings
 from titan_operator.api import Resource
 from titan_operator.planning.overrides import Overrides, apply_overrides

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.plans import OPTIONS, STACK, planned
+from support.stack.plans import OPTIONS, STACK, planned
 from titan_operator.planning.plan import Plan
 from titan_operator.render.kubernetes import render_kubernetes
 from titan_operator.render.revision import revision

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from support.trust_policies import as_yaml, trust_policy, trusted_key
+from support.supplychain.trust_policies import as_yaml, trust_policy, trusted_key
 from titan_operator.api import RiskPolicy
 from titan_operator.supplychain.mounted_verifier import MountedVerifier
 from titan_operator.supplychain.registry.credential_files import CredentialFiles, Login

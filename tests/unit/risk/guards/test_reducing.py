@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.risk_changes import Change, nothing
-from support.risk_scene import HASH, NOW, OTHER_HASH, PERP, book, close, decide, equity, hold
+from support.risk.changes import Change, nothing
+from support.risk.scene import HASH, NOW, OTHER_HASH, PERP, book, close, decide, equity, hold
 from titan.domain.equity import Equity
 from titan.domain.intents import Intent
 from titan.domain.kinds import Lane, Posture, RiskLevel, Side, Verdict

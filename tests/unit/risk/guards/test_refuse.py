@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from support.risk_changes import Change, leased, nothing, phase, setting
-from support.risk_scene import (
+from support.risk.changes import Change, leased, nothing, phase, setting
+from support.risk.scene import (
     HASH,
     NOW,
     OTHER_HASH,

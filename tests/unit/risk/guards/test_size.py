@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.risk_changes import Change, leased, nothing, phase, setting
-from support.risk_scene import ETH, NOW, PERP, book, budget, decide, equity, intent, reserved, rules
+from support.risk.changes import Change, leased, nothing, phase, setting
+from support.risk.scene import ETH, NOW, PERP, book, budget, decide, equity, intent, reserved, rules
 from titan.domain.kinds import OrderType, RiskLevel, TimeInForce, Verdict
 from titan.domain.reasons import Reason
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.plans import OPTIONS, STACK, planned
+from support.stack.plans import OPTIONS, STACK, planned
 from titan.runtime.topology import ROLES, peers_of
 from titan_operator.api import names
 from titan_operator.render.kubernetes import render_kubernetes

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.plans import OPTIONS, POLICIES, STACK, planned
-from support.rendered import STACK_ROLES, changed, container, environment, pod, rendered, workload
+from support.stack.plans import OPTIONS, POLICIES, STACK, planned
+from support.stack.rendered import STACK_ROLES, changed, container, environment, pod, rendered, workload
 from titan.domain.policy import parse_rules
 from titan.domain.policy_hash import policy_hash
 from titan.runtime.topology import ROLES
