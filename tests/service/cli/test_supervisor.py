@@ -168,7 +168,7 @@ asyncio.run(main())
 
 def test_supervisor_killed_with_sigkill_leaves_no_process(tmp_path: Path) -> None:
     here = Path(__file__)
-    program = SUPERVISOR.format(tests=str(here.parents[1]), folder=str(here.parent), tmp=str(tmp_path))
+    program = SUPERVISOR.format(tests=str(here.parents[2]), folder=str(here.parent), tmp=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
         pids = [int(word) for word in supervisor.stdout.readline().split()]
