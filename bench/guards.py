@@ -26,7 +26,7 @@ from titan.risk.engine import RiskEngine
 from titan.risk.evaluation import Evaluation
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 from titan.wire.brain import decision_to_wire
 
 ROUNDS = 20_000
@@ -54,11 +54,11 @@ def measure(call: Callable[[], object]) -> tuple[float, float]:
     return percentiles(durations)
 
 
-def scene() -> tuple[RiskEngine, RiskBook, Intent]:
+def scene() -> tuple[RiskEngine, RiskState, Intent]:
     """An armed book at equity 200 and an intent that passes every guard."""
     document = yaml.safe_load((Path(__file__).parents[1] / "policies" / "demo.yaml").read_text())
     limits = Limits(parse_rules(document["spec"]["rules"]), HASH, RiskParameters(), "paper")
-    book = RiskBook(limits, PAPER_INSTRUMENTS.values(), ("scavenger",))
+    book = RiskState(limits, PAPER_INSTRUMENTS.values(), ("scavenger",))
     book.equity = Equity(known=True, equity=Decimal(200), day_start_equity=Decimal(200), market_time_ns=NOW)
     book.truth = TruthSnapshot(known=True, score=100)
     book.reconciled = book.execution_connected = True

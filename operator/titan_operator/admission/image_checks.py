@@ -64,10 +64,10 @@ class Judgement:
     listed: frozenset[str] = frozenset()
     revoked: Mapping[str, str] = field(default_factory=dict)
     drain: bool = False
-    again_s: float = float("inf")
+    requeue_after_s: float = float("inf")
 
 
-class Judge:
+class ImageChecker:
     """One for all stacks of an operator."""
 
     def __init__(self, verifier: Verifier, published: PublishedImages, clock: Callable[[], float]) -> None:

@@ -25,7 +25,7 @@ POLICY = "titan-images"
 _NEVER = "it has not been asked yet"
 
 
-class Canary:
+class AdmissionProbe:
     """The canary of one namespace.
 
     Parameters

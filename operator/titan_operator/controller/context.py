@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from titan.runtime.telemetry.logs import Log
-from titan_operator.admission.image_checks import Judge
+from titan_operator.admission.image_checks import ImageChecker
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.events import Events
 from titan_operator.cluster.lease import OperatorLease
@@ -21,11 +21,11 @@ from titan_operator.stack.client import StackClient
 
 
 @dataclass(frozen=True)
-class Parts:
+class Context:
     """What all stacks of one operator share."""
 
     cluster: Cluster
-    judge: Judge
+    judge: ImageChecker
     events: Events
     lease: OperatorLease
     watches: WatchTracker

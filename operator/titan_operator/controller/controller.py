@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from opentelemetry.trace import Span
 
 from titan_operator.admission.image_checks import Judgement
-from titan_operator.admission.probe import Canary
+from titan_operator.admission.probe import AdmissionProbe
 from titan_operator.cluster.backoff import FIRST_S, LAST_S, Backoff
 from titan_operator.cluster.client import Object
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.controller.context import Parts
-from titan_operator.controller.executor import CarryOut, demand
+from titan_operator.controller.context import Context
+from titan_operator.controller.executor import EffectExecutor, require_lease
 from titan_operator.controller.gather import (
-    Found,
+    Listing,
     find,
     given,
     images,
@@ -30,10 +30,10 @@ from titan_operator.controller.gather import (
 from titan_operator.reconcile.decide import decide
 from titan_operator.reconcile.effects import Decision, Finding, Outcome
 from titan_operator.reconcile.gates import digests
-from titan_operator.reconcile.observed import Given, World
+from titan_operator.reconcile.observed import Observed, ObservedResource
 from titan_operator.reconcile.posture import pinned
 from titan_operator.reconcile.status import Status, differs, first_status, phase_status, policy_status
-from titan_operator.stack.certificates import StackIdentity
+from titan_operator.stack.certificates import StackCertificates
 from titan_operator.stack.client import StackClient
 from titan_operator.tracing import tracer
 
@@ -43,16 +43,16 @@ MOVING_STATUS_S = 60.0
 SHORTEST_S = 0.02
 
 
-class StackEngine:
+class StackController:
     """Reconciles one namespace, one pass at a time, whenever it is woken and at least every ``resync_s``."""
 
-    def __init__(self, namespace: str, parts: Parts) -> None:
+    def __init__(self, namespace: str, parts: Context) -> None:
         self.namespace = namespace
         self._parts = parts
         self._log = parts.log.bind(namespace=namespace)
         self._wake = asyncio.Event()
-        self._canary = Canary(parts.cluster, namespace, parts.settings.canary_s, parts.clock)
-        self._identity = StackIdentity(parts.cluster, namespace, parts.settings)
+        self._canary = AdmissionProbe(parts.cluster, namespace, parts.settings.canary_s, parts.clock)
+        self._identity = StackCertificates(parts.cluster, namespace, parts.settings)
         self._client: StackClient | None = None
         self._judged = Judgement()
         self._backoff_s = 0.0
@@ -93,18 +93,18 @@ class StackEngine:
         started = self._parts.clock()
         self._wake.clear()
         try:
-            again_s = await self.reconcile()
+            requeue_after_s = await self.reconcile()
         except* ClusterError as errors:
             reason = "; ".join(str(error) for error in errors.exceptions)
             self._backoff_s = min(LAST_S, max(FIRST_S, self._backoff_s * 2))
             self.failure = reason
             self._parts.metrics.failed(self.namespace)
-            self._log.warning("reconcile failed", reason=reason, again_s=self._backoff_s)
-            again_s = self._backoff_s
+            self._log.warning("reconcile failed", reason=reason, requeue_after_s=self._backoff_s)
+            requeue_after_s = self._backoff_s
         else:
             self._backoff_s = 0.0
         self._parts.metrics.reconciled(self.namespace, self._parts.clock() - started)
-        return min(again_s, settings.resync_s)
+        return min(requeue_after_s, settings.resync_s)
 
     async def reconcile(self) -> float:
         """Do one pass; return in how many seconds to look again at the latest.
@@ -130,7 +130,9 @@ class StackEngine:
         decision = decide(world)
         self._remember(decision)
         span.set_attribute("titan.effects", len(decision.effects))
-        carried = CarryOut(self.namespace, world, found, parts, self._identity, self._client, self._objects, self._log)
+        carried = EffectExecutor(
+            self.namespace, world, found, parts, self._identity, self._client, self._objects, self._log
+        )
         with tracer().start_as_current_span("apply"):
             await carried.all(decision.effects)
         with tracer().start_as_current_span("status"):
@@ -143,30 +145,30 @@ class StackEngine:
         trading = world.stack.brain is not None or world.stack.execution is not None
         calm_s = parts.settings.poll_s if trading else parts.settings.resync_s
         wanted_s = (
-            *(carried.again_s, decision.again_s or calm_s, self._judged.again_s),
+            *(carried.requeue_after_s, decision.requeue_after_s or calm_s, self._judged.requeue_after_s),
             *(self._objects.next_s(), self._identity.renewal_in_s()),
         )
         return max(SHORTEST_S, min(calm_s, *wanted_s))
 
-    def _compare_watches(self, found: Found) -> None:
+    def _compare_watches(self, found: Listing) -> None:
         for kind, items in (("RiskPolicy", found.policies), ("TitanPhase", found.phases)):
             listed = {item.name: item.raw["metadata"]["resourceVersion"] for item in items}
             self._parts.watches.check(KINDS[kind], self.namespace, listed, self._parts.clock())
 
-    async def _first_words(self, found: Found) -> Found:
+    async def _first_words(self, found: Listing) -> Listing:
         """Tell what is new that it has been seen, before anything else is done about it."""
         policies = [await self._first_word(item) for item in found.policies]
         phases = [await self._first_word(item) for item in found.phases]
         return replace(found, policies=tuple(policies), phases=tuple(phases))
 
-    async def _first_word(self, item: Given) -> Given:
+    async def _first_word(self, item: ObservedResource) -> ObservedResource:
         if item.status.get("observedGeneration") == item.generation:
             return item
         written = await self._write(item, first_status(item, _now()))
         # What is written next builds on it: its version is a precondition of our finalizer.
         return item if written is None else given(item.kind, written)
 
-    async def _world(self, found: Found) -> World:
+    async def _world(self, found: Listing) -> Observed:
         parts = self._parts
         await self._identity.prepare()
         if self._client is None:
@@ -181,7 +183,7 @@ class StackEngine:
             referenced_secrets(parts.cluster, self.namespace, found.phases),
         )
         now = parts.clock()
-        return World(
+        return Observed(
             namespace=self.namespace,
             operator_namespace=parts.settings.operator_namespace,
             version=parts.version,
@@ -212,7 +214,7 @@ class StackEngine:
                     self._parts.metrics.refused(self.namespace, kind)
             self._log.debug("outcome", object=name, ready=outcome.ready, reason=outcome.reason)
 
-    async def _write_statuses(self, world: World, decision: Decision, carried: CarryOut) -> None:
+    async def _write_statuses(self, world: Observed, decision: Decision, carried: EffectExecutor) -> None:
         in_use = {item.name for item in pinned(world)}
         for policy in world.policies:
             outcome = _with_failure(decision.policies[policy.name], carried.failed_objects.get(policy.name))
@@ -224,7 +226,9 @@ class StackEngine:
             outcome = _with_failure(decision.phases[phase.name], carried.failed_objects.get(phase.name))
             await self._write(phase, phase_status(phase, outcome, world, _now()), carried)
 
-    async def _write(self, item: Given, status: Status, carried: CarryOut | None = None) -> Object | None:
+    async def _write(
+        self, item: ObservedResource, status: Status, carried: EffectExecutor | None = None
+    ) -> Object | None:
         """Write a status where it differs; return the object as it is then, None where nothing was written."""
         key = (item.kind, item.name)
         if carried is not None and key in carried.finalized_away:
@@ -239,7 +243,7 @@ class StackEngine:
             "metadata": {"name": item.name, "namespace": self.namespace},
             "status": status,
         }
-        demand(self._parts.lease)
+        require_lease(self._parts.lease)
         try:
             written = await self._parts.cluster.apply_status(KINDS[item.kind], manifest)
         except ApiError as error:

@@ -15,28 +15,28 @@ from titan_operator.cluster.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, ClusterError, Unreachable
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.lease import OperatorLease
-from titan_operator.controller.gather import Found
+from titan_operator.controller.gather import Listing
 from titan_operator.reconcile.effects import (
     Annotate,
-    Announce,
-    Answer,
     Apply,
     Certificate,
+    Delete,
     Effect,
-    Finalize,
-    Relay,
-    Remove,
+    ForwardAct,
+    RecordActResult,
+    RecordEvent,
+    RemoveFields,
     SetCeiling,
-    Strip,
+    SetFinalizer,
     Tighten,
 )
-from titan_operator.reconcile.observed import Given, World
-from titan_operator.stack.certificates import StackIdentity
+from titan_operator.reconcile.observed import Observed, ObservedResource
+from titan_operator.stack.certificates import StackCertificates
 from titan_operator.stack.client import StackClient
 from titan_operator.stack.view import Ack
 
 if TYPE_CHECKING:
-    from titan_operator.controller.context import Parts
+    from titan_operator.controller.context import Context
 
 # Kinds that run nothing by themselves.
 _MOUNTED = ("ConfigMap", "NetworkPolicy", "PersistentVolumeClaim", "Service", "ServiceAccount")
@@ -48,7 +48,7 @@ SOON_S = 0.05
 RETRY_S = 1.0
 
 
-def demand(lease: OperatorLease) -> None:
+def require_lease(lease: OperatorLease) -> None:
     """Let nothing be written once the Lease may be another's: a process may have stood still for longer than it lasts.
 
     Raises
@@ -60,7 +60,7 @@ def demand(lease: OperatorLease) -> None:
         raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
 
 
-class CarryOut:
+class EffectExecutor:
     """Carries out the effects of one pass, and keeps what came of them.
 
     Attributes
@@ -76,10 +76,10 @@ class CarryOut:
     def __init__(
         self,
         namespace: str,
-        world: World,
-        found: Found,
-        parts: Parts,
-        identity: StackIdentity,
+        world: Observed,
+        found: Listing,
+        parts: Context,
+        identity: StackCertificates,
         client: StackClient | None,
         backoff: Backoff,
         log: Log,
@@ -96,7 +96,7 @@ class CarryOut:
         self.failures: list[Exception] = []
         self.failed_objects: dict[str, str] = {}
         self.finalized_away: set[tuple[str, str]] = set()
-        self.again_s = float("inf")
+        self.requeue_after_s = float("inf")
 
     async def all(self, effects: Sequence[Effect]) -> None:
         """Carry out ``effects`` in order; nothing is written once the Lease may be another's.
@@ -107,7 +107,7 @@ class CarryOut:
         for mounted, together in groupby(effects, _only_mounted):
             group, size = [*together], AT_ONCE if mounted else 1
             for start in range(0, len(group), size):
-                demand(self._parts.lease)
+                require_lease(self._parts.lease)
                 some = [effect for effect in group[start : start + size] if not self._held(effect)]
                 answers = await asyncio.gather(*(self._one(effect) for effect in some), return_exceptions=True)
                 # In their own order: what failed first must not depend on which answer came first.
@@ -131,15 +131,15 @@ class CarryOut:
         if not isinstance(answer, ClusterError):
             raise answer
         self.failures.append(answer)
-        again_s = self._backoff.failed(kind, name, str(answer))
-        self.again_s = min(self.again_s, again_s)
+        requeue_after_s = self._backoff.failed(kind, name, str(answer))
+        self.requeue_after_s = min(self.requeue_after_s, requeue_after_s)
         self._log.warning(
             "write failed",
             effect=type(effect).__name__,
             kind=kind,
             object=name,
             reason=str(answer),
-            again_s=again_s,
+            requeue_after_s=requeue_after_s,
         )
         self._note(effect, str(answer))
 
@@ -154,9 +154,9 @@ class CarryOut:
                 await self._tighten(effect)
             case SetCeiling():
                 await self._set_ceiling(effect)
-            case Relay():
+            case ForwardAct():
                 await self._relay(effect)
-            case Answer():
+            case RecordActResult():
                 self._answer(effect.policy, effect.act, done=effect.done, message=effect.message)
             case Certificate():
                 await self._identity.ensure(
@@ -165,24 +165,24 @@ class CarryOut:
             case Apply():
                 await cluster.apply(KINDS[effect.kind], effect.manifest)
                 self._log.info("applied", kind=effect.kind, object=effect.name)
-            case Strip():
+            case RemoveFields():
                 await self._strip(effect)
-            case Remove():
+            case Delete():
                 kind = KINDS[effect.kind]
                 await cluster.delete(kind, effect.name, self._namespace, uid=effect.uid)
                 self._log.info("removed", kind=effect.kind, object=effect.name)
-                self.again_s = min(self.again_s, RETRY_S)
+                self.requeue_after_s = min(self.requeue_after_s, RETRY_S)
             case Annotate():
                 namespace = "" if effect.kind == "Namespace" else self._namespace
                 body = {"metadata": {"annotations": {effect.annotation: effect.value}}}
                 await cluster.patch_merge(KINDS[effect.kind], effect.name, namespace, body)
-            case Finalize():
+            case SetFinalizer():
                 await self._finalize(effect)
-            case Announce():
+            case RecordEvent():
                 given = self._given(effect.kind, effect.name)
                 await self._parts.events.record(given.raw, effect.type, effect.reason, "Reconcile", effect.note)
 
-    async def _strip(self, effect: Strip) -> None:
+    async def _strip(self, effect: RemoveFields) -> None:
         cluster, kind = self._parts.cluster, KINDS[effect.kind]
         try:
             await cluster.patch_json(kind, effect.name, self._namespace, effect.operations)
@@ -191,13 +191,13 @@ class CarryOut:
                 raise
             # What it was to take out has changed since it was read: the next pass sees what is there now.
             self._log.info("changed meanwhile", kind=effect.kind, object=effect.name, reason=error.message)
-            self.again_s = min(self.again_s, SOON_S)
+            self.requeue_after_s = min(self.requeue_after_s, SOON_S)
 
-    def _given(self, kind: str, name: str) -> Given:
+    def _given(self, kind: str, name: str) -> ObservedResource:
         items = self._world.policies if kind == "RiskPolicy" else self._world.phases
         return next(item for item in items if item.name == name)
 
-    async def _finalize(self, effect: Finalize) -> None:
+    async def _finalize(self, effect: SetFinalizer) -> None:
         given = self._given(effect.kind, effect.name)
         metadata = given.raw["metadata"]
         others = [name for name in metadata.get("finalizers", ()) if name != FINALIZER]
@@ -216,7 +216,7 @@ class CarryOut:
             if not (error.conflict or error.not_found):
                 raise
             # It changed since it was read (our own first status did that, or somebody): the next pass has it right.
-            self.again_s = min(self.again_s, SOON_S)
+            self.requeue_after_s = min(self.requeue_after_s, SOON_S)
 
     async def _tighten(self, effect: Tighten) -> None:
         acks = await self._both(effect.posture, OPERATOR, effect.reason, "")
@@ -226,7 +226,9 @@ class CarryOut:
             reason=effect.reason,
             **{who: ack.message for who, ack in acks.items()},
         )
-        self.again_s = min(self.again_s, RETRY_S if not acks or not all(ack.done for ack in acks.values()) else SOON_S)
+        self.requeue_after_s = min(
+            self.requeue_after_s, RETRY_S if not acks or not all(ack.done for ack in acks.values()) else SOON_S
+        )
 
     async def _both(self, posture: Posture, by: str, reason: str, nonce: str) -> dict[str, Ack]:
         """Tell Brain and Execution at once: neither waits for the other."""
@@ -243,11 +245,11 @@ class CarryOut:
         assert self._client is not None
         ack = await self._client.set_ceiling(self._addresses["brain"], effect.posture, effect.policy_hash)
         self._log.info("ceiling", posture=effect.posture.name, done=ack.done, reason=ack.reason, message=ack.message)
-        self.again_s = min(self.again_s, SOON_S if ack.done else RETRY_S)
+        self.requeue_after_s = min(self.requeue_after_s, SOON_S if ack.done else RETRY_S)
 
-    async def _relay(self, effect: Relay) -> None:
+    async def _relay(self, effect: ForwardAct) -> None:
         act = effect.act
-        self.again_s = min(self.again_s, SOON_S)
+        self.requeue_after_s = min(self.requeue_after_s, SOON_S)
         posture = POSTURE_OF[act.verb]
         reason = act.reason or f"kubectl: {act.verb.value}"
         if act.verb is ActVerb.ARM:
@@ -269,9 +271,9 @@ class CarryOut:
             by=act.by,
             told={who: ack.message for who, ack in acks.items()},
         )
-        self.again_s = min(self.again_s, RETRY_S)
+        self.requeue_after_s = min(self.requeue_after_s, RETRY_S)
 
-    async def _arm(self, effect: Relay, reason: str) -> None:
+    async def _arm(self, effect: ForwardAct, reason: str) -> None:
         assert self._client is not None
         act = effect.act
         if "brain" not in self._addresses:

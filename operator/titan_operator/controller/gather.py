@@ -24,7 +24,7 @@ from titan_operator.api.names import (
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import Unreachable
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.reconcile.observed import Given, Pod
+from titan_operator.reconcile.observed import ObservedResource, Pod
 from titan_operator.stack.view import StackView
 
 CHILD_KINDS = (
@@ -50,11 +50,11 @@ class Stack(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class Listing:
     """What the API server has of one stack."""
 
-    policies: tuple[Given, ...]
-    phases: tuple[Given, ...]
+    policies: tuple[ObservedResource, ...]
+    phases: tuple[ObservedResource, ...]
     children: Mapping[tuple[str, str], Mapping[str, Any]]
     pods: tuple[Pod, ...]
     namespace: Mapping[str, Any]
@@ -75,7 +75,7 @@ class Found:
         return found
 
 
-async def find(cluster: Cluster, namespace: str) -> Found:
+async def find(cluster: Cluster, namespace: str) -> Listing:
     """Read everything of one namespace.
 
     Raises
@@ -106,7 +106,7 @@ async def find(cluster: Cluster, namespace: str) -> Found:
         for raw in read[unasked]:
             # Who set which field is asked of what we make only; of the rest it is half of what a pass would hold.
             raw["metadata"].pop("managedFields", None)
-    return Found(
+    return Listing(
         policies=tuple(given("RiskPolicy", raw) for raw in read["policies"]),
         phases=tuple(given("TitanPhase", raw) for raw in read["phases"]),
         children={(kind, raw["metadata"]["name"]): raw for kind in CHILD_KINDS for raw in read[kind]},
@@ -115,22 +115,22 @@ async def find(cluster: Cluster, namespace: str) -> Found:
     )
 
 
-def given(kind: str, raw: Mapping[str, Any]) -> Given:
+def given(kind: str, raw: Mapping[str, Any]) -> ObservedResource:
     """Read one resource as the API server has it; what cannot be read says why."""
     # A list's items carry no kind of their own.
     whole = {**raw, "kind": kind, "apiVersion": KINDS[kind].group_version}
     try:
-        return Given(whole, read_live(whole))
+        return ObservedResource(whole, read_live(whole))
     except ResourceError as error:
-        return Given(whole, None, "; ".join(error.problems))
+        return ObservedResource(whole, None, "; ".join(error.problems))
 
 
-def images(phases: Sequence[Given]) -> set[str]:
+def images(phases: Sequence[ObservedResource]) -> set[str]:
     """Images that are asked for."""
     return {item.raw.get("spec", {}).get("image", "") for item in phases} - {""}
 
 
-def signed(policies: Sequence[Given]) -> list[RiskPolicy]:
+def signed(policies: Sequence[ObservedResource]) -> list[RiskPolicy]:
     """Policies with a signature."""
     found = [item.resource for item in policies if isinstance(item.resource, RiskPolicy)]
     return [policy for policy in found if policy.spec.signature is not None]
@@ -157,7 +157,7 @@ async def _reasons(session: aiohttp.ClientSession, pod: Pod) -> tuple[str, ...]:
         return ()
 
 
-def missing_secrets(phases: Sequence[Given], names: Mapping[str, frozenset[str]]) -> dict[str, str]:
+def missing_secrets(phases: Sequence[ObservedResource], names: Mapping[str, frozenset[str]]) -> dict[str, str]:
     """What each reference to a Secret lacks, by phase: the Secret, or all its missing keys at once.
 
     Parameters
@@ -175,7 +175,9 @@ def missing_secrets(phases: Sequence[Given], names: Mapping[str, frozenset[str]]
     return {phase: "; ".join(said) for phase, said in lacking.items()}
 
 
-async def referenced_secrets(cluster: Cluster, namespace: str, phases: Sequence[Given]) -> dict[str, frozenset[str]]:
+async def referenced_secrets(
+    cluster: Cluster, namespace: str, phases: Sequence[ObservedResource]
+) -> dict[str, frozenset[str]]:
     """Keys of each Secret that a phase refers to; never their values."""
     found: dict[str, frozenset[str]] = {}
     for name in sorted({name for item in phases for _, name, _ in _references(item)}):
@@ -185,7 +187,7 @@ async def referenced_secrets(cluster: Cluster, namespace: str, phases: Sequence[
     return found
 
 
-def _references(item: Given) -> list[tuple[str, str, tuple[str, ...]]]:
+def _references(item: ObservedResource) -> list[tuple[str, str, tuple[str, ...]]]:
     """Field, Secret and keys of each reference."""
     spec = item.raw.get("spec", {})
     venue, database = spec.get("secretRef") or {}, spec.get("databaseSecretRef") or {}

@@ -22,22 +22,22 @@ from titan_operator.planning.plan import Plan, plan
 from titan_operator.reconcile.deletion import execution_child, garbage, leave, leaving_outcome, removal
 from titan_operator.reconcile.effects import (
     Annotate,
-    Announce,
     Apply,
     Certificate,
     Decision,
+    Delete,
     Effect,
-    Finalize,
     Finding,
     Outcome,
     PhaseState,
-    Remove,
+    RecordEvent,
+    SetFinalizer,
     Tighten,
 )
 from titan_operator.reconcile.gates import Refusal, image_finding, phase_refusal, running_revoked, stack_refusal
 from titan_operator.reconcile.migrations import held, migrated, written
-from titan_operator.reconcile.observed import Given, World
-from titan_operator.reconcile.pod_retries import POD, nudges, without_pod
+from titan_operator.reconcile.observed import Observed, ObservedResource
+from titan_operator.reconcile.pod_retries import POD, pod_retries, without_pod
 from titan_operator.reconcile.policy_signature import sequence_record
 from titan_operator.reconcile.posture import pinned, pinned_names, posture_effects
 from titan_operator.reconcile.rollout import ROLL_ORDER, Roll, missed, put_back, revision_of, step, under_way
@@ -51,7 +51,7 @@ BUSY_S = 2.0
 UNBOUND = ("marketdata", "papervenue")
 
 
-def decide(world: World) -> Decision:
+def decide(world: Observed) -> Decision:
     """Decide one pass."""
     effects: list[Effect] = posture_effects(world)
     effects += _finalizers(world)
@@ -74,7 +74,7 @@ def decide(world: World) -> Decision:
         wanted = [(child.kind, child.name) for child in children]
         _follow(planned, children, world, staying, effects, outcomes, waits)
     effects += _renewals(world, effects)
-    effects += nudges(world)
+    effects += pod_retries(world)
     waits |= {(name, POD): name for name in without_pod(world)}
     effects += garbage(world, wanted)
     effects += _namespace(world)
@@ -85,10 +85,10 @@ def decide(world: World) -> Decision:
     return Decision(tuple(effects), outcomes, policies, waits, BUSY_S if busy else None)
 
 
-def _renewals(world: World, effects: Sequence[Effect]) -> list[Effect]:
+def _renewals(world: Observed, effects: Sequence[Effect]) -> list[Effect]:
     """Certificates of what runs though it is refused or leaves: without them it would end by itself."""
     done = {effect.phase for effect in effects if isinstance(effect, Certificate)}
-    ends = {effect.name for effect in effects if isinstance(effect, Remove)}
+    ends = {effect.name for effect in effects if isinstance(effect, Delete)}
     return [
         Certificate(given.name, str(given.raw["spec"]["role"]))
         for given in world.phases
@@ -96,15 +96,15 @@ def _renewals(world: World, effects: Sequence[Effect]) -> list[Effect]:
     ]
 
 
-def _finalizers(world: World) -> list[Effect]:
+def _finalizers(world: Observed) -> list[Effect]:
     return [
-        Finalize(item.kind, item.name, present=True)
+        SetFinalizer(item.kind, item.name, present=True)
         for item in (*world.policies, *world.phases)
         if not item.deleting and not item.finalized
     ]
 
 
-def _planned(world: World) -> tuple[Plan | None, Refusal | None]:
+def _planned(world: Observed) -> tuple[Plan | None, Refusal | None]:
     refused = stack_refusal(world)
     if refused is not None:
         return None, refused
@@ -112,7 +112,7 @@ def _planned(world: World) -> tuple[Plan | None, Refusal | None]:
     return plan(resources, PAPER_INSTRUMENTS, with_suspended=True), None
 
 
-def _refused(given: Given, refused: Refusal, world: World, effects: list[Effect]) -> Outcome:
+def _refused(given: ObservedResource, refused: Refusal, world: Observed, effects: list[Effect]) -> Outcome:
     if (drained := _drained(given, world, effects)) is not None:
         return drained
     own = phase_refusal(given, world)
@@ -120,7 +120,7 @@ def _refused(given: Given, refused: Refusal, world: World, effects: list[Effect]
     return _refusal_outcome(given, refusal, world, effects)
 
 
-def _refusal_outcome(given: Given, refusal: Refusal, world: World, effects: list[Effect]) -> Outcome:
+def _refusal_outcome(given: ObservedResource, refusal: Refusal, world: Observed, effects: list[Effect]) -> Outcome:
     gate = refusal.reason.value
     findings = {gate: Finding(False, refusal.cause or gate, refusal.message)}
     if refusal.cause != REVOKED and (why := running_revoked(given, world)):
@@ -149,15 +149,15 @@ def _refusal_outcome(given: Given, refusal: Refusal, world: World, effects: list
     )
 
 
-def _told(given: Given, kind: str, finding: Finding) -> list[Effect]:
+def _told(given: ObservedResource, kind: str, finding: Finding) -> list[Effect]:
     """An Event about what does not hold, where it was not told yet."""
     if given.condition(kind).get("message") == finding.message:
         return []
     reason = REVOKED if finding.reason == REVOKED else kind
-    return [Announce(given.kind, given.name, EventType.WARNING, reason, finding.message)]
+    return [RecordEvent(given.kind, given.name, EventType.WARNING, reason, finding.message)]
 
 
-def _drained(given: Given, world: World, effects: list[Effect]) -> Outcome | None:
+def _drained(given: ObservedResource, world: Observed, effects: list[Effect]) -> Outcome | None:
     """End what runs a revoked image where the trust policy asks for it, unless a trusted one takes its place."""
     why = running_revoked(given, world)
     if not why or not world.drain_revoked or phase_refusal(given, world) is None:
@@ -171,15 +171,15 @@ def _drained(given: Given, world: World, effects: list[Effect]) -> Outcome | Non
 def _follow(
     planned: Plan,
     children: Sequence[Child],
-    world: World,
-    staying: Sequence[Given],
+    world: Observed,
+    staying: Sequence[ObservedResource],
     effects: list[Effect],
     outcomes: dict[str, Outcome],
     waits: dict[tuple[str, str], str],
 ) -> None:
     by_name = {given.name: given for given in staying}
     policy = next((item for item in world.policies if item.name == planned.policy_name), None)
-    active: dict[str, Given] = {}
+    active: dict[str, ObservedResource] = {}
     for given in staying:
         outcome = _inactive(given, world, effects)
         if outcome is None:
@@ -231,7 +231,7 @@ def _follow(
         outcomes[given.name] = _with_facts(roll.outcome, given, planned, checks)
 
 
-def _checks(role: str, planned: Plan, world: World) -> dict[str, Finding]:
+def _checks(role: str, planned: Plan, world: Observed) -> dict[str, Finding]:
     """What is checked of what runs, besides its policy."""
     found: dict[str, Finding] = {}
     waits = [peer for peer in planned.workload(role).depends if not _answers(planned.workload(peer).name, world)]
@@ -242,11 +242,11 @@ def _checks(role: str, planned: Plan, world: World) -> dict[str, Finding]:
     return found
 
 
-def _answers(phase: str, world: World) -> bool:
+def _answers(phase: str, world: Observed) -> bool:
     return any(pod.ready for pod in world.pods_of(phase))
 
 
-def _with_facts(outcome: Outcome, given: Given, planned: Plan, checks: Mapping[str, Finding]) -> Outcome:
+def _with_facts(outcome: Outcome, given: ObservedResource, planned: Plan, checks: Mapping[str, Finding]) -> Outcome:
     image = given.resource.spec.image if isinstance(given.resource, TitanPhase) else ""
     findings = {
         "SpecValid": Finding(True, "Valid", "every field is allowed"),
@@ -259,7 +259,7 @@ def _with_facts(outcome: Outcome, given: Given, planned: Plan, checks: Mapping[s
     return replace(outcome, findings=findings, image_digest=image.rpartition("@")[2], policy_hash=enforced)
 
 
-def _inactive(given: Given, world: World, effects: list[Effect]) -> Outcome | None:
+def _inactive(given: ObservedResource, world: Observed, effects: list[Effect]) -> Outcome | None:
     """What keeps this phase from running, though the stack is fine; None where nothing does."""
     assert isinstance(given.resource, TitanPhase)
     spec = given.resource.spec
@@ -277,16 +277,16 @@ def _inactive(given: Given, world: World, effects: list[Effect]) -> Outcome | No
     return None if refusal is None else _refusal_outcome(given, refusal, world, effects)
 
 
-def _runs(given: Given, world: World) -> bool:
+def _runs(given: ObservedResource, world: Observed) -> bool:
     return any((kind, given.name) in world.children for kind in ("Deployment", "StatefulSet"))
 
 
-def _equity(world: World) -> Decimal | None:
+def _equity(world: Observed) -> Decimal | None:
     return None if world.stack.brain is None else world.stack.brain.equity
 
 
 def _steps_aside(
-    given: Given, world: World, effects: list[Effect], state: PhaseState, reason: str, why: str
+    given: ObservedResource, world: Observed, effects: list[Effect], state: PhaseState, reason: str, why: str
 ) -> Outcome:
     if not _runs(given, world):
         # Ready: it is as its owner wants it, and `helm --wait` and `kubectl wait` end.
@@ -300,7 +300,7 @@ def _steps_aside(
     return Outcome(False, "Draining", f"{why}: {judged.message}", PhaseState.DRAINING, reconciling=True)
 
 
-def _leaves(given: Given, world: World, effects: list[Effect], *, deleting: bool) -> Outcome:
+def _leaves(given: ObservedResource, world: Observed, effects: list[Effect], *, deleting: bool) -> Outcome:
     judged = leave(world, given, deleting=deleting)
     effects += judged.effects
     if judged.allowed:
@@ -308,13 +308,13 @@ def _leaves(given: Given, world: World, effects: list[Effect], *, deleting: bool
     return leaving_outcome(given, judged)
 
 
-def _policy_changes(planned: Plan, world: World) -> bool:
+def _policy_changes(planned: Plan, world: Observed) -> bool:
     brain, execution = world.stack.brain, world.stack.execution
     running = {view.policy_hash for view in (brain, execution) if view is not None and view.policy_hash}
     return bool(running - {planned.policy_hash})
 
 
-def _in_force(role: str, planned: Plan, world: World) -> Finding:
+def _in_force(role: str, planned: Plan, world: Observed) -> Finding:
     """What the running process says of its own policy: its word, never what the operator mounted."""
     if role in UNBOUND:
         return Finding(True, "NotBound", "this role enforces no policy")
@@ -338,7 +338,7 @@ def _in_force(role: str, planned: Plan, world: World) -> Finding:
     return Finding(True, "InForce", f"{role} enforces {planned.policy_name}, {short_hash(said)}")
 
 
-def _namespace(world: World) -> list[Effect]:
+def _namespace(world: Observed) -> list[Effect]:
     annotations = world.namespace_raw.get("metadata", {}).get("annotations", {})
     protected = annotations.get(PROTECTED) == "true"
     # Until our last finalizer is off: a namespace that goes takes the operator's own rights in it along.
@@ -350,7 +350,7 @@ def _namespace(world: World) -> list[Effect]:
     return [Annotate("Namespace", world.namespace, PROTECTED, "true" if needed else None)]
 
 
-def _policy_outcome(policy: Given, world: World, effects: list[Effect]) -> Outcome:
+def _policy_outcome(policy: ObservedResource, world: Observed, effects: list[Effect]) -> Outcome:
     names = pinned_names(world)
     if policy.deleting:
         if policy.name in names:
@@ -366,7 +366,7 @@ def _policy_outcome(policy: Given, world: World, effects: list[Effect]) -> Outco
                 PhaseState.DRAINING,
                 reconciling=True,
             )
-        effects.append(Finalize(policy.kind, policy.name, present=False))
+        effects.append(SetFinalizer(policy.kind, policy.name, present=False))
         return Outcome(False, "Terminating", "nothing pins it", PhaseState.TERMINATING, reconciling=True)
     if not isinstance(policy.resource, RiskPolicy):
         return Outcome(False, GateReason.SPEC_VALID.value, policy.problem, PhaseState.FAILED, stalled=True)

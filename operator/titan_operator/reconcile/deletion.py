@@ -9,8 +9,17 @@ from typing import Any
 
 from titan.domain.kinds import Posture
 from titan_operator.api.names import LABEL_INSTANCE, POLICY_SEQUENCE, PROTECTED
-from titan_operator.reconcile.effects import Annotate, Answer, Effect, Finalize, Outcome, PhaseState, Remove, Tighten
-from titan_operator.reconcile.observed import Given, World
+from titan_operator.reconcile.effects import (
+    Annotate,
+    Delete,
+    Effect,
+    Outcome,
+    PhaseState,
+    RecordActResult,
+    SetFinalizer,
+    Tighten,
+)
+from titan_operator.reconcile.observed import Observed, ObservedResource
 from titan_operator.reconcile.posture import released
 
 EXECUTION_KIND = "StatefulSet"
@@ -28,7 +37,7 @@ class Leave:
     effects: tuple[Effect, ...] = ()
 
 
-def execution_child(world: World) -> Mapping[str, Any] | None:
+def execution_child(world: Observed) -> Mapping[str, Any] | None:
     """Execution's StatefulSet, if there is one: as long as there is, there may be positions."""
     for (kind, _), child in world.children.items():
         if kind == EXECUTION_KIND:
@@ -36,7 +45,7 @@ def execution_child(world: World) -> Mapping[str, Any] | None:
     return None
 
 
-def leave(world: World, given: Given, *, deleting: bool) -> Leave:
+def leave(world: Observed, given: ObservedResource, *, deleting: bool) -> Leave:
     """Judge whether the processes of ``given`` may be removed now.
 
     Any process of a stack may go when Execution has nothing working, nothing unknown and no position, at CLOSE_ONLY or
@@ -59,7 +68,7 @@ def leave(world: World, given: Given, *, deleting: bool) -> Leave:
     return replace(judged, message=f"{judged.message}; kubectl titan release lets it go at once")
 
 
-def nothing_open(world: World, wanted: Posture, why: str) -> Leave:
+def nothing_open(world: Observed, wanted: Posture, why: str) -> Leave:
     """Judge whether Execution has nothing working, nothing unknown and no position, at ``wanted`` or below."""
     if execution_child(world) is None:
         return Leave(True, "no Execution runs in this stack")
@@ -78,7 +87,7 @@ def nothing_open(world: World, wanted: Posture, why: str) -> Leave:
     return Leave(False, f"Execution still has {', '.join(left)}") if left else Leave(True, "nothing is open")
 
 
-def removal(world: World, given: Given, allowed: Leave) -> list[Effect]:
+def removal(world: Observed, given: ObservedResource, allowed: Leave) -> list[Effect]:
     """Take the processes of ``given`` away, and our finalizer last."""
     effects: list[Effect] = []
     mine = [(kind, name, child) for (kind, name), child in world.children.items() if _instance(child) == given.name]
@@ -86,24 +95,24 @@ def removal(world: World, given: Given, allowed: Leave) -> list[Effect]:
         if _protected(child):
             effects.append(Annotate(kind, name, PROTECTED, None))
         if kind not in _KEPT and "deletionTimestamp" not in child["metadata"]:
-            effects.append(Remove(kind, name, child["metadata"]["uid"]))
+            effects.append(Delete(kind, name, child["metadata"]["uid"]))
     gone = not [item for item in mine if item[0] not in _KEPT] and not world.pods_of(given.name)
     if given.deleting and gone:
-        effects.append(Finalize(given.kind, given.name, present=False))
+        effects.append(SetFinalizer(given.kind, given.name, present=False))
         policy = released(world, given.name)
         others = [item for item in world.phases if item.deleting and item.name != given.name]
         if policy is not None and policy.act is not None and (policy.act.phase or not others):
-            effects.append(Answer(policy.name, policy.act, True, allowed.message))
+            effects.append(RecordActResult(policy.name, policy.act, True, allowed.message))
     return effects
 
 
-def leaving_outcome(given: Given, judged: Leave) -> Outcome:
+def leaving_outcome(given: ObservedResource, judged: Leave) -> Outcome:
     """What the status of a TitanPhase says while it goes."""
     state = PhaseState.TERMINATING if judged.allowed else PhaseState.DRAINING
     return Outcome(False, state.value, judged.message, state, reconciling=True)
 
 
-def garbage(world: World, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
+def garbage(world: Observed, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
     """Children that nothing wants any more.
 
     Those of TitanPhases that are gone, and named-by-content ConfigMaps that no workload mounts and no record keeps. A
@@ -132,7 +141,7 @@ def garbage(world: World, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
         if _protected(child):
             effects.append(Annotate(kind, name, PROTECTED, None))
         if kind not in _KEPT:
-            effects.append(Remove(kind, name, child["metadata"]["uid"]))
+            effects.append(Delete(kind, name, child["metadata"]["uid"]))
     return effects
 
 

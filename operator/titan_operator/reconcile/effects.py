@@ -32,7 +32,7 @@ class SetCeiling:
 
 
 @dataclass(frozen=True)
-class Relay:
+class ForwardAct:
     """Carry a person's act to Brain and Execution; the answer goes into the policy's status."""
 
     policy: str
@@ -40,7 +40,7 @@ class Relay:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RecordActResult:
     """Write down what became of an act that needs nobody else."""
 
     policy: str
@@ -68,7 +68,7 @@ class Apply:
 
 
 @dataclass(frozen=True)
-class Strip:
+class RemoveFields:
     """Take out of an object what another hand added: a JSON patch, refused when it has changed since."""
 
     kind: str
@@ -78,7 +78,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Remove:
+class Delete:
     """Delete an object; ``uid`` makes sure that it is the one that was seen."""
 
     kind: str
@@ -97,7 +97,7 @@ class Annotate:
 
 
 @dataclass(frozen=True)
-class Finalize:
+class SetFinalizer:
     """Put our finalizer on a RiskPolicy or TitanPhase, or take it off."""
 
     kind: str
@@ -106,7 +106,7 @@ class Finalize:
 
 
 @dataclass(frozen=True)
-class Announce:
+class RecordEvent:
     """An Event on a RiskPolicy or TitanPhase."""
 
     kind: str
@@ -116,7 +116,19 @@ class Announce:
     note: str
 
 
-Effect = Tighten | SetCeiling | Relay | Answer | Certificate | Apply | Strip | Remove | Annotate | Finalize | Announce
+Effect = (
+    Tighten
+    | SetCeiling
+    | ForwardAct
+    | RecordActResult
+    | Certificate
+    | Apply
+    | RemoveFields
+    | Delete
+    | Annotate
+    | SetFinalizer
+    | RecordEvent
+)
 
 
 class PhaseState(StrEnum):
@@ -179,4 +191,4 @@ class Decision:
     phases: Mapping[str, Outcome]
     policies: Mapping[str, Outcome]
     waits_for: Mapping[tuple[str, str], str]
-    again_s: float | None = None
+    requeue_after_s: float | None = None

@@ -16,7 +16,7 @@ from titan.domain.policy_hash import short_hash
 from titan_operator.api import TitanPhase
 from titan_operator.planning.gates import GateReason, Stack, first_refusal
 from titan_operator.reconcile.effects import Finding
-from titan_operator.reconcile.observed import Given, Raw, World
+from titan_operator.reconcile.observed import Observed, ObservedResource, Raw
 from titan_operator.reconcile.policy_signature import signature_problem
 from titan_operator.supplychain.verdict import REVOKED, Verdict
 
@@ -54,7 +54,7 @@ class Refusal:
         return self.reason not in _PASSING and self.cause not in _PASSING_CAUSES
 
 
-def stack_refusal(world: World) -> Refusal | None:
+def stack_refusal(world: Observed) -> Refusal | None:
     """The first gate that refuses the stack as a whole; None where a plan can be made."""
     for given in (*world.policies, *world.phases):
         if given.resource is None and not _unpinned(given, world):
@@ -70,7 +70,7 @@ def stack_refusal(world: World) -> Refusal | None:
     return None
 
 
-def phase_refusal(given: Given, world: World) -> Refusal | None:
+def phase_refusal(given: ObservedResource, world: Observed) -> Refusal | None:
     """The first gate that refuses this TitanPhase alone."""
     if not isinstance(given.resource, TitanPhase):
         return Refusal(GateReason.SPEC_VALID, given.problem)
@@ -86,7 +86,7 @@ def phase_refusal(given: Given, world: World) -> Refusal | None:
     return None
 
 
-def image_finding(given: Given, world: World) -> Finding:
+def image_finding(given: ObservedResource, world: Observed) -> Finding:
     """What is told of the image of a phase that :func:`phase_refusal` lets pass."""
     image = str(given.raw.get("spec", {}).get("image", ""))
     if why := running_revoked(given, world):
@@ -100,13 +100,13 @@ def image_finding(given: Given, world: World) -> Finding:
     return Finding(True, "Verified", f"{image}{signed}" + (f", trust policy {short_hash(policy)}" if policy else ""))
 
 
-def running_digests(given: Given, world: World) -> set[str]:
+def running_digests(given: ObservedResource, world: Observed) -> set[str]:
     """Digests of images in the workload of a phase as the API server has it."""
     workloads = [world.children.get((kind, given.name)) for kind in _WORKLOADS]
     return set(_DIGEST.findall(json.dumps([item["spec"]["template"] for item in workloads if item is not None])))
 
 
-def running_revoked(given: Given, world: World) -> str:
+def running_revoked(given: ObservedResource, world: Observed) -> str:
     """What took back an image that a phase runs now, in a sentence; empty where nothing did."""
     return next((world.revoked[one] for one in sorted(running_digests(given, world)) if one in world.revoked), "")
 
@@ -117,7 +117,7 @@ def digests(children: Mapping[tuple[str, str], Raw]) -> set[str]:
     return set(_DIGEST.findall(json.dumps(kept)))
 
 
-def runs_already(given: Given, world: World) -> bool:
+def runs_already(given: ObservedResource, world: Observed) -> bool:
     """Whether the image of a phase is what the stack runs or could go back to, is listed still and not revoked.
 
     It was verified once: an expired key, another trust policy or a registry that is away keep it from nothing but new
@@ -127,7 +127,7 @@ def runs_already(given: Given, world: World) -> bool:
     return digest in world.listed and digest not in world.revoked and digest in digests(world.children)
 
 
-def _unpinned(given: Given, world: World) -> bool:
+def _unpinned(given: ObservedResource, world: Observed) -> bool:
     # A policy that nothing pins may be anything: Git keeps old ones.
     if given.kind != "RiskPolicy":
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from titan_operator.reconcile.effects import Finding, Outcome, PhaseState
-from titan_operator.reconcile.observed import Given, World
+from titan_operator.reconcile.observed import Observed, ObservedResource
 from titan_operator.reconcile.rollout import Roll, revision_of
 from titan_operator.render.kubernetes import Child
 from titan_operator.render.kubernetes.pods import MIGRATION
@@ -13,13 +13,13 @@ from titan_operator.render.kubernetes.pods import MIGRATION
 _FEW = 10
 
 
-def migrated(given: Given, children: Sequence[Child], world: World) -> Finding:
+def migrated(given: ObservedResource, children: Sequence[Child], world: Observed) -> Finding:
     """Whether the tables of a phase are as its image knows them."""
     job = next((child for child in children if child.kind == "Job" and child.phase == given.name), None)
     return _by_pod(given, world) if job is None else _by_job(job.name, world)
 
 
-def held(given: Given, child: Child, world: World, tables: Finding) -> Roll | None:
+def held(given: ObservedResource, child: Child, world: Observed, tables: Finding) -> Roll | None:
     """Keep a workload as it is until its tables are upgraded; None where nothing keeps it.
 
     What runs goes on: a migration that fails or waits stops nothing.
@@ -43,7 +43,7 @@ def held(given: Given, child: Child, world: World, tables: Finding) -> Roll | No
     return Roll((), outcome)
 
 
-def written(role: str, world: World) -> Finding:
+def written(role: str, world: Observed) -> Finding:
     """Whether the process that runs can write its tables: its own word. Nothing waits for them but who reads them."""
     view = world.stack.execution if role == "execution" else world.stack.brain
     if view is None:
@@ -61,7 +61,7 @@ def _about(count: int) -> str:
     return f"{10 ** (len(str(count)) - 1):,} rows or more"
 
 
-def _by_pod(given: Given, world: World) -> Finding:
+def _by_pod(given: ObservedResource, world: Observed) -> Finding:
     done = [pod.first_done(MIGRATION) for pod in world.pods_of(given.name) if not pod.deleting]
     answer = next((answer for answer in done if answer is not None), None)
     said = {
@@ -72,7 +72,7 @@ def _by_pod(given: Given, world: World) -> Finding:
     return Finding(answer, "Migrated" if answer else "NotMigrated", said)
 
 
-def _by_job(name: str, world: World) -> Finding:
+def _by_job(name: str, world: Observed) -> Finding:
     job = world.children.get(("Job", name))
     if job is None:
         return Finding(None, "NotMigrated", f"Job {name} is about to upgrade the tables")

@@ -16,7 +16,7 @@ Raw = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Given:
+class ObservedResource:
     """A RiskPolicy or TitanPhase as the API server has it.
 
     ``resource`` is None where it cannot be read; ``problem`` then says why, in one sentence.
@@ -148,7 +148,7 @@ class Pod:
 
 
 @dataclass(frozen=True)
-class World:
+class Observed:
     """Everything that one pass looks at.
 
     Attributes
@@ -178,8 +178,8 @@ class World:
     namespace: str
     operator_namespace: str
     version: str
-    policies: tuple[Given, ...]
-    phases: tuple[Given, ...]
+    policies: tuple[ObservedResource, ...]
+    phases: tuple[ObservedResource, ...]
     children: Mapping[tuple[str, str], Raw]
     pods: tuple[Pod, ...]
     verdicts: Mapping[str, Verdict]
@@ -199,6 +199,6 @@ class World:
         """Pods of a TitanPhase, those on their way out included."""
         return tuple(pod for pod in self.pods if pod.phase == phase)
 
-    def phase(self, role: str) -> Given | None:
+    def phase(self, role: str) -> ObservedResource | None:
         """The TitanPhase of a role, as its raw spec says."""
         return next((item for item in self.phases if item.raw.get("spec", {}).get("role") == role), None)

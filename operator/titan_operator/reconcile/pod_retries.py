@@ -11,7 +11,7 @@ from typing import Any
 
 from titan_operator.api.names import GROUP
 from titan_operator.reconcile.effects import Annotate
-from titan_operator.reconcile.observed import World
+from titan_operator.reconcile.observed import Observed
 
 # What it was woken for: since when its pods were refused; for a StatefulSet, which does not say, how often.
 NUDGED = f"{GROUP}/nudged"
@@ -19,7 +19,7 @@ NUDGED = f"{GROUP}/nudged"
 POD = "pod"
 
 
-def nudges(world: World) -> list[Annotate]:
+def pod_retries(world: Observed) -> list[Annotate]:
     """Once for each time that pods began to be refused, when admission admits their images.
 
     A StatefulSet without a pod is woken after two seconds, and each time that the time has doubled.
@@ -35,7 +35,7 @@ def nudges(world: World) -> list[Annotate]:
     ]
 
 
-def without_pod(world: World) -> list[str]:
+def without_pod(world: Observed) -> list[str]:
     """Names of StatefulSets that should have a pod and have none."""
     return [
         name
@@ -44,7 +44,7 @@ def without_pod(world: World) -> list[str]:
     ]
 
 
-def _wanted(kind: str, name: str, child: Mapping[str, Any], world: World) -> str:
+def _wanted(kind: str, name: str, child: Mapping[str, Any], world: Observed) -> str:
     if kind == "Deployment":
         return _refused_since(child)
     if kind != "StatefulSet" or name not in without_pod(world):

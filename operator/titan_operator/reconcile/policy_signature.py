@@ -9,12 +9,12 @@ from __future__ import annotations
 from titan_operator.api import RiskPolicy
 from titan_operator.api.names import POLICY_SEQUENCE, stack_labels
 from titan_operator.reconcile.effects import Apply, Outcome
-from titan_operator.reconcile.observed import World
+from titan_operator.reconcile.observed import Observed
 from titan_operator.reconcile.posture import pinned
 from titan_operator.supplychain.verdict import REVOKED, Verdict
 
 
-def signature_problem(world: World) -> str:
+def signature_problem(world: Observed) -> str:
     """Why the one pinned policy's signature does not do, with both values; empty where it does or none is required."""
     if not world.signatures_required:
         return ""
@@ -37,7 +37,7 @@ def signature_problem(world: World) -> str:
     return ""
 
 
-def _was_in_force(policy: RiskPolicy, verdict: Verdict | None, world: World) -> bool:
+def _was_in_force(policy: RiskPolicy, verdict: Verdict | None, world: Observed) -> bool:
     # As with images: an expired key or another trust policy block what is new, only a revocation what runs.
     stored = world.children.get(("ConfigMap", POLICY_SEQUENCE))
     return stored is not None and stored["data"] == _data(policy) and (verdict is None or verdict.reason != REVOKED)
@@ -49,13 +49,13 @@ def _data(policy: RiskPolicy) -> dict[str, str]:
     return {"account": signature.account, "sequence": str(signature.sequence), "hash": policy.spec.hash}
 
 
-def recorded(world: World) -> tuple[str, int]:
+def recorded(world: Observed) -> tuple[str, int]:
     """The account, and the newest sequence that was in force for it; empty and 0 before any was."""
     stored = world.children.get(("ConfigMap", POLICY_SEQUENCE))
     return ("", 0) if stored is None else (stored["data"]["account"], int(stored["data"]["sequence"]))
 
 
-def sequence_record(world: World, outcome: Outcome) -> list[Apply]:
+def sequence_record(world: Observed, outcome: Outcome) -> list[Apply]:
     """Write down the sequence of a signed policy that has come into force, where it is newer than the last one."""
     policy = next((item.resource for item in pinned(world) if isinstance(item.resource, RiskPolicy)), None)
     if policy is None or policy.spec.signature is None or outcome.reason != "InForce":

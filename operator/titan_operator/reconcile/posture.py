@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from titan.domain.kinds import Posture
 from titan_operator.api import RiskPolicy
 from titan_operator.api.acts import ActVerb
-from titan_operator.reconcile.effects import Answer, Effect, Relay, SetCeiling, Tighten
-from titan_operator.reconcile.observed import Given, World
+from titan_operator.reconcile.effects import Effect, ForwardAct, RecordActResult, SetCeiling, Tighten
+from titan_operator.reconcile.observed import Observed, ObservedResource
 
 
-def pinned_names(world: World) -> tuple[str, ...]:
+def pinned_names(world: Observed) -> tuple[str, ...]:
     """Names of the policies that TitanPhases pin, in order of appearance; unreadable phases count too."""
     names = (item.raw.get("spec", {}).get("policyRef", {}).get("name") for item in world.phases)
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def pinned(world: World) -> tuple[Given, ...]:
+def pinned(world: Observed) -> tuple[ObservedResource, ...]:
     """The policies that are pinned and there."""
     by_name = {policy.name: policy for policy in world.policies}
     return tuple(by_name[name] for name in pinned_names(world) if name in by_name)
 
 
-def ceiling(world: World) -> Posture:
+def ceiling(world: Observed) -> Posture:
     """The highest posture that the resources allow: the lowest of the pinned ceilings.
 
     CLOSE_ONLY where pins differ, a pinned policy is missing, unreadable or being deleted: opening risk fails closed.
@@ -34,7 +34,7 @@ def ceiling(world: World) -> Posture:
     return min([*allowed, Posture.ARMED if whole else Posture.CLOSE_ONLY])
 
 
-def posture_effects(world: World) -> list[Effect]:
+def posture_effects(world: Observed) -> list[Effect]:
     """What brings Brain and Execution to the ceiling, and people's acts to both."""
     limit = ceiling(world)
     brain, execution = world.stack.brain, world.stack.execution
@@ -53,7 +53,7 @@ def posture_effects(world: World) -> list[Effect]:
     return effects + _acts(world.policies, world)
 
 
-def _acts(policies: Sequence[Given], world: World) -> list[Effect]:
+def _acts(policies: Sequence[ObservedResource], world: Observed) -> list[Effect]:
     effects: list[Effect] = []
     names = pinned_names(world)
     for policy in policies:
@@ -66,16 +66,20 @@ def _acts(policies: Sequence[Given], world: World) -> list[Effect]:
                 said = f"TitanPhase {act.phase} is" if act.phase else "no TitanPhase is"
                 not_said = " not" if act.phase else ""
                 effects.append(
-                    Answer(policy.name, act, False, f"{said}{not_said} being deleted: there is nothing to release")
+                    RecordActResult(
+                        policy.name, act, False, f"{said}{not_said} being deleted: there is nothing to release"
+                    )
                 )
         elif act.verb is ActVerb.ARM and policy.name not in names:
-            effects.append(Answer(policy.name, act, False, f"no TitanPhase pins {policy.name}: it cannot arm anything"))
+            effects.append(
+                RecordActResult(policy.name, act, False, f"no TitanPhase pins {policy.name}: it cannot arm anything")
+            )
         else:
-            effects.append(Relay(policy.name, act))
+            effects.append(ForwardAct(policy.name, act))
     return effects
 
 
-def released(world: World, phase: str) -> Given | None:
+def released(world: Observed, phase: str) -> ObservedResource | None:
     """The policy with a pending act that releases this TitanPhase."""
     for policy in world.policies:
         act = policy.pending_act

@@ -16,17 +16,17 @@ from titan_operator.api.names import PROTECTED, RENDERED_BY, REVISION, labels, v
 from titan_operator.cluster.event_types import EventType
 from titan_operator.compare.diff import first_difference, kept_template, removals
 from titan_operator.reconcile.effects import (
-    Announce,
     Apply,
+    Delete,
     Effect,
     Finding,
     Outcome,
     PhaseState,
-    Remove,
-    Strip,
+    RecordEvent,
+    RemoveFields,
     Tighten,
 )
-from titan_operator.reconcile.observed import Given, Pod, World
+from titan_operator.reconcile.observed import Observed, ObservedResource, Pod
 from titan_operator.render.kubernetes import Child
 
 # What trades is rolled first, and Execution before all: nothing else may roll while its state is in doubt.
@@ -54,7 +54,7 @@ def revision_of(workload: Mapping[str, Any]) -> str:
     return str(annotations.get(REVISION, ""))
 
 
-def record_of(world: World, phase: str) -> tuple[str, dict[str, Any]] | None:
+def record_of(world: Observed, phase: str) -> tuple[str, dict[str, Any]] | None:
     """The last verified revision of a phase and its rendered workload, as recorded.
 
     None where its image is revoked: nothing goes back to that, and the API server would admit no pod of it.
@@ -65,7 +65,7 @@ def record_of(world: World, phase: str) -> tuple[str, dict[str, Any]] | None:
     return stored["data"]["revision"], json.loads(stored["data"]["workload"])
 
 
-def under_way(child: Child, world: World) -> bool:
+def under_way(child: Child, world: Observed) -> bool:
     """Whether the workload has left its last verified revision and has neither come up nor gone back.
 
     It lasts no longer than ``DEADLINE_S``; a workload that was never verified comes up for the first time, which is no
@@ -75,7 +75,7 @@ def under_way(child: Child, world: World) -> bool:
     return live is not None and recorded is not None and revision_of(live) != recorded[0]
 
 
-def record(given: Given, child: Child, namespace: str) -> Apply:
+def record(given: ObservedResource, child: Child, namespace: str) -> Apply:
     """Write down ``child`` as the last verified revision."""
     manifest = {
         "apiVersion": "v1",
@@ -94,7 +94,7 @@ def record(given: Given, child: Child, namespace: str) -> Apply:
     return Apply("ConfigMap", verified_record(given.name), manifest, given.name)
 
 
-def step(given: Given, child: Child, world: World, *, may_roll: bool, in_force: Finding) -> Roll:
+def step(given: ObservedResource, child: Child, world: Observed, *, may_roll: bool, in_force: Finding) -> Roll:
     """One step of the workload ``child`` of the TitanPhase ``given``.
 
     Parameters
@@ -138,7 +138,7 @@ def step(given: Given, child: Child, world: World, *, may_roll: bool, in_force: 
         (
             *effects,
             Apply(child.kind, child.name, manifest, given.name),
-            Announce(given.kind, given.name, EventType.NORMAL, "Rolling", note),
+            RecordEvent(given.kind, given.name, EventType.NORMAL, "Rolling", note),
         ),
         _outcome(given, "Rolling", note, recorded, running, reconciling=True),
         busy=True,
@@ -147,10 +147,10 @@ def step(given: Given, child: Child, world: World, *, may_roll: bool, in_force: 
 
 
 def _settle(
-    given: Given,
+    given: ObservedResource,
     child: Child,
     live: Mapping[str, Any],
-    world: World,
+    world: Observed,
     recorded: tuple[str, dict[str, Any]] | None,
     in_force: Finding,
 ) -> Roll:
@@ -159,7 +159,7 @@ def _settle(
     pods = [pod for pod in world.pods_of(given.name) if not pod.deleting]
     if child.kind == "StatefulSet":
         # OnDelete: the StatefulSet leaves a broken or an old pod where it is.
-        effects += [Remove("Pod", pod.name, pod.uid) for pod in pods if pod.revision != wanted]
+        effects += [Delete("Pod", pod.name, pod.uid) for pod in pods if pod.revision != wanted]
     current = [pod for pod in pods if pod.revision == wanted]
     ready = any(pod.ready for pod in current)
     old = [pod for pod in world.pods_of(given.name) if pod.revision != wanted]
@@ -168,7 +168,7 @@ def _settle(
         if not verified:
             effects.append(record(given, child, world.namespace))
             effects.append(
-                Announce(
+                RecordEvent(
                     given.kind, given.name, EventType.NORMAL, "Verified", f"revision {wanted} runs and is verified"
                 )
             )
@@ -198,7 +198,7 @@ def _settle(
     return Roll(tuple(effects), outcome, busy=not verified, waits_for="" if verified else wanted)
 
 
-def put_back(given: Given | None, child: Child, live: Mapping[str, Any], world: World) -> list[Effect]:
+def put_back(given: ObservedResource | None, child: Child, live: Mapping[str, Any], world: Observed) -> list[Effect]:
     """What makes ``live`` as wanted again, with an Event where another hand had changed it.
 
     A newer renderer of the same revision restarts no pod: the template then stays as it is.
@@ -209,14 +209,14 @@ def put_back(given: Given | None, child: Child, live: Mapping[str, Any], world: 
         return []
     effects: list[Effect] = [Apply(child.kind, child.name, wanted, child.phase)]
     if surplus := removals(wanted, live):
-        effects.insert(0, Strip(child.kind, child.name, tuple(surplus), child.phase))
+        effects.insert(0, RemoveFields(child.kind, child.name, tuple(surplus), child.phase))
     if given is not None and difference.by:
         note = f"{child.kind} {child.name} was changed by another hand and is put back: {difference}"
-        effects.append(Announce(given.kind, given.name, EventType.WARNING, "Drifted", note))
+        effects.append(RecordEvent(given.kind, given.name, EventType.WARNING, "Drifted", note))
     return effects
 
 
-def missed(given: Given | None, child: Child, world: World) -> list[Effect]:
+def missed(given: ObservedResource | None, child: Child, world: Observed) -> list[Effect]:
     """An Event about an object that another hand deleted, where it is known to have been there.
 
     What a resource that runs is made of was there before, unless a newer renderer has only now come to want it. What
@@ -231,16 +231,16 @@ def missed(given: Given | None, child: Child, world: World) -> list[Effect]:
     if not settled or (child.manifest.get("immutable") and not mounted):
         return []
     note = f"{child.kind} {child.name} was deleted by another hand and is made again"
-    return [Announce(given.kind, given.name, EventType.WARNING, "Drifted", note)]
+    return [RecordEvent(given.kind, given.name, EventType.WARNING, "Drifted", note)]
 
 
 def _fail(
-    given: Given, child: Child, wanted: str, recorded: tuple[str, dict[str, Any]], why: str, world: World
+    given: ObservedResource, child: Child, wanted: str, recorded: tuple[str, dict[str, Any]], why: str, world: Observed
 ) -> Roll:
     note = f"revision {wanted} did not come up ({why}); going back to {recorded[0]}, disarmed"
     effects: list[Effect] = [
         Tighten(Posture.CLOSE_ONLY, note),
-        Announce(given.kind, given.name, EventType.WARNING, "RollFailed", note),
+        RecordEvent(given.kind, given.name, EventType.WARNING, "RollFailed", note),
         *_restore(given, child, recorded, world),
     ]
     outcome = _outcome(
@@ -249,7 +249,7 @@ def _fail(
     return Roll(tuple(effects), outcome)
 
 
-def _went_back(given: Given, child: Child, recorded: tuple[str, dict[str, Any]], world: World) -> Roll:
+def _went_back(given: ObservedResource, child: Child, recorded: tuple[str, dict[str, Any]], world: Observed) -> Roll:
     wanted = revision_of(child.manifest)
     note = f"revision {wanted} did not come up; {recorded[0]} goes on. Change the spec to try again"
     current = [pod for pod in world.pods_of(given.name) if pod.revision == recorded[0]]
@@ -260,7 +260,9 @@ def _went_back(given: Given, child: Child, recorded: tuple[str, dict[str, Any]],
     return Roll(tuple(_restore(given, child, recorded, world)), outcome, busy=not ready)
 
 
-def _restore(given: Given, child: Child, recorded: tuple[str, dict[str, Any]], world: World) -> list[Effect]:
+def _restore(
+    given: ObservedResource, child: Child, recorded: tuple[str, dict[str, Any]], world: Observed
+) -> list[Effect]:
     revision, workload = recorded
     effects: list[Effect] = []
     live = world.children.get((child.kind, child.name))
@@ -269,14 +271,14 @@ def _restore(given: Given, child: Child, recorded: tuple[str, dict[str, Any]], w
         effects.append(Apply(child.kind, child.name, wanted, given.name))
     if child.kind == "StatefulSet":
         effects += [
-            Remove("Pod", pod.name, pod.uid)
+            Delete("Pod", pod.name, pod.uid)
             for pod in world.pods_of(given.name)
             if pod.revision != revision and not pod.deleting
         ]
     return effects
 
 
-def _safe_to_roll(role: str, given: Given, world: World) -> tuple[Finding, list[Effect]]:
+def _safe_to_roll(role: str, given: ObservedResource, world: Observed) -> tuple[Finding, list[Effect]]:
     if role != "execution":
         return Finding(True, "SafeToRoll", "rolls by itself"), []
     pods = [pod for pod in world.pods_of(given.name) if not pod.deleting]
@@ -308,7 +310,7 @@ def _safe_to_roll(role: str, given: Given, world: World) -> tuple[Finding, list[
     return Finding(True, "SafeToRoll", "drained"), effects
 
 
-def _trouble(pods: list[Pod], world: World) -> str:
+def _trouble(pods: list[Pod], world: Observed) -> str:
     for pod in pods:
         if said := pod.trouble or "; ".join(world.not_ready.get(pod.name, ())):
             return f"pod {pod.name}: {said}"
@@ -321,7 +323,7 @@ def _refused_pods(live: Mapping[str, Any]) -> str:
     return next((str(item["message"]) for item in conditions if item["type"] == "ReplicaFailure"), "")
 
 
-def _starting(given: Given, wanted: str, recorded: tuple[str, dict[str, Any]] | None) -> Outcome:
+def _starting(given: ObservedResource, wanted: str, recorded: tuple[str, dict[str, Any]] | None) -> Outcome:
     return _outcome(
         given,
         "Starting",
@@ -334,7 +336,7 @@ def _starting(given: Given, wanted: str, recorded: tuple[str, dict[str, Any]] | 
 
 
 def _outcome(
-    given: Given,
+    given: ObservedResource,
     reason: str,
     message: str,
     recorded: tuple[str, dict[str, Any]] | None,

@@ -14,7 +14,7 @@ from titan.domain.numbers import format_decimal
 from titan.domain.policy_hash import short_hash
 from titan_operator.api import RiskPolicy
 from titan_operator.reconcile.effects import Finding, Outcome
-from titan_operator.reconcile.observed import Given, World
+from titan_operator.reconcile.observed import Observed, ObservedResource
 
 Status = dict[str, Any]
 MAX_MESSAGE = 1024
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _MOVING = frozenset({"equity", "drawdown", "truthScore", "allocation", "workingOrders", "openPositions"})
 
 
-def first_status(given: Given, now: str) -> Status:
+def first_status(given: ObservedResource, now: str) -> Status:
     """What is said in the very first pass over a generation: Ready is unknown, and somebody is at it."""
     ready = Finding(None, "Reconciling", f"generation {given.generation} has been seen")
     old = {key: value for key, value in given.status.items() if key not in ("conditions", "observedGeneration")}
@@ -37,7 +37,7 @@ def first_status(given: Given, now: str) -> Status:
     }
 
 
-def phase_status(given: Given, outcome: Outcome, world: World, now: str) -> Status:
+def phase_status(given: ObservedResource, outcome: Outcome, world: Observed, now: str) -> Status:
     """Status of a TitanPhase."""
     brain = world.stack.brain
     role = given.raw.get("spec", {}).get("role", "")
@@ -58,7 +58,7 @@ def phase_status(given: Given, outcome: Outcome, world: World, now: str) -> Stat
 
 
 def policy_status(
-    given: Given, outcome: Outcome, world: World, pinned: bool, act: Mapping[str, Any] | None, now: str
+    given: ObservedResource, outcome: Outcome, world: Observed, pinned: bool, act: Mapping[str, Any] | None, now: str
 ) -> Status:
     """Status of a RiskPolicy; what Brain and Execution say is said of the policy that is pinned only.
 
@@ -132,7 +132,7 @@ def _all(outcome: Outcome) -> dict[str, Finding]:
     return findings | dict(outcome.findings)
 
 
-def _conditions(given: Given, findings: Mapping[str, Finding], now: str) -> list[dict[str, Any]]:
+def _conditions(given: ObservedResource, findings: Mapping[str, Finding], now: str) -> list[dict[str, Any]]:
     conditions = []
     for kind, finding in findings.items():
         status = {True: "True", False: "False", None: "Unknown"}[finding.holds]

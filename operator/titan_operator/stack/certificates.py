@@ -35,7 +35,7 @@ from titan_operator.cluster.kinds import KINDS
 from titan_operator.settings import OperatorSettings
 
 
-class StackIdentity:
+class StackCertificates:
     """Makes, keeps and renews the certificates of one stack; nothing is written while all are good."""
 
     def __init__(

@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 import grpc
 
-from titan.brain.execution_client import ExecutionDesk
-from titan.brain.risk_controller import Governor
+from titan.brain.execution_client import ExecutionClient
+from titan.brain.risk_controller import RiskController
 from titan.domain.kinds import Posture
 from titan.domain.reasons import Reason
 from titan.durable.latch import LatchRefused, LatchUnavailable
 from titan.risk.posture import ArmingFacts, arming_problems
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 from titan.runtime.rpc.errors import RpcRefused
 from titan.runtime.rpc.server import Peer
 from titan.runtime.telemetry.logs import Log
@@ -31,9 +31,9 @@ class PostureActs:
 
     def __init__(
         self,
-        governor: Governor,
-        execution: ExecutionDesk,
-        book: RiskBook,
+        governor: RiskController,
+        execution: ExecutionClient,
+        book: RiskState,
         now_ns: Callable[[], int],
         timeout_s: float,
         log: Log,

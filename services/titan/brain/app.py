@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from titan.brain.acts import PostureActs
-from titan.brain.book_updater import Picture
-from titan.brain.execution_client import ExecutionDesk
+from titan.brain.book_updater import BookUpdater
+from titan.brain.execution_client import ExecutionClient
 from titan.brain.gauges import BrainGauges
-from titan.brain.intent_handler import Decider
-from titan.brain.phase_sessions import PhaseDesk, PhaseSeat, positions_message
+from titan.brain.intent_handler import IntentHandler
+from titan.brain.phase_sessions import PhaseSession, PhaseSessions, positions_message
 from titan.brain.queries import Queries
-from titan.brain.risk_controller import Governor
+from titan.brain.risk_controller import RiskController
 from titan.brain.settings import BrainSettings, load_parameters, load_policy, next_term
-from titan.brain.state_restore import EarlierLife
+from titan.brain.state_restore import StateRestore
 from titan.brain.status import brain_status, decisions_page
 from titan.domain.budgets import Budget, PostureState
 from titan.domain.kinds import Posture
@@ -25,7 +25,7 @@ from titan.domain.reasons import Reason
 from titan.durable.latch import Latch, LatchUnavailable
 from titan.risk.engine import RiskEngine
 from titan.risk.limits import Limits
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 from titan.runtime.http import Page
 from titan.runtime.market_feed import MarketFeed
 from titan.runtime.process import ServiceApp, StartError, run
@@ -60,8 +60,8 @@ class BrainApp(ServiceApp[BrainSettings]):
         problem = mode_problem(self.policy.rules, settings.mode)
         self.limits = Limits(self.policy.rules, self.policy.hash, parameters, settings.mode, problem)
         self.term = next_term(settings.state_dir)
-        self.book = RiskBook(self.limits, (), settings.phases)
-        self.picture = Picture(self.book)
+        self.book = RiskState(self.limits, (), settings.phases)
+        self.picture = BookUpdater(self.book)
         self.latch = Latch.load(Path(settings.state_dir) / "latch")
         try:
             self._database = make_engine(settings.database_url or default_url(settings.state_dir, "brain"), "brain")
@@ -69,10 +69,10 @@ class BrainApp(ServiceApp[BrainSettings]):
             raise StartError(str(error)) from error
         spool = Spool(Path(settings.state_dir).resolve() / "unsaved.db")
         self.store = DecisionStore(self._database, spool, self._on_store_problem)
-        self.governor = Governor(
+        self.governor = RiskController(
             self.book, self.latch, settings.ceiling, self.term, self, self.store.remember, self.log
         )
-        self.execution = ExecutionDesk(
+        self.execution = ExecutionClient(
             settings,
             self.term,
             self.policy.hash,
@@ -83,7 +83,7 @@ class BrainApp(ServiceApp[BrainSettings]):
             self.fail,
             self.log,
         )
-        self.decider = Decider(
+        self.decider = IntentHandler(
             RiskEngine(self.limits, self.term),
             self.book,
             self.now_ns,
@@ -92,8 +92,8 @@ class BrainApp(ServiceApp[BrainSettings]):
             self.metrics,
             self.log,
         )
-        self.earlier_life = EarlierLife(self._database, self.store, self.decider, self.governor, self.log)
-        self.phases = PhaseDesk(
+        self.earlier_life = StateRestore(self._database, self.store, self.decider, self.governor, self.log)
+        self.phases = PhaseSessions(
             settings.phases, self._on_intent, self._on_phase, self._on_phase_gone, self.fail, self.metrics, self.log
         )
         self.feed = MarketFeed(
@@ -125,7 +125,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         self._stepping = False
         # Intents are decided as they come; before the first evaluation, and between steps, they wait.
         self._deciding = False
-        self._waiting: deque[tuple[b.Intent, PhaseSeat, int]] = deque()
+        self._waiting: deque[tuple[b.Intent, PhaseSession, int]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
 
     def now_ns(self) -> int:
@@ -206,7 +206,7 @@ class BrainApp(ServiceApp[BrainSettings]):
 
     # Phases.
 
-    def _on_intent(self, message: b.Intent, seat: PhaseSeat, received_ns: int) -> None:
+    def _on_intent(self, message: b.Intent, seat: PhaseSession, received_ns: int) -> None:
         # In lockstep two phases' intents race on the network; rank, not chance, says which comes first.
         if self._deciding and (len(self.phases.seats) == 1 or not self.feed.lockstep):
             self.decider.decide(message, seat, received_ns)
@@ -220,7 +220,7 @@ class BrainApp(ServiceApp[BrainSettings]):
                 self.decider.decide(message, seat, received_ns)
         self._waiting.clear()
 
-    def _on_phase(self, seat: PhaseSeat) -> None:
+    def _on_phase(self, seat: PhaseSession) -> None:
         phase = self.book.phases[seat.phase_id]
         phase.connected, phase.policy_hash = True, seat.policy_hash
         seat.post(b.SubmitResponse(posture=posture_to_wire(self.governor.state)))
@@ -230,7 +230,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         else:
             self.governor.lease_now(self.now_ns())
 
-    def _on_phase_gone(self, seat: PhaseSeat) -> None:
+    def _on_phase_gone(self, seat: PhaseSession) -> None:
         self.book.phases[seat.phase_id].connected = False
 
     # Execution.

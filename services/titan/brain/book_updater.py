@@ -9,7 +9,7 @@ from titan.domain.positions import RoundTrip
 from titan.risk.history import MINUTE_NS, PhaseHistory
 from titan.risk.reservations import FINAL_STATES
 from titan.risk.shares import Shares
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
 from titan.v1 import order_pb2 as o
@@ -23,10 +23,10 @@ from titan.wire.orders import (
 )
 
 
-class Picture:
+class BookUpdater:
     """Folds messages into the book. Whoever calls refreshes the book when a batch of them is in."""
 
-    def __init__(self, book: RiskBook) -> None:
+    def __init__(self, book: RiskState) -> None:
         self.book = book
         self.shares = Shares()
         # Working entries and exits by client order id, for phases that connect.

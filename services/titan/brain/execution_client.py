@@ -19,7 +19,7 @@ from titan.v1 import execution_pb2 as e
 from titan.wire.brain import posture_to_wire
 
 
-class ExecutionDesk:
+class ExecutionClient:
     """One stream, and what was sent on it without an answer.
 
     A connection counts only once Execution has told its whole account: then what it has not spoken of is sent again,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from titan.brain.phase_sessions import PhaseSeat
+from titan.brain.phase_sessions import PhaseSession
 from titan.domain.decisions import Decision
 from titan.domain.intents import Intent
 from titan.domain.kinds import Action, Verdict
@@ -17,7 +17,7 @@ from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
 from titan.risk.engine import RiskEngine, reserve
 from titan.risk.guards.checks import GUARDS
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2 as b
@@ -30,13 +30,13 @@ _KEPT = 2_000
 FIRST_ATTEMPT = 1
 
 
-class Decider:
+class IntentHandler:
     """Decides each intent once. ``place`` sends an order, ``save`` stores a decision, both without waiting."""
 
     def __init__(
         self,
         engine: RiskEngine,
-        book: RiskBook,
+        book: RiskState,
         now_ns: Callable[[], int],
         place: Callable[[e.PlaceOrder], None],
         save: Callable[[b.Decision], None],
@@ -82,7 +82,7 @@ class Decider:
         """Decisions at hand, newest first."""
         return [b.Decision.FromString(record) for record in reversed(self._known.values())]
 
-    def decide(self, message: b.Intent, seat: PhaseSeat, received_ns: int) -> None:
+    def decide(self, message: b.Intent, seat: PhaseSession, received_ns: int) -> None:
         """Answer one intent; an approved one goes to Execution first, then the phase is told."""
         known = self._known.get(message.intent_id)
         if known is not None:
@@ -107,7 +107,7 @@ class Decider:
         asyncio.get_running_loop().call_soon(self._afterwards, decision, wire, seat)
         self._remember(wire)
 
-    def _decision(self, message: b.Intent, seat: PhaseSeat) -> tuple[Intent | None, Decision]:
+    def _decision(self, message: b.Intent, seat: PhaseSession) -> tuple[Intent | None, Decision]:
         engine, now_ns = self._engine, self._now_ns()
         try:
             intent = intent_from_wire(message)
@@ -142,7 +142,7 @@ class Decider:
             if len(self._openings) > _KEPT:
                 self._openings.popitem(last=False)
 
-    def _afterwards(self, decision: Decision, wire: b.Decision, seat: PhaseSeat) -> None:
+    def _afterwards(self, decision: Decision, wire: b.Decision, seat: PhaseSession) -> None:
         self.intents += 1
         seat.intents += 1
         seat.approved += decision.approved

@@ -21,7 +21,7 @@ from titan.wire.orders import position_to_wire
 PhaseStream = ServerStream[b.SubmitRequest, b.SubmitResponse]
 
 
-class PhaseSeat:
+class PhaseSession:
     """One planned phase: its stream, if it is there, and how far it has come."""
 
     def __init__(self, phase_id: str) -> None:
@@ -41,11 +41,11 @@ class PhaseSeat:
 class Decides(Protocol):
     """Who answers intents. ``received_ns`` on the monotonic clock."""
 
-    def __call__(self, message: b.Intent, seat: PhaseSeat, received_ns: int) -> None:
+    def __call__(self, message: b.Intent, seat: PhaseSession, received_ns: int) -> None:
         """Decide on an intent that ``seat`` has sent."""
 
 
-class PhaseDesk:
+class PhaseSessions:
     """Admits the planned phases and passes on what they say, in order.
 
     ``on_hello`` sends a phase what it must know first; ``on_gone`` is told when its stream has ended.
@@ -55,13 +55,13 @@ class PhaseDesk:
         self,
         phases: Iterable[str],
         decide: Decides,
-        on_hello: Callable[[PhaseSeat], None],
-        on_gone: Callable[[PhaseSeat], None],
+        on_hello: Callable[[PhaseSession], None],
+        on_gone: Callable[[PhaseSession], None],
         on_defect: Callable[[str], None],
         metrics: Metrics,
         log: Log,
     ) -> None:
-        self.seats = {phase: PhaseSeat(phase) for phase in phases}
+        self.seats = {phase: PhaseSession(phase) for phase in phases}
         self._decide = decide
         self._on_hello = on_hello
         self._on_gone = on_gone
@@ -78,7 +78,7 @@ class PhaseDesk:
         RpcRefused
             When the phase is not planned, or is not who its certificate says.
         """
-        seat: PhaseSeat | None = None
+        seat: PhaseSession | None = None
         try:
             async for request in stream:
                 received_ns = time.monotonic_ns()
@@ -110,7 +110,7 @@ class PhaseDesk:
         for seat in self.seats.values():
             seat.post(message)
 
-    def _admit(self, stream: PhaseStream, request: b.SubmitRequest) -> PhaseSeat:
+    def _admit(self, stream: PhaseStream, request: b.SubmitRequest) -> PhaseSession:
         role = stream.peer.role
         if request.WhichOneof("message") != "hello":
             raise self._refusal("no_hello", "a stream begins with a hello")

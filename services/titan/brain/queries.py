@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from titan.brain.book_updater import Picture
-from titan.brain.execution_client import ExecutionDesk
-from titan.brain.intent_handler import Decider
-from titan.brain.phase_sessions import PhaseDesk, PhaseSeat
-from titan.brain.risk_controller import Governor
+from titan.brain.book_updater import BookUpdater
+from titan.brain.execution_client import ExecutionClient
+from titan.brain.intent_handler import IntentHandler
+from titan.brain.phase_sessions import PhaseSession, PhaseSessions
+from titan.brain.risk_controller import RiskController
 from titan.domain.numbers import format_decimal
 from titan.domain.positions import Position
 from titan.runtime.rpc.server import Peer
@@ -31,11 +31,11 @@ class Queries:
 
     def __init__(
         self,
-        picture: Picture,
-        governor: Governor,
-        execution: ExecutionDesk,
-        phases: PhaseDesk,
-        decider: Decider,
+        picture: BookUpdater,
+        governor: RiskController,
+        execution: ExecutionClient,
+        phases: PhaseSessions,
+        decider: IntentHandler,
         store: DecisionStore,
         now_ns: Callable[[], int],
         market_label: Callable[[], str],
@@ -108,7 +108,7 @@ class Queries:
         said = f"{len(found)} or more decisions" if found else "no decision"
         return b.ExplainDecisionResponse(message=f"intent_id: {said} begin with {beginning!r}; allowed is one")
 
-    def _phase(self, seat: PhaseSeat) -> b.PhaseState:
+    def _phase(self, seat: PhaseSession) -> b.PhaseState:
         phase = self._picture.book.phases[seat.phase_id]
         state = b.PhaseState(
             phase_id=seat.phase_id,

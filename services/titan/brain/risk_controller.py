@@ -15,14 +15,14 @@ from titan.risk.allocation import Allocation, AllocationState, allocate
 from titan.risk.budgets import lease
 from titan.risk.posture import level_posture, posture_in_force
 from titan.risk.risk_level import RiskLevelState, evaluate
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 from titan.runtime.telemetry.logs import Log
 
 ALLOCATION, RISK_LEVEL = "allocation", "risk_level"
 BY_ITSELF = "brain (risk level)"
 
 
-class Told(Protocol):
+class RiskListener(Protocol):
     """Who is told what the governor changed."""
 
     def on_posture(self, state: PostureState) -> None:
@@ -38,16 +38,16 @@ class Told(Protocol):
         """EMERGENCY: flatten, now."""
 
 
-class Governor:
+class RiskController:
     """Computes what is in force and tells it. ``remember`` keeps its state over a restart."""
 
     def __init__(
         self,
-        book: RiskBook,
+        book: RiskState,
         latch: Latch,
         ceiling: Posture,
         term: int,
-        told: Told,
+        told: RiskListener,
         remember: Callable[[str, str], None],
         log: Log,
     ) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from titan.brain.intent_handler import Decider
-from titan.brain.risk_controller import Governor
+from titan.brain.intent_handler import IntentHandler
+from titan.brain.risk_controller import RiskController
 from titan.runtime.telemetry.logs import Log
 from titan.storage import brain_tables
 from titan.storage.decisions import DecisionStore
@@ -21,7 +21,7 @@ _TAKEN_UP = 1_000
 _ASK_AGAIN_S = 1.0
 
 
-class EarlierLife:
+class StateRestore:
     """Takes up what was left, at once or as soon as the database answers.
 
     Attributes
@@ -31,7 +31,7 @@ class EarlierLife:
     """
 
     def __init__(
-        self, database: AsyncEngine, store: DecisionStore, decider: Decider, governor: Governor, log: Log
+        self, database: AsyncEngine, store: DecisionStore, decider: IntentHandler, governor: RiskController, log: Log
     ) -> None:
         self.problem: SchemaProblem | None = None
         self._database = database

@@ -12,7 +12,7 @@ from titan.domain.equity import DAY_NS, Peak, Valuation
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import Leg, OrderState, Side
-from titan.domain.ledger import Account, Ledger, Transaction, fill_transaction, transfer_transaction
+from titan.domain.ledger import Ledger, LedgerAccount, Transaction, fill_transaction, transfer_transaction
 from titan.domain.numbers import ZERO
 from titan.domain.orders import PRECISION, Fill, Order, OrderEvent
 from titan.domain.positions import Holding, Lot, RoundTrip, TripProgress, enter_lot, leave_lots, trade
@@ -36,7 +36,7 @@ NOBODY = ""
 _OWN_LOT_FIRST = (Leg.STOP, Leg.TARGET, Leg.FLATTEN)
 
 
-class BookError(ValueError):
+class AccountError(ValueError):
     """A record that does not fit the account: an order or symbol it does not know; the message names it."""
 
 
@@ -52,7 +52,7 @@ class Change(msgspec.Struct, frozen=True):
 _NOTHING = Change()
 
 
-class AccountBook:
+class Account:
     """Orders, positions, ledger and obligations, as the journal says they are.
 
     Read its attributes; change it by :meth:`apply` only. Quantities in base units, prices and profit in quote units.
@@ -106,7 +106,9 @@ class AccountBook:
             self.brain_term = max(self.brain_term, fact.term)
         elif isinstance(fact, Deposit):
             self.peak = self.peak.deposited(fact.amount)
-            return self._transfer(Account.DEPOSITS, fact.asset, fact.amount, fact.reference, record.market_time_ns)
+            return self._transfer(
+                LedgerAccount.DEPOSITS, fact.asset, fact.amount, fact.reference, record.market_time_ns
+            )
         elif isinstance(fact, DayStart):
             self.peak = Peak(
                 high_water_mark=fact.high_water_mark,
@@ -179,7 +181,7 @@ class AccountBook:
         instrument = self.instruments.get(fill.symbol)
         if order is None or instrument is None:
             missing = f"order {fill.client_order_id}" if order is None else f"symbol {fill.symbol}"
-            raise BookError(f"trade {fill.trade_id}: {missing} is not known")
+            raise AccountError(f"trade {fill.trade_id}: {missing} is not known")
         filled = machine.apply(
             order,
             OrderEvent(
@@ -270,15 +272,17 @@ class AccountBook:
             self.venue_cursor += 1
             self._ahead.remove(self.venue_cursor)
 
-    def _transfer(self, account: Account, asset: str, amount: Decimal, reference: str, market_time_ns: int) -> Change:
+    def _transfer(
+        self, account: LedgerAccount, asset: str, amount: Decimal, reference: str, market_time_ns: int
+    ) -> Change:
         transaction = transfer_transaction(account, asset, amount, reference, market_time_ns)
         self.ledger.book(transaction)
         return Change(transaction=transaction)
 
     def _adopt(self, adoption: Adoption, market_time_ns: int) -> Change:
         if adoption.asset:
-            over = adoption.amount - self.ledger.balance(Account.ASSETS, adoption.asset)
-            return self._transfer(Account.ADJUSTMENTS, adoption.asset, over, "reconciliation", market_time_ns)
+            over = adoption.amount - self.ledger.balance(LedgerAccount.ASSETS, adoption.asset)
+            return self._transfer(LedgerAccount.ADJUSTMENTS, adoption.asset, over, "reconciliation", market_time_ns)
         symbol = adoption.symbol
         over = adoption.quantity - self.holdings.get(symbol, Holding()).quantity
         self.holdings[symbol] = Holding(adoption.quantity, adoption.average_entry_price, market_time_ns)

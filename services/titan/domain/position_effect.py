@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.kinds import Lane, Leg, Side
 from titan.domain.numbers import ZERO
 from titan.domain.positions import Holding
@@ -16,7 +16,7 @@ from titan.domain.positions import Holding
 _EXITS = (Leg.EXIT, Leg.FLATTEN)
 
 
-def reducible(book: AccountBook, phase_id: str, symbol: str, side: Side) -> Decimal:
+def reducible(book: Account, phase_id: str, symbol: str, side: Side) -> Decimal:
     """Base units that an order of ``side`` may take off, by the phase's share and the net position."""
     share = book.shares.get((phase_id, symbol), Holding()).quantity
     net = book.holdings.get(symbol, Holding()).quantity
@@ -29,6 +29,6 @@ def reducible(book: AccountBook, phase_id: str, symbol: str, side: Side) -> Deci
     return max(ZERO, min(-side.sign * share - of_phase, -side.sign * net - of_account))
 
 
-def classify(book: AccountBook, phase_id: str, symbol: str, side: Side, quantity: Decimal) -> Lane:
+def classify(book: Account, phase_id: str, symbol: str, side: Side, quantity: Decimal) -> Lane:
     """The lane of an order of ``quantity`` base units."""
     return Lane.REDUCING if ZERO < quantity <= reducible(book, phase_id, symbol, side) else Lane.OPENING

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.ids import client_order_id
 from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
@@ -66,7 +66,7 @@ class InFlight(msgspec.Struct):
 
 
 def reducing_order(
-    book: AccountBook, lot: Lot, leg: Leg, order_type: OrderType, trigger_price: Decimal, now_ns: int, term: int
+    book: Account, lot: Lot, leg: Leg, order_type: OrderType, trigger_price: Decimal, now_ns: int, term: int
 ) -> Order:
     """The next order of ``leg`` that closes what is left of a lot."""
     attempt = book.next_attempt(lot.intent_id, leg)
@@ -91,13 +91,13 @@ def reducing_order(
     )
 
 
-def open_lots(book: AccountBook) -> Iterator[Lot]:
+def open_lots(book: Account) -> Iterator[Lot]:
     """Every lot that is not closed."""
     for lots in book.lots.values():
         yield from lots
 
 
-def plan_protection(book: AccountBook, flight: InFlight, now_ns: int, term: int) -> list[Step]:
+def plan_protection(book: Account, flight: InFlight, now_ns: int, term: int) -> list[Step]:
     """Everything that has to be sent now, stops first.
 
     Parameters
@@ -126,7 +126,7 @@ def plan_protection(book: AccountBook, flight: InFlight, now_ns: int, term: int)
     return steps
 
 
-def flatten_lot(book: AccountBook, lot: Lot, now_ns: int, term: int) -> Place | None:
+def flatten_lot(book: Account, lot: Lot, now_ns: int, term: int) -> Place | None:
     """Close a lot at market, unless that is under way or was just tried."""
     for order in book.working.values():
         if order.intent_id == lot.intent_id and order.leg is Leg.FLATTEN:
@@ -137,7 +137,7 @@ def flatten_lot(book: AccountBook, lot: Lot, now_ns: int, term: int) -> Place | 
     return Place(reducing_order(book, lot, Leg.FLATTEN, OrderType.MARKET, ZERO, now_ns, term))
 
 
-def covered(book: AccountBook, lot: Lot) -> bool:
+def covered(book: Account, lot: Lot) -> bool:
     """Whether stops that work at the venue cover the whole lot."""
     stops = (
         order.remaining_quantity
@@ -147,13 +147,13 @@ def covered(book: AccountBook, lot: Lot) -> bool:
     return sum(stops, ZERO) >= abs(lot.quantity)
 
 
-def _last(book: AccountBook, intent_id: str, leg: Leg) -> Order | None:
+def _last(book: Account, intent_id: str, leg: Leg) -> Order | None:
     attempt = book.next_attempt(intent_id, leg) - 1
     return book.orders.get(client_order_id(intent_id, leg, attempt)) if attempt else None
 
 
 def _protect(
-    book: AccountBook,
+    book: Account,
     flight: InFlight,
     lot: Lot,
     leg: Leg,
@@ -177,7 +177,7 @@ def _protect(
     return steps
 
 
-def _place_next(book: AccountBook, lot: Lot, leg: Leg, price: Decimal, now_ns: int, term: int) -> list[Step]:
+def _place_next(book: Account, lot: Lot, leg: Leg, price: Decimal, now_ns: int, term: int) -> list[Step]:
     last = _last(book, lot.intent_id, leg)
     refused = last is not None and last.state is OrderState.REJECTED
     given_up = refused and book.next_attempt(lot.intent_id, leg) > MAX_ATTEMPTS

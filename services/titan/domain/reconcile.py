@@ -13,11 +13,11 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import DriftClass, Leg, OrderState
-from titan.domain.ledger import Account
+from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
 from titan.domain.positions import Holding
@@ -40,7 +40,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(
-    book: AccountBook, account: VenueAccount, open_orders: Iterable[VenueOrder], extra: Iterable[Drift] = ()
+    book: Account, account: VenueAccount, open_orders: Iterable[VenueOrder], extra: Iterable[Drift] = ()
 ) -> Comparison:
     """Hold our account against the venue's, of the same moment.
 
@@ -101,7 +101,7 @@ def adoptions(drifts: Iterable[Drift], account: VenueAccount) -> list[Adoption]:
     return adopted
 
 
-def recognise(book: AccountBook, told: VenueOrder, term: int) -> Order:
+def recognise(book: Account, told: VenueOrder, term: int) -> Order:
     """An order that the venue has and our journal does not, as an order of ours (state NEW).
 
     Its id tells whose it is when it is one of ours that never reached the journal; else it is nobody's.
@@ -162,7 +162,7 @@ def _is_position(symbol: str, instruments: Mapping[str, Instrument]) -> bool:
     return instrument is None or instrument.kind == "perp"
 
 
-def _ours(book: AccountBook) -> _Picture:
+def _ours(book: Account) -> _Picture:
     return _Picture(
         positions={
             symbol: holding.quantity
@@ -172,7 +172,7 @@ def _ours(book: AccountBook) -> _Picture:
         balances={
             currency: amount
             for (account, currency), amount in book.ledger.balances.items()
-            if account is Account.ASSETS
+            if account is LedgerAccount.ASSETS
         },
         orders={order.client_order_id: order.remaining_quantity for order in book.working.values() if order.at_venue},
     )

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from titan.domain.account import AccountBook, Change
+from titan.domain.account import Account, Change
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.records import Fact, Intake, Record
 from titan.durable.journal.journal import Journal, RecoveryReport
@@ -22,13 +22,13 @@ SYNC_DELAY_S = 0.05
 Listener = Callable[[int, Record, Change], None]
 
 
-class Books:
+class AccountStore:
     """Every fact goes into the account and the journal together, and then to the listeners, in order.
 
     Listeners are called by :meth:`tell`, not at the moment of writing: on the order path the venue is first.
     """
 
-    def __init__(self, journal: Journal, book: AccountBook, now_ns: Callable[[], int], term: int) -> None:
+    def __init__(self, journal: Journal, book: Account, now_ns: Callable[[], int], term: int) -> None:
         self.journal = journal
         self.book = book
         self.term = term
@@ -49,7 +49,7 @@ class Books:
         Raises
         ------
         ValueError
-            When it does not fit the account (see :meth:`AccountBook.apply`); nothing is written then.
+            When it does not fit the account (see :meth:`Account.apply`); nothing is written then.
         JournalUnavailable
             When the journal cannot be written: the process has to end.
         """
@@ -129,7 +129,7 @@ def count_changes(metrics: Metrics) -> Listener:
 
 def open_journal(
     folder: Path, on_sync: Callable[[int], None], listener: Listener
-) -> tuple[Journal, AccountBook, int, RecoveryReport]:
+) -> tuple[Journal, Account, int, RecoveryReport]:
     """Open the journal and fold it into an account; ``listener`` is told each record with what it did.
 
     Returns
@@ -145,12 +145,12 @@ def open_journal(
         When a record is not one of this program's.
     """
     journal, records, report = Journal.open(folder, on_sync=on_sync)
-    book = AccountBook(PAPER_INSTRUMENTS)
+    book = Account(PAPER_INSTRUMENTS)
     last_ns = fold(book, ((record.sequence, record.payload) for record in records), listener)
     return journal, book, last_ns, report
 
 
-def fold(book: AccountBook, records: Iterable[tuple[int, bytes]], listener: Listener) -> int:
+def fold(book: Account, records: Iterable[tuple[int, bytes]], listener: Listener) -> int:
     """Apply the journal's records to an account; return the market time of the last one.
 
     Raises

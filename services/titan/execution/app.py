@@ -15,7 +15,7 @@ from titan.durable.journal.journal import JournalCorrupt, JournalUnavailable
 from titan.durable.lease import Lease, LeaseState, LeaseTimes, LeaseUnavailable
 from titan.durable.lease_files import open_lease
 from titan.execution.brain_session import PlaceStream
-from titan.execution.session import Trader
+from titan.execution.session import TradingSession
 from titan.execution.settings import RENEWALS_PART, ExecutionSettings, check_settings
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.rpc.contract import EXECUTION_PLACE
@@ -41,7 +41,7 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
         super().__init__(settings)
         check_settings(settings)
         self.policy = _policy(settings)
-        self.trader: Trader | None = None
+        self.trader: TradingSession | None = None
         self.server = RpcServer(settings, self.metrics, self.log)
         self._lease: Lease | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -132,7 +132,7 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
         url = self.settings.database_url or default_url(self.settings.state_dir, "execution")
         database = make_engine(url, "execution")
         try:
-            trader = Trader(self.settings, self.policy, lease, database, self.metrics, self.log, self.fail)
+            trader = TradingSession(self.settings, self.policy, lease, database, self.metrics, self.log, self.fail)
         except JournalUnavailable as error:
             raise StartError(error.reason) from error
         except JournalCorrupt as error:

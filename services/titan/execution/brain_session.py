@@ -7,20 +7,20 @@ from collections.abc import Callable
 
 import grpc
 
-from titan.domain.account import AccountBook, Change
+from titan.domain.account import Account, Change
 from titan.domain.equity import DAY_NS, Equity
 from titan.domain.kinds import OrderState, Posture
 from titan.domain.orders import Order
 from titan.domain.reasons import Reason
 from titan.domain.records import Record, Refusal
 from titan.domain.truth import TruthSnapshot
-from titan.execution.account_store import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.commit_group import CommitGroup
-from titan.execution.intake import IntakeDesk
+from titan.execution.intake import OrderIntake
 from titan.execution.posture import Outcome, PostureKeeper
 from titan.execution.reconciler import Reconciler
 from titan.execution.valuation import Valuer
-from titan.execution.venue_updates import VenueDesk
+from titan.execution.venue_updates import VenueUpdates
 from titan.runtime.rpc.errors import RpcRefused
 from titan.runtime.rpc.server import ServerStream
 from titan.runtime.telemetry.logs import Log
@@ -36,7 +36,7 @@ ROUND_TRIPS_SENT = 500
 PlaceStream = ServerStream[pb.PlaceRequest, pb.PlaceResponse]
 
 
-class BrainDesk:
+class BrainSession:
     """Serves ``Execution.Place``, for one Brain at a time: the one that connected last.
 
     The account is told once reconciliation has settled; until then nothing else is told either, since it would speak
@@ -50,19 +50,19 @@ class BrainDesk:
 
     def __init__(
         self,
-        books: Books,
-        intake: IntakeDesk,
+        books: AccountStore,
+        intake: OrderIntake,
         posture: PostureKeeper,
         valuer: Valuer,
         reconciler: Reconciler,
-        desk: VenueDesk,
+        desk: VenueUpdates,
         policy_hash: str,
         log: Log,
     ) -> None:
         self.markers = Watermark()
         self.on_posture: Callable[[], None] = lambda: None
         self._books = books
-        self._book: AccountBook = books.book
+        self._book: Account = books.book
         self._intake = intake
         self._posture = posture
         self._valuer = valuer

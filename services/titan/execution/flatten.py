@@ -11,11 +11,11 @@ from titan.domain.positions import Lot
 from titan.domain.protection import Place, flatten_lot, open_lots
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueAccount
-from titan.execution.account_store import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.posture import PostureKeeper
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
-from titan.execution.venue_updates import VenueDesk
+from titan.execution.venue_updates import VenueUpdates
 from titan.runtime.telemetry.logs import Log
 from titan.venues.base import Venue, VenueUnavailableError
 
@@ -32,10 +32,10 @@ class Flattener:
 
     def __init__(
         self,
-        books: Books,
+        books: AccountStore,
         venue: Venue,
         sender: Sender,
-        desk: VenueDesk,
+        desk: VenueUpdates,
         posture: PostureKeeper,
         reconciler: Reconciler,
         log: Log,

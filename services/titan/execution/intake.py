@@ -20,7 +20,7 @@ from titan.domain.position_effect import classify, reducible
 from titan.domain.reasons import Reason
 from titan.domain.records import BrainTerm, Intake, Refusal
 from titan.durable.journal.journal import JournalUnavailable
-from titan.execution.account_store import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.posture import PostureKeeper
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
@@ -31,12 +31,12 @@ from titan.wire.journal import intake_from_wire
 # How many of the last durations are kept, for /status and the benchmark.
 RING = 4096
 
-Why = tuple[Reason, str]
+Rejection = tuple[Reason, str]
 # Refusals that say nothing about the order: at another moment, or from another Brain, the answer may differ.
 _NOT_KEPT = frozenset({Reason.STALE_TERM, Reason.JOURNAL_UNAVAILABLE, Reason.SHUTTING_DOWN})
 
 
-class Taken(msgspec.Struct, frozen=True):
+class AcceptedOrder(msgspec.Struct, frozen=True):
     """An order that is in the journal, and when its request was received (monotonic ns)."""
 
     order: Order
@@ -44,7 +44,7 @@ class Taken(msgspec.Struct, frozen=True):
     received_ns: int
 
 
-class IntakeDesk:
+class OrderIntake:
     """Takes orders from Brain: checks, journals, sends.
 
     Attributes
@@ -59,7 +59,7 @@ class IntakeDesk:
         self,
         settings: ExecutionSettings,
         policy: Policy,
-        books: Books,
+        books: AccountStore,
         sender: Sender,
         posture: PostureKeeper,
         marks: Marks,
@@ -126,12 +126,12 @@ class IntakeDesk:
         else:
             self._books.tell()
 
-    def _send(self, taken: Taken) -> tuple[bool, int]:
+    def _send(self, taken: AcceptedOrder) -> tuple[bool, int]:
         """Hand an order to the venue's stream; answer whether it was, and the nanoseconds since its receipt."""
         sent = self._sender.post(taken.order)
         return sent, time.perf_counter_ns() - taken.received_ns
 
-    def _note(self, sent: list[tuple[Taken, bool, int]]) -> None:
+    def _note(self, sent: list[tuple[AcceptedOrder, bool, int]]) -> None:
         """Journal that orders were sent, count, and let everybody hear of them."""
         try:
             for taken, was_sent, duration_ns in sent:
@@ -151,7 +151,7 @@ class IntakeDesk:
 
     def _admit(
         self, requests: Iterable[tuple[execution_pb2.PlaceOrder, int]], answer: Callable[[Order | Refusal], None]
-    ) -> Iterator[Taken]:
+    ) -> Iterator[AcceptedOrder]:
         for request, received_ns in requests:
             first = self._book.first_results.get((request.intent_id, request.attempt))
             if first is not None:
@@ -164,9 +164,9 @@ class IntakeDesk:
                 continue
             change = self._books.take(checked, request)
             assert change.order is not None
-            yield Taken(change.order, checked.lane, received_ns)
+            yield AcceptedOrder(change.order, checked.lane, received_ns)
 
-    def _check(self, request: execution_pb2.PlaceOrder) -> Intake | Why:
+    def _check(self, request: execution_pb2.PlaceOrder) -> Intake | Rejection:
         if self.closing:
             return Reason.SHUTTING_DOWN, "SHUTTING_DOWN: this Execution is stopping"
         if not self.see_term(request.term):
@@ -191,7 +191,7 @@ class IntakeDesk:
             or intake
         )
 
-    def _opening_problem(self, intake: Intake, said: Lane, mark: Mark | None) -> Why | None:
+    def _opening_problem(self, intake: Intake, said: Lane, mark: Mark | None) -> Rejection | None:
         """Why an order that opens is not taken. An order that reduces meets none of these."""
         rules = self._policy.rules
         if intake.policy_hash != self._policy.hash:
@@ -226,7 +226,7 @@ class IntakeDesk:
             return Reason.STOP_MISSING, "STOP_MISSING: an opening order needs stop_price"
         return self._price_problem(intake, mark, rules.max_price_age_ms) or self._journal_problem()
 
-    def _price_problem(self, intake: Intake, mark: Mark | None, max_age_ms: int) -> Why | None:
+    def _price_problem(self, intake: Intake, mark: Mark | None, max_age_ms: int) -> Rejection | None:
         now_ns = self._books.now_ns
         if mark is None:
             return Reason.PRICE_STALE, f"PRICE_STALE: no price of {intake.symbol} yet"
@@ -244,12 +244,12 @@ class IntakeDesk:
             return Reason.EXPIRED, f"EXPIRED: ttl_ms={intake.ttl_ns // 1_000_000}, age_ms={late_ms}"
         return None
 
-    def _journal_problem(self) -> Why | None:
+    def _journal_problem(self) -> Rejection | None:
         # What is reserved is left to what reduces.
         problem = self._books.journal.space_problem
         return (Reason.JOURNAL_UNAVAILABLE, f"JOURNAL_UNAVAILABLE: {problem}") if problem else None
 
-    def _way_problem(self) -> Why | None:
+    def _way_problem(self) -> Rejection | None:
         if not self._venue_connected():
             return Reason.VENUE_ERROR, "VENUE_ERROR: no stream to the venue"
         if not self._sender.may_send():
@@ -278,7 +278,7 @@ class IntakeDesk:
         )
 
 
-def _size_problem(intake: Intake, instrument: Instrument, mark: Mark | None) -> Why | None:
+def _size_problem(intake: Intake, instrument: Instrument, mark: Mark | None) -> Rejection | None:
     limit = intake.limit_price if intake.limit_price > ZERO else None
     refused = instrument.refusal(intake.quantity, limit, mark.price if mark is not None else ZERO)
     if refused is None:

@@ -11,7 +11,7 @@ from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.reasons import Reason
 from titan.domain.records import LatchChange
 from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
-from titan.execution.account_store import Books
+from titan.execution.account_store import AccountStore
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2
@@ -41,7 +41,7 @@ class PostureKeeper:
     def __init__(
         self,
         latch: Latch,
-        books: Books,
+        books: AccountStore,
         silence_s: float,
         metrics: Metrics,
         log: Log,

@@ -15,7 +15,7 @@ from sqlalchemy import Executable, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from titan.domain.account import AccountBook, Change
+from titan.domain.account import Account, Change
 from titan.domain.ledger import Transaction
 from titan.domain.numbers import format_decimal
 from titan.domain.records import Adoption, Record
@@ -41,7 +41,7 @@ class Projector:
         Why the tables cannot be written; None when they can.
     """
 
-    def __init__(self, engine: AsyncEngine, book: AccountBook, metrics: Metrics, log: Log) -> None:
+    def __init__(self, engine: AsyncEngine, book: Account, metrics: Metrics, log: Log) -> None:
         self.problem: SchemaProblem | None = None
         self._engine = engine
         self._book = book

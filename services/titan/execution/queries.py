@@ -8,8 +8,8 @@ from collections.abc import Callable
 import grpc
 
 from titan.domain.kinds import Leg, OrderState, Posture
-from titan.execution.account_store import Books
-from titan.execution.brain_session import BrainDesk
+from titan.execution.account_store import AccountStore
+from titan.execution.brain_session import BrainSession
 from titan.execution.posture import PostureKeeper
 from titan.execution.projector import Projector
 from titan.execution.reconciler import Reconciler
@@ -40,11 +40,11 @@ class Queries:
 
     def __init__(
         self,
-        books: Books,
+        books: AccountStore,
         posture: PostureKeeper,
         valuer: Valuer,
         reconciler: Reconciler,
-        brain: BrainDesk,
+        brain: BrainSession,
         sender: Sender,
         projector: Projector,
         policy_hash: str,

@@ -10,7 +10,7 @@ import msgspec
 
 from titan.domain.ids import client_order_id
 from titan.domain.kinds import DriftClass, Lane, Leg, OrderState
-from titan.domain.ledger import Account
+from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
 from titan.domain.position_effect import classify
@@ -19,11 +19,11 @@ from titan.domain.records import Deposit
 from titan.domain.truth import UNKNOWN_TRUTH, Drift, TruthSnapshot, after_pass, after_silence, points_lost_to_silence
 from titan.domain.venue import VenueAccount, VenueOrder, VenueTrade
 from titan.domain.venue_news import after_venue_order
-from titan.execution.account_store import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.execution.valuation import Valuer
-from titan.execution.venue_updates import VenueDesk
+from titan.execution.venue_updates import VenueUpdates
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue, VenueUnavailableError
@@ -55,10 +55,10 @@ class Reconciler:
     def __init__(
         self,
         settings: ExecutionSettings,
-        books: Books,
+        books: AccountStore,
         venue: Venue,
         sender: Sender,
-        desk: VenueDesk,
+        desk: VenueUpdates,
         valuer: Valuer,
         policy_drift: Callable[[], Drift | None],
         metrics: Metrics,
@@ -289,7 +289,7 @@ class Reconciler:
         return None
 
     def _take_deposits(self, account: VenueAccount) -> None:
-        known = -self._book.ledger.balance(Account.DEPOSITS, _QUOTE)
+        known = -self._book.ledger.balance(LedgerAccount.DEPOSITS, _QUOTE)
         if account.deposits != known:
             reference = f"{self._venue.name} {format_decimal(account.deposits)}"
             self._valuer.deposited(Deposit(asset=_QUOTE, amount=account.deposits - known, reference=reference))

@@ -13,7 +13,7 @@ from titan.domain.orders import Order, OrderEvent, OrderEventKind
 from titan.domain.protection import InFlight
 from titan.domain.reasons import Reason
 from titan.domain.venue import AmendOrder, CancelOrder, SendOrder
-from titan.execution.account_store import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue
@@ -42,7 +42,7 @@ class Sender:
     def __init__(
         self,
         settings: ExecutionSettings,
-        books: Books,
+        books: AccountStore,
         venue: Venue,
         lease: SendingLease,
         metrics: Metrics,

@@ -19,10 +19,10 @@ from titan.domain.truth import Drift
 from titan.domain.venue import VenueMarker
 from titan.durable.latch import Latch
 from titan.durable.lease import Lease
-from titan.execution.account_store import Books, count_changes, open_journal
-from titan.execution.brain_session import BrainDesk
+from titan.execution.account_store import AccountStore, count_changes, open_journal
+from titan.execution.brain_session import BrainSession
 from titan.execution.flatten import Flattener
-from titan.execution.intake import IntakeDesk
+from titan.execution.intake import OrderIntake
 from titan.execution.posture import PostureKeeper
 from titan.execution.projector import Projector
 from titan.execution.queries import Queries
@@ -30,7 +30,7 @@ from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.execution.valuation import Valuer
-from titan.execution.venue_updates import VenueDesk
+from titan.execution.venue_updates import VenueUpdates
 from titan.runtime.market_feed import MarketFeed
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
@@ -41,7 +41,7 @@ _PULSE_S = 0.1
 _PULSES_A_SECOND = 10
 
 
-class Trader:
+class TradingSession:
     """One holder of the lease, from recovery to the end.
 
     Parameters
@@ -72,7 +72,7 @@ class Trader:
         journal, book, self._floor_ns, self.report = open_journal(
             state / "journal", lambda duration_ns: syncs.observe(duration_ns / 1e9), lambda *told: backlog.append(told)
         )
-        self.books = books = Books(journal, book, lambda: self.now_ns, lease.term)
+        self.books = books = AccountStore(journal, book, lambda: self.now_ns, lease.term)
         books.on_failed = self.broken
         self.projector = Projector(database, book, metrics, log)
         for told in backlog:
@@ -90,13 +90,13 @@ class Trader:
         self.venue = PaperVenue(settings, log)
         self.sender = Sender(settings, books, self.venue, lease, metrics)
         self.posture = PostureKeeper(Latch.load(state / "latch.json"), books, settings.brain_silence_s, metrics, log)
-        self.desk = VenueDesk(settings, books, self.sender, metrics, log)
+        self.desk = VenueUpdates(settings, books, self.sender, metrics, log)
         leverage = min(Decimal(settings.margin_leverage), policy.rules.max_margin_leverage)
         self.valuer = Valuer(settings, books, Marks(), leverage)
         self.reconciler = Reconciler(
             settings, books, self.venue, self.sender, self.desk, self.valuer, self._policy_drift, metrics, log
         )
-        self.intake = IntakeDesk(
+        self.intake = OrderIntake(
             settings,
             policy,
             books,
@@ -107,7 +107,7 @@ class Trader:
             lambda: self.reconciler.settled.is_set() and self.reconciler.truth.known,
             metrics,
         )
-        self.brain = BrainDesk(
+        self.brain = BrainSession(
             books, self.intake, self.posture, self.valuer, self.reconciler, self.desk, policy.hash, log
         )
         self.flattener = Flattener(books, self.venue, self.sender, self.desk, self.posture, self.reconciler, log)

@@ -12,7 +12,7 @@ from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import PhaseShare, Position
 from titan.domain.records import DayStart, Deposit, HighWaterMark
-from titan.execution.account_store import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.settings import ExecutionSettings
 
 # A higher peak is journalled once it has risen by this fraction: a crash loses no more of it.
@@ -30,7 +30,9 @@ class Valuer:
         The last valuation.
     """
 
-    def __init__(self, settings: ExecutionSettings, books: Books, marks: Marks, margin_leverage: Decimal) -> None:
+    def __init__(
+        self, settings: ExecutionSettings, books: AccountStore, marks: Marks, margin_leverage: Decimal
+    ) -> None:
         self.marks = marks
         self.equity = Equity(known=False, reason="not valued yet")
         self._books = books

@@ -13,7 +13,7 @@ from titan.domain.protection import Amend, Cancel, Place, Step, covered, flatten
 from titan.domain.reasons import Reason
 from titan.domain.venue import RequestKind, VenueHeartbeat, VenueMarker, VenueOrder, VenueReject, VenueTrade
 from titan.domain.venue_news import after_reject, after_venue_order, fill_from_trade
-from titan.execution.account_store import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.telemetry.logs import Log
@@ -22,7 +22,7 @@ from titan.runtime.watermark import Watermark
 from titan.venues.base import VenueUpdate
 
 
-class VenueDesk:
+class VenueUpdates:
     """Follows the private stream, and keeps the stop obligation.
 
     Attributes
@@ -46,7 +46,7 @@ class VenueDesk:
     def __init__(
         self,
         settings: ExecutionSettings,
-        books: Books,
+        books: AccountStore,
         sender: Sender,
         metrics: Metrics,
         log: Log,

@@ -13,7 +13,7 @@ from titan.marketdata.position import PositionError, PositionFile
 from titan.marketdata.settings import MarketDataSettings
 from titan.marketdata.sources.choose import open_source
 from titan.marketdata.steps import NS_PER_S, cut_steps
-from titan.marketdata.subscribers import MarketStream, Wish
+from titan.marketdata.subscribers import MarketStream, SubscriptionFilter
 from titan.marketdata.view import MarketView
 from titan.recordings.source import SourceError
 from titan.runtime.process import ServiceApp, StartError, run
@@ -128,7 +128,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             if unknown:
                 # A strategy may list more than this market has: it is told what exists, and gets that.
                 self.log.warning("symbols are not in this market", subscriber=name, symbols=unknown)
-            wish = Wish(frozenset(asked.symbols), frozenset(asked.channels), asked.conflate)
+            wish = SubscriptionFilter(frozenset(asked.symbols), frozenset(asked.channels), asked.conflate)
             await self._player.serve(name, wish, stream)
             return
 

@@ -31,7 +31,7 @@ from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueOrder, VenueOrderState, VenueReject, VenueTrade
 from titan.matching import checks
-from titan.matching.account import Account
+from titan.matching.account import SimulatedAccount
 from titan.matching.book import Book
 from titan.matching.checks import Refusal
 from titan.matching.state import VenueDelta, VenueState, WorkingOrder
@@ -42,7 +42,7 @@ _SHOWN = Decimal("1e-8")
 OrderUpdate = VenueOrder | VenueTrade | VenueReject
 
 
-class Desk:
+class OrderMatcher:
     """The orders and the account of one venue, without requests or a clock of its own.
 
     ``updates`` collects what is to be told, in order; the owner empties it and sets ``now_ns``, the market clock.
@@ -56,7 +56,7 @@ class Desk:
         self._last_trade_price: dict[str, Decimal] = {}
         self._state = state
         self._working: dict[str, list[WorkingOrder]] = {}
-        self.account = Account(state, instruments, currency, leverage, self._working, self.reference_price)
+        self.account = SimulatedAccount(state, instruments, currency, leverage, self._working, self.reference_price)
         self._dirty_orders: dict[str, WorkingOrder] = {}
         self._dirty_positions: set[str] = set()
         self._new_trades: list[VenueTrade] = []

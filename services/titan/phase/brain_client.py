@@ -35,7 +35,7 @@ class Undecided(msgspec.Struct, frozen=True):
     posted_ns: int
 
 
-class BrainDesk:
+class BrainClient:
     """Keeps what Brain said last, and says again what Brain has not answered.
 
     Handlers run on the event loop in the order of the stream. ``on_defect`` is told when one of them fails: a phase

@@ -10,7 +10,7 @@ from titan.durable.files import write_durably
 from titan.runtime.process import StartError
 
 
-class Memory:
+class StateFile:
     """One JSON file of integers, written whole when it changes."""
 
     def __init__(self, state_dir: str) -> None:

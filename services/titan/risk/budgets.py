@@ -8,12 +8,12 @@ from titan.domain.budgets import Budget
 from titan.domain.kinds import BudgetState, Posture, RiskLevel
 from titan.domain.numbers import ZERO
 from titan.risk.allocation import Allocation
-from titan.risk.state import PhaseBook, RiskBook
+from titan.risk.state import PhaseState, RiskState
 
 _PLACES = Decimal("1e-8")
 
 
-def lease(book: RiskBook, phase: PhaseBook, allocation: Allocation, now_ns: int, budget_id: str) -> Budget:
+def lease(book: RiskState, phase: PhaseState, allocation: Allocation, now_ns: int, budget_id: str) -> Budget:
     """Make the phase's next budget from what is known at ``now_ns`` of the market clock."""
     parameters = book.limits.parameters
     weight = allocation.weights.get(phase.phase_id, ZERO) if book.equity.known else ZERO
@@ -39,7 +39,7 @@ def lease(book: RiskBook, phase: PhaseBook, allocation: Allocation, now_ns: int,
 
 
 def budget_state(
-    book: RiskBook, phase: PhaseBook, weight: Decimal, allocated: Decimal, now_ns: int
+    book: RiskState, phase: PhaseState, weight: Decimal, allocated: Decimal, now_ns: int
 ) -> tuple[BudgetState, str]:
     """How much of its strategy a phase may run, and why."""
     if book.posture <= Posture.HALTED:

@@ -16,7 +16,7 @@ from titan.risk.evaluation import Evaluation, Outcome, Raw
 from titan.risk.guards.checks import GUARDS
 from titan.risk.limits import Limits
 from titan.risk.reservations import Reservation
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 
 # Numbers in records: no finer than any venue's prices.
 _PLACES = Decimal("1e-8")
@@ -46,7 +46,7 @@ class RiskEngine:
         self.limits = limits
         self.term = term
 
-    def decide(self, intent: Intent, book: RiskBook, now_ns: int, *, seen: bool = False) -> Decision:
+    def decide(self, intent: Intent, book: RiskState, now_ns: int, *, seen: bool = False) -> Decision:
         """Decide on ``intent`` at ``now_ns`` of the market clock.
 
         Parameters
@@ -193,7 +193,7 @@ class RiskEngine:
         )
 
 
-def reserve(book: RiskBook, intent: Intent, decision: Decision) -> None:
+def reserve(book: RiskState, intent: Intent, decision: Decision) -> None:
     """Count an approved decision as if done. The caller refreshes the book afterwards."""
     symbol = book.symbols[intent.symbol]
     opening = decision.lane is Lane.OPENING

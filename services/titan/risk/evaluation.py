@@ -9,7 +9,7 @@ from titan.domain.kinds import Lane, OrderType, Side, TimeInForce, Verdict
 from titan.domain.numbers import ONE, ZERO, ceil_to
 from titan.domain.reasons import Reason
 from titan.risk.limits import Limits
-from titan.risk.state import PhaseBook, RiskBook, SymbolBook
+from titan.risk.state import PhaseState, RiskState, SymbolState
 
 PASS, SHRINK, REJECT = Verdict.PASS, Verdict.SHRINK, Verdict.REJECT
 OK = Reason.OK
@@ -55,7 +55,7 @@ class Evaluation:
     )
 
     def __init__(
-        self, intent: Intent, book: RiskBook, phase: PhaseBook, symbol: SymbolBook, now_ns: int, seen: bool
+        self, intent: Intent, book: RiskState, phase: PhaseState, symbol: SymbolState, now_ns: int, seen: bool
     ) -> None:
         self.intent = intent
         self.book = book

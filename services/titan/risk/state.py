@@ -1,6 +1,6 @@
 """What Brain knows while it decides: quotes, positions, reservations and phases, with their sums kept ready.
 
-Guards only read. Whoever changes something calls :meth:`RiskBook.refresh` once afterwards; so the sums are computed
+Guards only read. Whoever changes something calls :meth:`RiskState.refresh` once afterwards; so the sums are computed
 when an order, a fill or a price changes, and not while an intent waits.
 """
 
@@ -61,7 +61,7 @@ class Held:
             self.stop_price = ZERO
 
 
-class SymbolBook(Held):
+class SymbolState(Held):
     """One symbol: its quote, the account's net position, and what is in flight on it.
 
     Quantities are signed base units, notionals quote units. ``cost_maker`` and ``cost_taker`` are fractions: fees of
@@ -112,7 +112,7 @@ class SymbolBook(Held):
         self.cost_taker = self.fees_taker + self.spread
 
 
-class PhaseBook:
+class PhaseState:
     """One phase: its budget and history, and what it has in the market (quote units)."""
 
     __slots__ = (
@@ -140,7 +140,7 @@ class PhaseBook:
         self.policy_hash = ""
 
 
-class RiskBook:
+class RiskState:
     """The whole picture. Mutable, without I/O and without a clock of its own."""
 
     __slots__ = (
@@ -166,10 +166,10 @@ class RiskBook:
 
     def __init__(self, limits: Limits, instruments: Iterable[Instrument], phases: Iterable[str]) -> None:
         self.limits = limits
-        self.symbols = {instrument.symbol: SymbolBook(instrument, limits) for instrument in instruments}
+        self.symbols = {instrument.symbol: SymbolState(instrument, limits) for instrument in instruments}
         # After a restart Execution may speak before the market says what is traded.
         self._unlisted: dict[str, Held] = {}
-        self.phases = {phase: PhaseBook(phase, limits.parameters.phases[phase]) for phase in phases}
+        self.phases = {phase: PhaseState(phase, limits.parameters.phases[phase]) for phase in phases}
         self.reservations = Reservations()
         self.equity = Equity(known=False, reason="Execution has not told it yet")
         self.truth = TruthSnapshot(known=False)
@@ -187,7 +187,7 @@ class RiskBook:
         """Learn what is traded; a symbol that is known keeps its state."""
         for instrument in instruments:
             if instrument.symbol not in self.symbols:
-                book = self.symbols[instrument.symbol] = SymbolBook(instrument, self.limits)
+                book = self.symbols[instrument.symbol] = SymbolState(instrument, self.limits)
                 if (held := self._unlisted.pop(instrument.symbol, None)) is not None:
                     book.mid, book.net, book.shares, book.stop_price = held.mid, held.net, held.shares, held.stop_price
 
@@ -264,7 +264,7 @@ class RiskBook:
         book = self.symbols.get(symbol)
         return book if book is not None else self._unlisted.setdefault(symbol, Held())
 
-    def _margin_leverage(self, phase_id: str, symbol: SymbolBook) -> Decimal:
+    def _margin_leverage(self, phase_id: str, symbol: SymbolState) -> Decimal:
         return min(symbol.margin_leverage, self.phases[phase_id].parameters.margin_leverage)
 
     def _entry_worst_case(self, entry: Reservation, notional: Decimal) -> Decimal:
@@ -274,7 +274,7 @@ class RiskBook:
         return min(notional, self.limits.max_loss_per_trade * self.equity.equity) if self.equity.known else notional
 
 
-def _position_worst_case(symbol: SymbolBook) -> Decimal:
+def _position_worst_case(symbol: SymbolState) -> Decimal:
     """Loss from mark to stop and the exit's fee; a position without a known stop may lose all of itself."""
     notional = abs(symbol.net_notional)
     if not (symbol.stop_price and symbol.mid):

@@ -14,7 +14,7 @@ from support.processes.execution_neighbours import PERP, Brain, Market, until
 from support.stack.local_processes import REPOSITORY, Stack, free_ports
 from titan.domain.policy_hash import read_policy
 from titan.execution.app import ExecutionApp
-from titan.execution.session import Trader
+from titan.execution.session import TradingSession
 from titan.execution.settings import ExecutionSettings
 from titan.papervenue.app import PaperVenueApp
 from titan.papervenue.settings import PaperVenueSettings
@@ -48,7 +48,7 @@ class Scene:
         self.app: ExecutionApp | None = None
 
     @property
-    def trader(self) -> Trader:
+    def trader(self) -> TradingSession:
         assert self.app is not None
         assert self.app.trader is not None
         return self.app.trader

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from support.risk.scene import budget
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 
-Change = Callable[[RiskBook], Any]
+Change = Callable[[RiskState], Any]
 
 
 def setting(**values: Any) -> Change:
     """Of the book itself."""
 
-    def change(made: RiskBook) -> None:
+    def change(made: RiskState) -> None:
         for name, value in values.items():
             setattr(made, name, value)
         made.refresh()
@@ -25,7 +25,7 @@ def setting(**values: Any) -> Change:
 def phase(**values: Any) -> Change:
     """Of what it knows of the scavenger."""
 
-    def change(made: RiskBook) -> None:
+    def change(made: RiskState) -> None:
         for name, value in values.items():
             setattr(made.phases["scavenger"], name, value)
 
@@ -37,5 +37,5 @@ def leased(**values: Any) -> Change:
     return phase(budget=budget(**values))
 
 
-def nothing(_made: RiskBook) -> None:
+def nothing(_made: RiskState) -> None:
     """Leave it as it is."""

@@ -23,7 +23,7 @@ from titan.risk.engine import RiskEngine
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
 from titan.risk.reservations import Reservation
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 
 HASH = "sha256:" + "a" * 64
 OTHER_HASH = "sha256:" + "b" * 64
@@ -59,9 +59,9 @@ def equity(amount: str = "200", **changed: Any) -> Equity:
     return Equity(**{**common, "equity": Decimal(amount), **changed})
 
 
-def book(policy: PolicyRules | None = None, parameters: RiskParameters | None = None) -> RiskBook:
+def book(policy: PolicyRules | None = None, parameters: RiskParameters | None = None) -> RiskState:
     limits = Limits(policy or rules(), HASH, parameters or RiskParameters(), "paper")
-    made = RiskBook(limits, PAPER_INSTRUMENTS.values(), ("scavenger", "hunter"))
+    made = RiskState(limits, PAPER_INSTRUMENTS.values(), ("scavenger", "hunter"))
     made.equity = equity()
     made.truth = TruthSnapshot(known=True, score=100)
     made.reconciled = made.execution_connected = True
@@ -107,8 +107,8 @@ def close(quantity: str, side: Side = Side.SELL, **changed: Any) -> Intent:
 
 
 def hold(
-    made: RiskBook, quantity: str, phase_id: str = "scavenger", symbol: str = PERP, stop: str = "61112.1"
-) -> RiskBook:
+    made: RiskState, quantity: str, phase_id: str = "scavenger", symbol: str = PERP, stop: str = "61112.1"
+) -> RiskState:
     """A position (signed base units) of a phase."""
     held = made.symbols[symbol]
     held.net += Decimal(quantity)
@@ -119,8 +119,8 @@ def hold(
 
 
 def reserved(
-    made: RiskBook, notional: str, symbol: str = PERP, phase_id: str = "scavenger", **changed: Any
-) -> RiskBook:
+    made: RiskState, notional: str, symbol: str = PERP, phase_id: str = "scavenger", **changed: Any
+) -> RiskState:
     """An entry in flight of about ``notional`` quote units."""
     price = made.symbols[symbol].ask
     number = len(made.reservations.entries)
@@ -138,7 +138,7 @@ def reserved(
 
 
 def decide(
-    made: RiskBook, asked: Intent | None = None, change: Callable[[RiskBook], None] | None = None, **how: Any
+    made: RiskState, asked: Intent | None = None, change: Callable[[RiskState], None] | None = None, **how: Any
 ) -> Decision:
     if change is not None:
         change(made)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.kinds import Leg, OrderState, OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.venue import VenueOrderState
@@ -23,7 +23,7 @@ from titan.papervenue.venue import first_state
 class BothBooks:
     """One run's two memories."""
 
-    ours: AccountBook
+    ours: Account
     venue: VenueState
     latches: dict[str, Posture]
 

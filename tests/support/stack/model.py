@@ -23,20 +23,20 @@ from titan_operator.controller.gather import given
 from titan_operator.reconcile.decide import decide
 from titan_operator.reconcile.effects import (
     Annotate,
-    Announce,
-    Answer,
     Apply,
     Certificate,
     Decision,
+    Delete,
     Effect,
-    Finalize,
-    Relay,
-    Remove,
+    ForwardAct,
+    RecordActResult,
+    RecordEvent,
+    RemoveFields,
     SetCeiling,
-    Strip,
+    SetFinalizer,
     Tighten,
 )
-from titan_operator.reconcile.observed import Given, Pod, World
+from titan_operator.reconcile.observed import Observed, ObservedResource, Pod
 from titan_operator.reconcile.status import first_status, phase_status, policy_status
 from titan_operator.stack.view import BrainView, ExecutionView, PhaseView, StackView
 from titan_operator.supplychain.verdict import Verdict
@@ -129,9 +129,9 @@ class Model:
 
     # What a pass sees
 
-    def world(self) -> World:
+    def world(self) -> Observed:
         own = ("RiskPolicy", "TitanPhase")
-        return World(
+        return Observed(
             namespace="stack",
             operator_namespace="titan-system",
             version=self.version,
@@ -233,13 +233,13 @@ class Model:
                 self.latch = min(self.latch, effect.posture)
             case SetCeiling():
                 self.ceiling = effect.posture
-            case Relay():
+            case ForwardAct():
                 wanted = POSTURE_OF[effect.act.verb]
                 if wanted > self.latch:
                     self.raised.append(wanted)
                 self.latch = wanted
                 self.done_acts[effect.policy] = {"nonce": effect.act.nonce, "verb": effect.act.verb, "outcome": "Done"}
-            case Answer():
+            case RecordActResult():
                 outcome = "Done" if effect.done else "Refused"
                 self.done_acts[effect.policy] = {
                     "nonce": effect.act.nonce,
@@ -253,9 +253,9 @@ class Model:
                 self.objects["Secret", name] = {"kind": "Secret", "metadata": own}
             case Apply():
                 self._apply(effect)
-            case Strip():
+            case RemoveFields():
                 raise AssertionError("nobody else writes here")
-            case Remove():
+            case Delete():
                 if effect.kind == "Pod":
                     self.pods.pop(effect.name, None)
                 else:
@@ -269,9 +269,9 @@ class Model:
                 annotations[effect.annotation] = effect.value
                 if effect.value is None:
                     del annotations[effect.annotation]
-            case Finalize():
+            case SetFinalizer():
                 self._finalize(effect)
-            case Announce():
+            case RecordEvent():
                 pass
 
     def _apply(self, effect: Apply) -> None:
@@ -281,13 +281,13 @@ class Model:
         raw["metadata"]["resourceVersion"] = self._uid()
         self.objects[effect.kind, effect.name] = raw
 
-    def _finalize(self, effect: Finalize) -> None:
+    def _finalize(self, effect: SetFinalizer) -> None:
         metadata = self.objects[effect.kind, effect.name]["metadata"]
         metadata["finalizers"] = [FINALIZER] if effect.present else []
         if not effect.present and "deletionTimestamp" in metadata:
             del self.objects[effect.kind, effect.name]
 
-    def _statuses(self, world: World, decision: Decision) -> None:
+    def _statuses(self, world: Observed, decision: Decision) -> None:
         for item in (*world.policies, *world.phases):
             key = (item.kind, item.name)
             if key not in self.objects:
@@ -379,5 +379,5 @@ def installed(**fields: Any) -> Model:
     return model
 
 
-def given_of(model: Model, kind: str, name: str) -> Given:
+def given_of(model: Model, kind: str, name: str) -> ObservedResource:
     return given(kind, model.objects[kind, name])

@@ -12,10 +12,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from titan.domain.account import AccountBook, BookError
+from titan.domain.account import Account, AccountError
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import DriftClass, Lane, Leg, OrderState, OrderType, Posture, Side, TimeInForce
-from titan.domain.ledger import Account
+from titan.domain.ledger import LedgerAccount
 from titan.domain.orders import Fill, Order, TransitionError
 from titan.domain.position_effect import classify
 from titan.domain.positions import Holding
@@ -93,7 +93,7 @@ class Journal:
     """An account and the records that made it, in place of the file."""
 
     def __init__(self) -> None:
-        self.book = AccountBook(PAPER_INSTRUMENTS)
+        self.book = Account(PAPER_INSTRUMENTS)
         self.records: list[Record] = []
 
     def write(self, fact: Fact, now_ns: int = 5) -> Any:
@@ -107,7 +107,7 @@ class Journal:
         return self.write(fill_of(order, trade_id, str(intake.quantity), price))
 
 
-def state_of(book: AccountBook) -> dict[str, object]:
+def state_of(book: Account) -> dict[str, object]:
     return {
         name: dict(value.balances) if name == "ledger" else value
         for name, value in vars(book).items()
@@ -148,7 +148,7 @@ def test_profit_of_a_round_trip(journal: Journal) -> None:
         D("0.2"),
         "trap",
     )
-    assert journal.book.ledger.balance(Account.ASSETS, "USDT") == D("209.8")
+    assert journal.book.ledger.balance(LedgerAccount.ASSETS, "USDT") == D("209.8")
     assert journal.book.ledger.balanced
 
 
@@ -172,8 +172,8 @@ def test_a_reopened_share_is_a_new_round_trip(journal: Journal) -> None:
 @pytest.mark.parametrize(
     ("description", "fill", "error", "names"),
     [
-        ("an order nobody knows", {"client_order_id": "tx"}, BookError, "order tx"),
-        ("a symbol nobody knows", {"symbol": "X/Y"}, BookError, "symbol X/Y"),
+        ("an order nobody knows", {"client_order_id": "tx"}, AccountError, "order tx"),
+        ("a symbol nobody knows", {"symbol": "X/Y"}, AccountError, "symbol X/Y"),
         ("more than the order", {"quantity": D(1)}, TransitionError, "does not fit"),
     ],
 )
@@ -242,8 +242,8 @@ def test_adopting_a_position(journal: Journal, description: str, venue: str, sha
 def test_adopting_a_balance_keeps_the_ledger_balanced(journal: Journal) -> None:
     journal.write(Deposit(asset="USDT", amount=D(200), reference="start"))
     journal.write(Adoption(asset="USDT", amount=D("199.5")))
-    assert journal.book.ledger.balance(Account.ASSETS, "USDT") == D("199.5")
-    assert journal.book.ledger.balance(Account.ADJUSTMENTS, "USDT") == D("0.5")
+    assert journal.book.ledger.balance(LedgerAccount.ASSETS, "USDT") == D("199.5")
+    assert journal.book.ledger.balance(LedgerAccount.ADJUSTMENTS, "USDT") == D("0.5")
     assert journal.book.ledger.balanced
 
 
@@ -338,7 +338,7 @@ class AccountMachine(RuleBasedStateMachine):
 
     @invariant()
     def recovery_is_the_same_fold(self) -> None:
-        again = AccountBook(PAPER_INSTRUMENTS)
+        again = Account(PAPER_INSTRUMENTS)
         for record in self.journal.records:
             again.apply(record)
         assert state_of(again) == state_of(self.journal.book)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import Lane, Leg, OrderType, Side, TimeInForce
 from titan.domain.orders import Fill, Order, OrderEvent, OrderEventKind, apply
@@ -36,7 +36,7 @@ class Scene:
     """A long of 0.01 by one entry, filled as far as told."""
 
     def __init__(self, target: str = "70000") -> None:
-        self.book = AccountBook(PAPER_INSTRUMENTS)
+        self.book = Account(PAPER_INSTRUMENTS)
         self.flight = InFlight()
         self.now_ns = 10
         self.trades = 0

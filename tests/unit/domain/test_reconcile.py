@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import DriftClass, Lane, Leg, OrderState, OrderType, Side, TimeInForce
@@ -20,8 +20,8 @@ D = Decimal
 PERP = "BTC/USDT:USDT"
 
 
-def a_book(quantity: str = "0.01", cash: str = "200") -> AccountBook:
-    book = AccountBook(PAPER_INSTRUMENTS)
+def a_book(quantity: str = "0.01", cash: str = "200") -> Account:
+    book = Account(PAPER_INSTRUMENTS)
     book.apply(Record(Deposit(asset="USDT", amount=D(cash), reference="start"), 1))
     if D(quantity):
         book.apply(Record(Adoption(symbol=PERP, quantity=D(quantity), average_entry_price=D(60000)), 1))
@@ -81,7 +81,7 @@ def an_order(order_id: str, **fields: Any) -> VenueOrder:
 )
 def test_drifts(
     description: str,
-    ours: AccountBook,
+    ours: Account,
     account: VenueAccount,
     orders: tuple[VenueOrder, ...],
     classes: list[DriftClass],

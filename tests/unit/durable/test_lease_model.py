@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from support.durable.lease_holders import DURATION, SKEW, WINDOW, BothMaySendError, World
+from support.durable.lease_holders import DURATION, SKEW, WINDOW, BothMaySendError, Observed
 from titan.durable.lease import Lease, LeaseState
 
 LONG = DURATION + WINDOW + SKEW
@@ -32,7 +32,7 @@ def _enumerate(lease_type: type[Lease], *, same_boot: bool = True) -> int:
     both = 0
     for first, second, third in itertools.product(range(12), range(24), range(12)):
         for passes in PASSES:
-            world = World(lease_type, same_boot=same_boot)
+            world = Observed(lease_type, same_boot=same_boot)
             world.add_holder()
             world.add_holder()
             while not world.requests:
@@ -49,7 +49,7 @@ def _wander(lease_type: type[Lease], seeds: range) -> int:
     both = 0
     for seed in seeds:
         rng = random.Random(seed)
-        world = World(lease_type, same_boot=rng.random() < 0.7)
+        world = Observed(lease_type, same_boot=rng.random() < 0.7)
         for _ in range(3):
             world.add_holder()
         for _ in range(60):

@@ -12,7 +12,7 @@ from support.market.recordings import spot_lines, write
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.position import Position, PositionFile
 from titan.marketdata.steps import cut_steps
-from titan.marketdata.subscribers import Wish
+from titan.marketdata.subscribers import SubscriptionFilter
 from titan.marketdata.view import MarketView
 from titan.recordings.replay import ReplaySource
 from titan.runtime.telemetry.logs import get_logger
@@ -21,7 +21,7 @@ from titan.v1 import common_pb2
 from titan.v1 import market_pb2 as pb
 
 STEP_NS = 1_000_000
-EVERYTHING = Wish(frozenset(), frozenset((pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)), False)
+EVERYTHING = SubscriptionFilter(frozenset(), frozenset((pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)), False)
 
 
 class Stream:

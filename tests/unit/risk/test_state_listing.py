@@ -13,7 +13,7 @@ from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
-from titan.risk.state import RiskBook
+from titan.risk.state import RiskState
 from titan.v1 import execution_pb2 as e
 from titan.wire.orders import equity_to_wire, fill_to_wire, order_to_wire, position_to_wire
 
@@ -27,8 +27,8 @@ HELD = Position(
 )
 
 
-def unlisted_book() -> RiskBook:
-    return RiskBook(Limits(rules(), HASH, RiskParameters(), "paper"), (), ("scavenger", "hunter"))
+def unlisted_book() -> RiskState:
+    return RiskState(Limits(rules(), HASH, RiskParameters(), "paper"), (), ("scavenger", "hunter"))
 
 
 def fill(trade_id: str, quantity: str, side: Side, leg: Leg) -> Fill:

@@ -78,7 +78,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Picture:
+class StackView:
     """One namespace: what trades, and by which policies."""
 
     namespace: str
@@ -86,13 +86,13 @@ class Picture:
     phases: tuple[Item, ...]
 
     @staticmethod
-    def of(namespace: str, policies: Sequence[Raw], phases: Sequence[Raw]) -> Picture:
+    def of(namespace: str, policies: Sequence[Raw], phases: Sequence[Raw]) -> StackView:
         """Sort what was listed by name."""
 
         def items(raws: Sequence[Raw]) -> tuple[Item, ...]:
             return tuple(sorted((Item(raw) for raw in raws), key=lambda item: item.name))
 
-        return Picture(namespace, items(policies), items(phases))
+        return StackView(namespace, items(policies), items(phases))
 
     @property
     def pins(self) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from titan.runtime.pki.identity import Identity, IdentityFiles, channel_credenti
 from titan.runtime.rpc.contract import Method, Req, Resp
 from titan.runtime.rpc.errors import RpcError
 from titan.runtime.rpc.options import CLIENT_OPTIONS, DOMAIN, ROLE_HEADER
-from titan.runtime.rpc.send_queue import Outbox
+from titan.runtime.rpc.send_queue import SendQueue
 from titan.runtime.settings import ProcessSettings
 
 # Calls that are under way on a connection that was replaced may end by themselves for so long.
@@ -26,7 +26,7 @@ class ClientStream(Generic[Req, Resp]):
 
     def __init__(self, call: Any) -> None:
         self._call = call
-        self._outbox = Outbox(call.write, lambda _error: call.cancel())
+        self._outbox = SendQueue(call.write, lambda _error: call.cancel())
 
     @property
     def pending(self) -> int:

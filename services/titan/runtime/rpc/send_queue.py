@@ -12,7 +12,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 
-class Outbox:
+class SendQueue:
     """Messages on their way into one stream, in order. ``post`` never blocks and never yields."""
 
     def __init__(self, write: Callable[[Any], Awaitable[None]], on_failed: Callable[[BaseException], None]) -> None:

@@ -20,7 +20,7 @@ from titan.runtime.pki.identity import IdentityFiles, server_credentials
 from titan.runtime.rpc.contract import Method, Req, Resp
 from titan.runtime.rpc.errors import PortTakenError, RpcRefused
 from titan.runtime.rpc.options import ROLE_HEADER, SERVER_OPTIONS
-from titan.runtime.rpc.send_queue import Outbox
+from titan.runtime.rpc.send_queue import SendQueue
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
@@ -45,7 +45,7 @@ class ServerStream(Generic[Req, Resp]):
         self.closed = False
         self._context = context
         self._task = asyncio.current_task()
-        self._outbox = Outbox(context.write, lambda _error: self.close())
+        self._outbox = SendQueue(context.write, lambda _error: self.close())
 
     @property
     def pending(self) -> int:

@@ -8,18 +8,18 @@ import pytest
 
 from support.cluster.objects import condition, phase, policy
 from titan.cli.cluster.advice import ADVICE, READY_ADVICE, obstacles
-from titan.cli.cluster.stack_view import Picture
+from titan.cli.cluster.stack_view import StackView
 from titan.cli.errors import Refused
 from titan_operator.planning.gates import GateReason
 
 ARMED = {"posture": {"ceiling": "ARMED", "latch": "ARMED", "inForce": "ARMED"}}
 
 
-def picture(*phases: dict[str, Any], status: dict[str, Any] | None = ARMED, **spec: Any) -> Picture:
-    return Picture.of("desk", [policy("demo", status=status, **spec)], phases)
+def picture(*phases: dict[str, Any], status: dict[str, Any] | None = ARMED, **spec: Any) -> StackView:
+    return StackView.of("desk", [policy("demo", status=status, **spec)], phases)
 
 
-def told(shown: Picture, name: str | None = None) -> list[tuple[str, str]]:
+def told(shown: StackView, name: str | None = None) -> list[tuple[str, str]]:
     return [(one.where, one.sentence) for one in obstacles(shown, name)]
 
 
@@ -125,7 +125,7 @@ def test_what_a_policy_says_of_itself_comes_before_its_posture() -> None:
 
 
 def test_a_policy_that_nothing_pins_is_in_nobodys_way() -> None:
-    shown = Picture.of("desk", [policy("demo", status=ARMED), policy("kept")], [phase("brain")])
+    shown = StackView.of("desk", [policy("demo", status=ARMED), policy("kept")], [phase("brain")])
     assert told(shown) == []
 
 

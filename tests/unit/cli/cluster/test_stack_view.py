@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from support.cluster.objects import HASH, OTHER_HASH, phase, policy
-from titan.cli.cluster.acts import Answer, Wish, Written, sentence, shows, targets_of
+from titan.cli.cluster.acts import Answer, PostureCommand, Written, sentence, shows, targets_of
 from titan.cli.cluster.policies import wanted_pin
 from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary
-from titan.cli.cluster.stack_view import Item, Picture
+from titan.cli.cluster.stack_view import Item, StackView
 from titan.cli.errors import Refused
 from titan_operator.api.acts import ActVerb
 
@@ -19,15 +19,15 @@ NOW = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
 ARMED = {"ceiling": "ARMED", "latch": "ARMED", "inForce": "ARMED", "acknowledgedBy": "execution"}
 
 
-def picture(policies: list[dict[str, Any]], phases: list[dict[str, Any]]) -> Picture:
-    return Picture.of("desk", policies, phases)
+def picture(policies: list[dict[str, Any]], phases: list[dict[str, Any]]) -> StackView:
+    return StackView.of("desk", policies, phases)
 
 
-def trading(**status: Any) -> Picture:
+def trading(**status: Any) -> StackView:
     return picture([policy("demo", status=status or None)], [phase("brain"), phase("marketdata", pin=None)])
 
 
-def lines(shown: Picture) -> dict[str, str]:
+def lines(shown: StackView) -> dict[str, str]:
     return {line[:10].strip(): line[10:] for line in summary(shown)}
 
 
@@ -147,8 +147,8 @@ def test_document_has_null_for_what_is_unknown() -> None:
     assert [each["name"] for each in found["phases"]] == ["brain", "marketdata"]
 
 
-HALT = Wish(ActVerb.HALT, "", 1.0)
-ARM = Wish(ActVerb.ARM, "", 1.0)
+HALT = PostureCommand(ActVerb.HALT, "", 1.0)
+ARM = PostureCommand(ActVerb.ARM, "", 1.0)
 
 
 def test_halting_reaches_every_pinned_policy_and_arming_only_the_stacks_one() -> None:
@@ -185,9 +185,9 @@ def test_release_goes_to_the_phases_own_policy() -> None:
         [phase("brain"), phase("execution", pin="other"), phase("marketdata", pin=None)],
     )
     for name, wanted in (("execution", "other"), ("brain", "demo"), ("marketdata", "demo")):
-        assert [item.name for item in targets_of(torn, Wish(ActVerb.RELEASE, "", 1.0, name))] == [wanted]
+        assert [item.name for item in targets_of(torn, PostureCommand(ActVerb.RELEASE, "", 1.0, name))] == [wanted]
     with pytest.raises(Refused, match="has no TitanPhase hunter; there are brain, execution, marketdata"):
-        targets_of(torn, Wish(ActVerb.RELEASE, "", 1.0, "hunter"))
+        targets_of(torn, PostureCommand(ActVerb.RELEASE, "", 1.0, "hunter"))
 
 
 @pytest.mark.parametrize(
@@ -217,16 +217,16 @@ def test_release_goes_to_the_phases_own_policy() -> None:
         (
             "released",
             {"act": {"outcome": "Done", "message": "released by ana: broken venue"}},
-            Wish(ActVerb.RELEASE, "", 1.0, "execution"),
+            PostureCommand(ActVerb.RELEASE, "", 1.0, "execution"),
             "release of execution: released by ana: broken venue",
         ),
     ],
 )
-def test_what_came_of_an_act(description: str, status: dict[str, Any], wish: Wish, said: str) -> None:
+def test_what_came_of_an_act(description: str, status: dict[str, Any], wish: PostureCommand, said: str) -> None:
     assert sentence(answer(wish, Item(policy("demo", status=status))), wish) == said
 
 
-def answer(wish: Wish, item: Item | None, *left: str) -> Answer:
+def answer(wish: PostureCommand, item: Item | None, *left: str) -> Answer:
     return Answer(Written("demo", {"verb": wish.verb.value, "nonce": "n-1"}), item, left)
 
 
@@ -239,7 +239,7 @@ def answer(wish: Wish, item: Item | None, *left: str) -> Answer:
     ],
 )
 def test_a_policy_that_goes_before_it_answers(
-    description: str, wish: Wish, left: tuple[str, ...], done: bool, said: str
+    description: str, wish: PostureCommand, left: tuple[str, ...], done: bool, said: str
 ) -> None:
     gone = answer(wish, None, *left)
     assert gone.done is done
@@ -262,7 +262,7 @@ def test_a_policy_that_goes_before_it_answers(
 def test_whether_the_status_is_of_after_the_act(
     description: str, verb: ActVerb, posture: dict[str, str], shown: bool
 ) -> None:
-    assert shows(Item(policy("demo", status={"posture": posture})), Wish(verb, "", 1.0)) is shown
+    assert shows(Item(policy("demo", status={"posture": posture})), PostureCommand(verb, "", 1.0)) is shown
 
 
 def test_a_pin_needs_a_policy_that_is_there_and_is_what_it_says() -> None:

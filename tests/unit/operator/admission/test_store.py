@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from titan_operator.admission.image_checks import Judge, Judgement
+from titan_operator.admission.image_checks import ImageChecker, Judgement
 from titan_operator.admission.store import PublishedImages
 from titan_operator.api import RiskPolicy
 from titan_operator.cluster.backoff import LAST_S
@@ -88,7 +88,7 @@ class Desk:
             self._stacks,
             lambda: datetime(2026, 1, 1, tzinfo=UTC),
         )
-        self.judge = Judge(self.asked, published, lambda: self.now_s)
+        self.judge = ImageChecker(self.asked, published, lambda: self.now_s)
 
     async def images(self, *numbers: int, running: tuple[int, ...] = ()) -> Judgement:
         return await self.judge.images("a", map(_image, numbers), map(_digest, running))
@@ -124,9 +124,9 @@ async def test_a_new_process_knows_what_is_listed_while_the_registry_is_away_and
     assert told.verdicts[_image(2)].reason == "RegistryUnreachable"
     assert told.verdicts[_image(2)].message == "so it is; it is tried again within 60 s"
     assert desk.asked.asked == [_image(1), _image(2)]
-    assert told.again_s <= LAST_S
+    assert told.requeue_after_s <= LAST_S
     desk.asked.bad = {}
-    desk.now_s += told.again_s
+    desk.now_s += told.requeue_after_s
     assert (await desk.images(1, 2)).verdicts[_image(2)].verified
 
 

@@ -10,16 +10,16 @@ import pytest
 from support.stack.model import NEXT_IMAGE, Model, installed, quickstart
 from titan_operator.api.names import RENDERED_BY
 from titan_operator.compare.diff import first_difference, removals
-from titan_operator.reconcile.effects import Announce, Apply
+from titan_operator.reconcile.effects import Apply, RecordEvent
 
 DEMO = "demo-d7413498"
 
 
-def drifted(model: Model, passes: int = 4) -> list[Announce]:
+def drifted(model: Model, passes: int = 4) -> list[RecordEvent]:
     """Events about drift in the next passes."""
-    found: list[Announce] = []
+    found: list[RecordEvent] = []
     for _ in range(passes):
-        found += [item for item in model.step().effects if isinstance(item, Announce) and item.reason == "Drifted"]
+        found += [item for item in model.step().effects if isinstance(item, RecordEvent) and item.reason == "Drifted"]
     return found
 
 
@@ -55,7 +55,7 @@ def test_what_another_hand_deleted_is_made_again_and_told_once(
     ((kind, name),) = [key for key in model.objects if chosen(*key)]
     del model.objects[(kind, name)]
     decision = model.step()
-    events = [item for item in decision.effects if isinstance(item, Announce)]
+    events = [item for item in decision.effects if isinstance(item, RecordEvent)]
     assert [(event.name, event.reason) for event in events] == [(told, "Drifted")]
     assert events[0].note == f"{kind} {name} was deleted by another hand and is made again"
     assert any(isinstance(item, Apply) and (item.kind, item.name) == (kind, name) for item in decision.effects)
@@ -69,7 +69,7 @@ def test_what_a_newer_renderer_wants_was_deleted_by_nobody() -> None:
     for raw in model.objects.values():
         if RENDERED_BY in raw["metadata"].get("annotations", {}):
             raw["metadata"]["annotations"][RENDERED_BY] = "0.0.1"
-    events = [item for item in model.step().effects if isinstance(item, Announce)]
+    events = [item for item in model.step().effects if isinstance(item, RecordEvent)]
     assert [item.note for item in events if "deleted" in item.note] == []
 
 

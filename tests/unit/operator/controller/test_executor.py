@@ -14,9 +14,9 @@ from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, Unreachable
 from titan_operator.cluster.kinds import Kind
-from titan_operator.controller.executor import AT_ONCE, CarryOut
+from titan_operator.controller.executor import AT_ONCE, EffectExecutor
 from titan_operator.reconcile.effects import Apply, Certificate, Effect
-from titan_operator.reconcile.observed import World
+from titan_operator.reconcile.observed import Observed
 
 Answer = Callable[[str, str], Awaitable[None]]
 MOUNTED = ("ServiceAccount", "NetworkPolicy", "ConfigMap", "Service")
@@ -56,12 +56,12 @@ class Identity:
         await self._written.apply(Kind("Secret", "v1", "secrets"), {"metadata": {"name": f"{phase}-tls"}})
 
 
-def carry_out(written: Written, lease: Lease) -> CarryOut:
-    world = World("s", "titan-system", "1", (), (), {}, (), {}, stack=None)  # type: ignore[arg-type]
+def carry_out(written: Written, lease: Lease) -> EffectExecutor:
+    world = Observed("s", "titan-system", "1", (), (), {}, (), {}, stack=None)  # type: ignore[arg-type]
     parts: Any = SimpleNamespace(cluster=written, lease=lease)
     found: Any = SimpleNamespace(addresses=dict)
     identity: Any = Identity(written)
-    return CarryOut("s", world, found, parts, identity, None, Backoff(time.monotonic), get_logger("test"))
+    return EffectExecutor("s", world, found, parts, identity, None, Backoff(time.monotonic), get_logger("test"))
 
 
 def apply(kind: str, name: str = "scavenger") -> Apply:

@@ -9,7 +9,7 @@ import pytest
 from support.stack.edits import DEMO, PHASES, ask_image
 from support.stack.model import IMAGE, Model, installed, quickstart
 from titan.domain.kinds import Posture
-from titan_operator.reconcile.effects import Announce, Apply, Finalize
+from titan_operator.reconcile.effects import Apply, RecordEvent, SetFinalizer
 from titan_operator.supplychain.verdict import Verdict
 
 OTHER_IMAGE = "registry.test/titan@sha256:" + "c" * 64
@@ -144,7 +144,7 @@ def test_finalizers_come_before_anything_is_made() -> None:
     model.create(*quickstart())
     model.step()
     kinds = [type(effect) for effect in model.log]
-    assert kinds.index(Finalize) < kinds.index(Apply)
+    assert kinds.index(SetFinalizer) < kinds.index(Apply)
 
 
 def test_events_are_told_once() -> None:
@@ -153,7 +153,7 @@ def test_events_are_told_once() -> None:
     model.log.clear()
     for _ in range(5):
         model.step()
-    told = [effect for effect in model.log if isinstance(effect, Announce)]
+    told = [effect for effect in model.log if isinstance(effect, RecordEvent)]
     assert len(told) == len(PHASES)
 
 

@@ -10,7 +10,7 @@ from support.stack.edits import DEMO, PHASES, second_policy
 from support.stack.model import IMAGE, Model, installed, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.api.names import PROTECTED
-from titan_operator.reconcile.effects import Remove
+from titan_operator.reconcile.effects import Delete
 from titan_operator.supplychain.verdict import Verdict
 
 
@@ -157,5 +157,5 @@ def test_execution_is_never_removed_while_its_state_is_unknown() -> None:
         model.answers = False
         for _ in range(5):
             model.step()
-        removed = [effect for effect in model.log if isinstance(effect, Remove)]
+        removed = [effect for effect in model.log if isinstance(effect, Delete)]
         assert removed == []

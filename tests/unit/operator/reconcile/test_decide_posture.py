@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.stack.edits import DEMO, pin, second_policy
 from support.stack.model import installed
 from titan.domain.kinds import Posture
-from titan_operator.reconcile.effects import Relay, SetCeiling, Tighten
+from titan_operator.reconcile.effects import ForwardAct, SetCeiling, Tighten
 
 
 def test_a_ceiling_that_is_lowered_acts_at_once_and_one_that_is_raised_arms_nothing() -> None:
@@ -30,7 +30,7 @@ def test_an_act_is_carried_once() -> None:
     model.latch = Posture.HALTED  # somebody halted it by another way
     model.settle()
     assert model.in_force is Posture.HALTED
-    assert len([effect for effect in model.log if isinstance(effect, Relay)]) == 1
+    assert len([effect for effect in model.log if isinstance(effect, ForwardAct)]) == 1
 
 
 def test_a_halt_passes_though_a_gate_refuses() -> None:

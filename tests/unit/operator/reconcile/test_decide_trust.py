@@ -8,7 +8,7 @@ from support.stack.edits import DEMO, PHASES, ask_image
 from support.stack.model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.api.names import POLICY_SEQUENCE
-from titan_operator.reconcile.effects import Announce, Certificate
+from titan_operator.reconcile.effects import Certificate, RecordEvent
 from titan_operator.supplychain.verdict import REVOKED, Verdict
 
 DIGEST, NEXT_DIGEST = IMAGE.rpartition("@")[2], NEXT_IMAGE.rpartition("@")[2]
@@ -21,8 +21,8 @@ def _revoke(model: Model, *, drain: bool = False) -> None:
     model.drain_revoked = drain
 
 
-def _announced(model: Model, reason: str) -> list[Announce]:
-    return [effect for effect in model.log if isinstance(effect, Announce) and effect.reason == reason]
+def _announced(model: Model, reason: str) -> list[RecordEvent]:
+    return [effect for effect in model.log if isinstance(effect, RecordEvent) and effect.reason == reason]
 
 
 @pytest.mark.parametrize("reason", ["KeyExpired", "RegistryUnreachable", "NoTrustPolicy"])

@@ -11,7 +11,7 @@ from support.stack.plans import OPTIONS, planned
 from titan_operator.api import names
 from titan_operator.controller.gather import given, missing_secrets
 from titan_operator.planning.plan import Plan
-from titan_operator.reconcile.effects import Announce
+from titan_operator.reconcile.effects import RecordEvent
 from titan_operator.reconcile.rollout import revision_of
 from titan_operator.render.kubernetes import Child, render_kubernetes
 from titan_operator.supplychain.verdict import Verdict
@@ -252,7 +252,7 @@ def test_a_secret_that_is_missing_is_named_and_nothing_starts() -> None:
     assert "Secret db lacks url" in model.condition("brain", "Ready")["message"]
     assert ("Deployment", "brain") not in model.objects
     assert not [name for name in jobs_of(model) if name.startswith("brain")]
-    assert [effect for effect in model.log if isinstance(effect, Announce) and "lacks url" in effect.note]
+    assert [effect for effect in model.log if isinstance(effect, RecordEvent) and "lacks url" in effect.note]
 
 
 def test_each_key_that_a_phase_needs_is_looked_for() -> None:

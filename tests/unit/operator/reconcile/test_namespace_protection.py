@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.stack.model import Model, installed
 from titan_operator.api.names import PROTECTED
-from titan_operator.reconcile.effects import Finalize
+from titan_operator.reconcile.effects import SetFinalizer
 
 PHASES = ("scavenger", "brain", "execution", "papervenue", "marketdata")
 
@@ -27,7 +27,7 @@ def test_protected_until_the_last_finalizer_is_off_though_execution_went_before(
     model.settle()
     assert not _protected(model)
     writes = model.writes()
-    last_finalizer = max(index for index, effect in enumerate(writes) if isinstance(effect, Finalize))
+    last_finalizer = max(index for index, effect in enumerate(writes) if isinstance(effect, SetFinalizer))
     lifted = [index for index, effect in enumerate(writes) if getattr(effect, "kind", "") == "Namespace"]
     assert lifted == [len(writes) - 1]
     assert last_finalizer < lifted[0]

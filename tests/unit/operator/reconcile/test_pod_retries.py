@@ -9,13 +9,13 @@ import pytest
 from support.stack.model import installed
 from titan_operator.reconcile.decide import decide
 from titan_operator.reconcile.effects import Annotate
-from titan_operator.reconcile.observed import World
-from titan_operator.reconcile.pod_retries import NUDGED, POD, nudges
+from titan_operator.reconcile.observed import Observed
+from titan_operator.reconcile.pod_retries import NUDGED, POD, pod_retries
 
 SINCE = "2026-11-21T10:00:00Z"
 
 
-def world(*, status: str = "True", annotations: dict[str, str] | None = None) -> World:
+def world(*, status: str = "True", annotations: dict[str, str] | None = None) -> Observed:
     model = installed()
     child = model.objects["Deployment", "brain"]
     refused = {"type": "ReplicaFailure", "status": status, "lastTransitionTime": SINCE}
@@ -25,11 +25,11 @@ def world(*, status: str = "True", annotations: dict[str, str] | None = None) ->
 
 
 def test_a_refused_deployment_whose_image_is_listed_is_woken() -> None:
-    assert nudges(world()) == [Annotate("Deployment", "brain", NUDGED, SINCE)]
+    assert pod_retries(world()) == [Annotate("Deployment", "brain", NUDGED, SINCE)]
 
 
 def test_refused_again_later_it_is_woken_again() -> None:
-    assert nudges(world(annotations={NUDGED: "2026-11-20T10:00:00Z"})) == [
+    assert pod_retries(world(annotations={NUDGED: "2026-11-20T10:00:00Z"})) == [
         Annotate("Deployment", "brain", NUDGED, SINCE)
     ]
 
@@ -43,11 +43,11 @@ def test_refused_again_later_it_is_woken_again() -> None:
         ("admission is not in order", replace(world(), admission="the API server admits an image that nobody listed")),
     ],
 )
-def test_nothing_is_woken_while(description: str, given: World) -> None:
-    assert nudges(given) == [], description
+def test_nothing_is_woken_while(description: str, given: Observed) -> None:
+    assert pod_retries(given) == [], description
 
 
-def podless(waited_s: float, *, woken: str = "") -> World:
+def podless(waited_s: float, *, woken: str = "") -> Observed:
     """Execution's StatefulSet has had no pod for so long."""
     model = installed()
     model.pods = {name: pod for name, pod in model.pods.items() if not name.startswith("execution")}
@@ -71,11 +71,11 @@ def podless(waited_s: float, *, woken: str = "") -> World:
 )
 def test_a_stateful_set_without_a_pod_is_woken_ever_less_often(waited_s: float, woken: str, wanted: str) -> None:
     expected = [Annotate("StatefulSet", "execution", NUDGED, wanted)] if wanted else []
-    assert nudges(podless(waited_s, woken=woken)) == expected
+    assert pod_retries(podless(waited_s, woken=woken)) == expected
 
 
 def test_it_is_not_woken_for_an_image_that_is_refused_still() -> None:
-    assert nudges(replace(podless(8.0), listed=frozenset())) == []
+    assert pod_retries(replace(podless(8.0), listed=frozenset())) == []
 
 
 def test_how_long_it_has_no_pod_is_remembered() -> None:

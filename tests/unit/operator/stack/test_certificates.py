@@ -15,7 +15,7 @@ from titan.runtime.pki.certificates import Leaf
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.kinds import Kind
 from titan_operator.settings import OperatorSettings
-from titan_operator.stack.certificates import StackIdentity
+from titan_operator.stack.certificates import StackCertificates
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 DAY_S = 86_400.0
@@ -48,7 +48,7 @@ class Operators:
     started: int = 0
     now: datetime = NOW
 
-    def one(self, lifetime_s: float) -> StackIdentity:
+    def one(self, lifetime_s: float) -> StackCertificates:
         self.started += 1
         settings = OperatorSettings(
             role="operator",
@@ -59,9 +59,9 @@ class Operators:
             pod_name="operator-0",
             certificate_lifetime_s=lifetime_s,
         )
-        return StackIdentity(cast(Cluster, self.cluster), "titan", settings, lambda: self.now)
+        return StackCertificates(cast(Cluster, self.cluster), "titan", settings, lambda: self.now)
 
-    async def passes(self, identity: StackIdentity, count: int = 3) -> list[str]:
+    async def passes(self, identity: StackCertificates, count: int = 3) -> list[str]:
         """Passes over a stack of two; what was written."""
         self.cluster.written.clear()
         for _ in range(count):

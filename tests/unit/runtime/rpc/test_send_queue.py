@@ -6,7 +6,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from titan.runtime.rpc.server import Outbox
+from titan.runtime.rpc.server import SendQueue
 from titan.v1.common_pb2 import StepMarker
 
 
@@ -17,7 +17,7 @@ class Transport:
         self.taken: list[int] = []
         self.failures: list[BaseException] = []
         self._error, self._breaks_at = error, breaks_at
-        self.outbox = Outbox(self._write, self.failures.append)
+        self.outbox = SendQueue(self._write, self.failures.append)
 
     async def _write(self, message: StepMarker) -> None:
         await asyncio.sleep(0)

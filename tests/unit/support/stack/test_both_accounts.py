@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from support.stack.both_accounts import BothBooks, disagreements
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
-from titan.domain.ledger import Account
+from titan.domain.ledger import LedgerAccount
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Holding
 from titan.domain.venue import VenueOrderState, VenueTrade
@@ -66,7 +66,7 @@ def agreeing() -> BothBooks:
     """An entry that is filled, its position, and the stop that covers it."""
     entry = our_order("entry", Leg.ENTRY, Side.BUY, OrderType.LIMIT, OrderState.FILLED, ONE)
     stop = our_order("stop", Leg.STOP, Side.SELL, OrderType.STOP_MARKET, OrderState.ACKED, Decimal(0))
-    ours = AccountBook({})
+    ours = Account({})
     ours.orders = {"entry": entry, "stop": stop}
     ours.holdings = {SYMBOL: Holding(ONE, Decimal(100), 0)}
     ours.fills = [
@@ -117,7 +117,7 @@ def change_order(books: BothBooks, name: str, copy_as: str = "", **changes: obje
 
 
 def unbalance(books: BothBooks) -> None:
-    books.ours.ledger.balances[Account.ASSETS, "USDT"] += ONE
+    books.ours.ledger.balances[LedgerAccount.ASSETS, "USDT"] += ONE
 
 
 def change_fill(books: BothBooks, **changes: object) -> None:
