@@ -49,7 +49,7 @@ def row(kind: str, number: int) -> dict[str, Any]:
         "sequence": number,
         "intent_id": f"scavenger-20260101T000000-{number}",
         "phase_id": "scavenger",
-        "leg": "ENTRY",
+        "order_role": "ENTRY",
         "attempt": 1,
         "symbol": "BTC/USDT:USDT",
         "side": "BUY",

@@ -38,7 +38,7 @@ from _floor import METHOD, open_channel  # noqa: E402
 from support.stack.local_processes import Stack, free_ports  # noqa: E402
 from titan.brain.settings import BrainSettings  # noqa: E402
 from titan.domain.ids import client_order_id  # noqa: E402
-from titan.domain.kinds import Leg  # noqa: E402
+from titan.domain.kinds import OrderRole  # noqa: E402
 from titan.domain.policy_hash import policy_hash  # noqa: E402
 from titan.execution.settings import ExecutionSettings  # noqa: E402
 from titan.marketdata.settings import MarketDataSettings  # noqa: E402
@@ -282,7 +282,11 @@ class Bench:
         begun = dict(seen["begun"])
         path = []
         for intent_id, sent_ns in list(self.sent.items())[WARM_UP:]:
-            ids = [client_order_id(intent_id, leg, attempt) for leg in (Leg.ENTRY, Leg.EXIT) for attempt in (0, 1)]
+            ids = [
+                client_order_id(intent_id, order_role, attempt)
+                for order_role in (OrderRole.ENTRY, OrderRole.EXIT)
+                for attempt in (0, 1)
+            ]
             path += [begun[order_id] - sent_ns for order_id in ids if order_id in begun]
         passed = json.loads((self.folder / "execution" / "floor-0.json").read_text())[WARM_UP:]
         place = [duration for _, duration in seen["place_ns"]][WARM_UP:]

@@ -33,14 +33,14 @@ class PostureActs:
         self,
         governor: RiskController,
         execution: ExecutionClient,
-        book: RiskState,
+        risk_state: RiskState,
         now_ns: Callable[[], int],
         timeout_s: float,
         log: Log,
     ) -> None:
         self._governor = governor
         self._execution = execution
-        self._book = book
+        self._risk_state = risk_state
         self._now_ns = now_ns
         self._timeout_s = timeout_s
         self._log = log
@@ -73,7 +73,7 @@ class PostureActs:
             When the request itself is wrong: field, value, what is allowed.
         """
         ceiling, by = _posture(request.ceiling, "ceiling"), _by(request.by, peer)
-        governor, own = self._governor, self._book.limits.policy_hash
+        governor, own = self._governor, self._risk_state.limits.policy_hash
         if request.policy_hash != own:
             self._log.warning("ceiling refused", ceiling=ceiling.name, its_policy=request.policy_hash, own_policy=own)
             return b.SetCeilingResponse(
@@ -140,31 +140,31 @@ class PostureActs:
         return _acknowledged(self._response(True, Reason.OK, ""), result)
 
     def _problems(self, posture: Posture) -> list[str]:
-        governor, book = self._governor, self._book
+        governor, risk_state = self._governor, self._risk_state
         problems = []
         if governor.latch.posture is Posture.FLATTEN:
             problems.append("latch: FLATTEN is not finished; raising needs a flat account")
         if governor.blocked:
             problems.append(governor.blocked)
-        if not book.execution_connected:
+        if not risk_state.execution_connected:
             problems.append("execution: not connected; arming needs its stream")
         if posture is not Posture.ARMED:
             return problems
-        if book.limits.rules.two_person_arm:
+        if risk_state.limits.rules.two_person_arm:
             problems.append("policy: twoPersonArm is true; one person alone cannot arm")
         facts = ArmingFacts(
             ceiling=governor.ceiling,
             risk_level=governor.level.level,
-            equity=book.equity,
-            truth=book.truth,
-            min_truth_score=book.limits.min_truth_score,
-            reconciled=book.reconciled,
+            equity=risk_state.equity,
+            truth=risk_state.truth,
+            min_truth_score=risk_state.limits.min_truth_score,
+            reconciled=risk_state.reconciled,
             execution_connected=True,
-            policy_hash=book.limits.policy_hash,
-            execution_hash=book.execution_hash,
-            mode_problem=book.limits.mode_problem,
+            policy_hash=risk_state.limits.policy_hash,
+            execution_hash=risk_state.execution_hash,
+            mode_problem=risk_state.limits.mode_problem,
         )
-        return problems + (arming_problems(facts) if book.execution_connected else [])
+        return problems + (arming_problems(facts) if risk_state.execution_connected else [])
 
     def _response(self, done: bool, reason: Reason, message: str) -> b.SetPostureResponse:
         return b.SetPostureResponse(

@@ -60,8 +60,8 @@ class BrainApp(ServiceApp[BrainSettings]):
         problem = mode_problem(self.policy.rules, settings.mode)
         self.limits = Limits(self.policy.rules, self.policy.hash, parameters, settings.mode, problem)
         self.term = next_term(settings.state_dir)
-        self.book = RiskState(self.limits, (), settings.phases)
-        self.picture = BookUpdater(self.book)
+        self.risk_state = RiskState(self.limits, (), settings.phases)
+        self.picture = BookUpdater(self.risk_state)
         self.latch = Latch.load(Path(settings.state_dir) / "latch")
         try:
             self._database = make_engine(settings.database_url or default_url(settings.state_dir, "brain"), "brain")
@@ -70,7 +70,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         spool = Spool(Path(settings.state_dir).resolve() / "unsaved.db")
         self.store = DecisionStore(self._database, spool, self._on_store_problem)
         self.governor = RiskController(
-            self.book, self.latch, settings.ceiling, self.term, self, self.store.remember, self.log
+            self.risk_state, self.latch, settings.ceiling, self.term, self, self.store.remember, self.log
         )
         self.execution = ExecutionClient(
             settings,
@@ -85,7 +85,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         )
         self.decider = IntentHandler(
             RiskEngine(self.limits, self.term),
-            self.book,
+            self.risk_state,
             self.now_ns,
             self.execution.place,
             self.store.save,
@@ -100,7 +100,7 @@ class BrainApp(ServiceApp[BrainSettings]):
             settings, (m.CHANNEL_QUOTES,), self._on_market, self._on_batch, self.metrics, self.log, conflate=True
         )
         acts = PostureActs(
-            self.governor, self.execution, self.book, self.now_ns, settings.acknowledge_timeout_ms / 1e3, self.log
+            self.governor, self.execution, self.risk_state, self.now_ns, settings.acknowledge_timeout_ms / 1e3, self.log
         )
         queries = Queries(
             self.picture,
@@ -221,7 +221,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         self._waiting.clear()
 
     def _on_phase(self, seat: PhaseSession) -> None:
-        phase = self.book.phases[seat.phase_id]
+        phase = self.risk_state.phases[seat.phase_id]
         phase.connected, phase.policy_hash = True, seat.policy_hash
         seat.post(b.SubmitResponse(posture=posture_to_wire(self.governor.state)))
         seat.post(positions_message(self.picture.shares.of(seat.phase_id)))
@@ -231,7 +231,7 @@ class BrainApp(ServiceApp[BrainSettings]):
             self.governor.lease_now(self.now_ns())
 
     def _on_phase_gone(self, seat: PhaseSession) -> None:
-        self.book.phases[seat.phase_id].connected = False
+        self.risk_state.phases[seat.phase_id].connected = False
 
     # Execution.
 
@@ -268,7 +268,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         if not self.feed.lockstep:
             self._drop_expired()
         self.picture.on_account(account, frozenset(self.execution.pending))
-        self.book.execution_connected = True
+        self.risk_state.execution_connected = True
         self.decider.journalled = frozenset(account.recent_intent_ids)
         if account.policy_hash != self.policy.hash:
             self.log.error("policy hashes differ", brain=self.policy.hash, execution=account.policy_hash)
@@ -282,11 +282,11 @@ class BrainApp(ServiceApp[BrainSettings]):
             seat.post(positions_message(self.picture.shares.of(seat.phase_id)))
 
     def _on_execution_lost(self) -> None:
-        self.book.execution_connected = False
+        self.risk_state.execution_connected = False
 
     def _on_refusal(self, refusal: e.PlaceRefusal) -> None:
         self.execution.answered(refusal.intent_id)
-        self.book.reservations.release(refusal.intent_id)
+        self.risk_state.reservations.release(refusal.intent_id)
         self._refusals.labels(Reason(refusal.reason).name).inc()
         self.log.warning("execution refused", intent_id=refusal.intent_id, message=refusal.message)
 
@@ -313,8 +313,8 @@ class BrainApp(ServiceApp[BrainSettings]):
     # The market.
 
     def _on_market(self, hello: m.MarketHello) -> None:
-        self.book.list_instruments(instrument_from_wire(wire) for wire in hello.instruments)
-        self.book.lockstep = hello.lockstep
+        self.risk_state.list_instruments(instrument_from_wire(wire) for wire in hello.instruments)
+        self.risk_state.lockstep = hello.lockstep
 
     async def _on_batch(self, batch: m.MarketBatch) -> None:
         try:
@@ -372,9 +372,13 @@ class BrainApp(ServiceApp[BrainSettings]):
         """Entries that could not be sent within their time to live are no longer wanted."""
         now_ns = self.now_ns()
         for order in list(self.execution.pending.values()):
-            if order.lane == b.LANE_OPENING and order.ttl_ns and now_ns > order.event_time_ns + order.ttl_ns:
+            if (
+                order.position_effect == b.POSITION_EFFECT_OPENING
+                and order.ttl_ns
+                and now_ns > order.event_time_ns + order.ttl_ns
+            ):
                 self.execution.answered(order.intent_id)
-                self.book.reservations.release(order.intent_id)
+                self.risk_state.reservations.release(order.intent_id)
                 self.log.warning("entry not sent: its time to live ended", intent_id=order.intent_id)
 
 

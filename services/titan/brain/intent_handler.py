@@ -36,7 +36,7 @@ class IntentHandler:
     def __init__(
         self,
         engine: RiskEngine,
-        book: RiskState,
+        risk_state: RiskState,
         now_ns: Callable[[], int],
         place: Callable[[e.PlaceOrder], None],
         save: Callable[[b.Decision], None],
@@ -49,7 +49,7 @@ class IntentHandler:
         # Intents that Execution has journalled and whose decisions are not at hand: decided before a restart.
         self.journalled: frozenset[str] = frozenset()
         self._engine = engine
-        self._book = book
+        self._risk_state = risk_state
         self._now_ns = now_ns
         self._place = place
         self._save = save
@@ -97,8 +97,8 @@ class IntentHandler:
             order.hops.extend(wire.hops)
             order.decision.CopyFrom(wire)
             self._place(order)
-            reserve(self._book, intent, decision)
-            self._book.refresh()
+            reserve(self._risk_state, intent, decision)
+            self._risk_state.refresh()
         else:
             wire.hops.add(name="brain", duration_ns=time.monotonic_ns() - received_ns)
         seat.post(b.SubmitResponse(decision=wire))
@@ -122,7 +122,7 @@ class IntentHandler:
             return None, self._decided_before(intent, now_ns)
         # A phase that was killed and worked on the same event again asks with a new id.
         twin = self._openings.get(_opening_key(intent)) if intent.action is Action.OPEN else None
-        return intent, engine.decide(intent, self._book, now_ns, seen=twin is not None)
+        return intent, engine.decide(intent, self._risk_state, now_ns, seen=twin is not None)
 
     def _decided_before(self, intent: Intent, now_ns: int) -> Decision:
         """The answer where Execution has the order and our own record of the decision was lost with a kill."""
@@ -136,7 +136,7 @@ class IntentHandler:
         self._known[wire.intent_id] = wire.SerializeToString()
         if len(self._known) > _KEPT:
             self._known.popitem(last=False)
-        if wire.approved and wire.lane == b.LANE_OPENING:
+        if wire.approved and wire.position_effect == b.POSITION_EFFECT_OPENING:
             key = (wire.phase_id, wire.setup, wire.symbol, wire.side, wire.event_time_ns)
             self._openings[key] = wire.intent_id
             if len(self._openings) > _KEPT:
@@ -159,7 +159,7 @@ class IntentHandler:
             intent_id=decision.intent_id,
             phase_id=seat.phase_id,
             approved=decision.approved,
-            lane=decision.lane.name,
+            position_effect=decision.position_effect.name,
             message=decision.message or f"quantity {format_decimal(decision.quantity)}",
         )
 
@@ -174,7 +174,7 @@ def _place_order(intent: b.Intent, decision: b.Decision) -> e.PlaceOrder:
         intent_id=intent.intent_id,
         phase_id=intent.phase_id,
         attempt=FIRST_ATTEMPT,
-        lane=decision.lane,
+        position_effect=decision.position_effect,
         symbol=intent.symbol,
         side=intent.side,
         order_type=intent.order_type,
@@ -186,7 +186,7 @@ def _place_order(intent: b.Intent, decision: b.Decision) -> e.PlaceOrder:
         event_time_ns=intent.event_time_ns,
         ttl_ns=intent.ttl_ns,
     )
-    if decision.lane == b.LANE_OPENING:
+    if decision.position_effect == b.POSITION_EFFECT_OPENING:
         order.stop_price = intent.stop_price
         order.target_price = intent.target_price
     return order

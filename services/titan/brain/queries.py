@@ -51,15 +51,15 @@ class Queries:
 
     async def get_brain(self, _request: b.GetBrainRequest, _peer: Peer) -> b.GetBrainResponse:
         """Brain's whole picture."""
-        book = self._picture.book
+        risk_state = self._picture.risk_state
         response = b.GetBrainResponse(
             posture=posture_to_wire(self._governor.state),
-            equity=equity_to_wire(book.equity),
-            truth=truth_to_wire(book.truth),
+            equity=equity_to_wire(risk_state.equity),
+            truth=truth_to_wire(risk_state.truth),
             phases=[self._phase(seat) for seat in self._phases.seats.values()],
             positions=self._positions(),
             execution_connected=self._execution.connected,
-            execution_policy_hash=book.execution_hash,
+            execution_policy_hash=risk_state.execution_hash,
             intents=self._decider.intents,
             decisions=[
                 b.ReasonCount(reason=reason, count=count)  # type: ignore[arg-type]
@@ -67,8 +67,8 @@ class Queries:
             ],
             market_time_ns=self._now_ns(),
             market_label=self._market_label(),
-            policy_hash=book.limits.policy_hash,
-            mode=book.limits.mode,
+            policy_hash=risk_state.limits.policy_hash,
+            mode=risk_state.limits.mode,
             decisions_unsaved=self._store.unsaved + self._store.dropped,
             database_problem=self._governor.blocked or self._store.problem or "",
         )
@@ -109,7 +109,7 @@ class Queries:
         return b.ExplainDecisionResponse(message=f"intent_id: {said} begin with {beginning!r}; allowed is one")
 
     def _phase(self, seat: PhaseSession) -> b.PhaseState:
-        phase = self._picture.book.phases[seat.phase_id]
+        phase = self._picture.risk_state.phases[seat.phase_id]
         state = b.PhaseState(
             phase_id=seat.phase_id,
             connected=seat.stream is not None,
@@ -125,9 +125,9 @@ class Queries:
 
     def _positions(self) -> list[o.Position]:
         """Net positions at Brain's own marks."""
-        shares = [share for phase in self._picture.book.phases for share in self._picture.shares.of(phase)]
+        shares = [share for phase in self._picture.risk_state.phases for share in self._picture.shares.of(phase)]
         wires = []
-        for symbol, held in self._picture.book.symbols.items():
+        for symbol, held in self._picture.risk_state.symbols.items():
             if not held.net:
                 continue
             own = [share for share in shares if share.symbol == symbol]

@@ -12,7 +12,7 @@ from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.numbers import ONE
 from titan.durable.latch import Latch, LatchUnavailable
 from titan.risk.allocation import Allocation, AllocationState, allocate
-from titan.risk.budgets import lease
+from titan.risk.budgets import grant
 from titan.risk.posture import level_posture, posture_in_force
 from titan.risk.risk_level import RiskLevelState, evaluate
 from titan.risk.state import RiskState
@@ -43,7 +43,7 @@ class RiskController:
 
     def __init__(
         self,
-        book: RiskState,
+        risk_state: RiskState,
         latch: Latch,
         ceiling: Posture,
         term: int,
@@ -59,7 +59,7 @@ class RiskController:
         self.allocation_state = AllocationState()
         self.allocation: Allocation | None = None
         self.budgets_issued = 0
-        self._book = book
+        self._risk_state = risk_state
         self._term = term
         self._told = told
         self._remember = remember
@@ -89,10 +89,12 @@ class RiskController:
 
     def evaluate(self, now_ns: int) -> None:
         """Look at everything once more, at ``now_ns`` of the market clock (0: the market has not begun)."""
-        book = self._book
-        book.refresh()
+        risk_state = self._risk_state
+        risk_state.refresh()
         before = self.level
-        self.level = evaluate(before, book.equity, book.truth, book.limits.rules, book.limits.parameters, now_ns)
+        self.level = evaluate(
+            before, risk_state.equity, risk_state.truth, risk_state.limits.rules, risk_state.limits.parameters, now_ns
+        )
         if self.level != before:
             self._remember(RISK_LEVEL, msgspec.json.encode(self.level).decode())
         if self.level.level != before.level:
@@ -129,9 +131,9 @@ class RiskController:
     def announce(self) -> bool:
         """Recompute the posture and tell it if anything of it changed; say whether it did."""
         state = self._posture_state()
-        book = self._book
-        book.posture, book.posture_source = state.in_force, state.reason
-        book.risk_level, book.risk_reason = self.level.level, self.level.reason
+        risk_state = self._risk_state
+        risk_state.posture, risk_state.posture_source = state.in_force, state.reason
+        risk_state.risk_level, risk_state.risk_reason = self.level.level, self.level.reason
         if state == self.state:
             return False
         self._log.info("posture", in_force=state.in_force.name, reason=state.reason)
@@ -161,24 +163,24 @@ class RiskController:
             risk_level=level,
             reason=reason,
             by=self.latch.by,
-            policy_hash=self._book.limits.policy_hash,
+            policy_hash=self._risk_state.limits.policy_hash,
             term=self._term,
             latch_never_set=self.latch.never_set,
         )
 
     def _lease(self, now_ns: int, at_once: bool) -> None:
-        book = self._book
-        parameters = book.limits.parameters
+        risk_state = self._risk_state
+        parameters = risk_state.limits.parameters
         due = at_once or now_ns - self._last_lease_ns >= parameters.budget_period_ns
         if due:
             self._last_lease_ns = now_ns
             self._allocate()
-        for phase in book.phases.values():
+        for phase in risk_state.phases.values():
             # A phase that is away gets none: what it had expires.
             if due and phase.connected and self.allocation is not None:
                 self.budgets_issued += 1
                 budget_id = f"{phase.phase_id}-{self._term}-{self.budgets_issued}"
-                phase.budget = lease(book, phase, self.allocation, now_ns, budget_id)
+                phase.budget = grant(risk_state, phase, self.allocation, now_ns, budget_id)
                 self._cancelled.discard(phase.phase_id)
                 self._told.on_budget(phase.budget)
             elif phase.budget is not None and phase.budget.expired(now_ns) and phase.phase_id not in self._cancelled:
@@ -186,13 +188,13 @@ class RiskController:
                 self._told.on_budget_expired(phase.phase_id, f"budget {phase.budget.budget_id} has expired")
 
     def _allocate(self) -> None:
-        book = self._book
-        if not book.equity.known:
+        risk_state = self._risk_state
+        if not risk_state.equity.known:
             if self.allocation is None:
-                self.allocation = Allocation({}, ONE, book.limits.max_account_leverage)
+                self.allocation = Allocation({}, ONE, risk_state.limits.max_account_leverage)
             return
         self.allocation, following = allocate(
-            book.equity.equity, tuple(book.phases), self.allocation_state, book.limits.parameters
+            risk_state.equity.equity, tuple(risk_state.phases), self.allocation_state, risk_state.limits.parameters
         )
         if following != self.allocation_state:
             self.allocation_state = following

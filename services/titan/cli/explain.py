@@ -168,5 +168,5 @@ def most_telling(decisions: Sequence[b.Decision]) -> list[b.Decision]:
     """Of decisions, newest first, the newest that opens: what reduces passes every guard without a number."""
     from titan.v1 import brain_pb2 as b
 
-    opening = [decision for decision in decisions if decision.lane == b.LANE_OPENING]
+    opening = [decision for decision in decisions if decision.position_effect == b.POSITION_EFFECT_OPENING]
     return (opening or list(decisions))[:1]

@@ -61,7 +61,7 @@ class RiskLevel(IntEnum):
     EMERGENCY = 4
 
 
-class Leg(IntEnum):
+class OrderRole(IntEnum):
     """What an order is for, within its intent."""
 
     ENTRY = 1
@@ -94,7 +94,7 @@ class Action(IntEnum):
     CLOSE = 2
 
 
-class Lane(IntEnum):
+class PositionEffect(IntEnum):
     """Opening adds risk; reducing cannot."""
 
     OPENING = 1

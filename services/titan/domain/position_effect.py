@@ -9,26 +9,30 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.account import Account
-from titan.domain.kinds import Lane, Leg, Side
+from titan.domain.kinds import OrderRole, PositionEffect, Side
 from titan.domain.numbers import ZERO
 from titan.domain.positions import Holding
 
-_EXITS = (Leg.EXIT, Leg.FLATTEN)
+_EXITS = (OrderRole.EXIT, OrderRole.FLATTEN)
 
 
-def reducible(book: Account, phase_id: str, symbol: str, side: Side) -> Decimal:
+def reducible(account: Account, phase_id: str, symbol: str, side: Side) -> Decimal:
     """Base units that an order of ``side`` may take off, by the phase's share and the net position."""
-    share = book.shares.get((phase_id, symbol), Holding()).quantity
-    net = book.holdings.get(symbol, Holding()).quantity
+    share = account.shares.get((phase_id, symbol), Holding()).quantity
+    net = account.holdings.get(symbol, Holding()).quantity
     of_phase = of_account = ZERO
-    for order in book.working.values():
-        if order.symbol == symbol and order.side is side and order.leg in _EXITS:
+    for order in account.working.values():
+        if order.symbol == symbol and order.side is side and order.order_role in _EXITS:
             of_account += order.remaining_quantity
             if order.phase_id == phase_id:
                 of_phase += order.remaining_quantity
     return max(ZERO, min(-side.sign * share - of_phase, -side.sign * net - of_account))
 
 
-def classify(book: Account, phase_id: str, symbol: str, side: Side, quantity: Decimal) -> Lane:
-    """The lane of an order of ``quantity`` base units."""
-    return Lane.REDUCING if ZERO < quantity <= reducible(book, phase_id, symbol, side) else Lane.OPENING
+def classify(account: Account, phase_id: str, symbol: str, side: Side, quantity: Decimal) -> PositionEffect:
+    """The position effect of an order of ``quantity`` base units."""
+    return (
+        PositionEffect.REDUCING
+        if ZERO < quantity <= reducible(account, phase_id, symbol, side)
+        else PositionEffect.OPENING
+    )

@@ -28,9 +28,9 @@ class AccountStore:
     Listeners are called by :meth:`tell`, not at the moment of writing: on the order path the venue is first.
     """
 
-    def __init__(self, journal: Journal, book: Account, now_ns: Callable[[], int], term: int) -> None:
+    def __init__(self, journal: Journal, account: Account, now_ns: Callable[[], int], term: int) -> None:
         self.journal = journal
-        self.book = book
+        self.account = account
         self.term = term
         self.listeners: list[Listener] = []
         self.on_failed: Callable[[str], None] = lambda _reason: None
@@ -54,7 +54,7 @@ class AccountStore:
             When the journal cannot be written: the process has to end.
         """
         record = Record(fact, self.now_ns, self.term)
-        change = self.book.apply(record)
+        change = self.account.apply(record)
         self._append(encode_record(record), record, change)
         if self._sync_timer is None:
             self._sync_timer = asyncio.get_running_loop().call_later(SYNC_DELAY_S, self._sync_late)
@@ -63,8 +63,8 @@ class AccountStore:
     def take(self, intake: Intake, request: execution_pb2.PlaceOrder) -> Change:
         """Write that an order was taken. The caller syncs before the venue hears of it."""
         record = Record(intake, self.now_ns, self.term)
-        change = self.book.apply(record)
-        self._append(encode_intake(request, intake.lane, record.market_time_ns, self.term), record, change)
+        change = self.account.apply(record)
+        self._append(encode_intake(request, intake.position_effect, record.market_time_ns, self.term), record, change)
         return change
 
     def sync(self) -> None:
@@ -118,9 +118,9 @@ def count_changes(metrics: Metrics) -> Listener:
 
     def count(_sequence: int, _record: Record, change: Change) -> None:
         if change.order is not None:
-            orders.labels(change.order.leg.name, change.order.state.name, change.order.reason.name).inc()
+            orders.labels(change.order.order_role.name, change.order.state.name, change.order.reason.name).inc()
         if change.fill is not None:
-            fills.labels(change.fill.leg.name).inc()
+            fills.labels(change.fill.order_role.name).inc()
         if change.round_trip is not None:
             trips.labels(change.round_trip.phase_id).inc()
 
@@ -145,12 +145,12 @@ def open_journal(
         When a record is not one of this program's.
     """
     journal, records, report = Journal.open(folder, on_sync=on_sync)
-    book = Account(PAPER_INSTRUMENTS)
-    last_ns = fold(book, ((record.sequence, record.payload) for record in records), listener)
-    return journal, book, last_ns, report
+    account = Account(PAPER_INSTRUMENTS)
+    last_ns = fold(account, ((record.sequence, record.payload) for record in records), listener)
+    return journal, account, last_ns, report
 
 
-def fold(book: Account, records: Iterable[tuple[int, bytes]], listener: Listener) -> int:
+def fold(account: Account, records: Iterable[tuple[int, bytes]], listener: Listener) -> int:
     """Apply the journal's records to an account; return the market time of the last one.
 
     Raises
@@ -162,7 +162,7 @@ def fold(book: Account, records: Iterable[tuple[int, bytes]], listener: Listener
     for sequence, payload in records:
         try:
             record = decode_record(payload)
-            change = book.apply(record)
+            change = account.apply(record)
         except ValueError as error:
             raise StartError(f"journal record {sequence} cannot be read: {error}") from error
         listener(sequence, record, change)

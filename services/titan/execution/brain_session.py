@@ -50,7 +50,7 @@ class BrainSession:
 
     def __init__(
         self,
-        books: AccountStore,
+        store: AccountStore,
         intake: OrderIntake,
         posture: PostureKeeper,
         valuer: Valuer,
@@ -61,8 +61,8 @@ class BrainSession:
     ) -> None:
         self.markers = Watermark()
         self.on_posture: Callable[[], None] = lambda: None
-        self._books = books
-        self._book: Account = books.book
+        self._store = store
+        self._account: Account = store.account
         self._intake = intake
         self._posture = posture
         self._valuer = valuer
@@ -76,7 +76,7 @@ class BrainSession:
         self._last_marker: pb.PlaceResponse | None = None
         self._flatten_act: int | None = None
         self._told_equity: Equity | None = None
-        books.listeners.append(self._hear)
+        store.listeners.append(self._hear)
 
     @property
     def connected(self) -> bool:
@@ -117,8 +117,8 @@ class BrainSession:
         if self._stream is None or self._told or not self._reconciler.settled.is_set():
             return
         self._told = True
-        self._books.tell()
-        self._stream.post(pb.PlaceResponse(account=self._account()))
+        self._store.tell()
+        self._stream.post(pb.PlaceResponse(account=self._account_message()))
         if self._last_marker is not None:
             self._stream.post(self._last_marker)
 
@@ -158,8 +158,8 @@ class BrainSession:
             message=outcome.message,
             in_force=int(self._posture.in_force),  # type: ignore[arg-type]
             latch=int(self._posture.latch.posture),  # type: ignore[arg-type]
-            working_orders=len(self._book.working),
-            open_positions=sum(holding.quantity != 0 for holding in self._book.holdings.values()),
+            working_orders=len(self._account.working),
+            open_positions=sum(holding.quantity != 0 for holding in self._account.holdings.values()),
         )
 
     def tighten(self, posture: Posture, by: str, reason: str) -> Outcome:
@@ -167,7 +167,7 @@ class BrainSession:
         outcome = self._posture.tighten(posture, by, reason)
         if self._posture.in_force < Posture.ARMED:
             self._desk.cancel_entries("", Reason.CANCELED_BY_POSTURE, f"{posture.name} by {by}")
-        self._books.tell()
+        self._store.tell()
         self.on_posture()
         return outcome
 
@@ -176,8 +176,8 @@ class BrainSession:
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "the first message of Place must be hello")
         hello = first.hello
         if not self._intake.see_term(hello.term):
-            message = f"STALE_TERM: term={hello.term}, the highest Brain seen has {self._book.brain_term}"
-            self._log.warning("a Brain of a lower term was refused", term=hello.term, highest=self._book.brain_term)
+            message = f"STALE_TERM: term={hello.term}, the highest Brain seen has {self._account.brain_term}"
+            self._log.warning("a Brain of a lower term was refused", term=hello.term, highest=self._account.brain_term)
             raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, message)
         previous, self._stream = self._stream, stream
         if previous is not None:
@@ -207,7 +207,7 @@ class BrainSession:
             self._log.info("entries canceled for Brain", phase=cancel.phase_id, reason=cancel.reason, count=count)
         elif kind == "act":
             self._act(request.act)
-        self._books.tell()
+        self._store.tell()
 
     def _act(self, act: pb.PostureAct) -> None:
         if not act.posture:
@@ -224,8 +224,8 @@ class BrainSession:
         self._post_now(pb.PlaceResponse(act=self.act_result(act.act_id, outcome)))
 
     def _arm(self, act: pb.PostureAct) -> Outcome:
-        if act.term != self._book.brain_term:
-            message = f"STALE_TERM: term={act.term}, the highest Brain seen has {self._book.brain_term}"
+        if act.term != self._account.brain_term:
+            message = f"STALE_TERM: term={act.term}, the highest Brain seen has {self._account.brain_term}"
             return Outcome(False, Reason.STALE_TERM, message)
         if not self._reconciler.settled.is_set():
             return Outcome(False, Reason.PRECONDITION, "PRECONDITION: reconciliation with the venue is not finished")
@@ -254,21 +254,21 @@ class BrainSession:
         if self._stream is not None:
             self._stream.post(response)
 
-    def _account(self) -> pb.AccountState:
-        today = self._books.now_ns // DAY_NS
+    def _account_message(self) -> pb.AccountState:
+        today = self._store.now_ns // DAY_NS
         truth = self._reconciler.truth
         self._told_equity = self._valuer.value()
         return pb.AccountState(
-            working=[wire.order_to_wire(order) for order in self._book.working.values()],
+            working=[wire.order_to_wire(order) for order in self._account.working.values()],
             positions=[wire.position_to_wire(position) for position in self._valuer.positions()],
             equity=wire.equity_to_wire(self._told_equity),
             truth=wire.truth_to_wire(truth),
-            posture=self._posture.state(self._policy_hash, self._books.term),
+            posture=self._posture.state(self._policy_hash, self._store.term),
             policy_hash=self._policy_hash,
-            term=self._books.term,
+            term=self._store.term,
             reconciled=self._reconciler.settled.is_set(),
-            round_trips=[wire.round_trip_to_wire(trip) for trip in self._book.round_trips[-ROUND_TRIPS_SENT:]],
-            recent_intent_ids=self._book.opened.get(today, []),
+            round_trips=[wire.round_trip_to_wire(trip) for trip in self._account.round_trips[-ROUND_TRIPS_SENT:]],
+            recent_intent_ids=self._account.opened.get(today, []),
         )
 
 

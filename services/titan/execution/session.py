@@ -69,15 +69,15 @@ class TradingSession:
         self.policy = policy
         self.lease = lease
         backlog: list[tuple[int, Any, Any]] = []
-        journal, book, self._floor_ns, self.report = open_journal(
+        journal, account, self._floor_ns, self.report = open_journal(
             state / "journal", lambda duration_ns: syncs.observe(duration_ns / 1e9), lambda *told: backlog.append(told)
         )
-        self.books = books = AccountStore(journal, book, lambda: self.now_ns, lease.term)
-        books.on_failed = self.broken
-        self.projector = Projector(database, book, metrics, log)
+        self.store = store = AccountStore(journal, account, lambda: self.now_ns, lease.term)
+        store.on_failed = self.broken
+        self.projector = Projector(database, account, metrics, log)
         for told in backlog:
             self.projector.hear(*told)
-        books.listeners.append(self.projector.hear)
+        store.listeners.append(self.projector.hear)
         self.feed = MarketFeed(
             settings,
             (market_pb2.CHANNEL_QUOTES,),
@@ -88,18 +88,18 @@ class TradingSession:
             conflate=True,
         )
         self.venue = PaperVenue(settings, log)
-        self.sender = Sender(settings, books, self.venue, lease, metrics)
-        self.posture = PostureKeeper(Latch.load(state / "latch.json"), books, settings.brain_silence_s, metrics, log)
-        self.desk = VenueUpdates(settings, books, self.sender, metrics, log)
+        self.sender = Sender(settings, store, self.venue, lease, metrics)
+        self.posture = PostureKeeper(Latch.load(state / "latch.json"), store, settings.brain_silence_s, metrics, log)
+        self.desk = VenueUpdates(settings, store, self.sender, metrics, log)
         leverage = min(Decimal(settings.margin_leverage), policy.rules.max_margin_leverage)
-        self.valuer = Valuer(settings, books, Marks(), leverage)
+        self.valuer = Valuer(settings, store, Marks(), leverage)
         self.reconciler = Reconciler(
-            settings, books, self.venue, self.sender, self.desk, self.valuer, self._policy_drift, metrics, log
+            settings, store, self.venue, self.sender, self.desk, self.valuer, self._policy_drift, metrics, log
         )
         self.intake = OrderIntake(
             settings,
             policy,
-            books,
+            store,
             self.sender,
             self.posture,
             self.valuer.marks,
@@ -108,11 +108,11 @@ class TradingSession:
             metrics,
         )
         self.brain = BrainSession(
-            books, self.intake, self.posture, self.valuer, self.reconciler, self.desk, policy.hash, log
+            store, self.intake, self.posture, self.valuer, self.reconciler, self.desk, policy.hash, log
         )
-        self.flattener = Flattener(books, self.venue, self.sender, self.desk, self.posture, self.reconciler, log)
+        self.flattener = Flattener(store, self.venue, self.sender, self.desk, self.posture, self.reconciler, log)
         self.queries = Queries(
-            books,
+            store,
             self.posture,
             self.valuer,
             self.reconciler,
@@ -127,8 +127,8 @@ class TradingSession:
         self.reconciler.on_settled = self.brain.tell_account
         self.flattener.on_finished = self.brain.flatten_finished
         self.brain.on_posture = self._on_posture
-        books.listeners.append(lambda *_told: self.flattener.kick())
-        books.listeners.append(count_changes(metrics))
+        store.listeners.append(lambda *_told: self.flattener.kick())
+        store.listeners.append(count_changes(metrics))
 
     @property
     def now_ns(self) -> int:
@@ -137,9 +137,9 @@ class TradingSession:
 
     def start(self) -> None:
         """Doubt what was under way, ask the venue, and go on."""
-        self._log.info("journal recovered", report=self.report.message, records=self.books.journal.last_sequence)
+        self._log.info("journal recovered", report=self.report.message, records=self.store.journal.last_sequence)
         self.reconciler.doubt_everything_sent()
-        self.books.tell()
+        self.store.tell()
         self.projector.start()
         self.venue.start(self.desk.on_update, self._venue_connected, self._venue_lost)
         self.feed.start()
@@ -158,17 +158,17 @@ class TradingSession:
             await asyncio.wait(self._tasks)
         await self.feed.stop()
         await self.venue.stop()
-        self.books.tell()
+        self.store.tell()
         await self.projector.stop()
-        if not self.books.journal.failed:
-            self.books.close()
+        if not self.store.journal.failed:
+            self.store.close()
 
     @property
     def answered(self) -> bool:
         """Whether the venue has answered every request: a successor then need not wait."""
         flight = self.sender.flight
         return not (
-            flight.cancels or flight.amends or any(not order.at_venue for order in self.books.book.working.values())
+            flight.cancels or flight.amends or any(not order.at_venue for order in self.store.account.working.values())
         )
 
     def not_ready(self) -> list[str]:
@@ -180,8 +180,8 @@ class TradingSession:
             reasons.append("orders and account are not reconciled with the venue yet")
         if not self.feed.connected:
             reasons.append("no market data")
-        if self.books.journal.failed:
-            reasons.append(self.books.journal.failed)
+        if self.store.journal.failed:
+            reasons.append(self.store.journal.failed)
         if self.projector.problem and not self.projector.problem.away:
             # A database that is away only lags; one of another schema must not be written by anybody.
             reasons.append(self.projector.problem.said)
@@ -226,12 +226,12 @@ class TradingSession:
         self.desk.protect()
         self.desk.watch_stops()
         equity = self.valuer.value()
-        self.books.tell()
+        self.store.tell()
         self.brain.tell_equity(equity)
 
     def _on_posture(self) -> None:
         self._heed_posture()
-        self.books.tell()
+        self.store.tell()
 
     def _heed_posture(self) -> None:
         posture = self.posture.in_force
@@ -263,7 +263,7 @@ class TradingSession:
                 self._react()
             if count % _PULSES_A_SECOND == 0:
                 self.reconciler.charge_silence()
-                self.books.journal.reserve()
+                self.store.journal.reserve()
             broken = self.feed.failure or self.venue.failure
             if broken is not None:
                 self.broken(str(broken))

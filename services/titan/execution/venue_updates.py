@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from titan.domain.kinds import Leg, OrderState
+from titan.domain.kinds import OrderRole, OrderState
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order, OrderEvent, OrderEventKind, TransitionError, apply
 from titan.domain.positions import Lot
@@ -46,7 +46,7 @@ class VenueUpdates:
     def __init__(
         self,
         settings: ExecutionSettings,
-        books: AccountStore,
+        store: AccountStore,
         sender: Sender,
         metrics: Metrics,
         log: Log,
@@ -55,12 +55,12 @@ class VenueUpdates:
         self.markers = Watermark()
         self.last_answer_monotonic_ns = time.monotonic_ns()
         self.streamed: set[int] = set()
-        self.highest_sequence = max((fill.venue_sequence for fill in books.book.fills), default=0)
+        self.highest_sequence = max((fill.venue_sequence for fill in store.account.fills), default=0)
         self.settled_sequence = 0
         self.protecting = False
         self._settings = settings
-        self._books = books
-        self._book = books.book
+        self._store = store
+        self._account = store.account
         self._sender = sender
         self._log = log
         self._uncovered_ns: dict[str, int] = {}
@@ -77,14 +77,14 @@ class VenueUpdates:
             self.markers.advance(update.step)
             return
         if isinstance(update, VenueHeartbeat):
-            if update.last_trade_sequence > max(self._book.venue_cursor, self.settled_sequence):
+            if update.last_trade_sequence > max(self._account.venue_cursor, self.settled_sequence):
                 self._odd("missed_trade", f"venue is at trade {update.last_trade_sequence}", "")
             return
         if isinstance(update, VenueTrade):
             self.streamed.add(update.sequence)
             self.take_trade(update)
             return
-        order = self._book.orders.get(update.client_order_id)
+        order = self._account.orders.get(update.client_order_id)
         if order is None:
             self._odd("unknown_order", "the venue tells of an order that we do not know", update.client_order_id)
         elif isinstance(update, VenueOrder):
@@ -92,19 +92,19 @@ class VenueUpdates:
         else:
             self._take_reject(order, update)
         self.protect()
-        self._books.tell()
+        self._store.tell()
 
     def take_trade(self, trade: VenueTrade) -> bool:
         """Book a trade, by stream or by answer; False when it does not fit and reconciliation has to look."""
         self.highest_sequence = max(self.highest_sequence, trade.sequence)
-        order = self._book.orders.get(trade.client_order_id)
+        order = self._account.orders.get(trade.client_order_id)
         if order is None:
             self._odd("trade_of_unknown_order", f"trade {trade.trade_id}", trade.client_order_id)
             return False
-        if (trade.symbol, trade.trade_id) in self._book.trade_ids:
+        if (trade.symbol, trade.trade_id) in self._account.trade_ids:
             return True
         try:
-            self._books.write(fill_from_trade(order, trade))
+            self._store.write(fill_from_trade(order, trade))
         except ValueError as error:
             self._odd("trade_does_not_fit", str(error), trade.client_order_id)
             return False
@@ -122,40 +122,40 @@ class VenueUpdates:
         if flight.amends.get(order.client_order_id) == after.quantity:
             del flight.amends[order.client_order_id]
         if _changed(order, after):
-            self._books.write(after)
+            self._store.write(after)
         if after.final:
             self._sender.forget(order.client_order_id)
 
     def mark_lost(self, order: Order, message: str) -> None:
         """Close an order that the venue, asked after the receive window, has never had."""
-        now_ns = self._books.now_ns
+        now_ns = self._store.now_ns
         if order.state is not OrderState.UNKNOWN:
             order = apply(order, OrderEvent(kind=OrderEventKind.DOUBT, market_time_ns=now_ns))
         lost = apply(
             order,
             OrderEvent(kind=OrderEventKind.LOSE, market_time_ns=now_ns, reason=Reason.ABSENT_AT_VENUE, message=message),
         )
-        self._books.write(lost)
+        self._store.write(lost)
         self._sender.forget(order.client_order_id)
 
     def doubt(self, order: Order) -> None:
         """We cannot know what became of an order: until the venue is asked it is UNKNOWN."""
-        self._books.write(apply(order, OrderEvent(kind=OrderEventKind.DOUBT, market_time_ns=self._books.now_ns)))
+        self._store.write(apply(order, OrderEvent(kind=OrderEventKind.DOUBT, market_time_ns=self._store.now_ns)))
 
     def on_lost(self) -> None:
         """The stream broke: whatever was sent and not acknowledged is in doubt."""
         self.streamed.clear()
         self._sender.connection_lost()
-        for order in list(self._book.working.values()):
+        for order in list(self._account.working.values()):
             if order.state is OrderState.SENT:
                 self.doubt(order)
-        self._books.tell()
+        self._store.tell()
 
     def protect(self) -> None:
         """Send what the stop obligation needs now."""
         if not self.protecting or not self._sender.able:
             return
-        self.carry_out(plan_protection(self._book, self._sender.flight, self._books.now_ns, self._books.term))
+        self.carry_out(plan_protection(self._account, self._sender.flight, self._store.now_ns, self._store.term))
 
     def carry_out(self, steps: list[Step]) -> None:
         """Do the steps of a plan: new orders with one sync for all, then amendments and cancels."""
@@ -168,10 +168,10 @@ class VenueUpdates:
 
     def watch_stops(self) -> None:
         """Flatten each lot whose stop does not work at the venue in time, on the market clock."""
-        now_ns = self._books.now_ns
+        now_ns = self._store.now_ns
         uncovered: dict[str, int] = {}
-        for lot in open_lots(self._book):
-            if lot.stop_price > ZERO and not covered(self._book, lot):
+        for lot in open_lots(self._account):
+            if lot.stop_price > ZERO and not covered(self._account, lot):
                 since_ns = self._uncovered_ns.get(lot.intent_id, now_ns)
                 uncovered[lot.intent_id] = since_ns
                 if self.protecting and now_ns - since_ns >= self._settings.stop_deadline_ms * 1_000_000:
@@ -181,26 +181,28 @@ class VenueUpdates:
 
     def sweep(self, may_rest: bool) -> None:
         """Cancel what has lived too long, all entries where none may rest, and again what was to be canceled before."""
-        now_ns = self._books.now_ns
-        for order in list(self._book.working.values()):
+        now_ns = self._store.now_ns
+        for order in list(self._account.working.values()):
             if (wish := self._sender.cancel_reasons.get(order.client_order_id)) is not None:
                 self._sender.cancel(order, *wish)
                 continue
-            if order.leg not in (Leg.ENTRY, Leg.EXIT):
+            if order.order_role not in (OrderRole.ENTRY, OrderRole.EXIT):
                 continue
-            intake = self._book.intakes.get(order.intent_id)
+            intake = self._account.intakes.get(order.intent_id)
             ttl_ns = intake.ttl_ns if intake is not None else 0
-            if order.leg is Leg.ENTRY and not may_rest:
+            if order.order_role is OrderRole.ENTRY and not may_rest:
                 self._sender.cancel(order, Reason.CANCELED_BY_POSTURE, "posture, lease or Brain does not allow entries")
-            elif (ttl_ns and now_ns >= order.created_ns + ttl_ns) or (order.leg is Leg.ENTRY and intake is None):
+            elif (ttl_ns and now_ns >= order.created_ns + ttl_ns) or (
+                order.order_role is OrderRole.ENTRY and intake is None
+            ):
                 self._sender.cancel(order, Reason.EXPIRED, f"time to live of {ttl_ns // 1_000_000} ms ended")
 
     def cancel_entries(self, phase_id: str, reason: Reason, message: str) -> int:
         """Cancel resting entries of one phase, or of all where empty; return how many were asked for."""
         return sum(
             self._sender.cancel(order, reason, message)
-            for order in list(self._book.working.values())
-            if order.leg is Leg.ENTRY and phase_id in ("", order.phase_id)
+            for order in list(self._account.working.values())
+            if order.order_role is OrderRole.ENTRY and phase_id in ("", order.phase_id)
         )
 
     def _take_reject(self, order: Order, told: VenueReject) -> None:
@@ -221,7 +223,7 @@ class VenueUpdates:
             except TransitionError as error:
                 self._odd("reject_does_not_fit", str(error), order.client_order_id)
                 return
-            self._books.write(after)
+            self._store.write(after)
             if after.final:
                 self._sender.forget(order.client_order_id)
             else:
@@ -232,7 +234,7 @@ class VenueUpdates:
             self.ask(f"order {order.client_order_id}: a request was refused")
 
     def _break_obligation(self, lot: Lot, uncovered_ns: int) -> None:
-        step = flatten_lot(self._book, lot, self._books.now_ns, self._books.term)
+        step = flatten_lot(self._account, lot, self._store.now_ns, self._store.term)
         if step is None or not self._sender.able:
             return
         self._obligations.inc()

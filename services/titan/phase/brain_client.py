@@ -170,7 +170,7 @@ class BrainClient:
             self._strategy.on_order(order_from_wire(message.order))
         elif kind == "fill":
             fill = fill_from_wire(message.fill)
-            self._fills.labels(fill.leg.name.lower()).inc()
+            self._fills.labels(fill.order_role.name.lower()).inc()
             self._strategy.on_fill(fill)
             self._on_fills()
         elif kind == "positions":

@@ -13,7 +13,7 @@ from decimal import Decimal
 from titan.domain.budgets import Budget
 from titan.domain.equity import Equity
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Leg, Posture, RiskLevel
+from titan.domain.kinds import OrderRole, Posture, RiskLevel
 from titan.domain.numbers import BPS, ONE, ZERO
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Position
@@ -187,9 +187,14 @@ class RiskState:
         """Learn what is traded; a symbol that is known keeps its state."""
         for instrument in instruments:
             if instrument.symbol not in self.symbols:
-                book = self.symbols[instrument.symbol] = SymbolState(instrument, self.limits)
+                risk_state = self.symbols[instrument.symbol] = SymbolState(instrument, self.limits)
                 if (held := self._unlisted.pop(instrument.symbol, None)) is not None:
-                    book.mid, book.net, book.shares, book.stop_price = held.mid, held.net, held.shares, held.stop_price
+                    risk_state.mid, risk_state.net, risk_state.shares, risk_state.stop_price = (
+                        held.mid,
+                        held.net,
+                        held.shares,
+                        held.stop_price,
+                    )
 
     def set_positions(self, positions: Iterable[Position]) -> None:
         """Replace all positions by Execution's; one whose symbol is not listed yet counts from when it is."""
@@ -202,13 +207,13 @@ class RiskState:
     def on_order(self, order: Order) -> None:
         """Take in what an order of ours has become."""
         self.reservations.on_order(order)
-        if order.leg is Leg.STOP and order.trigger_price and order.state not in FINAL_STATES:
+        if order.order_role is OrderRole.STOP and order.trigger_price and order.state not in FINAL_STATES:
             self._held(order.symbol).stop_price = order.trigger_price
 
     def on_fill(self, fill: Fill) -> None:
         """Move the net position and the phase's share by a fill; what is not listed yet counts from when it is."""
         held = self._held(fill.symbol)
-        if fill.leg is Leg.ENTRY and (entry := self.reservations.entries.get(fill.intent_id)) is not None:
+        if fill.order_role is OrderRole.ENTRY and (entry := self.reservations.entries.get(fill.intent_id)) is not None:
             held.stop_price = entry.stop_price
         self.reservations.on_fill(fill)
         held.move(fill.phase_id, fill.quantity * fill.side.sign)
@@ -234,22 +239,22 @@ class RiskState:
                     used[phase_id] += notional
                     margin[phase_id] += notional / self._margin_leverage(phase_id, symbol)
         for entry in self.reservations.entries.values():
-            book = self.symbols.get(entry.symbol)
-            if book is None:
+            risk_state = self.symbols.get(entry.symbol)
+            if risk_state is None:
                 continue
-            notional = entry.remaining * (entry.price or book.mid)
-            book.reserved_notional += notional
+            notional = entry.remaining * (entry.price or risk_state.mid)
+            risk_state.reserved_notional += notional
             signed = entry.remaining * entry.side.sign
-            book.entries[entry.phase_id] = book.entries.get(entry.phase_id, ZERO) + signed
+            risk_state.entries[entry.phase_id] = risk_state.entries.get(entry.phase_id, ZERO) + signed
             gross += notional
             worst += self._entry_worst_case(entry, notional)
             if entry.phase_id in used:
                 used[entry.phase_id] += notional
-                margin[entry.phase_id] += notional / self._margin_leverage(entry.phase_id, book)
+                margin[entry.phase_id] += notional / self._margin_leverage(entry.phase_id, risk_state)
         for leaving in self.reservations.exits.values():
-            book = self.symbols.get(leaving.symbol)
-            if book is not None:
-                book.exits[leaving.phase_id] = book.exits.get(leaving.phase_id, ZERO) + leaving.remaining
+            risk_state = self.symbols.get(leaving.symbol)
+            if risk_state is not None:
+                risk_state.exits[leaving.phase_id] = risk_state.exits.get(leaving.phase_id, ZERO) + leaving.remaining
         for phase_id, phase in self.phases.items():
             phase.used_notional, phase.margin_used = used[phase_id], margin[phase_id]
         self.gross_notional, self.worst_case = gross, worst
@@ -261,8 +266,8 @@ class RiskState:
 
     def _held(self, symbol: str) -> Held:
         """Where this symbol is held: its book, or what stands for it until the market lists it."""
-        book = self.symbols.get(symbol)
-        return book if book is not None else self._unlisted.setdefault(symbol, Held())
+        risk_state = self.symbols.get(symbol)
+        return risk_state if risk_state is not None else self._unlisted.setdefault(symbol, Held())
 
     def _margin_leverage(self, phase_id: str, symbol: SymbolState) -> Decimal:
         return min(symbol.margin_leverage, self.phases[phase_id].parameters.margin_leverage)

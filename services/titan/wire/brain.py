@@ -11,7 +11,17 @@ from typing import TypeVar
 from titan.domain.budgets import Budget, PostureState
 from titan.domain.decisions import Decision, GuardResult
 from titan.domain.intents import Intent
-from titan.domain.kinds import Action, BudgetState, Lane, OrderType, Posture, RiskLevel, Side, TimeInForce, Verdict
+from titan.domain.kinds import (
+    Action,
+    BudgetState,
+    OrderType,
+    PositionEffect,
+    Posture,
+    RiskLevel,
+    Side,
+    TimeInForce,
+    Verdict,
+)
 from titan.domain.numbers import ZERO, format_decimal, parse_decimal
 from titan.domain.reasons import Reason
 from titan.domain.symbols import is_unified
@@ -139,7 +149,7 @@ def decision_to_wire(decision: Decision) -> b.Decision:
         phase_id=decision.phase_id,
         symbol=decision.symbol,
         side=0 if decision.side is None else decision.side.value,  # type: ignore[arg-type]
-        lane=decision.lane.value,  # type: ignore[arg-type]
+        position_effect=decision.position_effect.value,  # type: ignore[arg-type]
         approved=decision.approved,
         reason=decision.reason.value,  # type: ignore[arg-type]
         message=decision.message,
@@ -187,7 +197,7 @@ def decision_from_wire(message: b.Decision) -> Decision:
         symbol=message.symbol,
         side=Side(message.side) if message.side else None,
         action=Action(message.action) if message.action else None,
-        lane=Lane(message.lane),
+        position_effect=PositionEffect(message.position_effect),
         approved=message.approved,
         reason=Reason(message.reason),
         message=message.message,

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import TypeVar
 
-from titan.domain.kinds import Lane, OrderType, Posture, Side, TimeInForce
+from titan.domain.kinds import OrderType, PositionEffect, Posture, Side, TimeInForce
 from titan.domain.numbers import ZERO, format_decimal, parse_decimal
 from titan.domain.orders import Fill, Order
 from titan.domain.reasons import Reason
@@ -50,7 +50,7 @@ def _named(kind: type[_Kind], number: int, field: str) -> _Kind:
 
 
 def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
-    """An order of Brain's, read strictly; ``lane`` is what the request says.
+    """An order of Brain's, read strictly; ``position_effect`` is what the request says.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
         intent_id=request.intent_id,
         phase_id=request.phase_id,
         attempt=request.attempt,
-        lane=_named(Lane, request.lane, "lane"),
+        position_effect=_named(PositionEffect, request.position_effect, "position_effect"),
         symbol=request.symbol,
         side=_named(Side, request.side, "side"),
         order_type=order_type,
@@ -88,9 +88,11 @@ def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
     )
 
 
-def encode_intake(request: execution_pb2.PlaceOrder, lane: Lane, market_time_ns: int, term: int) -> bytes:
+def encode_intake(
+    request: execution_pb2.PlaceOrder, position_effect: PositionEffect, market_time_ns: int, term: int
+) -> bytes:
     """The record of an order taken: the request as it came, with Brain's explain record and our own lane."""
-    request.lane = int(lane)  # type: ignore[assignment]
+    request.position_effect = int(position_effect)  # type: ignore[assignment]
     body = request.SerializeToString()
     # A message is the bytes of its fields one after another: to embed the request as bytes spares the order path a
     # copy of all of Brain's guards.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.equity import Equity
-from titan.domain.kinds import DriftClass, Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO, format_decimal, parse_decimal
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
@@ -27,7 +27,7 @@ def order_to_wire(order: Order) -> order_pb2.Order:
         client_order_id=order.client_order_id,
         intent_id=order.intent_id,
         phase_id=order.phase_id,
-        leg=int(order.leg),  # type: ignore[arg-type]
+        order_role=int(order.order_role),  # type: ignore[arg-type]
         attempt=order.attempt,
         symbol=order.symbol,
         side=int(order.side),  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def order_from_wire(message: order_pb2.Order) -> Order:
         client_order_id=message.client_order_id,
         intent_id=message.intent_id,
         phase_id=message.phase_id,
-        leg=Leg(message.leg),
+        order_role=OrderRole(message.order_role),
         attempt=message.attempt,
         symbol=message.symbol,
         side=Side(message.side),
@@ -92,7 +92,7 @@ def fill_to_wire(fill: Fill) -> order_pb2.Fill:
         client_order_id=fill.client_order_id,
         intent_id=fill.intent_id,
         phase_id=fill.phase_id,
-        leg=int(fill.leg),  # type: ignore[arg-type]
+        order_role=int(fill.order_role),  # type: ignore[arg-type]
         symbol=fill.symbol,
         side=int(fill.side),  # type: ignore[arg-type]
         quantity=format_decimal(fill.quantity),
@@ -120,7 +120,7 @@ def fill_from_wire(message: order_pb2.Fill) -> Fill:
         client_order_id=message.client_order_id,
         intent_id=message.intent_id,
         phase_id=message.phase_id,
-        leg=Leg(message.leg),
+        order_role=OrderRole(message.order_role),
         symbol=message.symbol,
         side=Side(message.side),
         quantity=_number(message.quantity, "fill.quantity"),

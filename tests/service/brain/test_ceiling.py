@@ -110,7 +110,7 @@ async def test_a_cancel_that_execution_could_not_hear_is_said_when_it_is_back(st
     async with scene(stack) as made:
         await made.armed()
         await made.execution.server.stop(0)
-        await until(lambda: not made.app.book.execution_connected, "execution away")
+        await until(lambda: not made.app.risk_state.execution_connected, "execution away")
         made.app.on_budget_expired("scavenger", "budget scavenger-1 has expired")
         assert not made.execution.of("cancel_entries")
         await made.execution.restart()

@@ -13,7 +13,7 @@ import pytest
 from support.processes.execution_neighbours import PERP, until
 from support.processes.execution_scene import Scene, scene
 from support.stack.local_processes import Stack
-from titan.domain.kinds import DriftClass, Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
 from titan.durable.journal.journal import JournalUnavailable
 from titan.v1 import common_pb2 as c
@@ -28,26 +28,26 @@ async def quick(stack: Stack) -> AsyncIterator[Scene]:
 
 def drifts(made: Scene) -> dict[str, float]:
     """Drifts counted so far, by class."""
-    counter = made.trader.reconciler._drift_count
+    counter = made.session.reconciler._drift_count
     return {label[0]: child._value.get() for label, child in counter._metrics.items()}
 
 
 async def passes(made: Scene, count: int = 2) -> None:
-    before = made.trader.reconciler.truth.passes
-    await until(lambda: made.trader.reconciler.truth.passes >= before + count, "passes of reconciliation")
+    before = made.session.reconciler.truth.passes
+    await until(lambda: made.session.reconciler.truth.passes >= before + count, "passes of reconciliation")
 
 
 async def test_clean_passes_keep_the_truth_at_100(quick: Scene) -> None:
     quick.brain.place("i1")
     await quick.market.step(count=4)
     await passes(quick)
-    truth = quick.trader.reconciler.truth
+    truth = quick.session.reconciler.truth
     assert (truth.known, truth.score, truth.unresolved, drifts(quick)) == (True, 100, 0, {})
     assert truth.ours_sha256 == truth.venues_sha256
 
 
 async def test_a_fill_that_the_stream_swallowed_is_fetched_and_counted(quick: Scene) -> None:
-    hear = quick.trader.desk.on_update
+    hear = quick.session.desk.on_update
     swallowed: list[object] = []
 
     def deaf(update: Any) -> None:
@@ -56,13 +56,13 @@ async def test_a_fill_that_the_stream_swallowed_is_fetched_and_counted(quick: Sc
             return
         hear(update)
 
-    quick.trader.desk.on_update = deaf  # type: ignore[method-assign]
+    quick.session.desk.on_update = deaf  # type: ignore[method-assign]
     await quick.restart_venue_stream()
     quick.brain.place("i1")
     await quick.market.step(count=4)
     await until(lambda: drifts(quick) == {"MISSED_FILL": 1}, lambda: drifts(quick))
     assert len(swallowed) == 1
-    assert quick.trader.reconciler.truth.score in (80, 85)
+    assert quick.session.reconciler.truth.score in (80, 85)
     await quick.market.step(count=3)
     quick.check_equal()
     assert len(quick.venue_working()) == 2, "stop and target, also for a fill that had to be fetched"
@@ -78,7 +78,7 @@ def foreign_order(made: Scene, **fields: Any) -> SendOrder:
             time_in_force=TimeInForce.IOC,
             quantity=Decimal("0.002"),
             market_time_ns=made.market.now_ns,
-            signed_at_ns=made.trader.sender.wall_ns(),
+            signed_at_ns=made.session.sender.wall_ns(),
             receive_window_ms=1000,
         ),
         **fields,
@@ -90,7 +90,7 @@ async def test_a_position_that_is_not_ours_is_adopted_and_critical(quick: Scene)
     await quick.market.step(count=3)
     await until(lambda: drifts(quick), "a drift")
     assert drifts(quick) == {"UNTRACKED": 1}
-    assert quick.trader.reconciler.truth.score in (60, 65)
+    assert quick.session.reconciler.truth.score in (60, 65)
     quick.check_equal()
     quick.brain.exit("x1")
     assert (await quick.brain.refusal("x1")).reason == c.REASON_NOT_REDUCING, "nobody's share is no phase's"
@@ -124,38 +124,38 @@ async def test_a_venue_that_changes_its_mind(
     if quantity is not None:
         positions[PERP] = msgspec.structs.replace(before, quantity=Decimal(quantity))
     await until(lambda: kind.name in drifts(quick), lambda: f"{description}: {drifts(quick)}")
-    assert quick.trader.books.book.holdings[PERP].quantity == Decimal(quantity or 0)
-    assert quick.trader.books.book.ledger.balanced
+    assert quick.session.store.account.holdings[PERP].quantity == Decimal(quantity or 0)
+    assert quick.session.store.account.ledger.balanced
 
 
 async def test_a_balance_that_differs(quick: Scene) -> None:
     state = quick.venue.venue.engine.state
     state.balances["USDT"] -= 3
     await until(lambda: drifts(quick) == {"BALANCE": 1}, lambda: drifts(quick))
-    assert quick.trader.books.book.ledger.assets()["USDT"] == 197
+    assert quick.session.store.account.ledger.assets()["USDT"] == 197
     await passes(quick, 1)
-    assert quick.trader.valuer.value().equity == 197
+    assert quick.session.valuer.value().equity == 197
 
 
 async def test_money_put_in_is_no_profit(quick: Scene) -> None:
     state = quick.venue.venue.engine.state
     state.balances["USDT"] += 50
     state.deposits += 50
-    await until(lambda: quick.trader.valuer.value().equity == 250, "the deposit")
-    equity = quick.trader.valuer.value()
+    await until(lambda: quick.session.valuer.value().equity == 250, "the deposit")
+    equity = quick.session.valuer.value()
     assert (equity.high_water_mark, equity.day_start_equity, equity.drawdown) == (250, 250, 0)
     assert drifts(quick) == {}
 
 
 async def test_silence_costs_truth(quick: Scene) -> None:
-    quick.trader.desk.last_answer_monotonic_ns -= 14_000_000_000
-    quick.trader.reconciler.charge_silence()
-    assert quick.trader.reconciler.truth.score in (95, 96, 97)
+    quick.session.desk.last_answer_monotonic_ns -= 14_000_000_000
+    quick.session.reconciler.charge_silence()
+    assert quick.session.reconciler.truth.score in (95, 96, 97)
 
 
 async def test_a_position_without_a_working_stop_is_flattened_in_time(quick: Scene) -> None:
-    send = quick.trader.venue.send_order
-    quick.trader.venue.send_order = (  # type: ignore[method-assign]
+    send = quick.session.venue.send_order
+    quick.session.venue.send_order = (  # type: ignore[method-assign]
         lambda request: True if request.type is OrderType.STOP_MARKET else send(request)
     )
     quick.brain.place("i1")
@@ -163,7 +163,9 @@ async def test_a_position_without_a_working_stop_is_flattened_in_time(quick: Sce
     assert quick.venue_position() == Decimal("0.002"), "not before the deadline"
     await quick.market.step(count=10)
     assert quick.venue_position() == 0
-    (flatten,) = (order for order in quick.trader.books.book.orders.values() if order.leg is Leg.FLATTEN)
+    (flatten,) = (
+        order for order in quick.session.store.account.orders.values() if order.order_role is OrderRole.FLATTEN
+    )
     assert flatten.state is OrderState.FILLED
 
 
@@ -179,19 +181,22 @@ async def test_a_stop_that_the_price_has_passed_closes_at_once(quick: Scene) -> 
 async def test_an_exit_that_never_arrived_is_sent_again_after_the_proof_and_an_entry_is_not(quick: Scene) -> None:
     quick.brain.place("i1")
     await quick.market.step(count=4)
-    quick.trader.venue.send_order = lambda _request: True  # type: ignore[method-assign]
+    quick.session.venue.send_order = lambda _request: True  # type: ignore[method-assign]
     quick.brain.exit("x1")
     quick.brain.place("i2")
     await until(lambda: len(quick.brain.orders("i2")) >= 1, "both are taken for sent")
-    del quick.trader.venue.send_order
+    del quick.session.venue.send_order
     await quick.restart_venue_stream()
-    book = quick.trader.books.book
-    await until(lambda: (book.next_attempt("x1", Leg.EXIT), book.next_attempt("i2", Leg.ENTRY)) == (3, 2), "a resend")
+    account = quick.session.store.account
+    await until(
+        lambda: (account.next_attempt("x1", OrderRole.EXIT), account.next_attempt("i2", OrderRole.ENTRY)) == (3, 2),
+        "a resend",
+    )
     await quick.market.step(count=4)
     states = {
         (order.intent_id, order.attempt): order.state
-        for order in book.orders.values()
-        if order.leg in (Leg.EXIT, Leg.ENTRY)
+        for order in account.orders.values()
+        if order.order_role in (OrderRole.EXIT, OrderRole.ENTRY)
     }
     assert states == {
         ("i1", 1): OrderState.FILLED,
@@ -203,7 +208,7 @@ async def test_an_exit_that_never_arrived_is_sent_again_after_the_proof_and_an_e
 
 
 async def test_a_higher_term_ends_this_execution_and_nothing_more_is_sent(quick: Scene) -> None:
-    term = quick.trader.lease.term
+    term = quick.session.lease.term
     folder = Path(quick.settings.state_dir) / "lease"
     (folder / f"term-{term + 1}").touch()
     assert quick.app is not None
@@ -218,10 +223,10 @@ async def test_a_higher_term_ends_this_execution_and_nothing_more_is_sent(quick:
 
 async def test_a_journal_that_does_not_sync_sends_nothing_and_ends(quick: Scene) -> None:
     def broken() -> None:
-        quick.trader.books.journal.failed = "journal: cannot sync: Input/output error"
+        quick.session.store.journal.failed = "journal: cannot sync: Input/output error"
         raise JournalUnavailable("journal: cannot sync: Input/output error")
 
-    quick.trader.books.journal.sync = broken  # type: ignore[method-assign]
+    quick.session.store.journal.sync = broken  # type: ignore[method-assign]
     quick.brain.place("i1")
     refusal = await quick.brain.refusal("i1")
     assert refusal.reason == c.REASON_JOURNAL_UNAVAILABLE
@@ -233,7 +238,7 @@ async def test_a_journal_that_does_not_sync_sends_nothing_and_ends(quick: Scene)
 async def test_without_space_nothing_opens_and_what_is_open_can_be_closed(quick: Scene) -> None:
     quick.brain.place("i1")
     await quick.market.step(count=4)
-    quick.trader.books.journal.space_problem = "journal: cannot reserve space: No space left on device"
+    quick.session.store.journal.space_problem = "journal: cannot reserve space: No space left on device"
     quick.brain.place("i2")
     refusal = await quick.brain.refusal("i2")
     assert refusal.reason == c.REASON_JOURNAL_UNAVAILABLE
@@ -244,7 +249,7 @@ async def test_without_space_nothing_opens_and_what_is_open_can_be_closed(quick:
 
 
 async def test_the_order_is_durable_before_the_venue_hears_of_it(quick: Scene) -> None:
-    journal, send = quick.trader.books.journal, quick.trader.venue.send_order
+    journal, send = quick.session.store.journal, quick.session.venue.send_order
     unsynced: list[str] = []
 
     def watch(request: SendOrder) -> bool:
@@ -252,7 +257,7 @@ async def test_the_order_is_durable_before_the_venue_hears_of_it(quick: Scene) -
             unsynced.append(request.client_order_id)
         return send(request)
 
-    quick.trader.venue.send_order = watch  # type: ignore[method-assign]
+    quick.session.venue.send_order = watch  # type: ignore[method-assign]
     before = journal.syncs
     quick.brain.place("i1")
     await until(lambda: quick.brain.orders("i1"), "told")
@@ -267,15 +272,15 @@ async def test_the_venue_tells_an_order_that_cannot_be(quick: Scene) -> None:
     order = next(o for o in quick.venue_orders().values() if not o.reduce_only)
     told: VenueOrder = order.to_update()
     rejected = msgspec.structs.replace(told, state=type(told.state).REJECTED)
-    quick.trader.desk.on_update(rejected)
+    quick.session.desk.on_update(rejected)
     await passes(quick, 1)
-    assert quick.trader.books.book.orders[order.client_order_id].state is OrderState.FILLED
+    assert quick.session.store.account.orders[order.client_order_id].state is OrderState.FILLED
     assert drifts(quick) == {}
 
 
 async def test_orders_that_queue_are_all_journalled_synced_and_sent(quick: Scene) -> None:
     """How many share a sync is the machine's to say; that they may is tested in tests/unit/execution."""
-    journal = quick.trader.books.journal
+    journal = quick.session.store.journal
     for number in range(30):
         quick.brain.place(
             f"i{number}",
@@ -285,19 +290,19 @@ async def test_orders_that_queue_are_all_journalled_synced_and_sent(quick: Scene
             time_in_force=c.TIME_IN_FORCE_GTC,
         )
     await until(lambda: len({order.intent_id for order in quick.brain.orders()}) == 30, "all are sent")
-    intakes = [order.client_order_id for order in quick.trader.books.book.working.values()]
+    intakes = [order.client_order_id for order in quick.session.store.account.working.values()]
     assert len(intakes) == len(set(intakes)) == 30
     await until(lambda: journal.synced_sequence == journal.last_sequence, "the line is idle and all is durable")
-    assert all(order.state is OrderState.SENT for order in quick.trader.books.book.working.values())
+    assert all(order.state is OrderState.SENT for order in quick.session.store.account.working.values())
 
 
 async def test_a_cancel_that_was_lost_with_its_stream_is_asked_again(quick: Scene) -> None:
     quick.brain.place("i1", order_type=c.ORDER_TYPE_LIMIT, limit_price="59500", time_in_force=c.TIME_IN_FORCE_GTC)
     await quick.market.step(count=3)
-    quick.trader.venue.cancel_order = lambda _request: True  # type: ignore[method-assign]
+    quick.session.venue.cancel_order = lambda _request: True  # type: ignore[method-assign]
     quick.brain.post(cancel_entries={"phase_id": "scavenger", "reason": "budget expired"})
-    await until(lambda: quick.trader.sender.flight.cancels, "taken for sent")
-    del quick.trader.venue.cancel_order
+    await until(lambda: quick.session.sender.flight.cancels, "taken for sent")
+    del quick.session.venue.cancel_order
     await quick.market.step(count=3)
     assert len(quick.venue_working()) == 1
     await quick.restart_venue_stream()

@@ -11,7 +11,7 @@ import pytest
 from support.processes.execution_neighbours import PERP, until
 from support.processes.execution_scene import Scene, scene
 from support.stack.local_processes import Stack
-from titan.domain.kinds import Leg, OrderState
+from titan.domain.kinds import OrderRole, OrderState
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 
@@ -27,14 +27,17 @@ async def armed(stack: Stack) -> AsyncIterator[Scene]:
 async def test_an_entry_is_filled_and_gets_its_stop_and_target(armed: Scene) -> None:
     armed.brain.place("i1")
     await armed.market.step(count=5)
-    book = armed.trader.books.book
+    account = armed.session.store.account
     assert armed.venue_position() == Decimal("0.002")
-    legs = {order.leg: order for order in book.working.values()}
-    assert {leg: order.state for leg, order in legs.items()} == {
-        Leg.STOP: OrderState.ACKED,
-        Leg.TARGET: OrderState.ACKED,
+    order_roles = {order.order_role: order for order in account.working.values()}
+    assert {order_role: order.state for order_role, order in order_roles.items()} == {
+        OrderRole.STOP: OrderState.ACKED,
+        OrderRole.TARGET: OrderState.ACKED,
     }
-    assert (legs[Leg.STOP].trigger_price, legs[Leg.STOP].quantity) == (Decimal(59000), Decimal("0.002"))
+    assert (order_roles[OrderRole.STOP].trigger_price, order_roles[OrderRole.STOP].quantity) == (
+        Decimal(59000),
+        Decimal("0.002"),
+    )
     assert len(armed.brain.fills()) == 1
     armed.check_equal()
 
@@ -45,10 +48,10 @@ async def test_a_target_closes_the_trade_and_the_stop_is_canceled(armed: Scene) 
     await armed.market.step(price=61100, count=4)
     assert armed.venue_position() == 0
     assert armed.venue_working() == []
-    (trip,) = armed.trader.books.book.round_trips
+    (trip,) = armed.session.store.account.round_trips
     assert trip.realized_pnl > 0
     assert (trip.setup, trip.intent_id) == ("trap", "i1")
-    equity = armed.trader.valuer.value()
+    equity = armed.session.valuer.value()
     assert equity.equity == Decimal(200) + trip.realized_pnl - trip.fees
     armed.check_equal()
 
@@ -58,7 +61,7 @@ async def test_a_stop_closes_the_trade(armed: Scene) -> None:
     await armed.market.step(count=4)
     await armed.market.step(price=58900, count=4)
     assert (armed.venue_position(), armed.venue_working()) == (0, [])
-    assert armed.trader.books.book.round_trips[0].realized_pnl < 0
+    assert armed.session.store.account.round_trips[0].realized_pnl < 0
     armed.check_equal()
 
 
@@ -118,7 +121,12 @@ async def test_a_brain_of_another_policy_opens_nothing(stack: Stack) -> None:
             "STOP_MARKET",
         ),
         ("too late", {"ttl_ns": 1}, c.REASON_EXPIRED, "ttl_ms"),
-        ("reducing, with nothing to reduce", {"lane": b.LANE_REDUCING}, c.REASON_NOT_REDUCING, "can be reduced=0"),
+        (
+            "reducing, with nothing to reduce",
+            {"position_effect": b.POSITION_EFFECT_REDUCING},
+            c.REASON_NOT_REDUCING,
+            "can be reduced=0",
+        ),
         ("a stale term", {"term": 0}, c.REASON_STALE_TERM, "term=0"),
     ],
 )
@@ -182,7 +190,7 @@ async def test_entries_rest_until_their_time_is_over(armed: Scene) -> None:
     assert len(armed.venue_working()) == 1
     await armed.market.step(count=8)
     assert armed.venue_working() == []
-    (order,) = armed.trader.books.book.orders.values()
+    (order,) = armed.session.store.account.orders.values()
     assert (order.state, order.reason.name) == (OrderState.CANCELED, "EXPIRED")
 
 
@@ -198,7 +206,7 @@ async def test_resting_entries_are_canceled(stack: Stack, how: str) -> None:
             made.brain.posture = c.POSTURE_HALTED
         elif how == "silence":
             made.brain.beating = False
-            await until(lambda: made.trader.posture.brain_silent, "Brain is silent")
+            await until(lambda: made.session.posture.brain_silent, "Brain is silent")
         else:
             from titan.runtime.rpc.client import RpcChannel
             from titan.runtime.rpc.contract import EXECUTION_TIGHTEN
@@ -210,7 +218,7 @@ async def test_resting_entries_are_canceled(stack: Stack, how: str) -> None:
             )
             await channel.close()
             assert (answer.result.done, answer.result.latch) == (True, c.POSTURE_CLOSE_ONLY)
-        await until(lambda: made.trader.sender.flight.cancels, "cancel in flight")
+        await until(lambda: made.session.sender.flight.cancels, "cancel in flight")
         made.brain.beating = True
         await made.market.step(count=3)
         assert made.venue_working() == []
@@ -241,9 +249,9 @@ async def test_flatten_closes_everything_and_ends_halted(armed: Scene) -> None:
     armed.brain.post(act={"posture": c.POSTURE_FLATTEN, "by": "me", "reason": "panic", "term": 1, "act_id": 9})
     for _ in range(60):
         await armed.market.step()
-        if armed.trader.posture.latch.posture.name == "HALTED":
+        if armed.session.posture.latch.posture.name == "HALTED":
             break
-    assert armed.trader.posture.latch.posture.name == "HALTED"
+    assert armed.session.posture.latch.posture.name == "HALTED"
     assert (armed.venue_position(), armed.venue_working()) == (0, [])
 
     def told() -> list[Any]:
@@ -276,5 +284,5 @@ async def test_positions_and_equity_as_people_are_told(armed: Scene) -> None:
     assert equity.known
     assert Decimal(equity.equity) < 200
     orders = (await channel.call(EXECUTION_LIST_ORDERS, e.ListOrdersRequest(limit=2))).orders
-    assert [order.leg for order in orders] == [2, 3] or [order.leg for order in orders] == [3, 2]
+    assert [order.order_role for order in orders] == [2, 3] or [order.order_role for order in orders] == [3, 2]
     await channel.close()

@@ -15,7 +15,7 @@ from support.processes.execution_neighbours import until
 from support.processes.execution_process import ExecutionProcess
 from support.processes.execution_scene import Scene, scene
 from support.stack.local_processes import Stack
-from titan.domain.kinds import Leg, OrderState, Posture
+from titan.domain.kinds import OrderRole, OrderState, Posture
 from titan.domain.protection import covered, open_lots
 from titan.execution.app import ExecutionApp
 from titan.runtime.process import running
@@ -60,15 +60,17 @@ async def story(made: Scene) -> None:
 def check_venue(made: Scene) -> None:
     """What must hold whatever was killed when, by the venue's records."""
     made.check_equal()
-    trader = made.trader
-    sent = Counter(order.intent_id for order in trader.books.book.orders.values() if order.leg is Leg.ENTRY)
+    session = made.session
+    sent = Counter(
+        order.intent_id for order in session.store.account.orders.values() if order.order_role is OrderRole.ENTRY
+    )
     assert all(count == 1 for count in sent.values()), "an entry is never sent twice"
     bought = sum(o.filled_quantity for o in made.venue_orders().values() if o.side.name == "BUY")
     assert bought in (Decimal(0), Decimal("0.004")), "none doubled"
-    for lot in open_lots(trader.books.book):
-        assert covered(trader.books.book, lot), "every open position has its stop"
-    assert trader.posture.latch.posture <= Posture.ARMED
-    assert all(order.state is not OrderState.UNKNOWN for order in trader.books.book.orders.values())
+    for lot in open_lots(session.store.account):
+        assert covered(session.store.account, lot), "every open position has its stop"
+    assert session.posture.latch.posture <= Posture.ARMED
+    assert all(order.state is not OrderState.UNKNOWN for order in session.store.account.orders.values())
 
 
 async def crash_and_recover(stack: Stack, after: str, at: int) -> tuple[Scene, bool]:
@@ -143,6 +145,6 @@ async def test_stopped_between_journal_and_send_while_another_takes_over(stack: 
         assert await first.died() == 1, "the one that lost the lease ends by itself"
         assert "lease of term 1 is lost" in first.log()
         check_venue(made)
-        entry = made.trader.books.book.first_results["i1", 1]
+        entry = made.session.store.account.first_results["i1", 1]
         assert entry not in made.venue_orders(), "what it wanted to send when it was stopped never counts"
-        assert made.trader.books.book.orders[str(entry)].state is OrderState.LOST
+        assert made.session.store.account.orders[str(entry)].state is OrderState.LOST

@@ -29,10 +29,10 @@ async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack_on
         await made.market.step(count=4)
         await made.market.step(price=61100, count=4)
         url = stack.database("execution")
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         before = await rows(url)
-        assert before["fills"] == len(made.trader.books.book.fills) == 2
-        assert before["orders"] == len(made.trader.books.book.orders) == 3
+        assert before["fills"] == len(made.session.store.account.fills) == 2
+        assert before["orders"] == len(made.session.store.account.orders) == 3
         assert before["round_trips"] == 1
         assert before["unbalanced"] == []
         settings = made.settings
@@ -42,7 +42,7 @@ async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack_on
         assert (await rows(url))["orders"] == 0
         app = ExecutionApp(elsewhere(settings))
         async with running(app):
-            await until(lambda: app.trader and app.trader.projector.lag == 0, "the tables are written again")
+            await until(lambda: app.session and app.session.projector.lag == 0, "the tables are written again")
             assert await rows(url) == before
 
 
@@ -84,33 +84,33 @@ async def test_without_a_database_it_trades_and_says_how_far_the_tables_lag(stac
         made.brain.place("i1")
         await made.market.step(count=4)
         assert made.venue_position() == Decimal("0.002")
-        assert made.trader.projector.lag > 5
-        await until(lambda: made.trader.projector.problem, "the problem is told")
-        assert made.trader.projector.problem.away
-        assert "database" in made.trader.projector.problem.said
-        assert not any("database" in reason for reason in made.trader.not_ready())
+        assert made.session.projector.lag > 5
+        await until(lambda: made.session.projector.problem, "the problem is told")
+        assert made.session.projector.problem.away
+        assert "database" in made.session.projector.problem.said
+        assert not any("database" in reason for reason in made.session.not_ready())
 
 
 async def test_tables_that_are_set_back_are_not_written_on_with_a_gap(stack_on_each_database: Stack) -> None:
     async with scene(stack_on_each_database) as made:
         made.brain.place("i1")
         await made.market.step(count=4)
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         url = stack_on_each_database.database("execution")
         # As a backup from before that is restored.
         await emptied(url)
-        made.trader.projector._done = None
+        made.session.projector._done = None
         await made.market.step(price=61100, count=4)
-        await until(lambda: made.trader.projector.problem, "the problem is told")
-        assert "set back to 0" in made.trader.projector.problem.said
-        assert made.trader.projector.lag > 0
+        await until(lambda: made.session.projector.problem, "the problem is told")
+        assert "set back to 0" in made.session.projector.problem.said
+        assert made.session.projector.lag > 0
         assert (await rows(url))["orders"] == 0
-        whole = made.trader.books.journal.last_sequence
+        whole = made.session.store.journal.last_sequence
         assert made.app is not None
         await made.app.stop()
         app = ExecutionApp(elsewhere(made.settings))
         async with running(app):
-            await until(lambda: app.trader and app.trader.projector.lag == 0, "a restart fills them")
+            await until(lambda: app.session and app.session.projector.lag == 0, "a restart fills them")
             found = await rows(url)
         assert found["sequence"] >= whole  # type: ignore[operator]
         assert (found["orders"], found["unbalanced"]) == (3, [])

@@ -122,14 +122,14 @@ async def test_an_execution_is_tightened_directly_and_drains(stack: Stack) -> No
         await made.brain.stop()
         ack = await client.tighten(address, Posture.CLOSE_ONLY, "titan-operator", "a roll")
         assert (ack.done, ack.acknowledged_by, ack.open_positions) == (True, "execution", 1)
-        assert made.trader.posture.latch.by == "operator: titan-operator"
-        await until(lambda: made.trader.sender.flight.cancels or not made.venue_working(), "cancel asked")
+        assert made.session.posture.latch.by == "operator: titan-operator"
+        await until(lambda: made.session.sender.flight.cancels or not made.venue_working(), "cancel asked")
         made.brain = Brain(stack, made.policy_hash, term=2)
         await made.brain.start()
         await made.ready()
         await made.market.step(count=3)
         await until(
-            lambda: made.trader.books.journal.synced_sequence == made.trader.books.journal.last_sequence,
+            lambda: made.session.store.journal.synced_sequence == made.session.store.journal.last_sequence,
             "journal on the disk",
         )
         after = (await client.ask({"execution": address})).execution
@@ -143,7 +143,7 @@ async def test_an_execution_is_tightened_directly_and_drains(stack: Stack) -> No
         kept = await client.tighten(address, Posture.CLOSE_ONLY, "titan-operator", "a roll")
         assert kept.done
         assert "HALTED" in kept.message
-        assert made.trader.posture.latch.posture is Posture.HALTED
+        assert made.session.posture.latch.posture is Posture.HALTED
         with_armed = await client.tighten(address, Posture.ARMED, "ana", "")
         assert (with_armed.done, with_armed.reason) == (False, "INVALID_ARGUMENT")
         assert "allowed" in with_armed.message or "Tighten only lowers" in with_armed.message
@@ -158,7 +158,7 @@ async def test_a_silent_brain_keeps_no_position_from_being_flattened(stack: Stac
         assert (ack.done, ack.open_positions) == (True, 1)
         for _ in range(60):
             await made.market.step()
-            if made.trader.posture.latch.posture is Posture.HALTED:
+            if made.session.posture.latch.posture is Posture.HALTED:
                 break
         after = (await client.ask({"execution": stack.peers["execution"]})).execution
         assert after is not None

@@ -202,7 +202,7 @@ async def test_the_day_s_trades_outlive_the_process(stack: Stack) -> None:
                 client_order_id="t1",
                 intent_id="intent-1",
                 phase_id="scavenger",
-                leg=o.LEG_ENTRY,
+                order_role=o.ORDER_ROLE_ENTRY,
                 symbol=PERP,
                 side=c.SIDE_BUY,
                 quantity="0.004",

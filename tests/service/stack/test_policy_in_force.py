@@ -14,7 +14,7 @@ import pytest
 
 from support.stack.both_accounts import disagreements, read_both
 from support.stack.titan_up import LocalStack, local_stack
-from titan.domain.kinds import Leg
+from titan.domain.kinds import OrderRole
 from titan.domain.policy_hash import policy_hash
 
 pytestmark = pytest.mark.slow
@@ -62,5 +62,5 @@ def test_an_edited_rule_stops_openings_and_lets_exits_pass(tmp_path: Path, name:
     books = read_both(stack.state, tmp_path / "copy")
     assert not disagreements(books)
     later = [order for order in books.ours.orders.values() if order.client_order_id not in known]
-    assert not [order for order in later if order.leg is Leg.ENTRY]
-    assert [order for order in later if order.leg is Leg.EXIT]
+    assert not [order for order in later if order.order_role is OrderRole.ENTRY]
+    assert [order for order in later if order.order_role is OrderRole.EXIT]

@@ -20,12 +20,12 @@ from support.stack.local_processes import REPOSITORY, Stack
 from titan.brain.settings import BrainSettings
 from titan.runtime.pki.authority_files import issue
 from titan.runtime.pki.certificates import Authority, issue_leaf, make_authority
+from titan.runtime.rpc import link as link_module
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, BRAIN_SUBMIT
 from titan.runtime.rpc.errors import RpcError
 from titan.runtime.rpc.link import Link
 from titan.runtime.rpc.server import Peer, RpcServer, ServerStream
-from titan.runtime.rpc.server import link as link_module
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics

@@ -91,20 +91,20 @@ async def held(url: str) -> dict[str, list[Any]]:
 
 async def as_the_journal_says(made: execution_scene.Scene, url: str) -> None:
     """Every order, fill and posting of the account has its row, once."""
-    book, found = made.trader.books.book, await held(url)
-    states = {name: (order.state.name, str(order.filled_quantity)) for name, order in book.orders.items()}
+    account, found = made.session.store.account, await held(url)
+    states = {name: (order.state.name, str(order.filled_quantity)) for name, order in account.orders.items()}
     assert {row.client_order_id: (row.state, row.filled_quantity) for row in found["orders"]} == states
     assert {(row.symbol, row.trade_id) for row in found["fills"]} == {
-        (fill.symbol, fill.trade_id) for fill in book.fills
+        (fill.symbol, fill.trade_id) for fill in account.fills
     }
-    assert len(found["fills"]) == len(book.fills)
+    assert len(found["fills"]) == len(account.fills)
     sums: dict[tuple[int, str], Decimal] = {}
     for row in found["ledger"]:
         key = (row.sequence, row.currency)
         sums[key] = sums.get(key, Decimal(0)) + Decimal(row.amount)
     assert sums
     assert set(sums.values()) == {Decimal(0)}
-    assert found["projection"][0].sequence == made.trader.books.journal.last_sequence
+    assert found["projection"][0].sequence == made.session.store.journal.last_sequence
 
 
 async def test_execution_trades_while_postgresql_is_dead_and_writes_all_of_it_afterwards(
@@ -113,25 +113,25 @@ async def test_execution_trades_while_postgresql_is_dead_and_writes_all_of_it_af
     url = both.database("execution")
     async with execution_scene.scene(both) as made:
         await trade(made, "before")
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         await as_the_journal_says(made, url)
         server.kill()
         for number in range(3):
             await trade(made, f"dead-{number}")
         made.check_equal()
-        await until(lambda: made.trader.projector.problem, "the problem is told")
-        assert made.trader.projector.problem is not None
-        assert made.trader.projector.problem.away
-        behind = made.trader.projector.lag
+        await until(lambda: made.session.projector.problem, "the problem is told")
+        assert made.session.projector.problem is not None
+        assert made.session.projector.problem.away
+        behind = made.session.projector.lag
         assert behind > 10
         assert metric(made.app, "titan_projection_lag") == behind
-        assert made.trader.not_ready() == []
+        assert made.session.not_ready() == []
         assert await health(made.settings) == 200
         await started(server)
-        await until(lambda: made.trader.projector.lag == 0, "tables are written again")
-        assert made.trader.projector.problem is None
+        await until(lambda: made.session.projector.lag == 0, "tables are written again")
+        assert made.session.projector.problem is None
         await trade(made, "after")
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         await as_the_journal_says(made, url)
         assert len((await held(url))["round_trips"]) == 5
 
@@ -144,7 +144,7 @@ async def test_a_kill_in_the_middle_of_writing_doubles_no_row(both: Stack, serve
             # Whatever of this was under way, committed or not.
             server.kill()
             await started(server)
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         await as_the_journal_says(made, url)
         assert len((await held(url))["round_trips"]) == 4
 
@@ -152,13 +152,13 @@ async def test_a_kill_in_the_middle_of_writing_doubles_no_row(both: Stack, serve
 async def test_a_server_that_swallows_everything_holds_nothing_up(both: Stack, server: Postgres) -> None:
     url = both.database("execution")
     async with execution_scene.scene(both) as made:
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         server.freeze()
         await trade(made, "frozen")
-        assert made.trader.projector.lag > 5
+        assert made.session.projector.lag > 5
         assert await health(made.settings) == 200
         server.thaw()
-        await until(lambda: made.trader.projector.lag == 0, "tables are written again")
+        await until(lambda: made.session.projector.lag == 0, "tables are written again")
         await as_the_journal_says(made, url)
 
 
@@ -211,7 +211,7 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
             stop_price="",
             target_price="",
         )
-        assert closing.lane == b.LANE_REDUCING
+        assert closing.position_effect == b.POSITION_EFFECT_REDUCING
         assert await phase.ask(intent_id="dead-1") == first, "what waits beside the database is known"
         assert not (await again.act(c.POSTURE_ARMED, nonce="nonce-2")).done, "a person cannot arm it either"
         await started(server)
@@ -240,12 +240,12 @@ async def test_decisions_are_put_aside_when_the_server_swallows_everything(both:
 
 async def test_in_a_quiet_market_too_it_is_told_that_the_database_is_away(both: Stack, server: Postgres) -> None:
     async with execution_scene.scene(both) as made:
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         server.kill()
-        await until(lambda: made.trader.projector.problem, "the problem is told")
-        assert made.trader.projector.lag == 0
+        await until(lambda: made.session.projector.problem, "the problem is told")
+        assert made.session.projector.lag == 0
         await started(server)
-        await until(lambda: made.trader.projector.problem is None, "that it is there again is told")
+        await until(lambda: made.session.projector.problem is None, "that it is there again is told")
 
 
 async def test_brain_tells_it_with_nothing_to_decide(both: Stack, server: Postgres) -> None:
@@ -263,10 +263,10 @@ async def test_a_dump_that_is_restored_is_filled_up_from_the_journal(both: Stack
     name = url.rpartition("/")[2]
     async with execution_scene.scene(both) as made:
         await trade(made, "before")
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         dump = await asyncio.to_thread(server.tool, "pg_dump", "--format=custom", name)
         await trade(made, "after")
-        await until(lambda: made.trader.projector.lag == 0, "tables are written")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
         assert made.app is not None
         await made.app.stop()
         await asyncio.to_thread(server.tool, "pg_restore", "--clean", "--if-exists", "--dbname", name, given=dump)
@@ -274,7 +274,9 @@ async def test_a_dump_that_is_restored_is_filled_up_from_the_journal(both: Stack
         await made.move_execution()
         made.app = ExecutionApp(made.settings)
         async with running(made.app):
-            await until(lambda: made.app and made.app.trader and made.app.trader.projector.lag == 0, "they are filled")
+            await until(
+                lambda: made.app and made.app.session and made.app.session.projector.lag == 0, "they are filled"
+            )
             await as_the_journal_says(made, url)
             assert len((await held(url))["round_trips"]) == 2
         await made.brain.stop()
@@ -295,7 +297,7 @@ async def restarted(stack: Stack) -> AsyncIterator[tuple[brain_scene.Scene, Fake
 
     async with brain_scene.scene(stack, migrate=False, before=before) as made:
         made.market.post_step()
-        await until(lambda: made.app.now_ns() and made.app.book.symbols[brain_scene.PERP].net, "the position")
+        await until(lambda: made.app.now_ns() and made.app.risk_state.symbols[brain_scene.PERP].net, "the position")
         yield made, made.phase
 
 

@@ -175,7 +175,7 @@ class Brain:
                 "intent_id": intent_id,
                 "phase_id": "scavenger",
                 "attempt": 1,
-                "lane": b.LANE_OPENING,
+                "position_effect": b.POSITION_EFFECT_OPENING,
                 "symbol": PERP,
                 "side": c.SIDE_BUY,
                 "order_type": c.ORDER_TYPE_MARKET,
@@ -203,7 +203,7 @@ class Brain:
         self.place(
             intent_id,
             **{
-                "lane": b.LANE_REDUCING,
+                "position_effect": b.POSITION_EFFECT_REDUCING,
                 "side": c.SIDE_SELL,
                 "quantity": quantity,
                 "stop_price": "",

@@ -48,10 +48,10 @@ class Scene:
         self.app: ExecutionApp | None = None
 
     @property
-    def trader(self) -> TradingSession:
+    def session(self) -> TradingSession:
         assert self.app is not None
-        assert self.app.trader is not None
-        return self.app.trader
+        assert self.app.session is not None
+        return self.app.session
 
     def venue_orders(self) -> dict[str, Any]:
         """All orders that the venue ever had, by its own records."""
@@ -80,12 +80,12 @@ class Scene:
 
     async def restart_venue_stream(self) -> None:
         """Break Execution's stream to the venue, and wait until it is back and nothing is in doubt."""
-        link = self.trader.venue._link
+        link = self.session.venue._link
         assert link is not None
         assert link._stream is not None
-        settled = self.trader.reconciler.settled
+        settled = self.session.reconciler.settled
         settled.clear()
-        link._on_message = lambda message: self.trader.desk.on_update(venue_wire.update_from_wire(message))
+        link._on_message = lambda message: self.session.desk.on_update(venue_wire.update_from_wire(message))
         link._stream.close()
         await until(lambda: link.connected and settled.is_set(), "the venue's stream is back")
 
@@ -106,16 +106,16 @@ class Scene:
 
     def check_equal(self) -> None:
         """Our account is the venue's, by the venue's own records."""
-        book = self.trader.books.book
-        account = self.venue.venue.account()
-        ours = book.holdings[PERP].quantity if PERP in book.holdings else Decimal(0)
+        account = self.session.store.account
+        venue_account = self.venue.venue.account()
+        ours = account.holdings[PERP].quantity if PERP in account.holdings else Decimal(0)
         assert ours == self.venue_position()
-        assert book.ledger.balanced
-        assert abs(book.ledger.assets()["USDT"] - account.balances["USDT"]) < Decimal("0.000001")
-        working = {order.client_order_id for order in book.working.values()}
+        assert account.ledger.balanced
+        assert abs(account.ledger.assets()["USDT"] - venue_account.balances["USDT"]) < Decimal("0.000001")
+        working = {order.client_order_id for order in account.working.values()}
         assert working == {order.client_order_id for order in self.venue_working()}
         filled = {o.client_order_id: o.filled_quantity for o in self.venue_orders().values() if o.filled_quantity}
-        assert filled == {o.client_order_id: o.filled_quantity for o in book.orders.values() if o.filled_quantity}
+        assert filled == {o.client_order_id: o.filled_quantity for o in account.orders.values() if o.filled_quantity}
 
 
 def execution_settings(stack: Stack, **fields: Any) -> ExecutionSettings:

@@ -152,7 +152,7 @@ class FakeBrain:
             symbol=intent.symbol,
             side=intent.side,
             action=intent.action,
-            lane=b.LANE_OPENING if intent.action == b.ACTION_OPEN else b.LANE_REDUCING,
+            position_effect=b.POSITION_EFFECT_OPENING if intent.action == b.ACTION_OPEN else b.POSITION_EFFECT_REDUCING,
             approved=approved,
             reason=c.REASON_OK if approved else reason,
             message="OK" if approved else "SCORE_TOO_LOW: score=0.1, min=0.6",

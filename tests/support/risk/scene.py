@@ -59,7 +59,7 @@ def equity(amount: str = "200", **changed: Any) -> Equity:
     return Equity(**{**common, "equity": Decimal(amount), **changed})
 
 
-def book(policy: PolicyRules | None = None, parameters: RiskParameters | None = None) -> RiskState:
+def risk_state(policy: PolicyRules | None = None, parameters: RiskParameters | None = None) -> RiskState:
     limits = Limits(policy or rules(), HASH, parameters or RiskParameters(), "paper")
     made = RiskState(limits, PAPER_INSTRUMENTS.values(), ("scavenger", "hunter"))
     made.equity = equity()

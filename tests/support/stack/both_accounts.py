@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from titan.domain.account import Account
-from titan.domain.kinds import Leg, OrderState, OrderType, Posture
+from titan.domain.kinds import OrderRole, OrderState, OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.venue import VenueOrderState
 from titan.durable.latch import Latch
@@ -56,7 +56,9 @@ def disagreements(books: BothBooks) -> list[str]:
         for one in booked
         if traded.get(one, booked[one]) != booked[one]
     ]
-    entries = Counter((order.intent_id, order.leg) for order in ours.orders.values() if order.leg is Leg.ENTRY)
+    entries = Counter(
+        (order.intent_id, order.order_role) for order in ours.orders.values() if order.order_role is OrderRole.ENTRY
+    )
     found += [f"intent {intent} has {count} entries" for (intent, _), count in entries.items() if count > 1]
     for order_id, theirs in venue.orders.items():
         order = ours.orders.get(order_id)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Leg, Side
+from titan.domain.kinds import OrderRole, Side
 from titan.domain.ledger import (
     Ledger,
     LedgerAccount,
@@ -29,7 +29,7 @@ def a_fill(symbol: str, side: Side, realized: str = "0", fee: str = "0.5", curre
         client_order_id="t1",
         intent_id="i",
         phase_id="p",
-        leg=Leg.ENTRY,
+        order_role=OrderRole.ENTRY,
         symbol=symbol,
         side=side,
         quantity=D("0.01"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from support.risk.scene import HASH, NOW, PERP, rules
-from titan.brain.book_updater import Picture
+from titan.brain.book_updater import BookUpdater
 from titan.domain.equity import Equity
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position
 from titan.risk.limits import Limits
@@ -31,13 +31,13 @@ def unlisted_book() -> RiskState:
     return RiskState(Limits(rules(), HASH, RiskParameters(), "paper"), (), ("scavenger", "hunter"))
 
 
-def fill(trade_id: str, quantity: str, side: Side, leg: Leg) -> Fill:
+def fill(trade_id: str, quantity: str, side: Side, order_role: OrderRole) -> Fill:
     return Fill(
         trade_id=trade_id,
         client_order_id="t1",
         intent_id="i",
         phase_id="scavenger",
-        leg=leg,
+        order_role=order_role,
         symbol=PERP,
         side=side,
         quantity=Decimal(quantity),
@@ -55,7 +55,7 @@ def stop_at(trigger: str) -> Order:
         client_order_id="t2",
         intent_id="i",
         phase_id="scavenger",
-        leg=Leg.STOP,
+        order_role=OrderRole.STOP,
         attempt=1,
         symbol=PERP,
         side=Side.BUY,
@@ -73,53 +73,53 @@ def stop_at(trigger: str) -> Order:
 
 
 def test_a_position_told_before_its_symbol_is_listed_counts_from_then() -> None:
-    book = unlisted_book()
-    book.set_positions([HELD])
-    book.list_instruments(PAPER_INSTRUMENTS.values())
-    held = book.symbols[PERP]
+    risk_state = unlisted_book()
+    risk_state.set_positions([HELD])
+    risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    held = risk_state.symbols[PERP]
     assert (held.net, held.stop_price, held.shares) == (HELD.quantity, HELD.stop_price, {"scavenger": HELD.quantity})
 
 
 def test_an_account_that_no_longer_has_it_is_believed() -> None:
-    book = unlisted_book()
-    book.set_positions([HELD])
-    book.set_positions([])
-    book.list_instruments(PAPER_INSTRUMENTS.values())
-    assert not book.symbols[PERP].net
+    risk_state = unlisted_book()
+    risk_state.set_positions([HELD])
+    risk_state.set_positions([])
+    risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    assert not risk_state.symbols[PERP].net
 
 
 def test_a_fill_told_before_its_symbol_is_listed_is_booked_and_handed_on() -> None:
-    picture = Picture(unlisted_book())
+    picture = BookUpdater(unlisted_book())
     account = e.AccountState(
         positions=[position_to_wire(HELD)], equity=equity_to_wire(Equity(known=False)), reconciled=True
     )
     picture.on_account(account, frozenset())
-    part = fill_to_wire(fill("9", "0.001", Side.BUY, Leg.EXIT))
+    part = fill_to_wire(fill("9", "0.001", Side.BUY, OrderRole.EXIT))
     assert picture.on_fill(part) is not None
     assert picture.on_fill(part) is None, "told twice, booked once"
     picture.on_order(order_to_wire(stop_at("62000")))
-    picture.book.list_instruments(PAPER_INSTRUMENTS.values())
-    held = picture.book.symbols[PERP]
+    picture.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    held = picture.risk_state.symbols[PERP]
     assert (held.net, held.shares) == (Decimal("-0.003"), {"scavenger": Decimal("-0.003")})
     assert held.stop_price == 62000
     assert [one.quantity for one in picture.shares.of("scavenger")] == [Decimal("-0.003")]
-    picture.book.refresh()
-    assert picture.book.gross_notional == Decimal("0.003") * held.mid > 0
+    picture.risk_state.refresh()
+    assert picture.risk_state.gross_notional == Decimal("0.003") * held.mid > 0
 
 
 def test_a_fill_that_closes_it_before_it_is_listed_leaves_nothing_and_finishes_the_trip() -> None:
-    picture = Picture(unlisted_book())
+    picture = BookUpdater(unlisted_book())
     picture.on_account(e.AccountState(positions=[position_to_wire(HELD)], reconciled=True), frozenset())
-    assert picture.on_fill(fill_to_wire(fill("9", "0.004", Side.BUY, Leg.STOP))) is not None
-    picture.book.list_instruments(PAPER_INSTRUMENTS.values())
-    held = picture.book.symbols[PERP]
+    assert picture.on_fill(fill_to_wire(fill("9", "0.004", Side.BUY, OrderRole.STOP))) is not None
+    picture.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    held = picture.risk_state.symbols[PERP]
     assert (held.net, held.stop_price, held.shares) == (0, 0, {})
-    assert len(picture.book.phases["scavenger"].history.trips) == 1
+    assert len(picture.risk_state.phases["scavenger"].history.trips) == 1
 
 
 def test_what_is_filled_first_and_listed_later_is_bounded_by_its_stop() -> None:
-    book = unlisted_book()
-    book.on_fill(fill("9", "0.004", Side.SELL, Leg.ENTRY))
-    book.on_order(stop_at("62126"))
-    book.list_instruments(PAPER_INSTRUMENTS.values())
-    assert (book.symbols[PERP].net, book.symbols[PERP].stop_price) == (Decimal("-0.004"), 62126)
+    risk_state = unlisted_book()
+    risk_state.on_fill(fill("9", "0.004", Side.SELL, OrderRole.ENTRY))
+    risk_state.on_order(stop_at("62126"))
+    risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    assert (risk_state.symbols[PERP].net, risk_state.symbols[PERP].stop_price) == (Decimal("-0.004"), 62126)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.risk.scene import book, budget, close, decide, intent
+from support.risk.scene import budget, close, decide, intent, risk_state
 from titan.domain.budgets import PostureState
 from titan.domain.kinds import OrderType, Posture, RiskLevel, TimeInForce
 from titan.v1 import brain_pb2 as b
@@ -49,7 +49,11 @@ def test_a_close_comes_back_as_it_went() -> None:
 
 
 def test_decision_budget_and_posture_come_back_as_they_went() -> None:
-    for decision in (decide(book()), decide(book(), intent(setup_score=0.1)), decide(book(), close("1"))):
+    for decision in (
+        decide(risk_state()),
+        decide(risk_state(), intent(setup_score=0.1)),
+        decide(risk_state(), close("1")),
+    ):
         assert decision_from_wire(decision_to_wire(decision)) == decision
     assert budget_from_wire(budget_to_wire(budget())) == budget()
     state = PostureState(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from titan.domain.equity import Equity
-from titan.domain.kinds import DriftClass, Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.domain.reasons import Reason
@@ -22,7 +22,7 @@ ORDER = Order(
     client_order_id="t1",
     intent_id="i1",
     phase_id="p",
-    leg=Leg.STOP,
+    order_role=OrderRole.STOP,
     attempt=2,
     symbol="BTC/USDT:USDT",
     side=Side.SELL,
@@ -48,7 +48,7 @@ FILL = Fill(
     client_order_id="t1",
     intent_id="i1",
     phase_id="p",
-    leg=Leg.ENTRY,
+    order_role=OrderRole.ENTRY,
     symbol="BTC/USDT:USDT",
     side=Side.BUY,
     quantity=D("0.01"),
@@ -139,9 +139,9 @@ def test_unknown_equity_carries_no_numbers() -> None:
 
 def test_a_decimal_in_another_spelling_is_refused_with_its_field() -> None:
     with pytest.raises(ValueError, match=r"order\.quantity: '1e3'"):
-        wire.order_from_wire(order_pb2.Order(leg=1, side=1, type=1, time_in_force=1, state=1, quantity="1e3"))
+        wire.order_from_wire(order_pb2.Order(order_role=1, side=1, type=1, time_in_force=1, state=1, quantity="1e3"))
 
 
 def test_an_enumeration_without_a_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 is not a valid Leg"):
+    with pytest.raises(ValueError, match="0 is not a valid OrderRole"):
         wire.order_from_wire(order_pb2.Order())

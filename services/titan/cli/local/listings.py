@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ORDER_COLUMNS = (
     Column("TIME"),
     Column("INTENT"),
-    Column("LEG"),
+    Column("ROLE"),
     Column("SYMBOL"),
     Column("SIDE"),
     Column("FILLED/OF", right=True),
@@ -40,7 +40,7 @@ ORDER_COLUMNS = (
 FILL_COLUMNS = (
     Column("TIME"),
     Column("INTENT"),
-    Column("LEG"),
+    Column("ROLE"),
     Column("SYMBOL"),
     Column("SIDE"),
     Column("QUANTITY", right=True),
@@ -118,7 +118,7 @@ def order_rows(found: Sequence[o.Order]) -> list[tuple[str, ...]]:
         (
             time_of_day(order.updated_ns),
             short_id(order.intent_id),
-            word(o.Leg, order.leg, "LEG_"),
+            word(o.OrderRole, order.order_role, "ORDER_ROLE_"),
             order.symbol,
             word(c.Side, order.side, "SIDE_"),
             f"{number(order.filled_quantity or '0')}/{number(order.quantity)}",
@@ -154,7 +154,7 @@ def fill_rows(found: Sequence[o.Fill]) -> list[tuple[str, ...]]:
         (
             time_of_day(fill.event_time_ns),
             short_id(fill.intent_id),
-            word(o.Leg, fill.leg, "LEG_"),
+            word(o.OrderRole, fill.order_role, "ORDER_ROLE_"),
             fill.symbol,
             word(c.Side, fill.side, "SIDE_"),
             number(fill.quantity),

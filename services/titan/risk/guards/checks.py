@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from titan.domain.kinds import Action, BudgetState, Lane, Posture, RiskLevel, Side
+from titan.domain.kinds import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, capped
@@ -25,7 +25,7 @@ class Guard(NamedTuple):
     check: Callable[[Evaluation], Outcome]
 
 
-def lane(e: Evaluation) -> Outcome:
+def position_effect(e: Evaluation) -> Outcome:
     """0: reducing, when it opposes and fits both the phase's share and the account's net less exits in flight."""
     intent = e.intent
     if intent.action is Action.OPEN:
@@ -42,7 +42,7 @@ def lane(e: Evaluation) -> Outcome:
     if share_left <= ZERO or net_left <= ZERO:
         return REJECT, Reason.NOTHING_TO_REDUCE, value, limit, None
     if intent.quantity <= share_left and intent.quantity <= net_left:
-        e.lane = Lane.REDUCING
+        e.position_effect = PositionEffect.REDUCING
         return PASS, OK, value, limit, None
     # Any excess makes the whole order opening; it was sized by the phase, so that size bounds it.
     e.notional = intent.quantity * e.price
@@ -62,7 +62,7 @@ def intent_valid(e: Evaluation) -> Outcome:
         if not is_multiple(intent.quantity, instrument.quantity_step):
             limit = ("step={}", instrument.quantity_step)
             return REJECT, Reason.QUANTITY_STEP, ("quantity={}", intent.quantity), limit, None
-        if e.lane is Lane.REDUCING:
+        if e.position_effect is PositionEffect.REDUCING:
             return PASS, OK, "reducing: no age test", "", None
     stop, target, reference = intent.stop_price, intent.target_price, intent.reference_price
     if stop and not is_multiple(stop, tick):
@@ -79,7 +79,7 @@ def intent_valid(e: Evaluation) -> Outcome:
     if intent.side is Side.SELL and instrument.kind == "spot":
         return REJECT, Reason.INVALID_INTENT, "side=SELL", "on spot only what is held is sold, by CLOSE", None
     # Faster than real time, measured durations say nothing about market time.
-    age_ns = e.now_ns - intent.event_time_ns if e.book.lockstep else intent.age_ns
+    age_ns = e.now_ns - intent.event_time_ns if e.risk_state.lockstep else intent.age_ns
     value_age = ("age_ms={}", age_ns / 1e6)
     limit_age = ("max={}", e.limits.rules.max_signal_age_ms)
     if age_ns > e.limits.max_signal_age_ns:
@@ -89,29 +89,29 @@ def intent_valid(e: Evaluation) -> Outcome:
 
 def posture(e: Evaluation) -> Outcome:
     """2: one policy everywhere, Execution there, ARMED, a risk level that opens, no pause after losses."""
-    book = e.book
+    risk_state = e.risk_state
     ours = e.limits.policy_hash
     if e.intent.policy_hash != ours or e.phase.policy_hash != ours:
         other = e.intent.policy_hash if e.intent.policy_hash != ours else e.phase.policy_hash
         value: Raw = ("phase={}", other or "none")
         return REJECT, Reason.POLICY_HASH_MISMATCH, value, ("brain={}", ours), None
-    if not book.execution_connected:
+    if not risk_state.execution_connected:
         return REJECT, Reason.EXECUTION_AWAY, "execution=away", "connected", None
-    if book.execution_hash != ours:
-        value = ("execution={}", book.execution_hash or "none")
+    if risk_state.execution_hash != ours:
+        value = ("execution={}", risk_state.execution_hash or "none")
         return REJECT, Reason.POLICY_HASH_MISMATCH, value, ("brain={}", ours), None
-    if book.posture is not Posture.ARMED:
-        by_level = book.risk_level >= RiskLevel.DEFENSIVE
-        value = ("posture={} risk_level={} ({})", book.posture, book.risk_level, book.posture_source)
+    if risk_state.posture is not Posture.ARMED:
+        by_level = risk_state.risk_level >= RiskLevel.DEFENSIVE
+        value = ("posture={} risk_level={} ({})", risk_state.posture, risk_state.risk_level, risk_state.posture_source)
         return REJECT, Reason.RISK_LEVEL if by_level else Reason.POSTURE, value, "posture=ARMED", None
     if e.now_ns < e.phase.paused_until_ns:
         rules = e.limits.rules
         value = ("losses_in_a_row={} or more", rules.loss_streak_count)
         limit: Raw = ("pause ends in {} s", (e.phase.paused_until_ns - e.now_ns) // 1_000_000_000)
         return REJECT, Reason.LOSS_STREAK, value, limit, None
-    if book.risk_level is RiskLevel.CAUTIOUS:
+    if risk_state.risk_level is RiskLevel.CAUTIOUS:
         parameters = e.limits.parameters
-        value = ("posture=ARMED risk_level=CAUTIOUS ({})", book.risk_reason)
+        value = ("posture=ARMED risk_level=CAUTIOUS ({})", risk_state.risk_reason)
         if e.phase.parameters.rank == parameters.cautious_waits_rank:
             limit = ("rank {} waits while CAUTIOUS", parameters.cautious_waits_rank)
             return REJECT, Reason.RISK_LEVEL, value, limit, None
@@ -122,28 +122,28 @@ def posture(e: Evaluation) -> Outcome:
 
 
 def budget(e: Evaluation) -> Outcome:
-    """3: equity known, a live lease with weight, orders a minute, and what is left of the lease."""
+    """3: equity known, a live grant with weight, orders a minute, and what is left of the grant."""
     phase = e.phase
-    lease = phase.budget
-    if not e.book.equity.known:
-        return REJECT, Reason.EQUITY_UNKNOWN, ("equity=unknown ({})", e.book.equity.reason), "known", None
-    if lease is None or lease.expired(e.now_ns):
-        said = "none" if lease is None else ("expired {} ms ago", (e.now_ns - lease.expires_at_ns) // 1_000_000)
+    grant = phase.budget
+    if not e.risk_state.equity.known:
+        return REJECT, Reason.EQUITY_UNKNOWN, ("equity=unknown ({})", e.risk_state.equity.reason), "known", None
+    if grant is None or grant.expired(e.now_ns):
+        said = "none" if grant is None else ("expired {} ms ago", (e.now_ns - grant.expires_at_ns) // 1_000_000)
         return REJECT, Reason.BUDGET_EXPIRED, said, "a live budget", None
-    if lease.weight <= ZERO:
-        value = ("weight={} equity={}", lease.weight, e.book.equity.equity)
+    if grant.weight <= ZERO:
+        value = ("weight={} equity={}", grant.weight, e.risk_state.equity.equity)
         return REJECT, Reason.NO_ALLOCATION, value, ("from equity={}", phase.parameters.starts_at_equity), None
-    if lease.state is not BudgetState.ACTIVE and lease.state is not BudgetState.THROTTLED:
-        return REJECT, Reason.BUDGET_EXHAUSTED, ("state={} ({})", lease.state, lease.reason), "ACTIVE", None
-    openings, most = phase.openings_ns, lease.orders_per_minute
+    if grant.state is not BudgetState.ACTIVE and grant.state is not BudgetState.THROTTLED:
+        return REJECT, Reason.BUDGET_EXHAUSTED, ("state={} ({})", grant.state, grant.reason), "ACTIVE", None
+    openings, most = phase.openings_ns, grant.orders_per_minute
     if len(openings) >= most and openings[-most] > e.now_ns - MINUTE_NS:
         return REJECT, Reason.ORDER_RATE, ("orders_in_a_minute={} or more", most), ("max={}", most), None
     return capped(
         e,
-        lease.max_notional - phase.used_notional,
+        grant.max_notional - phase.used_notional,
         Reason.BUDGET_EXHAUSTED,
         ("used={}", phase.used_notional),
-        ("budget={}", lease.max_notional),
+        ("budget={}", grant.max_notional),
     )
 
 
@@ -170,9 +170,9 @@ def price_age(e: Evaluation) -> Outcome:
 
 def truth(e: Evaluation) -> Outcome:
     """6: Execution's picture agrees with the venue's."""
-    known = e.book.truth
+    known = e.risk_state.truth
     minimum = ("min={} unresolved=0", e.limits.min_truth_score)
-    if not known.known or not e.book.reconciled:
+    if not known.known or not e.risk_state.reconciled:
         return REJECT, Reason.TRUTH_UNKNOWN, "score=unknown (no clean reconciliation yet)", minimum, None
     value = ("score={} unresolved={}", known.score, known.unresolved)
     if known.unresolved:
@@ -192,7 +192,7 @@ def score(e: Evaluation) -> Outcome:
 
 def entry_orders(e: Evaluation) -> Outcome:
     """18: entry orders open on the symbol, with this one; stops and targets do not count."""
-    count = e.book.entries_open(e.intent.symbol) + 1
+    count = e.risk_state.entries_open(e.intent.symbol) + 1
     value, limit = ("entries={} with this one", count), ("max={}", e.limits.max_entry_orders)
     if count > e.limits.max_entry_orders:
         return REJECT, Reason.ENTRY_ORDERS, value, limit, None
@@ -212,7 +212,7 @@ def opposition(e: Evaluation) -> Outcome:
 
 
 GUARDS: tuple[Guard, ...] = (
-    Guard(0, "lane", lane),
+    Guard(0, "lane", position_effect),
     Guard(1, "intent", intent_valid),
     Guard(2, "posture", posture),
     Guard(3, "budget", budget),

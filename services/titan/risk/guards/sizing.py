@@ -82,7 +82,7 @@ def edge(e: Evaluation) -> Outcome:
     assert budget is not None  # guard 3
     kelly = p - (1.0 - p) * stop / target
     factor = Decimal(int(e.limits.kelly_scale * kelly / stop * _PLACES)) * _PLACE
-    return capped(e, e.book.equity.equity * budget.weight * factor, Reason.KELLY, value, limit)
+    return capped(e, e.risk_state.equity.equity * budget.weight * factor, Reason.KELLY, value, limit)
 
 
 def notionals(e: Evaluation) -> Outcome:
@@ -91,7 +91,7 @@ def notionals(e: Evaluation) -> Outcome:
     # What opposes the net position first takes it back; reservations count in the trade's own direction.
     held = symbol.net_notional if e.intent.side is Side.BUY else -symbol.net_notional
     position = held + symbol.reserved_notional
-    total = e.book.gross_notional
+    total = e.risk_state.gross_notional
     position_room = limits.max_position_notional - position
     total_room = limits.max_total_notional - total
     largest, reason = limits.max_order_notional, Reason.ORDER_NOTIONAL
@@ -115,10 +115,10 @@ def notionals(e: Evaluation) -> Outcome:
 
 def leverage(e: Evaluation) -> Outcome:
     """16: account leverage after the trade, the phase's margin, and how far away liquidation would be."""
-    book, phase, symbol = e.book, e.phase, e.symbol
+    risk_state, phase, symbol = e.risk_state, e.phase, e.symbol
     budget = phase.budget
     assert budget is not None  # guard 3
-    equity = book.equity.equity
+    equity = risk_state.equity.equity
     setting = min(symbol.margin_leverage, phase.parameters.margin_leverage)
     instrument = symbol.instrument
     if instrument.kind == "perp":
@@ -128,10 +128,10 @@ def leverage(e: Evaluation) -> Outcome:
             value: Raw = ("liquidation_distance={} at margin_leverage={}", distance, setting)
             limit: Raw = ("min={} = {} stops", needed, e.limits.parameters.liquidation_stop_distances)
             return REJECT, Reason.LIQUIDATION_DISTANCE, value, limit, None
-    account_room = budget.max_leverage * equity - book.gross_notional
+    account_room = budget.max_leverage * equity - risk_state.gross_notional
     margin_limit = phase.parameters.margin_use_max * budget.weight * equity
     margin_room = (margin_limit - phase.margin_used) * setting
-    value = ("gross={} equity={} margin_used={}", book.gross_notional, equity, phase.margin_used)
+    value = ("gross={} equity={} margin_used={}", risk_state.gross_notional, equity, phase.margin_used)
     limit = ("leverage={} margin={} at margin_leverage={}", budget.max_leverage, margin_limit, setting)
     if margin_room < account_room:
         return capped(e, margin_room, Reason.MARGIN_USE, value, limit)
@@ -140,13 +140,13 @@ def leverage(e: Evaluation) -> Outcome:
 
 def losses(e: Evaluation) -> Outcome:
     """17: the day's loss with reserved worst cases, and this trade's loss at its stop."""
-    limits, book = e.limits, e.book
+    limits, risk_state = e.limits, e.risk_state
     budget = e.phase.budget
     assert budget is not None  # guard 3
-    day_limit = min(limits.max_daily_loss, limits.max_daily_loss_fraction * book.equity.day_start_equity)
-    trade_limit = limits.max_loss_per_trade * book.equity.equity * budget.weight
-    day_room = day_limit - book.day_loss - book.worst_case
-    value = ("day_loss={} reserved={} loss_fraction={}", book.day_loss, book.worst_case, e.loss_fraction)
+    day_limit = min(limits.max_daily_loss, limits.max_daily_loss_fraction * risk_state.equity.day_start_equity)
+    trade_limit = limits.max_loss_per_trade * risk_state.equity.equity * budget.weight
+    day_room = day_limit - risk_state.day_loss - risk_state.worst_case
+    value = ("day_loss={} reserved={} loss_fraction={}", risk_state.day_loss, risk_state.worst_case, e.loss_fraction)
     limit = ("day={} trade={}", day_limit, trade_limit)
     if day_room < trade_limit:
         largest = day_room / e.loss_fraction if day_room > ZERO else ZERO

@@ -20,7 +20,7 @@ ORDER = o.Order(
     client_order_id="t" + "a" * 31,
     intent_id=INTENT,
     phase_id="scavenger",
-    leg=o.LEG_TARGET,
+    order_role=o.ORDER_ROLE_TARGET,
     symbol="BTC/USDT:USDT",
     side=c.SIDE_SELL,
     quantity="0.123",
@@ -32,7 +32,7 @@ ORDER = o.Order(
 )
 FILL = o.Fill(
     intent_id=INTENT,
-    leg=o.LEG_ENTRY,
+    order_role=o.ORDER_ROLE_ENTRY,
     symbol="BTC/USDT:USDT",
     side=c.SIDE_BUY,
     quantity="0.123",
@@ -152,13 +152,20 @@ def test_approval_says_the_size() -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "lanes", "found"),
+    ("description", "position_effects", "found"),
     [
-        ("the newest that opens", [b.LANE_REDUCING, b.LANE_OPENING, b.LANE_OPENING], ["1"]),
-        ("none opens: the newest", [b.LANE_REDUCING, b.LANE_REDUCING], ["0"]),
+        (
+            "the newest that opens",
+            [b.POSITION_EFFECT_REDUCING, b.POSITION_EFFECT_OPENING, b.POSITION_EFFECT_OPENING],
+            ["1"],
+        ),
+        ("none opens: the newest", [b.POSITION_EFFECT_REDUCING, b.POSITION_EFFECT_REDUCING], ["0"]),
         ("nothing yet", [], []),
     ],
 )
-def test_most_telling(description: str, lanes: Sequence[b.Lane], found: list[str]) -> None:
-    decisions = [b.Decision(intent_id=str(index), lane=lane) for index, lane in enumerate(lanes)]
+def test_most_telling(description: str, position_effects: Sequence[b.PositionEffect], found: list[str]) -> None:
+    decisions = [
+        b.Decision(intent_id=str(index), position_effect=position_effect)
+        for index, position_effect in enumerate(position_effects)
+    ]
     assert [decision.intent_id for decision in most_telling(decisions)] == found

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.risk.changes import Change, nothing
-from support.risk.scene import HASH, NOW, OTHER_HASH, PERP, book, close, decide, equity, hold
+from support.risk.scene import HASH, NOW, OTHER_HASH, PERP, close, decide, equity, hold, risk_state
 from titan.domain.equity import Equity
 from titan.domain.intents import Intent
-from titan.domain.kinds import Lane, Posture, RiskLevel, Side, Verdict
+from titan.domain.kinds import PositionEffect, Posture, RiskLevel, Side, Verdict
 from titan.domain.reasons import Reason
 from titan.domain.truth import TruthSnapshot
 
@@ -40,7 +40,7 @@ def test_reducing_is_always_possible(
     hop_ns: int,
     thousandths: int,
 ) -> None:
-    made = book()
+    made = risk_state()
     hold(made, "0.01")
     made.posture, made.risk_level, made.truth = posture, level, truth
     made.execution_hash, made.execution_connected = their_hash, connected
@@ -51,41 +51,49 @@ def test_reducing_is_always_possible(
     asked = close(str(Decimal(thousandths) / 1000), policy_hash=their_hash, hops=(("phase", hop_ns),))
     decision = decide(made, asked)
     assert decision.approved, decision.message
-    assert decision.lane is Lane.REDUCING
+    assert decision.position_effect is PositionEffect.REDUCING
     assert decision.quantity == asked.quantity
     assert [guard.verdict for guard in decision.guards] == [Verdict.PASS] * 2 + [Verdict.EXEMPT] * 12
 
 
 @pytest.mark.parametrize(
-    ("description", "change", "asked", "reason", "lane"),
+    ("description", "change", "asked", "reason", "position_effect"),
     [
-        ("nothing held", nothing, close("0.001"), Reason.NOTHING_TO_REDUCE, Lane.OPENING),
-        ("the wrong side", lambda m: hold(m, "0.01"), close("0.001", Side.BUY), Reason.NOTHING_TO_REDUCE, Lane.OPENING),
-        ("a step too much", lambda m: hold(m, "0.01"), close("0.011"), Reason.STOP_MISSING, Lane.OPENING),
+        ("nothing held", nothing, close("0.001"), Reason.NOTHING_TO_REDUCE, PositionEffect.OPENING),
+        (
+            "the wrong side",
+            lambda m: hold(m, "0.01"),
+            close("0.001", Side.BUY),
+            Reason.NOTHING_TO_REDUCE,
+            PositionEffect.OPENING,
+        ),
+        ("a step too much", lambda m: hold(m, "0.01"), close("0.011"), Reason.STOP_MISSING, PositionEffect.OPENING),
         (
             "more than the account's net",
             lambda m: (hold(m, "0.01"), hold(m, "-0.006", "hunter")),
             close("0.005"),
             Reason.STOP_MISSING,
-            Lane.OPENING,
+            PositionEffect.OPENING,
         ),
-        ("off the step", lambda m: hold(m, "0.01"), close("0.0015"), Reason.QUANTITY_STEP, Lane.REDUCING),
+        ("off the step", lambda m: hold(m, "0.01"), close("0.0015"), Reason.QUANTITY_STEP, PositionEffect.REDUCING),
         (
             "another's share",
             lambda m: hold(m, "0.01", "hunter"),
             close("0.001"),
             Reason.NOTHING_TO_REDUCE,
-            Lane.OPENING,
+            PositionEffect.OPENING,
         ),
     ],
 )
-def test_what_does_not_reduce(description: str, change: Change, asked: Intent, reason: Reason, lane: Lane) -> None:
-    decision = decide(book(), asked, change)
+def test_what_does_not_reduce(
+    description: str, change: Change, asked: Intent, reason: Reason, position_effect: PositionEffect
+) -> None:
+    decision = decide(risk_state(), asked, change)
     assert not decision.approved, description
-    assert (decision.reason, decision.lane) == (reason, lane), (description, decision.message)
+    assert (decision.reason, decision.position_effect) == (reason, position_effect), (description, decision.message)
 
 
 def test_a_reducing_order_seen_before_is_still_a_duplicate() -> None:
-    made = book()
+    made = risk_state()
     hold(made, "0.01")
     assert decide(made, close("0.01"), seen=True).reason is Reason.DUPLICATE_INTENT

@@ -15,16 +15,16 @@ from support.risk.scene import (
     PERP,
     SECOND,
     SPOT,
-    book,
     decide,
     equity,
     hold,
     intent,
     reserved,
+    risk_state,
     rules,
 )
 from titan.domain.equity import Equity
-from titan.domain.kinds import BudgetState, Lane, OrderType, Posture, RiskLevel, Side, Verdict
+from titan.domain.kinds import BudgetState, OrderType, PositionEffect, Posture, RiskLevel, Side, Verdict
 from titan.domain.reasons import Reason
 from titan.domain.truth import TruthSnapshot
 from titan.risk.guards.checks import GUARDS
@@ -35,7 +35,7 @@ def test_the_table_is_the_domain_s_order_without_the_guards_that_do_not_exist_ye
 
 
 def test_an_intent_that_passes_every_guard() -> None:
-    decision = decide(book())
+    decision = decide(risk_state())
     assert decision.approved, decision.message
     assert {guard.verdict for guard in decision.guards} <= {Verdict.PASS, Verdict.SHRINK}
     # .01 x 200 USDT / (122.5 / 61234.6 + 10 bps of fees + the spread) = 666.19 USDT, floored to .001 BTC.
@@ -227,7 +227,7 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
 def test_the_guard_that_rejects(
     description: str, change: Change, fields: dict[str, Any], number: int, reason: Reason, says: str
 ) -> None:
-    decision = decide(book(), intent(**fields), change, seen=description == "1 seen before")
+    decision = decide(risk_state(), intent(**fields), change, seen=description == "1 seen before")
     assert not decision.approved
     assert decision.reason is reason, decision.message
     assert decision.message.startswith(f"{reason.name}: ")
@@ -240,7 +240,7 @@ def test_the_guard_that_rejects(
         elif guard.number > number:
             assert verdicts[guard.number] is Verdict.NOT_REACHED
     assert decision.quantity == 0
-    assert decision.lane is Lane.OPENING
+    assert decision.position_effect is PositionEffect.OPENING
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_the_guard_that_rejects(
     ],
 )
 def test_a_full_position(description: str, policy: dict[str, Any], says: Reason) -> None:
-    made = book(rules(**policy))
+    made = risk_state(rules(**policy))
     if says is not Reason.BELOW_MINIMUM:
         hold(made, "0.01")
     decision = decide(made)
@@ -261,7 +261,7 @@ def test_a_full_position(description: str, policy: dict[str, Any], says: Reason)
 
 
 def test_in_lockstep_age_is_market_time() -> None:
-    made = book()
+    made = risk_state()
     made.lockstep = True
     slow_machine = intent(hops=(("phase", 9 * SECOND),))
     assert decide(made, slow_machine).approved
@@ -270,7 +270,7 @@ def test_in_lockstep_age_is_market_time() -> None:
 
 def test_an_unknown_symbol_or_phase_is_an_invalid_intent() -> None:
     for fields, says in (({"symbol": "DOGE/USDT:USDT"}, "symbol: DOGE"), ({"phase_id": "ghost"}, "phase_id: 'ghost'")):
-        decision = decide(book(), intent(**fields))
+        decision = decide(risk_state(), intent(**fields))
         assert decision.reason is Reason.INVALID_INTENT
         assert says in decision.message
         assert [guard.number for guard in decision.guards] == [guard.number for guard in GUARDS]

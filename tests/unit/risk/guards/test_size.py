@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.risk.changes import Change, leased, nothing, phase, setting
-from support.risk.scene import ETH, NOW, PERP, book, budget, decide, equity, intent, reserved, rules
+from support.risk.scene import ETH, NOW, PERP, budget, decide, equity, intent, reserved, risk_state, rules
 from titan.domain.kinds import OrderType, RiskLevel, TimeInForce, Verdict
 from titan.domain.reasons import Reason
 
@@ -28,17 +28,17 @@ SHRINKS: list[tuple[str, Change, dict[str, Any], int, str]] = [
 def test_what_shrinks_a_size(
     description: str, change: Change, fields: dict[str, Any], number: int, quantity: str
 ) -> None:
-    decision = decide(book(), intent(**fields), change)
+    decision = decide(risk_state(), intent(**fields), change)
     assert decision.approved, (description, decision.message)
     assert decision.quantity == Decimal(quantity), description
 
 
 def test_one_dollar_more_of_room_passes() -> None:
     """The smallest size of BTC is .002 at 61,234.6: 122.4692 USDT of room pass, a cent less does not."""
-    exact = decide(book(rules(max_order_notional=Decimal("122.4692"))))
+    exact = decide(risk_state(rules(max_order_notional=Decimal("122.4692"))))
     assert exact.approved
     assert exact.quantity == Decimal("0.002")
-    less = decide(book(rules(max_order_notional=Decimal("122.4691"))))
+    less = decide(risk_state(rules(max_order_notional=Decimal("122.4691"))))
     assert less.reason is Reason.BELOW_MINIMUM
     assert less.largest_notional == Decimal("122.4691")
     assert "minimum=122.4692" in less.message
@@ -46,9 +46,9 @@ def test_one_dollar_more_of_room_passes() -> None:
 
 def test_a_maker_pays_less_and_so_needs_less_edge() -> None:
     fields = {"target_price": Decimal("61500")}
-    taker = decide(book(), intent(**fields))
+    taker = decide(risk_state(), intent(**fields))
     maker = decide(
-        book(),
+        risk_state(),
         intent(
             order_type=OrderType.LIMIT, limit_price=Decimal("61234.6"), time_in_force=TimeInForce.POST_ONLY, **fields
         ),
@@ -59,7 +59,7 @@ def test_a_maker_pays_less_and_so_needs_less_edge() -> None:
 
 
 def test_wins_and_losses_move_the_probability() -> None:
-    made = book()
+    made = risk_state()
     made.phases["scavenger"].history.by_setup["breakout"] = (0, 40)
     losing = decide(made)
     assert losing.reason is Reason.EDGE_TOO_SMALL
@@ -72,7 +72,7 @@ def test_the_numbers_of_the_domain_s_example() -> None:
     """At 11 bps and score .8, stop + target of 183 bps is what passes under standard, 61 under demo."""
     for name, wanted_bps in (("standard", 183), ("demo", 61)):
         policy = rules(name)
-        made = book(policy)
+        made = risk_state(policy)
         held = made.symbols[PERP]
         held.quote(Decimal(100_000), Decimal(100_010), NOW)  # 1 bp of spread and 2 x 5 bps of fees
         verdicts = []
@@ -110,7 +110,7 @@ def test_an_approved_size_keeps_every_limit(
     wish: Decimal,
     symbol: str,
 ) -> None:
-    made = book()
+    made = risk_state()
     made.equity = equity(str(equity_now), day_start_equity=equity_now)
     made.phases["scavenger"].budget = budget(max_notional=equity_now * 10)
     reserved(made, str(used + 1))
@@ -140,5 +140,5 @@ def test_an_approved_size_keeps_every_limit(
 
 
 def test_a_decision_can_be_made_twice_and_is_the_same() -> None:
-    made = book()
+    made = risk_state()
     assert msgspec.structs.asdict(decide(made)) == msgspec.structs.asdict(decide(made))

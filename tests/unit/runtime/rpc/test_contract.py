@@ -22,11 +22,11 @@ PAIRS: list[tuple[type[IntEnum], EnumDescriptor]] = [
     (kinds.TimeInForce, common_pb2.TimeInForce.DESCRIPTOR),
     (kinds.Posture, common_pb2.Posture.DESCRIPTOR),
     (kinds.RiskLevel, common_pb2.RiskLevel.DESCRIPTOR),
-    (kinds.Leg, order_pb2.Leg.DESCRIPTOR),
+    (kinds.OrderRole, order_pb2.OrderRole.DESCRIPTOR),
     (kinds.OrderState, order_pb2.OrderState.DESCRIPTOR),
     (kinds.DriftClass, order_pb2.DriftClass.DESCRIPTOR),
     (kinds.Action, brain_pb2.Action.DESCRIPTOR),
-    (kinds.Lane, brain_pb2.Lane.DESCRIPTOR),
+    (kinds.PositionEffect, brain_pb2.PositionEffect.DESCRIPTOR),
     (kinds.Verdict, brain_pb2.Verdict.DESCRIPTOR),
     (kinds.BudgetState, brain_pb2.BudgetState.DESCRIPTOR),
 ]

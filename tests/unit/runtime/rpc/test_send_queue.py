@@ -6,7 +6,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from titan.runtime.rpc.server import SendQueue
+from titan.runtime.rpc.send_queue import SendQueue
 from titan.v1.common_pb2 import StepMarker
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from support.stack.both_accounts import BothBooks, disagreements
 from titan.domain.account import Account
-from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.ledger import LedgerAccount
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Holding
@@ -21,19 +21,21 @@ ONE = Decimal(1)
 SYMBOL = "BTCUSDT"
 
 
-def our_order(name: str, leg: Leg, side: Side, kind: OrderType, state: OrderState, filled: Decimal) -> Order:
+def our_order(
+    name: str, order_role: OrderRole, side: Side, kind: OrderType, state: OrderState, filled: Decimal
+) -> Order:
     return Order(
         client_order_id=name,
         intent_id="intent",
         phase_id="scavenger",
-        leg=leg,
+        order_role=order_role,
         attempt=1,
         symbol=SYMBOL,
         side=side,
         type=kind,
         time_in_force=TimeInForce.GTC,
         quantity=ONE,
-        reduce_only=leg is Leg.STOP,
+        reduce_only=order_role is OrderRole.STOP,
         policy_hash="",
         term=1,
         created_ns=0,
@@ -64,8 +66,8 @@ def their_order(order: Order, state: VenueOrderState) -> WorkingOrder:
 
 def agreeing() -> BothBooks:
     """An entry that is filled, its position, and the stop that covers it."""
-    entry = our_order("entry", Leg.ENTRY, Side.BUY, OrderType.LIMIT, OrderState.FILLED, ONE)
-    stop = our_order("stop", Leg.STOP, Side.SELL, OrderType.STOP_MARKET, OrderState.ACKED, Decimal(0))
+    entry = our_order("entry", OrderRole.ENTRY, Side.BUY, OrderType.LIMIT, OrderState.FILLED, ONE)
+    stop = our_order("stop", OrderRole.STOP, Side.SELL, OrderType.STOP_MARKET, OrderState.ACKED, Decimal(0))
     ours = Account({})
     ours.orders = {"entry": entry, "stop": stop}
     ours.holdings = {SYMBOL: Holding(ONE, Decimal(100), 0)}
@@ -75,7 +77,7 @@ def agreeing() -> BothBooks:
             client_order_id="entry",
             intent_id="intent",
             phase_id="scavenger",
-            leg=Leg.ENTRY,
+            order_role=OrderRole.ENTRY,
             symbol=SYMBOL,
             side=Side.BUY,
             quantity=ONE,
