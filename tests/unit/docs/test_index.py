@@ -127,3 +127,11 @@ def test_a_link_without_target_is_found(link: str, wrong: list[str], tmp_path: P
 )
 def test_a_citation_is_read(text: str, numbers: set[int]) -> None:
     assert cited_sections(text) == numbers
+
+
+def test_every_path_of_the_glossary_is_there() -> None:
+    roots = {"": REPOSITORY / "services" / "titan", "operator: ": REPOSITORY / "operator" / "titan_operator"}
+    text = (DOCS / "glossary.md").read_text()
+    named = re.findall(r"`(operator: |)([a-z_]+/[a-z_/]*(?:\.py)?)`", text.partition("| Term |")[2])
+    assert named
+    assert [path for root, path in named if not (roots[root] / path).exists()] == []
