@@ -98,8 +98,8 @@ e2e: dev ## From Dockerfile to a filled order in pods: on a node of this machine
 	@PYTHON=$(BIN)/python ci/e2e $(ARGS)
 
 chaos: dev tools ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
-	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/test_kills.py tests/service/test_seeds.py \
-		tests/service/test_execution_recovery.py tests/service/test_execution_start.py \
+	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/stack/test_kills.py tests/service/stack/test_seeds.py \
+		tests/service/execution/test_recovery.py tests/service/execution/test_start.py \
 		tests/cluster/test_crd_constraints.py tests/cluster/test_cut_writes.py tests/cluster/guarded/test_faults_kills.py \
 		tests/cluster/guarded/test_faults_api.py tests/cluster/test_admission.py $(ARGS)
 

@@ -22,24 +22,24 @@ class Observed(ExecutionApp):
         self.begun: list[tuple[str, int]] = []
         self.syncs_ns: list[int] = []
         await super().start()
-        assert self.trader is not None
+        assert self.session is not None
         loop = asyncio.get_running_loop()
 
         def before_write(order_id: str) -> None:
             # The stream's writer runs in the loop's next turn; this is queued right before it.
             loop.call_soon(lambda: self.begun.append((order_id, time.perf_counter_ns())))
 
-        self.trader.venue.before_write = before_write
+        self.session.venue.before_write = before_write
 
     async def stop(self) -> None:
-        trader = self.trader
+        session = self.session
         await super().stop()
-        if trader is not None:
+        if session is not None:
             document = {
                 "begun": self.begun,
-                "place_ns": list(trader.intake.durations_ns),
-                "syncs": trader.books.journal.syncs,
-                "appended": trader.books.journal.last_sequence,
+                "place_ns": list(session.intake.durations_ns),
+                "syncs": session.store.journal.syncs,
+                "appended": session.store.journal.last_sequence,
             }
             Path(os.environ["BENCH_OUTPUT"]).write_text(json.dumps(document))
 

@@ -24,7 +24,7 @@ from sqlalchemy import bindparam, insert, select
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests")]
 
-from support.postgres import Postgres  # noqa: E402
+from support.storage.postgres import Postgres  # noqa: E402
 from titan.execution.projector import MOVE, upsert  # noqa: E402
 from titan.storage.execution_tables import orders, projection  # noqa: E402
 from titan.storage.migrate import upgrade  # noqa: E402
@@ -49,7 +49,7 @@ def row(kind: str, number: int) -> dict[str, Any]:
         "sequence": number,
         "intent_id": f"scavenger-20260101T000000-{number}",
         "phase_id": "scavenger",
-        "leg": "ENTRY",
+        "order_role": "ENTRY",
         "attempt": 1,
         "symbol": "BTC/USDT:USDT",
         "side": "BUY",

@@ -22,12 +22,12 @@ from titan.domain.intents import Intent
 from titan.domain.kinds import Action, BudgetState, OrderType, Posture, Side, TimeInForce
 from titan.domain.policy import parse_rules
 from titan.domain.truth import TruthSnapshot
-from titan.risk.book import RiskBook
 from titan.risk.engine import RiskEngine
 from titan.risk.evaluation import Evaluation
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
-from titan.runtime.wire_brain import decision_to_wire
+from titan.risk.state import RiskState
+from titan.wire.brain import decision_to_wire
 
 ROUNDS = 20_000
 HASH = "sha256:" + "0" * 64
@@ -54,18 +54,18 @@ def measure(call: Callable[[], object]) -> tuple[float, float]:
     return percentiles(durations)
 
 
-def scene() -> tuple[RiskEngine, RiskBook, Intent]:
+def scene() -> tuple[RiskEngine, RiskState, Intent]:
     """An armed book at equity 200 and an intent that passes every guard."""
     document = yaml.safe_load((Path(__file__).parents[1] / "policies" / "demo.yaml").read_text())
     limits = Limits(parse_rules(document["spec"]["rules"]), HASH, RiskParameters(), "paper")
-    book = RiskBook(limits, PAPER_INSTRUMENTS.values(), ("scavenger",))
-    book.equity = Equity(known=True, equity=Decimal(200), day_start_equity=Decimal(200), market_time_ns=NOW)
-    book.truth = TruthSnapshot(known=True, score=100)
-    book.reconciled = book.execution_connected = True
-    book.execution_hash = HASH
-    book.posture = Posture.ARMED
-    book.symbols[PERP].quote(Decimal("61234.5"), Decimal("61234.6"), NOW - 40_000_000)
-    phase = book.phases["scavenger"]
+    risk_state = RiskState(limits, PAPER_INSTRUMENTS.values(), ("scavenger",))
+    risk_state.equity = Equity(known=True, equity=Decimal(200), day_start_equity=Decimal(200), market_time_ns=NOW)
+    risk_state.truth = TruthSnapshot(known=True, score=100)
+    risk_state.reconciled = risk_state.execution_connected = True
+    risk_state.execution_hash = HASH
+    risk_state.posture = Posture.ARMED
+    risk_state.symbols[PERP].quote(Decimal("61234.5"), Decimal("61234.6"), NOW - 40_000_000)
+    phase = risk_state.phases["scavenger"]
     phase.policy_hash = HASH
     phase.budget = Budget(
         budget_id="b1",
@@ -80,7 +80,7 @@ def scene() -> tuple[RiskEngine, RiskBook, Intent]:
         allocation=Decimal(200),
         weight=Decimal(1),
     )
-    book.refresh()
+    risk_state.refresh()
     intent = Intent(
         intent_id="018f0000-0000-7000-8000-000000000001",
         phase_id="scavenger",
@@ -99,21 +99,21 @@ def scene() -> tuple[RiskEngine, RiskBook, Intent]:
         setup_score=0.8,
         hops=(("marketdata", 200_000), ("phase", 90_000)),
     )
-    return RiskEngine(limits, 1), book, intent
+    return RiskEngine(limits, 1), risk_state, intent
 
 
 def main() -> int:
-    engine, book, intent = scene()
-    symbol, phase = book.symbols[PERP], book.phases["scavenger"]
-    decision = engine.decide(intent, book, NOW)
+    engine, risk_state, intent = scene()
+    symbol, phase = risk_state.symbols[PERP], risk_state.phases["scavenger"]
+    decision = engine.decide(intent, risk_state, NOW)
     if not decision.approved:
         print(decision.message, file=sys.stderr)
         return 1
     rows = {
-        "guards": measure(lambda: engine.assess(Evaluation(intent, book, phase, symbol, NOW, False))),
-        "guards and explain record": measure(lambda: engine.decide(intent, book, NOW)),
+        "guards": measure(lambda: engine.assess(Evaluation(intent, risk_state, phase, symbol, NOW, False))),
+        "guards and explain record": measure(lambda: engine.decide(intent, risk_state, NOW)),
         "decision as message": measure(lambda: decision_to_wire(decision)),
-        "sums refreshed": measure(book.refresh),
+        "sums refreshed": measure(risk_state.refresh),
     }
     if "--json" in sys.argv:
         print(json.dumps({name: {"p50_us": p50, "p99_us": p99} for name, (p50, p99) in rows.items()}))

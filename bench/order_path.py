@@ -35,21 +35,21 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 from _floor import METHOD, open_channel  # noqa: E402
 
-from support.stack import Stack, free_ports  # noqa: E402
+from support.stack.local_processes import Stack, free_ports  # noqa: E402
 from titan.brain.settings import BrainSettings  # noqa: E402
 from titan.domain.ids import client_order_id  # noqa: E402
-from titan.domain.kinds import Leg  # noqa: E402
+from titan.domain.kinds import OrderRole  # noqa: E402
 from titan.domain.policy_hash import policy_hash  # noqa: E402
 from titan.execution.settings import ExecutionSettings  # noqa: E402
 from titan.marketdata.settings import MarketDataSettings  # noqa: E402
 from titan.papervenue.settings import PaperVenueSettings  # noqa: E402
-from titan.runtime.contract import BRAIN_GET_BRAIN, BRAIN_SET_POSTURE, BRAIN_SUBMIT  # noqa: E402
-from titan.runtime.feed import MarketFeed  # noqa: E402
-from titan.runtime.link import Link  # noqa: E402
-from titan.runtime.logs import configure_logging, get_logger  # noqa: E402
-from titan.runtime.rpc import RpcChannel  # noqa: E402
+from titan.runtime.market_feed import MarketFeed  # noqa: E402
+from titan.runtime.rpc.client import RpcChannel  # noqa: E402
+from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, BRAIN_SET_POSTURE, BRAIN_SUBMIT  # noqa: E402
+from titan.runtime.rpc.link import Link  # noqa: E402
 from titan.runtime.settings import ProcessSettings  # noqa: E402
-from titan.runtime.telemetry import Metrics  # noqa: E402
+from titan.runtime.telemetry.logs import configure_logging, get_logger  # noqa: E402
+from titan.runtime.telemetry.metrics import Metrics  # noqa: E402
 from titan.storage.migrate import upgrade  # noqa: E402
 from titan.storage.schema import default_url  # noqa: E402
 from titan.v1 import brain_pb2 as b  # noqa: E402
@@ -282,7 +282,11 @@ class Bench:
         begun = dict(seen["begun"])
         path = []
         for intent_id, sent_ns in list(self.sent.items())[WARM_UP:]:
-            ids = [client_order_id(intent_id, leg, attempt) for leg in (Leg.ENTRY, Leg.EXIT) for attempt in (0, 1)]
+            ids = [
+                client_order_id(intent_id, order_role, attempt)
+                for order_role in (OrderRole.ENTRY, OrderRole.EXIT)
+                for attempt in (0, 1)
+            ]
             path += [begun[order_id] - sent_ns for order_id in ids if order_id in begun]
         passed = json.loads((self.folder / "execution" / "floor-0.json").read_text())[WARM_UP:]
         place = [duration for _, duration in seen["place_ns"]][WARM_UP:]

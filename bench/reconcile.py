@@ -25,8 +25,8 @@ from testcluster.controlplane import ControlPlane  # noqa: E402
 
 from support.cluster.apiproxy import ApiProxy  # noqa: E402
 from support.cluster.engine_scene import SYSTEM, ToldStack, mark_pods  # noqa: E402
-from support.cluster.told_service import ToldService  # noqa: E402
-from support.stack_model import quickstart  # noqa: E402
+from support.cluster.scripted_stack_service import ToldService  # noqa: E402
+from support.stack.model import quickstart  # noqa: E402
 from titan_operator.cluster.client import Cluster  # noqa: E402
 from titan_operator.cluster.credentials import load  # noqa: E402
 from titan_operator.cluster.kinds import KINDS  # noqa: E402
@@ -66,7 +66,7 @@ async def measure(plane: ControlPlane, folder: Path) -> int:
         }
         with (folder / "operator.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "support.cluster.told_operator"], env=environment, stderr=log
+                [sys.executable, "-m", "support.cluster.scripted_stack_operator"], env=environment, stderr=log
             )
             try:
                 started = time.monotonic()

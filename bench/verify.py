@@ -21,11 +21,11 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "ci")]
 
 import aiohttp  # noqa: E402
 
-from support.signed_images import SignedImages  # noqa: E402
-from support.trust_policies import trust_policy  # noqa: E402
-from titan_operator.judging import Judge  # noqa: E402
-from titan_operator.mounted_verifier import terms_of  # noqa: E402
-from titan_operator.published import PublishedImages  # noqa: E402
+from support.supplychain.signed_images import SignedImages  # noqa: E402
+from support.supplychain.trust_policies import trust_policy  # noqa: E402
+from titan_operator.admission.image_checks import ImageChecker  # noqa: E402
+from titan_operator.admission.store import PublishedImages  # noqa: E402
+from titan_operator.supplychain.mounted_verifier import terms_of  # noqa: E402
 from titan_operator.supplychain.registry import Registries  # noqa: E402
 from titan_operator.supplychain.trust import TrustPolicy, read_trust_policy  # noqa: E402
 from titan_operator.supplychain.verify import CosignVerifier  # noqa: E402
@@ -108,7 +108,7 @@ async def measure(images: SignedImages) -> int:
             print(f"  {requests / ROUNDS:.1f} requests")
             late += [f"{form}: p50 {p50:.1f} ms; to reach: < {P50_MS:g} ms"] if p50 >= P50_MS else []
         published = PublishedImages(Lists(), ("a",), lambda: datetime.now(UTC))  # type: ignore[arg-type]
-        judge = Judge(verifier, published, time.monotonic)
+        judge = ImageChecker(verifier, published, time.monotonic)
         image = forms["bundle v0.3"]
 
         async def known() -> None:

@@ -18,6 +18,12 @@ if [[ -z $base ]]; then
   exit 0
 fi
 
+# A commit that breaks them on purpose says so in its body (`Proto-Breaking: why`), and is what later trees are held against.
+accepted=$(git log -1 --format=%H --grep='^Proto-Breaking: ' HEAD -- protos)
+if [[ -n $accepted ]] && git merge-base --is-ancestor "$base" "$accepted"; then
+  base=$accepted
+fi
+
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
 git archive "$base" -- protos buf.yaml | tar -x -C "$before"

@@ -12,8 +12,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.postgres import Postgres
-from support.stack import Stack
+from support.stack.local_processes import Stack
+from support.storage.postgres import Postgres
 
 # How long an example takes is the machine's affair: what is too slow is a benchmark's to say.
 settings.register_profile("titan", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,6 +18,9 @@ import aiohttp
 from titan.runtime.http import Page
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.settings import ProcessSettings
+from titan_operator.admission.image_checks import ImageChecker, Verifier
+from titan_operator.admission.store import PublishedImages
+from titan_operator.api.names import LABEL_MANAGED_BY, OPERATOR
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ClusterError, CredentialsError
@@ -28,17 +31,15 @@ from titan_operator.cluster.receiver import kopf_receiver
 from titan_operator.cluster.standard_logs import bridge_standard_logging
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
-from titan_operator.engine import Connect, Parts, StackEngine
-from titan_operator.judging import Judge, Verifier
-from titan_operator.mounted_verifier import MountedVerifier, cosign_verifier, registry_session
-from titan_operator.names import LABEL_MANAGED_BY, OPERATOR
-from titan_operator.operator_metrics import OperatorMetrics
-from titan_operator.published import PublishedImages
-from titan_operator.registry_files import CredentialFiles
+from titan_operator.controller.context import Connect, Context
+from titan_operator.controller.controller import StackController
+from titan_operator.metrics import OperatorMetrics
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack.client import StackClient
+from titan_operator.supplychain.mounted_verifier import MountedVerifier, cosign_verifier, registry_session
+from titan_operator.supplychain.registry.credential_files import CredentialFiles
+from titan_operator.supplychain.trust_file import TrustFile
 from titan_operator.tracing import start_tracing
-from titan_operator.trust_file import TrustFile
 
 _MINE = f"{LABEL_MANAGED_BY}={OPERATOR}"
 # What wakes an engine, each with the labels that it is watched by; the rest of what it makes is seen by each resync.
@@ -68,7 +69,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         super().__init__(settings)
         self._measures = OperatorMetrics(self.metrics)
         self._watches = WatchTracker(OVERDUE_S)
-        self._engines: dict[str, StackEngine] = {}
+        self._engines: dict[str, StackController] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._cluster: Cluster | None = None
@@ -102,9 +103,9 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         )
         self._verifier = self.verifier()
         published = PublishedImages(self._cluster, settings.namespaces, lambda: datetime.now(UTC))
-        parts = Parts(
+        parts = Context(
             cluster=self._cluster,
-            judge=Judge(self._verifier, published, time.monotonic),
+            judge=ImageChecker(self._verifier, published, time.monotonic),
             events=Events(self._cluster, log=self.log, instance=settings.pod_name, failed=self._measures.event_failed),
             lease=self._lease,
             watches=self._watches,
@@ -115,7 +116,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             log=self.log,
             connect=type(self).connect,
         )
-        self._engines = {name: StackEngine(name, parts) for name in settings.namespaces}
+        self._engines = {name: StackController(name, parts) for name in settings.namespaces}
         watched = {KINDS[name]: labels for name, labels in WATCHED.items()}
         receiver = kopf_receiver(
             connection, watched, settings.namespaces, self._changed, silence_s=settings.watch_silence_s
@@ -180,7 +181,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             partial(cosign_verifier, self._registries),
         )
 
-    async def _keep_trust(self, verifier: Verifier, judge: Judge) -> None:
+    async def _keep_trust(self, verifier: Verifier, judge: ImageChecker) -> None:
         """Take what is mounted into force, and publish what it says by itself: pinned and revoked images."""
         assert self._lease is not None
         said, owed = "", True

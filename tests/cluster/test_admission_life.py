@@ -27,10 +27,10 @@ from support.cluster.admission_scene import (
     workload,
 )
 from support.cluster.as_user import OPERATOR, until
-from titan_operator.canary import Canary
+from titan_operator.admission.probe import AdmissionProbe
+from titan_operator.admission.rules.policies import GUARDS
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig
-from titan_operator.guards import GUARDS
 
 NAMESPACE = f"/api/v1/namespaces/{STACK}"
 BINDING = path_of("validatingadmissionpolicybindings", "", "titan-images")
@@ -139,7 +139,7 @@ async def test_the_canary_sees_within_a_minute_that_a_binding_was_taken_away(sce
     connection = from_kubeconfig({"KUBECONFIG": str(scene.plane.service_account(HOME, "titan-operator"))})
     now_s = 0.0
     async with Cluster(connection) as cluster:
-        canary = Canary(cluster, STACK, 60.0, lambda: now_s)
+        canary = AdmissionProbe(cluster, STACK, 60.0, lambda: now_s)
         for policy in ("titan-images", *GUARDS):
             assert await canary.check({LISTED: GOOD}) == ""
             path = path_of("validatingadmissionpolicybindings", "", policy)

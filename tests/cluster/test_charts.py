@@ -16,7 +16,7 @@ from testcluster.openapi_schemas import LOCATION, write_schemas
 
 from support.cluster.as_user import AsUser
 from support.cluster.charts import DIGEST, IMAGE, NAMESPACES, ROOT, VARIANTS, objects, rendered, sets
-from support.shown_secrets import secrets_in_commands
+from support.stack.shown_secrets import secrets_in_commands
 
 CHARTS = sorted(path.parent.name for path in (ROOT / "charts").glob("*/Chart.yaml"))
 DOCUMENTS = sorted(

@@ -18,8 +18,8 @@ from testcluster.controlplane import ControlPlane
 from testcluster.toolchain import NATS, ensure
 
 from support.cluster.charts import DIGEST, objects, rendered
-from support.cluster.podrunner_spec import environment
-from support.cluster.small_pods import until
+from support.podrunner.small_pods import until
+from support.podrunner.spec import environment
 
 SECRET = "titan-nats"
 

@@ -11,8 +11,8 @@ import yaml
 
 from support.cluster.charts import ROOT
 from support.cluster.installation import SYSTEM, Installation, installation
-from support.cluster.typed import commands, notes, typed
-from support.trust_policies import trust_policy
+from support.cluster.typed_commands import commands, notes, typed
+from support.supplychain.trust_policies import trust_policy
 
 STACK, DATA = "titan", "titan-data"
 CHARTS = ROOT / "charts"

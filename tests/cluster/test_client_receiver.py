@@ -11,7 +11,7 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.apiproxy import ApiProxy, WatchFault
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.kinds import CONFIG_MAP, Kind

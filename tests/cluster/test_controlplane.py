@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from testcluster.controlplane import ClusterError, ControlPlane, end_leftovers
 
-from support.local_stack import alive, wait_until_gone
+from support.stack.titan_up import alive, wait_until_gone
 
 CLUSTER = Path(__file__).resolve().parents[2] / "ci" / "cluster"
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from testcluster.controlplane import ControlPlane
 
-from support.crd_api import CrdApi
-from support.crd_manifests import ABSENT, BASES, DIGEST, changed
+from support.crds.api import CrdApi
+from support.crds.manifests import ABSENT, BASES, DIGEST, changed
 from titan.domain.numbers import format_decimal
 from titan.domain.policy import PolicyError, parse_rules
 from titan.domain.policy_hash import policy_hash, short_hash

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.crd_api import Cause, CrdApi, defined
-from support.crd_constraints import Constraint, constraints, mutant, without_validations
-from support.crd_judge import ROWS, Judge
-from support.crd_manifests import BASES, Row
+from support.crds.api import Cause, CrdApi, defined
+from support.crds.checkers import ROWS, Judge
+from support.crds.constraints import Constraint, constraints, mutant, without_validations
+from support.crds.manifests import BASES, Row
 from titan_operator.api.crds import crds
 
 NAMESPACE = "default"

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from testcluster.controlplane import ControlPlane
 
-from support.crd_api import CrdApi
-from support.crd_judge import ROWS, Judge
-from support.crd_live_rows import ACCEPTED_UPDATES
-from support.crd_manifests import BASES, ROOT, Row, changed
-from support.crd_phase_rows import PHASE
-from support.crd_policy_rows import POLICY
-from support.crd_rows import ACCEPTED, IMAGES
+from support.crds.api import CrdApi
+from support.crds.checkers import ROWS, Judge
+from support.crds.live_rows import ACCEPTED_UPDATES
+from support.crds.manifests import BASES, ROOT, Row, changed
+from support.crds.phase_rows import PHASE
+from support.crds.policy_rows import POLICY
+from support.crds.rows import ACCEPTED, IMAGES
 from titan_operator.api.crds import crds
 
 NAMESPACE = "definitions"

@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.argo import health
 from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
-from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
-from support.stack_model import NEXT_IMAGE, quickstart
+from support.gitops.argo import health
+from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
+from support.stack.model import NEXT_IMAGE, quickstart
 from titan.domain.kinds import Posture
+from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.names import OPERATOR
-from titan_operator.stack_view import StackView
+from titan_operator.stack.view import StackView
 
 NAMESPACES = [f"g{number}" for number in range(12)]
 _numbers = iter(NAMESPACES)

@@ -19,13 +19,13 @@ from testcluster.controlplane import ControlPlane
 
 from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
-from support.stack import REPOSITORY
-from support.stack_model import IMAGE
+from support.stack.local_processes import REPOSITORY
+from support.stack.model import IMAGE
 from titan.domain.kinds import Posture
+from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import load
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.names import OPERATOR
 
 DESK = "desk"
 CHART = str(REPOSITORY / "charts" / "titan-stack")

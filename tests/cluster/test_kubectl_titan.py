@@ -17,8 +17,8 @@ import pytest
 import yaml
 from testcluster.controlplane import ControlPlane
 
-from support.cluster_objects import HASH, IMAGE, RULES, condition
-from support.stack import REPOSITORY
+from support.cluster.objects import HASH, IMAGE, RULES, condition
+from support.stack.local_processes import REPOSITORY
 from titan.cli.cluster.app import app
 from titan.cli.root import run_app
 

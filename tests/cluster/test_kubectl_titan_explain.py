@@ -15,7 +15,7 @@ import pytest
 import yaml
 from testcluster.controlplane import ControlPlane
 
-from support.cluster_objects import HASH, IMAGE
+from support.cluster.objects import HASH, IMAGE
 from titan.brain.status import decisions_page
 from titan.cli.cluster.app import app
 from titan.cli.root import run_app

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from support.cluster.installation import NEXT, Installation, installation
-from support.cluster.life import Life, eager
-from support.postgres import PASSWORD, Postgres
+from support.cluster.stack_life import Life, eager
+from support.storage.postgres import PASSWORD, Postgres
 
 LEDGER = "ledger"
 WITH_TABLES = ("execution", "brain")

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from support.cluster.installation import BROKEN, IMAGE, LYING, NEXT, PHASES, ROOT, SYSTEM, Installation, installation
-from support.cluster.life import Life, eager
-from support.cluster.podrunner import PodRunnerError
+from support.cluster.stack_life import Life, eager
+from support.podrunner.runner import PodRunnerError
 from titan.domain.kinds import Posture
 from titan.domain.policy_hash import policy_hash
-from titan_operator.rolls import ROLL_ORDER
+from titan_operator.reconcile.rollout import ROLL_ORDER
 
 UNLISTED = "titan/titan@sha256:" + "9" * 64
 DESK, PLAIN, SMALL = "desk", "plain", "small"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from support.cluster.installation import ROOT
-from support.local_stack import alive, wait_until_gone
+from support.stack.titan_up import alive, wait_until_gone
 
 
 def below(pid: int) -> list[int]:

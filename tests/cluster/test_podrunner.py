@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.podrunner import PodRunner, PodRunnerError
-from support.cluster.small_pods import SERVER, Hands, container, pod_spec, until, workload
-from support.local_stack import wait_until_gone
+from support.podrunner.runner import PodRunner, PodRunnerError
+from support.podrunner.small_pods import SERVER, Hands, container, pod_spec, until, workload
+from support.stack.titan_up import wait_until_gone
 
 CONFIG = "/etc/small/config"
 _numbers = itertools.count(1)

@@ -9,12 +9,12 @@ from testcluster.controlplane import ControlPlane
 
 from support.cluster.admission_scene import CHARTS, HOME, OPERATORS, ROOT, STACK
 from support.cluster.as_user import OPERATOR, AsUser
+from titan_operator.admission.rules.policies import GUARDS
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
 from titan_operator.cluster.kinds import CONFIG_MAP, SECRET
-from titan_operator.gather import find
-from titan_operator.guards import GUARDS
+from titan_operator.controller.gather import find
 
 OTHER = "default"
 PEOPLE = {"vera": "view", "edith": "edit", "adam": "admin", "tess": "titan-trader", "dora": "titan-debugger"}

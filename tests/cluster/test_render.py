@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.plans import OPTIONS, STACK, planned
+from support.stack.plans import OPTIONS, STACK, planned
+from titan_operator.api.names import LABEL_INSTANCE, PRIORITY_CLASS, PROTECTED
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
 from titan_operator.cluster.kinds import KINDS, PERSISTENT_VOLUME_CLAIM, POD, Kind
-from titan_operator.diff import first_difference, kept_template, removals
-from titan_operator.names import LABEL_INSTANCE, PRIORITY_CLASS, PROTECTED
-from titan_operator.render_kubernetes import Child, render_kubernetes
+from titan_operator.compare.diff import first_difference, kept_template, removals
+from titan_operator.render.kubernetes import Child, render_kubernetes
 
 PRIORITY = {
     "apiVersion": "scheduling.k8s.io/v1",

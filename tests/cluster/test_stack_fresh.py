@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from support.argo import health
 from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
-from support.cluster.life import Life
 from support.cluster.processes import OPERATOR_PORT, log_lines, operator_pod, operator_samples, page, passes, total
-from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
+from support.cluster.stack_life import Life
+from support.gitops.argo import health
+from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 
 STACK = "titan"
 FILES = ("-f", str(ROOT / "policies" / "demo.yaml"), "-f", str(ROOT / "examples" / "quickstart.yaml"))

@@ -15,8 +15,8 @@ import yaml
 
 from support.cluster import processes
 from support.cluster.installation import IMAGE, ROOT, SYSTEM, Installation, installation
-from support.cluster.life import EAGER, Life
 from support.cluster.processes import operator_pod, passes, samples, total
+from support.cluster.stack_life import EAGER, Life
 from titan.domain.kinds import Posture
 from titan.runtime.topology import ROLES
 
@@ -58,7 +58,7 @@ def _helm(at: Installation, *arguments: str) -> None:
 def _entries(life: Life) -> float:
     """Orders that open, as Execution has counted them since it runs."""
     address = life.pods()["execution"]["status"]["podIP"]
-    return total(samples(address, ROLES["execution"].http_port), "titan_place_taken_total", lane="OPENING")
+    return total(samples(address, ROLES["execution"].http_port), "titan_place_taken_total", position_effect="OPENING")
 
 
 def _armed(life: Life) -> None:

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
-from support.cluster.life import Life
 from support.cluster.processes import kill_operator, passes
+from support.cluster.stack_life import Life
 from titan.runtime.topology import ROLES
-from titan_operator.names import DEFAULT_DENY
+from titan_operator.api.names import DEFAULT_DENY
 
 STACK = "titan"
 # Half of it is a certificate's time before it is renewed.

@@ -14,8 +14,8 @@ import yaml
 
 from support.cluster.installation import PHASES, SYSTEM, Installation, installation, quickstart
 from support.cluster.processes import OPERATOR_PORT, operator_pod, page
-from support.signed_images import SignedImages
-from support.trust_policies import trust_policy, trusted_key
+from support.supplychain.signed_images import SignedImages
+from support.supplychain.trust_policies import trust_policy, trusted_key
 
 STACK, DATA = "titan", "titan-data"
 POSTGRESQL = "registry.test/titan/postgresql@sha256:" + "5" * 64

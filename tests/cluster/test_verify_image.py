@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from support.signed_images import SignedImages
-from support.stack_model import documents
-from support.trust_policies import as_yaml, trust_policy, trusted_key
+from support.stack.model import documents
+from support.supplychain.signed_images import SignedImages
+from support.supplychain.trust_policies import as_yaml, trust_policy, trusted_key
 from titan_operator.api import RiskPolicy
-from titan_operator.mounted_verifier import cosign_verifier, registry_session
+from titan_operator.supplychain.mounted_verifier import cosign_verifier, registry_session
 from titan_operator.supplychain.trust import load_trust_policy
-from titan_operator.world import Verdict
+from titan_operator.supplychain.verdict import Verdict
 
 PROGRAMS = ("titan", "kubectl-titan")
 LONG_AGO = "2020-01-01T00:00:00Z"

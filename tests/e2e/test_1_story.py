@@ -11,13 +11,13 @@ from itertools import pairwise
 from cryptography import x509
 
 from support.cluster.installation import PHASES
-from support.cluster.life import LONG_MS
+from support.cluster.stack_life import LONG_MS
 from support.e2e.installed import DATA, STACK, SYSTEM, Titan
 from support.e2e.pods import BUSY_MS, PodLife
 from support.e2e.story import Story
 from titan.domain.kinds import Posture
 from titan.runtime.topology import ROLES
-from titan_operator.names import tls_secret
+from titan_operator.api.names import tls_secret
 
 HALT_WITHIN_S = 2.0
 # Of a machine with 4 GB, beside Kubernetes, its monitoring and the phases to come.

@@ -9,7 +9,7 @@ from releasing.build import build
 from releasing.commands import ReleaseError
 from releasing.localregistry import local_registry
 
-from support.built_images import Built, unpack
+from support.supplychain.built_images import Built, unpack
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from releasing.commands import ROOT, ReleaseError
 from releasing.context import PYTHON_IMAGES, TARGETS, make_context
 from releasing.images import report
 
-from support.built_images import Built, run
+from support.supplychain.built_images import Built, run
 
 USER, POSTGRES = 10001, 999
 COMMANDS = {

@@ -17,8 +17,8 @@ import yaml
 from releasing.commands import ROOT, tool
 from releasing.signing import throw_away_key
 
-from support.built_images import Built
 from support.cluster.charts import NAMESPACES
+from support.supplychain.built_images import Built
 
 _IMAGE = re.compile(r"[a-z0-9.:/_-]+@sha256:[0-9a-f]{64}")
 

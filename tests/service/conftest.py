@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.cosign_material import Material, make
+from support.supplychain.cosign_material import Material, make
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Literal
 
+from titan.domain.kinds import Posture
 from titan.domain.policy_rules import PLAIN_LONGEST, PLAIN_PATTERN, IntegerRule, RuleError, WordRule
 from titan_operator.api.fields import LINE, PHASE_NAME, Check, Model, PatternRule, by
 
@@ -17,13 +20,13 @@ _BUNDLE = PatternRule(r"^\{[ -~]+\}$", 32_768, "a cosign bundle: JSON on one lin
 _ACCOUNT = PatternRule(PLAIN_PATTERN, PLAIN_LONGEST, "1 to 200 plain characters")
 
 
-def _phase_is_released(act: Act) -> ValueError | None:
+def _phase_is_released(act: ActSpec) -> ValueError | None:
     if act.phase is None or act.verb == "release":
         return None
     return RuleError(act.phase, "a phase only where verb is release")
 
 
-class Act(Model):
+class ActSpec(Model):
     """One act of a person, carried out once.
 
     The operator hands it to Brain and Execution and writes the outcome into status.act. Brain takes a nonce once, so an
@@ -60,3 +63,33 @@ class Signature(Model):
     """The trading account for which the policy was signed."""
     sequence: Annotated[int, by(IntegerRule(1, 2**53 - 1, ""))]
     """Counted up for each policy of the account: an older one is refused after a newer one was in force."""
+
+
+class ActVerb(StrEnum):
+    """What ``spec.act`` may ask for."""
+
+    ARM = "arm"
+    CLOSE_ONLY = "closeOnly"
+    HALT = "halt"
+    FLATTEN = "flatten"
+    RELEASE = "release"
+
+
+# What an act asks Brain and Execution for; a release is the operator's own.
+POSTURE_OF = {
+    ActVerb.ARM: Posture.ARMED,
+    ActVerb.CLOSE_ONLY: Posture.CLOSE_ONLY,
+    ActVerb.HALT: Posture.HALTED,
+    ActVerb.FLATTEN: Posture.FLATTEN,
+}
+
+
+@dataclass(frozen=True)
+class Act:
+    """A person's one-shot act, as ``spec.act`` says it; ``phase`` is only for a release (empty: all)."""
+
+    verb: ActVerb
+    nonce: str
+    by: str
+    reason: str = ""
+    phase: str = ""

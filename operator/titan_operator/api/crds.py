@@ -8,11 +8,11 @@ from typing import Any, get_args
 from titan_operator.api.docs import summary
 from titan_operator.api.fields import NAME, PHASE_NAME, PatternRule
 from titan_operator.api.images import VerifiedImages, VerifiedImagesSpec
+from titan_operator.api.names import GROUP, VERSION
 from titan_operator.api.resources import RiskPolicy, RiskPolicySpec, Spec, TitanPhase
 from titan_operator.api.rule_schemas import Schema, described, rule_schema, validation
 from titan_operator.api.schemas import model_schema, struct_schema, union_schema
 from titan_operator.api.status import RiskPolicyStatus, TitanPhaseStatus
-from titan_operator.names import GROUP, VERSION
 
 CATEGORY = "titan"
 

@@ -16,7 +16,7 @@ from titan.domain.policy import PolicyError, PolicyRules, parse_rules
 from titan.domain.policy_hash import policy_hash, short_hash
 from titan.domain.policy_rules import RuleError, WordRule
 from titan.domain.symbols import is_perp
-from titan_operator.api.acts import Act, Signature
+from titan_operator.api.acts import ActSpec, Signature
 from titan_operator.api.fields import (
     NAME,
     Check,
@@ -106,7 +106,7 @@ class RiskPolicySpec(Model):
     posture: Annotated[Literal["FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED"], by(WordRule(_POSTURES, ""))]
     """The ceiling: the highest posture allowed, from FLATTEN (close everything) over HALTED and CLOSE_ONLY to ARMED. It
     is never a command to arm, and raising it needs the verb loosen on riskpolicies."""
-    act: Act | None = None
+    act: ActSpec | None = None
     """An act to carry out once, as `kubectl titan arm|halt|flatten|release` writes it."""
     signature: Signature | None = None
     """Who vouches for this policy."""

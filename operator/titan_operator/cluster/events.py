@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
+from titan_operator.api.names import GROUP, OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import ApiError, ClusterError
+from titan_operator.cluster.event_types import EventType
 from titan_operator.cluster.kinds import EVENT
-from titan_operator.effects import EventType
-from titan_operator.names import GROUP, OPERATOR
 
 _SAME_WITHIN_S = 600.0
 _UPDATE_EVERY_S = 60.0

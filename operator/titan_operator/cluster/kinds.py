@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from titan_operator.names import GROUP, VERSION
+from titan_operator.api.names import GROUP, VERSION
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.kinds import LEASE, POD

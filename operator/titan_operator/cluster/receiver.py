@@ -21,10 +21,10 @@ import kopf  # noqa: E402
 for _name in _hidden:
     del sys.modules[_name]
 
+from titan_operator.api.names import OPERATOR  # noqa: E402
 from titan_operator.cluster.client import Object  # noqa: E402
 from titan_operator.cluster.credentials import Connection, kopf_fields  # noqa: E402
 from titan_operator.cluster.kinds import Kind  # noqa: E402
-from titan_operator.names import OPERATOR  # noqa: E402
 
 # Kind; ADDED, MODIFIED or DELETED, empty for what was there when the watch began; the object. In the engine's loop.
 Deliver = Callable[[Kind, str, Object], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 
 # It runs outside the main thread on purpose.
 _EXPECTED = "OS signals are ignored"

@@ -10,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 from titan_operator.cluster.errors import ClusterError
 from titan_operator.cluster.receiver import Start
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.reasons import Reason
-from titan.runtime.wire_orders import equity_from_wire
 from titan.v1 import brain_pb2, execution_pb2, order_pb2
-from titan_operator.stack_view import Ack, BrainView, ExecutionView, PhaseView
+from titan.wire.orders import equity_from_wire
+from titan_operator.stack.view import Ack, BrainView, ExecutionView, PhaseView
 
 
 def brain_view(message: brain_pb2.GetBrainResponse) -> BrainView:

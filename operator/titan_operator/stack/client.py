@@ -11,7 +11,8 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from titan.domain.kinds import Posture
-from titan.runtime.contract import (
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import (
     BRAIN_GET_BRAIN,
     BRAIN_SET_CEILING,
     BRAIN_SET_POSTURE,
@@ -19,12 +20,12 @@ from titan.runtime.contract import (
     EXECUTION_TIGHTEN,
     Method,
 )
-from titan.runtime.logs import Log
-from titan.runtime.rpc import RpcChannel, RpcError
+from titan.runtime.rpc.errors import RpcError
 from titan.runtime.settings import ProcessSettings
+from titan.runtime.telemetry.logs import Log
 from titan.v1 import brain_pb2, execution_pb2
 from titan_operator.stack.answers import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
-from titan_operator.stack_view import Ack, BrainView, ExecutionView, StackView
+from titan_operator.stack.view import Ack, BrainView, ExecutionView, StackView
 
 ROLE = "operator"
 BRAIN, EXECUTION = "brain", "execution"

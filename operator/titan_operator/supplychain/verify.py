@@ -13,8 +13,8 @@ from titan_operator.supplychain.registry import Registries, Repository
 from titan_operator.supplychain.search import Search
 from titan_operator.supplychain.signatures import Asked, Judgement, Pending, judge_blob
 from titan_operator.supplychain.trust import TrustPolicy
+from titan_operator.supplychain.verdict import Verdict
 from titan_operator.supplychain.witness import Witness, settle_blob
-from titan_operator.world import Verdict
 
 # For one image, however many signatures lie beside it.
 _LONGEST_S = 30.0
@@ -28,8 +28,8 @@ def policy_payload(policy_hash: str, account: str, sequence: int) -> bytes:
 class CosignVerifier:
     """Verifies what cosign signed, under one trust policy.
 
-    What it says of a digest is not kept here: the lists of :mod:`titan_operator.listing` are, by digest and trust
-    policy.
+    Its verdicts are not stored here: :mod:`titan_operator.admission.rules.verified_images` stores them by digest and
+    trust policy.
 
     Parameters
     ----------

@@ -11,18 +11,19 @@ from collections.abc import Callable
 
 import grpc
 
-from titan.brain.execution_desk import ExecutionDesk
-from titan.brain.governor import Governor
+from titan.brain.execution_client import ExecutionClient
+from titan.brain.risk_controller import RiskController
 from titan.domain.kinds import Posture
 from titan.domain.reasons import Reason
-from titan.journal.latch import LatchRefused, LatchUnavailable
-from titan.risk.book import RiskBook
+from titan.durable.latch import LatchRefused, LatchUnavailable
 from titan.risk.posture import ArmingFacts, arming_problems
-from titan.runtime.logs import Log
-from titan.runtime.rpc import Peer, RpcRefused
-from titan.runtime.wire_brain import posture_to_wire
+from titan.risk.state import RiskState
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import Peer
+from titan.runtime.telemetry.logs import Log
 from titan.v1 import brain_pb2 as b
 from titan.v1 import execution_pb2 as e
+from titan.wire.brain import posture_to_wire
 
 
 class PostureActs:
@@ -30,16 +31,16 @@ class PostureActs:
 
     def __init__(
         self,
-        governor: Governor,
-        execution: ExecutionDesk,
-        book: RiskBook,
+        governor: RiskController,
+        execution: ExecutionClient,
+        risk_state: RiskState,
         now_ns: Callable[[], int],
         timeout_s: float,
         log: Log,
     ) -> None:
         self._governor = governor
         self._execution = execution
-        self._book = book
+        self._risk_state = risk_state
         self._now_ns = now_ns
         self._timeout_s = timeout_s
         self._log = log
@@ -72,7 +73,7 @@ class PostureActs:
             When the request itself is wrong: field, value, what is allowed.
         """
         ceiling, by = _posture(request.ceiling, "ceiling"), _by(request.by, peer)
-        governor, own = self._governor, self._book.limits.policy_hash
+        governor, own = self._governor, self._risk_state.limits.policy_hash
         if request.policy_hash != own:
             self._log.warning("ceiling refused", ceiling=ceiling.name, its_policy=request.policy_hash, own_policy=own)
             return b.SetCeilingResponse(
@@ -139,31 +140,31 @@ class PostureActs:
         return _acknowledged(self._response(True, Reason.OK, ""), result)
 
     def _problems(self, posture: Posture) -> list[str]:
-        governor, book = self._governor, self._book
+        governor, risk_state = self._governor, self._risk_state
         problems = []
         if governor.latch.posture is Posture.FLATTEN:
             problems.append("latch: FLATTEN is not finished; raising needs a flat account")
         if governor.blocked:
             problems.append(governor.blocked)
-        if not book.execution_connected:
+        if not risk_state.execution_connected:
             problems.append("execution: not connected; arming needs its stream")
         if posture is not Posture.ARMED:
             return problems
-        if book.limits.rules.two_person_arm:
+        if risk_state.limits.rules.two_person_arm:
             problems.append("policy: twoPersonArm is true; one person alone cannot arm")
         facts = ArmingFacts(
             ceiling=governor.ceiling,
             risk_level=governor.level.level,
-            equity=book.equity,
-            truth=book.truth,
-            min_truth_score=book.limits.min_truth_score,
-            reconciled=book.reconciled,
+            equity=risk_state.equity,
+            truth=risk_state.truth,
+            min_truth_score=risk_state.limits.min_truth_score,
+            reconciled=risk_state.reconciled,
             execution_connected=True,
-            policy_hash=book.limits.policy_hash,
-            execution_hash=book.execution_hash,
-            mode_problem=book.limits.mode_problem,
+            policy_hash=risk_state.limits.policy_hash,
+            execution_hash=risk_state.execution_hash,
+            mode_problem=risk_state.limits.mode_problem,
         )
-        return problems + (arming_problems(facts) if book.execution_connected else [])
+        return problems + (arming_problems(facts) if risk_state.execution_connected else [])
 
     def _response(self, done: bool, reason: Reason, message: str) -> b.SetPostureResponse:
         return b.SetPostureResponse(

@@ -8,25 +8,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 from titan.brain.acts import PostureActs
-from titan.brain.decider import Decider
-from titan.brain.earlier_life import EarlierLife
-from titan.brain.execution_desk import ExecutionDesk
+from titan.brain.book_updater import BookUpdater
+from titan.brain.execution_client import ExecutionClient
 from titan.brain.gauges import BrainGauges
-from titan.brain.governor import Governor
-from titan.brain.phase_desk import PhaseDesk, PhaseSeat, positions_message
-from titan.brain.picture import Picture
+from titan.brain.intent_handler import IntentHandler
+from titan.brain.phase_sessions import PhaseSession, PhaseSessions, positions_message
 from titan.brain.queries import Queries
+from titan.brain.risk_controller import RiskController
 from titan.brain.settings import BrainSettings, load_parameters, load_policy, next_term
+from titan.brain.state_restore import StateRestore
 from titan.brain.status import brain_status, decisions_page
 from titan.domain.budgets import Budget, PostureState
 from titan.domain.kinds import Posture
 from titan.domain.policy import mode_problem
 from titan.domain.reasons import Reason
-from titan.journal.latch import Latch, LatchUnavailable
-from titan.risk.book import RiskBook
+from titan.durable.latch import Latch, LatchUnavailable
 from titan.risk.engine import RiskEngine
 from titan.risk.limits import Limits
-from titan.runtime.contract import (
+from titan.risk.state import RiskState
+from titan.runtime.http import Page
+from titan.runtime.market_feed import MarketFeed
+from titan.runtime.process import ServiceApp, StartError, run
+from titan.runtime.rpc.contract import (
     BRAIN_EXPLAIN_DECISION,
     BRAIN_GET_BRAIN,
     BRAIN_LIST_DECISIONS,
@@ -34,18 +37,15 @@ from titan.runtime.contract import (
     BRAIN_SET_POSTURE,
     BRAIN_SUBMIT,
 )
-from titan.runtime.feed import MarketFeed
-from titan.runtime.http import Page
-from titan.runtime.process import ServiceApp, StartError, run
-from titan.runtime.rpc import RpcServer
-from titan.runtime.wire_brain import budget_to_wire, posture_to_wire
-from titan.runtime.wire_market import instrument_from_wire
+from titan.runtime.rpc.server import RpcServer
 from titan.storage.decisions import DecisionStore
 from titan.storage.schema import BadDatabaseUrlError, default_url, make_engine
 from titan.storage.spool import Spool
 from titan.v1 import brain_pb2 as b
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
+from titan.wire.brain import budget_to_wire, posture_to_wire
+from titan.wire.market import instrument_from_wire
 
 
 class BrainApp(ServiceApp[BrainSettings]):
@@ -60,8 +60,8 @@ class BrainApp(ServiceApp[BrainSettings]):
         problem = mode_problem(self.policy.rules, settings.mode)
         self.limits = Limits(self.policy.rules, self.policy.hash, parameters, settings.mode, problem)
         self.term = next_term(settings.state_dir)
-        self.book = RiskBook(self.limits, (), settings.phases)
-        self.picture = Picture(self.book)
+        self.risk_state = RiskState(self.limits, (), settings.phases)
+        self.picture = BookUpdater(self.risk_state)
         self.latch = Latch.load(Path(settings.state_dir) / "latch")
         try:
             self._database = make_engine(settings.database_url or default_url(settings.state_dir, "brain"), "brain")
@@ -69,10 +69,10 @@ class BrainApp(ServiceApp[BrainSettings]):
             raise StartError(str(error)) from error
         spool = Spool(Path(settings.state_dir).resolve() / "unsaved.db")
         self.store = DecisionStore(self._database, spool, self._on_store_problem)
-        self.governor = Governor(
-            self.book, self.latch, settings.ceiling, self.term, self, self.store.remember, self.log
+        self.governor = RiskController(
+            self.risk_state, self.latch, settings.ceiling, self.term, self, self.store.remember, self.log
         )
-        self.execution = ExecutionDesk(
+        self.execution = ExecutionClient(
             settings,
             self.term,
             self.policy.hash,
@@ -83,24 +83,24 @@ class BrainApp(ServiceApp[BrainSettings]):
             self.fail,
             self.log,
         )
-        self.decider = Decider(
+        self.decider = IntentHandler(
             RiskEngine(self.limits, self.term),
-            self.book,
+            self.risk_state,
             self.now_ns,
             self.execution.place,
             self.store.save,
             self.metrics,
             self.log,
         )
-        self.earlier_life = EarlierLife(self._database, self.store, self.decider, self.governor, self.log)
-        self.phases = PhaseDesk(
+        self.earlier_life = StateRestore(self._database, self.store, self.decider, self.governor, self.log)
+        self.phases = PhaseSessions(
             settings.phases, self._on_intent, self._on_phase, self._on_phase_gone, self.fail, self.metrics, self.log
         )
         self.feed = MarketFeed(
             settings, (m.CHANNEL_QUOTES,), self._on_market, self._on_batch, self.metrics, self.log, conflate=True
         )
         acts = PostureActs(
-            self.governor, self.execution, self.book, self.now_ns, settings.acknowledge_timeout_ms / 1e3, self.log
+            self.governor, self.execution, self.risk_state, self.now_ns, settings.acknowledge_timeout_ms / 1e3, self.log
         )
         queries = Queries(
             self.picture,
@@ -125,7 +125,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         self._stepping = False
         # Intents are decided as they come; before the first evaluation, and between steps, they wait.
         self._deciding = False
-        self._waiting: deque[tuple[b.Intent, PhaseSeat, int]] = deque()
+        self._waiting: deque[tuple[b.Intent, PhaseSession, int]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
 
     def now_ns(self) -> int:
@@ -206,7 +206,7 @@ class BrainApp(ServiceApp[BrainSettings]):
 
     # Phases.
 
-    def _on_intent(self, message: b.Intent, seat: PhaseSeat, received_ns: int) -> None:
+    def _on_intent(self, message: b.Intent, seat: PhaseSession, received_ns: int) -> None:
         # In lockstep two phases' intents race on the network; rank, not chance, says which comes first.
         if self._deciding and (len(self.phases.seats) == 1 or not self.feed.lockstep):
             self.decider.decide(message, seat, received_ns)
@@ -220,8 +220,8 @@ class BrainApp(ServiceApp[BrainSettings]):
                 self.decider.decide(message, seat, received_ns)
         self._waiting.clear()
 
-    def _on_phase(self, seat: PhaseSeat) -> None:
-        phase = self.book.phases[seat.phase_id]
+    def _on_phase(self, seat: PhaseSession) -> None:
+        phase = self.risk_state.phases[seat.phase_id]
         phase.connected, phase.policy_hash = True, seat.policy_hash
         seat.post(b.SubmitResponse(posture=posture_to_wire(self.governor.state)))
         seat.post(positions_message(self.picture.shares.of(seat.phase_id)))
@@ -230,8 +230,8 @@ class BrainApp(ServiceApp[BrainSettings]):
         else:
             self.governor.lease_now(self.now_ns())
 
-    def _on_phase_gone(self, seat: PhaseSeat) -> None:
-        self.book.phases[seat.phase_id].connected = False
+    def _on_phase_gone(self, seat: PhaseSession) -> None:
+        self.risk_state.phases[seat.phase_id].connected = False
 
     # Execution.
 
@@ -268,7 +268,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         if not self.feed.lockstep:
             self._drop_expired()
         self.picture.on_account(account, frozenset(self.execution.pending))
-        self.book.execution_connected = True
+        self.risk_state.execution_connected = True
         self.decider.journalled = frozenset(account.recent_intent_ids)
         if account.policy_hash != self.policy.hash:
             self.log.error("policy hashes differ", brain=self.policy.hash, execution=account.policy_hash)
@@ -282,11 +282,11 @@ class BrainApp(ServiceApp[BrainSettings]):
             seat.post(positions_message(self.picture.shares.of(seat.phase_id)))
 
     def _on_execution_lost(self) -> None:
-        self.book.execution_connected = False
+        self.risk_state.execution_connected = False
 
     def _on_refusal(self, refusal: e.PlaceRefusal) -> None:
         self.execution.answered(refusal.intent_id)
-        self.book.reservations.release(refusal.intent_id)
+        self.risk_state.reservations.release(refusal.intent_id)
         self._refusals.labels(Reason(refusal.reason).name).inc()
         self.log.warning("execution refused", intent_id=refusal.intent_id, message=refusal.message)
 
@@ -313,8 +313,8 @@ class BrainApp(ServiceApp[BrainSettings]):
     # The market.
 
     def _on_market(self, hello: m.MarketHello) -> None:
-        self.book.list_instruments(instrument_from_wire(wire) for wire in hello.instruments)
-        self.book.lockstep = hello.lockstep
+        self.risk_state.list_instruments(instrument_from_wire(wire) for wire in hello.instruments)
+        self.risk_state.lockstep = hello.lockstep
 
     async def _on_batch(self, batch: m.MarketBatch) -> None:
         try:
@@ -372,9 +372,13 @@ class BrainApp(ServiceApp[BrainSettings]):
         """Entries that could not be sent within their time to live are no longer wanted."""
         now_ns = self.now_ns()
         for order in list(self.execution.pending.values()):
-            if order.lane == b.LANE_OPENING and order.ttl_ns and now_ns > order.event_time_ns + order.ttl_ns:
+            if (
+                order.position_effect == b.POSITION_EFFECT_OPENING
+                and order.ttl_ns
+                and now_ns > order.event_time_ns + order.ttl_ns
+            ):
                 self.execution.answered(order.intent_id)
-                self.book.reservations.release(order.intent_id)
+                self.risk_state.reservations.release(order.intent_id)
                 self.log.warning("entry not sent: its time to live ended", intent_id=order.intent_id)
 
 

@@ -33,15 +33,17 @@ class BrainGauges(Collector):
         unsaved = app.store.unsaved + app.store.dropped
         yield _gauge("titan_brain_decisions_unsaved", "Decisions that are not in the table.", unsaved)
         yield _gauge(
-            "titan_brain_gross_notional", "Gross exposure with reservations, USDT.", float(app.book.gross_notional)
+            "titan_brain_gross_notional",
+            "Gross exposure with reservations, USDT.",
+            float(app.risk_state.gross_notional),
         )
-        yield _gauge("titan_brain_worst_case", "Reserved worst case, USDT.", float(app.book.worst_case))
-        equity = app.book.equity
+        yield _gauge("titan_brain_worst_case", "Reserved worst case, USDT.", float(app.risk_state.worst_case))
+        equity = app.risk_state.equity
         if equity.known:
             yield _gauge("titan_brain_equity", "Equity, USDT.", float(equity.equity))
             yield _gauge("titan_brain_drawdown_ratio", "Drawdown, peak to now.", float(equity.drawdown))
-        if app.book.truth.known:
-            yield _gauge("titan_brain_truth_score", "Truth score, 0 to 100.", app.book.truth.score)
+        if app.risk_state.truth.known:
+            yield _gauge("titan_brain_truth_score", "Truth score, 0 to 100.", app.risk_state.truth.score)
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from titan.brain.decider import Decider
-from titan.brain.execution_desk import ExecutionDesk
-from titan.brain.governor import Governor
-from titan.brain.phase_desk import PhaseDesk, PhaseSeat
-from titan.brain.picture import Picture
+from titan.brain.book_updater import BookUpdater
+from titan.brain.execution_client import ExecutionClient
+from titan.brain.intent_handler import IntentHandler
+from titan.brain.phase_sessions import PhaseSession, PhaseSessions
+from titan.brain.risk_controller import RiskController
 from titan.domain.numbers import format_decimal
 from titan.domain.positions import Position
-from titan.runtime.rpc import Peer
-from titan.runtime.wire_brain import budget_to_wire, posture_to_wire
-from titan.runtime.wire_orders import equity_to_wire, position_to_wire, truth_to_wire
+from titan.runtime.rpc.server import Peer
 from titan.storage.decisions import DecisionStore
 from titan.storage.schema import DATABASE_ERRORS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import order_pb2 as o
+from titan.wire.brain import budget_to_wire, posture_to_wire
+from titan.wire.orders import equity_to_wire, position_to_wire, truth_to_wire
 
 MAX_LISTED = 1_000
 _DEFAULT_LISTED = 50
@@ -31,11 +31,11 @@ class Queries:
 
     def __init__(
         self,
-        picture: Picture,
-        governor: Governor,
-        execution: ExecutionDesk,
-        phases: PhaseDesk,
-        decider: Decider,
+        picture: BookUpdater,
+        governor: RiskController,
+        execution: ExecutionClient,
+        phases: PhaseSessions,
+        decider: IntentHandler,
         store: DecisionStore,
         now_ns: Callable[[], int],
         market_label: Callable[[], str],
@@ -51,15 +51,15 @@ class Queries:
 
     async def get_brain(self, _request: b.GetBrainRequest, _peer: Peer) -> b.GetBrainResponse:
         """Brain's whole picture."""
-        book = self._picture.book
+        risk_state = self._picture.risk_state
         response = b.GetBrainResponse(
             posture=posture_to_wire(self._governor.state),
-            equity=equity_to_wire(book.equity),
-            truth=truth_to_wire(book.truth),
+            equity=equity_to_wire(risk_state.equity),
+            truth=truth_to_wire(risk_state.truth),
             phases=[self._phase(seat) for seat in self._phases.seats.values()],
             positions=self._positions(),
             execution_connected=self._execution.connected,
-            execution_policy_hash=book.execution_hash,
+            execution_policy_hash=risk_state.execution_hash,
             intents=self._decider.intents,
             decisions=[
                 b.ReasonCount(reason=reason, count=count)  # type: ignore[arg-type]
@@ -67,8 +67,8 @@ class Queries:
             ],
             market_time_ns=self._now_ns(),
             market_label=self._market_label(),
-            policy_hash=book.limits.policy_hash,
-            mode=book.limits.mode,
+            policy_hash=risk_state.limits.policy_hash,
+            mode=risk_state.limits.mode,
             decisions_unsaved=self._store.unsaved + self._store.dropped,
             database_problem=self._governor.blocked or self._store.problem or "",
         )
@@ -108,8 +108,8 @@ class Queries:
         said = f"{len(found)} or more decisions" if found else "no decision"
         return b.ExplainDecisionResponse(message=f"intent_id: {said} begin with {beginning!r}; allowed is one")
 
-    def _phase(self, seat: PhaseSeat) -> b.PhaseState:
-        phase = self._picture.book.phases[seat.phase_id]
+    def _phase(self, seat: PhaseSession) -> b.PhaseState:
+        phase = self._picture.risk_state.phases[seat.phase_id]
         state = b.PhaseState(
             phase_id=seat.phase_id,
             connected=seat.stream is not None,
@@ -125,9 +125,9 @@ class Queries:
 
     def _positions(self) -> list[o.Position]:
         """Net positions at Brain's own marks."""
-        shares = [share for phase in self._picture.book.phases for share in self._picture.shares.of(phase)]
+        shares = [share for phase in self._picture.risk_state.phases for share in self._picture.shares.of(phase)]
         wires = []
-        for symbol, held in self._picture.book.symbols.items():
+        for symbol, held in self._picture.risk_state.symbols.items():
             if not held.net:
                 continue
             own = [share for share in shares if share.symbol == symbol]

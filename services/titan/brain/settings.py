@@ -12,8 +12,8 @@ from titan.domain.kinds import Posture
 from titan.domain.numbers import parse_decimal
 from titan.domain.policy import PolicyError
 from titan.domain.policy_hash import Policy, read_policy
+from titan.durable.files import write_durably
 from titan.risk.parameters import RiskParameters
-from titan.runtime.durable import write_durably
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 

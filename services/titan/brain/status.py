@@ -21,7 +21,7 @@ _SHOWN = 100
 
 def brain_status(app: BrainApp) -> dict[str, object]:
     """The page as a JSON object."""
-    book, governor, feed = app.book, app.governor, app.feed
+    risk_state, governor, feed = app.risk_state, app.governor, app.feed
     posture = governor.state
     last = app.decider.last
     unknown = app.earlier_life.problem
@@ -34,7 +34,7 @@ def brain_status(app: BrainApp) -> dict[str, object]:
             "market_time_ns": app.now_ns() or None,
             "ended": feed.ended,
         },
-        "mode": book.limits.mode,
+        "mode": risk_state.limits.mode,
         "policy_hash": app.policy.hash,
         "term": app.term,
         "posture": {
@@ -45,18 +45,20 @@ def brain_status(app: BrainApp) -> dict[str, object]:
             "latch_never_set": posture.latch_never_set,
             "risk_level": posture.risk_level.name,
         },
-        "equity": _equity(book.equity),
-        "truth": {"score": book.truth.score, "unresolved": book.truth.unresolved} if book.truth.known else None,
+        "equity": _equity(risk_state.equity),
+        "truth": {"score": risk_state.truth.score, "unresolved": risk_state.truth.unresolved}
+        if risk_state.truth.known
+        else None,
         "execution": {
             "connected": app.execution.connected,
-            "policy_hash": book.execution_hash or None,
+            "policy_hash": risk_state.execution_hash or None,
             "unanswered": len(app.execution.pending),
         },
         "exposure": {
-            "gross_notional": _shown(book.gross_notional),
-            "reserved_worst_case": _shown(book.worst_case),
-            "entries_in_flight": len(book.reservations.entries),
-            "exits_in_flight": len(book.reservations.exits),
+            "gross_notional": _shown(risk_state.gross_notional),
+            "reserved_worst_case": _shown(risk_state.worst_case),
+            "entries_in_flight": len(risk_state.reservations.entries),
+            "exits_in_flight": len(risk_state.reservations.exits),
         },
         "phases": {
             seat.phase_id: {
@@ -68,7 +70,7 @@ def brain_status(app: BrainApp) -> dict[str, object]:
             }
             for seat in app.phases.seats.values()
         },
-        "positions": {symbol: _shown(held.net) for symbol, held in book.symbols.items() if held.net},
+        "positions": {symbol: _shown(held.net) for symbol, held in risk_state.symbols.items() if held.net},
         "intents": app.decider.intents,
         "decisions": {Reason(reason).name: count for reason, count in sorted(app.decider.counts.items())},
         "last_decision": None
@@ -102,14 +104,14 @@ def _equity(equity: Equity) -> dict[str, object] | None:
 
 
 def _budget(app: BrainApp, phase_id: str) -> dict[str, object] | None:
-    budget = app.book.phases[phase_id].budget
+    budget = app.risk_state.phases[phase_id].budget
     if budget is None:
         return None
     return {
         "state": budget.state.name,
         "reason": budget.reason,
         "max_notional": format_decimal(budget.max_notional),
-        "used_notional": _shown(app.book.phases[phase_id].used_notional),
+        "used_notional": _shown(app.risk_state.phases[phase_id].used_notional),
         "expired": budget.expired(app.now_ns()),
     }
 

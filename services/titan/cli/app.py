@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from titan.cli.local.state import DEFAULT, locate
 from titan.cli.output import Output
 from titan.cli.root import OutputOption, add_policy_files, add_verify_image, new_app, run_app
-from titan.cli.state import DEFAULT, locate
 
 # kubectl runs a program of this name for `kubectl titan`.
 CLUSTER_PROGRAM = "kubectl-titan"
@@ -80,9 +80,9 @@ def up(
     ] = 86_400,
 ) -> None:
     """Run a whole stack on this machine, in the foreground; Ctrl-C stops it, a second one kills it."""
-    from titan.cli.prepare import UpOptions
-    from titan.cli.up import RunOptions
-    from titan.cli.up import up as run_up
+    from titan.cli.local.prepare import UpOptions
+    from titan.cli.local.up import RunOptions
+    from titan.cli.local.up import up as run_up
 
     options = UpOptions(
         files=tuple(files or ()),
@@ -100,7 +100,7 @@ def up(
 @app.command()
 def down(state: StateOption = None) -> None:
     """Stop the stack that another terminal runs."""
-    from titan.cli.down import down as run_down
+    from titan.cli.local.down import down as run_down
 
     run_down(locate(state))
 
@@ -108,7 +108,7 @@ def down(state: StateOption = None) -> None:
 @app.command()
 def status(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
     """Show every process, the posture, the equity, the orders and the last decision."""
-    from titan.cli.status import status as run_status
+    from titan.cli.local.status import status as run_status
 
     run_status(locate(state), output)
 
@@ -121,7 +121,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-F", help="Go on with what comes.")] = False,
 ) -> None:
     """Print what a process wrote."""
-    from titan.cli.logs import logs as run_logs
+    from titan.cli.local.logs import logs as run_logs
 
     run_logs(locate(state), process, lines, follow)
 
@@ -134,7 +134,7 @@ def orders(
     working: Annotated[bool, typer.Option("--working", help="Only those that are not final.")] = False,
 ) -> None:
     """List orders, newest first."""
-    from titan.cli.listings import orders as run_orders
+    from titan.cli.local.listings import orders as run_orders
 
     run_orders(locate(state), output, limit, working)
 
@@ -142,7 +142,7 @@ def orders(
 @app.command()
 def fills(state: StateOption = None, output: OutputOption = Output.TABLE, limit: LimitOption = 20) -> None:
     """List fills, newest first."""
-    from titan.cli.listings import fills as run_fills
+    from titan.cli.local.listings import fills as run_fills
 
     run_fills(locate(state), output, limit)
 
@@ -150,7 +150,7 @@ def fills(state: StateOption = None, output: OutputOption = Output.TABLE, limit:
 @app.command()
 def positions(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
     """List open positions with their stops."""
-    from titan.cli.listings import positions as run_positions
+    from titan.cli.local.listings import positions as run_positions
 
     run_positions(locate(state), output)
 
@@ -158,7 +158,7 @@ def positions(state: StateOption = None, output: OutputOption = Output.TABLE) ->
 @app.command()
 def equity(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
     """Show what the account is worth."""
-    from titan.cli.listings import equity as run_equity
+    from titan.cli.local.listings import equity as run_equity
 
     run_equity(locate(state), output)
 
@@ -180,7 +180,7 @@ def explain(
 @app.command()
 def why(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
     """Say what keeps the stack from trading now, and what to do about it."""
-    from titan.cli.status import why as run_why
+    from titan.cli.local.status import why as run_why
 
     run_why(locate(state), output)
 
@@ -188,7 +188,7 @@ def why(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
 @app.command()
 def arm(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Let the stack open new risk, up to the policy's ceiling."""
-    from titan.cli.posture import arm as run_arm
+    from titan.cli.local.posture import arm as run_arm
 
     run_arm(locate(state), output, reason)
 
@@ -196,7 +196,7 @@ def arm(state: StateOption = None, output: OutputOption = Output.TABLE, reason: 
 @app.command()
 def halt(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Stop opening and stop deciding, at once; stops and targets stay."""
-    from titan.cli.posture import tighten
+    from titan.cli.local.posture import tighten
     from titan.v1 import common_pb2 as c
 
     tighten(locate(state), output, c.POSTURE_HALTED, reason)
@@ -205,7 +205,7 @@ def halt(state: StateOption = None, output: OutputOption = Output.TABLE, reason:
 @app.command()
 def flatten(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Close every position and cancel every order, then stay halted."""
-    from titan.cli.posture import tighten
+    from titan.cli.local.posture import tighten
     from titan.v1 import common_pb2 as c
 
     tighten(locate(state), output, c.POSTURE_FLATTEN, reason)
@@ -214,7 +214,7 @@ def flatten(state: StateOption = None, output: OutputOption = Output.TABLE, reas
 @db_app.command("upgrade")
 def db_upgrade(state: StateOption = None) -> None:
     """Bring the tables to what this program knows; `titan up` does it by itself."""
-    from titan.cli.db import upgrade
+    from titan.cli.local.db import upgrade
 
     upgrade(locate(state))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from titan.cli.client import StackClient, ask, with_stack
 from titan.cli.errors import BadInput, Refused
+from titan.cli.local.client import StackClient, ask, with_stack
+from titan.cli.local.state import State
 from titan.cli.output import (
     UNKNOWN,
     Column,
@@ -20,7 +21,6 @@ from titan.cli.output import (
     say_wrapped,
     word,
 )
-from titan.cli.state import State
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b
@@ -141,7 +141,7 @@ def check_id(intent_id: str) -> None:
 
 
 def _one(state: State, intent_id: str) -> b.Decision:
-    from titan.runtime.contract import BRAIN_EXPLAIN_DECISION
+    from titan.runtime.rpc.contract import BRAIN_EXPLAIN_DECISION
     from titan.v1 import brain_pb2 as b
 
     check_id(intent_id)
@@ -153,7 +153,7 @@ def _one(state: State, intent_id: str) -> b.Decision:
 
 
 async def _latest(client: StackClient) -> list[b.Decision]:
-    from titan.runtime.contract import BRAIN_LIST_DECISIONS
+    from titan.runtime.rpc.contract import BRAIN_LIST_DECISIONS
     from titan.v1 import brain_pb2 as b
 
     found: list[b.Decision] = []
@@ -168,5 +168,5 @@ def most_telling(decisions: Sequence[b.Decision]) -> list[b.Decision]:
     """Of decisions, newest first, the newest that opens: what reduces passes every guard without a number."""
     from titan.v1 import brain_pb2 as b
 
-    opening = [decision for decision in decisions if decision.lane == b.LANE_OPENING]
+    opening = [decision for decision in decisions if decision.position_effect == b.POSITION_EFFECT_OPENING]
     return (opening or list(decisions))[:1]

@@ -12,9 +12,9 @@ from titan.cli.output import Output, print_document, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from titan_operator.registry_files import Login
+    from titan_operator.supplychain.registry.credential_files import Login
     from titan_operator.supplychain.trust import TrustPolicy
-    from titan_operator.world import Verdict
+    from titan_operator.supplychain.verdict import Verdict
 
 # Reasons that say something of the registry, and nothing of the image.
 _AWAY = "RegistryUnreachable"
@@ -45,7 +45,7 @@ def verify_image(image: str, policy_file: Path, credentials_file: Path | None, o
 
 
 async def _verdict(image: str, policy: TrustPolicy, logins: Mapping[str, Login]) -> Verdict:
-    from titan_operator.mounted_verifier import cosign_verifier, registry_session
+    from titan_operator.supplychain.mounted_verifier import cosign_verifier, registry_session
 
     async with registry_session() as session:
         return await cosign_verifier(session, policy, logins).verify(image)
@@ -61,7 +61,7 @@ def _policy(path: Path) -> TrustPolicy:
 
 
 def _logins(path: Path | None) -> Mapping[str, Login]:
-    from titan_operator.registry_files import CredentialsFileError, read_docker_config
+    from titan_operator.supplychain.registry.credential_files import CredentialsFileError, read_docker_config
 
     if path is None:
         return {}

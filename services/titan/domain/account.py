@@ -11,8 +11,8 @@ from titan.domain import orders as machine
 from titan.domain.equity import DAY_NS, Peak, Valuation
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Leg, OrderState, Side
-from titan.domain.ledger import Account, Ledger, Transaction, fill_transaction, transfer_transaction
+from titan.domain.kinds import OrderRole, OrderState, Side
+from titan.domain.ledger import Ledger, LedgerAccount, Transaction, fill_transaction, transfer_transaction
 from titan.domain.numbers import ZERO
 from titan.domain.orders import PRECISION, Fill, Order, OrderEvent
 from titan.domain.positions import Holding, Lot, RoundTrip, TripProgress, enter_lot, leave_lots, trade
@@ -33,10 +33,10 @@ Share = tuple[str, str]  # phase id, symbol
 # Positions that reconciliation found at the venue and no phase of ours opened.
 NOBODY = ""
 # An exit may take from any lot of its share; these close the entry that they belong to first.
-_OWN_LOT_FIRST = (Leg.STOP, Leg.TARGET, Leg.FLATTEN)
+_OWN_LOT_FIRST = (OrderRole.STOP, OrderRole.TARGET, OrderRole.FLATTEN)
 
 
-class BookError(ValueError):
+class AccountError(ValueError):
     """A record that does not fit the account: an order or symbol it does not know; the message names it."""
 
 
@@ -52,7 +52,7 @@ class Change(msgspec.Struct, frozen=True):
 _NOTHING = Change()
 
 
-class AccountBook:
+class Account:
     """Orders, positions, ledger and obligations, as the journal says they are.
 
     Read its attributes; change it by :meth:`apply` only. Quantities in base units, prices and profit in quote units.
@@ -64,7 +64,7 @@ class AccountBook:
         self.working: dict[str, Order] = {}
         self.intakes: dict[str, Intake] = {}
         self.first_results: dict[tuple[str, int], str | Refusal] = {}
-        self.attempts: dict[tuple[str, Leg], int] = {}
+        self.attempts: dict[tuple[str, OrderRole], int] = {}
         self.holdings: dict[str, Holding] = {}
         self.shares: dict[Share, Holding] = {}
         self.lots: dict[Share, tuple[Lot, ...]] = {}
@@ -106,7 +106,9 @@ class AccountBook:
             self.brain_term = max(self.brain_term, fact.term)
         elif isinstance(fact, Deposit):
             self.peak = self.peak.deposited(fact.amount)
-            return self._transfer(Account.DEPOSITS, fact.asset, fact.amount, fact.reference, record.market_time_ns)
+            return self._transfer(
+                LedgerAccount.DEPOSITS, fact.asset, fact.amount, fact.reference, record.market_time_ns
+            )
         elif isinstance(fact, DayStart):
             self.peak = Peak(
                 high_water_mark=fact.high_water_mark,
@@ -132,23 +134,23 @@ class AccountBook:
             peak=self.peak,
         )
 
-    def next_attempt(self, intent_id: str, leg: Leg) -> int:
-        """The number of the next order of this leg of an intent."""
-        return self.attempts.get((intent_id, leg), 0) + 1
+    def next_attempt(self, intent_id: str, order_role: OrderRole) -> int:
+        """The number of the next order with this role for an intent."""
+        return self.attempts.get((intent_id, order_role), 0) + 1
 
     def _take(self, intake: Intake, market_time_ns: int) -> Change:
         order = Order(
-            client_order_id=client_order_id(intake.intent_id, intake.leg, intake.attempt),
+            client_order_id=client_order_id(intake.intent_id, intake.order_role, intake.attempt),
             intent_id=intake.intent_id,
             phase_id=intake.phase_id,
-            leg=intake.leg,
+            order_role=intake.order_role,
             attempt=intake.attempt,
             symbol=intake.symbol,
             side=intake.side,
             type=intake.order_type,
             time_in_force=intake.time_in_force,
             quantity=intake.quantity,
-            reduce_only=intake.leg is Leg.EXIT,
+            reduce_only=intake.order_role is OrderRole.EXIT,
             policy_hash=intake.policy_hash,
             term=intake.term,
             created_ns=market_time_ns,
@@ -158,7 +160,7 @@ class AccountBook:
         )
         self.intakes[intake.intent_id] = intake
         self.first_results.setdefault((intake.intent_id, intake.attempt), order.client_order_id)
-        if intake.leg is Leg.ENTRY:
+        if intake.order_role is OrderRole.ENTRY:
             self.opened.setdefault(market_time_ns // DAY_NS, []).append(intake.intent_id)
         return self._put(order)
 
@@ -168,7 +170,7 @@ class AccountBook:
             self.working.pop(order.client_order_id, None)
         else:
             self.working[order.client_order_id] = order
-        key = (order.intent_id, order.leg)
+        key = (order.intent_id, order.order_role)
         self.attempts[key] = max(self.attempts.get(key, 0), order.attempt)
         return Change(order=order)
 
@@ -179,7 +181,7 @@ class AccountBook:
         instrument = self.instruments.get(fill.symbol)
         if order is None or instrument is None:
             missing = f"order {fill.client_order_id}" if order is None else f"symbol {fill.symbol}"
-            raise BookError(f"trade {fill.trade_id}: {missing} is not known")
+            raise AccountError(f"trade {fill.trade_id}: {missing} is not known")
         filled = machine.apply(
             order,
             OrderEvent(
@@ -210,11 +212,11 @@ class AccountBook:
         before = self.shares.get(key, Holding())
         after, _ = trade(before, signed, fill.price, fill.event_time_ns)
         self.shares[key] = after
-        first = fill.intent_id if fill.leg in _OWN_LOT_FIRST else ""
+        first = fill.intent_id if fill.order_role in _OWN_LOT_FIRST else ""
         lots, rest = leave_lots(self.lots.get(key, ()), signed, first, fill.event_time_ns)
         if rest != ZERO:
             intake = self.intakes.get(fill.intent_id)
-            entry = intake is not None and fill.leg is Leg.ENTRY
+            entry = intake is not None and fill.order_role is OrderRole.ENTRY
             lots = enter_lot(
                 lots,
                 Lot(
@@ -270,15 +272,17 @@ class AccountBook:
             self.venue_cursor += 1
             self._ahead.remove(self.venue_cursor)
 
-    def _transfer(self, account: Account, asset: str, amount: Decimal, reference: str, market_time_ns: int) -> Change:
+    def _transfer(
+        self, account: LedgerAccount, asset: str, amount: Decimal, reference: str, market_time_ns: int
+    ) -> Change:
         transaction = transfer_transaction(account, asset, amount, reference, market_time_ns)
         self.ledger.book(transaction)
         return Change(transaction=transaction)
 
     def _adopt(self, adoption: Adoption, market_time_ns: int) -> Change:
         if adoption.asset:
-            over = adoption.amount - self.ledger.balance(Account.ASSETS, adoption.asset)
-            return self._transfer(Account.ADJUSTMENTS, adoption.asset, over, "reconciliation", market_time_ns)
+            over = adoption.amount - self.ledger.balance(LedgerAccount.ASSETS, adoption.asset)
+            return self._transfer(LedgerAccount.ADJUSTMENTS, adoption.asset, over, "reconciliation", market_time_ns)
         symbol = adoption.symbol
         over = adoption.quantity - self.holdings.get(symbol, Holding()).quantity
         self.holdings[symbol] = Holding(adoption.quantity, adoption.average_entry_price, market_time_ns)

@@ -1,4 +1,4 @@
-"""A budget: what Brain leases to a phase for some seconds; and the posture with where it comes from."""
+"""A budget: the expiring grant of Brain to a phase; and the posture with where it comes from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from titan.domain.kinds import BudgetState, Posture, RiskLevel
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """A leased, expiring allowance.
+    """An expiring grant.
 
     ``max_notional``, ``max_drawdown`` and ``allocation`` (equity times ``weight``) in quote units; ``weight`` a
     fraction; ``max_leverage`` a multiple of the allocation; ``expires_at_ns`` on the market clock.
@@ -29,7 +29,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     weight: Decimal
 
     def expired(self, now_ns: int) -> bool:
-        """Whether the lease has ended at ``now_ns`` of the market clock."""
+        """Whether the grant has expired at ``now_ns`` of the market clock."""
         return now_ns >= self.expires_at_ns
 
 

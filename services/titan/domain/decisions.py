@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Action, Lane, Side, Verdict
+from titan.domain.kinds import Action, PositionEffect, Side, Verdict
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 
@@ -39,7 +39,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     side: Side | None
     action: Action | None
-    lane: Lane
+    position_effect: PositionEffect
     approved: bool
     reason: Reason
     message: str

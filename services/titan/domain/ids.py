@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from titan.domain.kinds import Leg
+from titan.domain.kinds import OrderRole
 
 
 def uuid7(time_ns: int, random_bits: int) -> str:
@@ -26,14 +26,14 @@ def uuid7(time_ns: int, random_bits: int) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def client_order_id(intent_id: str, leg: Leg, attempt: int) -> str:
-    """Name the order of one leg and attempt of an intent.
+def client_order_id(intent_id: str, order_role: OrderRole, attempt: int) -> str:
+    """Name the order of one role and attempt of an intent.
 
     Returns
     -------
     str
         ``t`` and 31 characters of base32 of the SHA-256: [a-z2-7], which every venue in scope accepts.
     """
-    digest = hashlib.sha256(f"{intent_id}\n{leg.name}\n{attempt}".encode()).digest()
+    digest = hashlib.sha256(f"{intent_id}\n{order_role.name}\n{attempt}".encode()).digest()
     # 20 bytes make the 31 characters that are kept; to encode the rest would only cost time on the order path.
     return "t" + base64.b32encode(digest[:20]).decode().lower()[:31]

@@ -1,7 +1,7 @@
 """The words of the domain, as enumerations whose numbers are those of the wire contract.
 
-The numbers are equal to the protobuf enums of the same name (``tests/unit/test_contract.py`` holds them together),
-so a value crosses the wire without a table.
+The numbers are equal to the protobuf enums of the same name (``tests/unit/runtime/rpc/test_contract.py`` holds them
+together), so a value crosses the wire without a table.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RiskLevel(IntEnum):
     EMERGENCY = 4
 
 
-class Leg(IntEnum):
+class OrderRole(IntEnum):
     """What an order is for, within its intent."""
 
     ENTRY = 1
@@ -94,7 +94,7 @@ class Action(IntEnum):
     CLOSE = 2
 
 
-class Lane(IntEnum):
+class PositionEffect(IntEnum):
     """Opening adds risk; reducing cannot."""
 
     OPENING = 1

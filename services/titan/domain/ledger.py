@@ -17,7 +17,7 @@ from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill
 
 
-class Account(StrEnum):
+class LedgerAccount(StrEnum):
     """The ledger's accounts, each kept per currency."""
 
     ASSETS = "assets"  # what the venue holds for us
@@ -31,7 +31,7 @@ class Account(StrEnum):
 class Posting(msgspec.Struct, frozen=True):
     """One line: a signed amount of one currency in one account."""
 
-    account: Account
+    account: LedgerAccount
     currency: str
     amount: Decimal
 
@@ -52,7 +52,7 @@ class Ledger:
     """Balances by account and currency, and how many transactions made them."""
 
     def __init__(self) -> None:
-        self.balances: dict[tuple[Account, str], Decimal] = defaultdict(lambda: ZERO)
+        self.balances: dict[tuple[LedgerAccount, str], Decimal] = defaultdict(lambda: ZERO)
         self.transactions = 0
 
     def book(self, transaction: Transaction) -> None:
@@ -68,7 +68,7 @@ class Ledger:
             self.balances[posting.account, posting.currency] += posting.amount
         self.transactions += 1
 
-    def balance(self, account: Account, currency: str) -> Decimal:
+    def balance(self, account: LedgerAccount, currency: str) -> Decimal:
         """What an account holds of a currency."""
         return self.balances.get((account, currency), ZERO)
 
@@ -77,7 +77,7 @@ class Ledger:
         return {
             currency: amount
             for (account, currency), amount in self.balances.items()
-            if account is Account.ASSETS and amount != ZERO
+            if account is LedgerAccount.ASSETS and amount != ZERO
         }
 
     @property
@@ -113,30 +113,32 @@ def fill_transaction(fill: Fill, instrument: Instrument) -> Transaction:
         base = fill.quantity * fill.side.sign
         quote = -base * fill.price
         postings += [
-            Posting(Account.ASSETS, instrument.base, base),
-            Posting(Account.TRADING, instrument.base, -base),
-            Posting(Account.ASSETS, instrument.quote, quote),
-            Posting(Account.TRADING, instrument.quote, -quote),
+            Posting(LedgerAccount.ASSETS, instrument.base, base),
+            Posting(LedgerAccount.TRADING, instrument.base, -base),
+            Posting(LedgerAccount.ASSETS, instrument.quote, quote),
+            Posting(LedgerAccount.TRADING, instrument.quote, -quote),
         ]
     elif fill.realized_pnl != ZERO:
         postings += [
-            Posting(Account.ASSETS, instrument.settle, fill.realized_pnl),
-            Posting(Account.REALIZED_PNL, instrument.settle, -fill.realized_pnl),
+            Posting(LedgerAccount.ASSETS, instrument.settle, fill.realized_pnl),
+            Posting(LedgerAccount.REALIZED_PNL, instrument.settle, -fill.realized_pnl),
         ]
     if fill.fee != ZERO:
         postings += [
-            Posting(Account.ASSETS, fill.fee_currency, -fill.fee),
-            Posting(Account.FEES, fill.fee_currency, fill.fee),
+            Posting(LedgerAccount.ASSETS, fill.fee_currency, -fill.fee),
+            Posting(LedgerAccount.FEES, fill.fee_currency, fill.fee),
         ]
     return Transaction(
         reference=f"fill:{fill.symbol}:{fill.trade_id}", market_time_ns=fill.event_time_ns, postings=tuple(postings)
     )
 
 
-def transfer_transaction(account: Account, asset: str, amount: Decimal, reference: str, time_ns: int) -> Transaction:
+def transfer_transaction(
+    account: LedgerAccount, asset: str, amount: Decimal, reference: str, time_ns: int
+) -> Transaction:
     """Money that came in (positive) or went out, from DEPOSITS or, where the cause is unknown, ADJUSTMENTS."""
     return Transaction(
         reference=f"{account.value}:{reference}",
         market_time_ns=time_ns,
-        postings=(Posting(Account.ASSETS, asset, amount), Posting(account, asset, -amount)),
+        postings=(Posting(LedgerAccount.ASSETS, asset, amount), Posting(account, asset, -amount)),
     )

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import msgspec
 
-from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 
@@ -24,7 +24,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     client_order_id: str
     intent_id: str
     phase_id: str
-    leg: Leg
+    order_role: OrderRole
     attempt: int
     symbol: str
     side: Side
@@ -72,7 +72,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     client_order_id: str
     intent_id: str
     phase_id: str
-    leg: Leg
+    order_role: OrderRole
     symbol: str
     side: Side
     quantity: Decimal
@@ -220,7 +220,7 @@ def apply(order: Order, event: OrderEvent) -> Order:
     try:
         state = next_state(order.state, event.kind)
     except TransitionError as error:
-        raise TransitionError(f"{order.client_order_id} ({order.leg.name}): {error}") from None
+        raise TransitionError(f"{order.client_order_id} ({order.order_role.name}): {error}") from None
     quantity, limit_price, trigger_price = order.quantity, order.limit_price, order.trigger_price
     filled, average = order.filled_quantity, order.average_price
     if event.kind in _FILLS:

@@ -11,9 +11,9 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.ids import client_order_id
-from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import Lot
@@ -23,8 +23,8 @@ from titan.domain.reasons import Reason
 MAX_ATTEMPTS = 3
 # A flatten order that got nothing is repeated after this much market time.
 FLATTEN_RETRY_NS = 250_000_000
-_PROTECTING = (Leg.STOP, Leg.TARGET)
-_TYPES = {Leg.STOP: OrderType.STOP_MARKET, Leg.TARGET: OrderType.TAKE_PROFIT_MARKET}
+_PROTECTING = (OrderRole.STOP, OrderRole.TARGET)
+_TYPES = {OrderRole.STOP: OrderType.STOP_MARKET, OrderRole.TARGET: OrderType.TAKE_PROFIT_MARKET}
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -66,16 +66,22 @@ class InFlight(msgspec.Struct):
 
 
 def reducing_order(
-    book: AccountBook, lot: Lot, leg: Leg, order_type: OrderType, trigger_price: Decimal, now_ns: int, term: int
+    account: Account,
+    lot: Lot,
+    order_role: OrderRole,
+    order_type: OrderType,
+    trigger_price: Decimal,
+    now_ns: int,
+    term: int,
 ) -> Order:
-    """The next order of ``leg`` that closes what is left of a lot."""
-    attempt = book.next_attempt(lot.intent_id, leg)
-    intake = book.intakes.get(lot.intent_id)
+    """The next order of ``order_role`` that closes what is left of a lot."""
+    attempt = account.next_attempt(lot.intent_id, order_role)
+    intake = account.intakes.get(lot.intent_id)
     return Order(
-        client_order_id=client_order_id(lot.intent_id, leg, attempt),
+        client_order_id=client_order_id(lot.intent_id, order_role, attempt),
         intent_id=lot.intent_id,
         phase_id=lot.phase_id,
-        leg=leg,
+        order_role=order_role,
         attempt=attempt,
         symbol=lot.symbol,
         side=Side.SELL if lot.quantity > ZERO else Side.BUY,
@@ -91,13 +97,13 @@ def reducing_order(
     )
 
 
-def open_lots(book: AccountBook) -> Iterator[Lot]:
+def open_lots(account: Account) -> Iterator[Lot]:
     """Every lot that is not closed."""
-    for lots in book.lots.values():
+    for lots in account.lots.values():
         yield from lots
 
 
-def plan_protection(book: AccountBook, flight: InFlight, now_ns: int, term: int) -> list[Step]:
+def plan_protection(account: Account, flight: InFlight, now_ns: int, term: int) -> list[Step]:
     """Everything that has to be sent now, stops first.
 
     Parameters
@@ -112,51 +118,53 @@ def plan_protection(book: AccountBook, flight: InFlight, now_ns: int, term: int)
         Execution's term, for new orders.
     """
     steps: list[Step] = []
-    working: dict[tuple[str, Leg], list[Order]] = {}
-    for order in book.working.values():
-        if order.leg in _PROTECTING:
-            working.setdefault((order.intent_id, order.leg), []).append(order)
-    lots = {lot.intent_id: lot for lot in open_lots(book) if lot.stop_price > ZERO}
-    for leg in _PROTECTING:
+    working: dict[tuple[str, OrderRole], list[Order]] = {}
+    for order in account.working.values():
+        if order.order_role in _PROTECTING:
+            working.setdefault((order.intent_id, order.order_role), []).append(order)
+    lots = {lot.intent_id: lot for lot in open_lots(account) if lot.stop_price > ZERO}
+    for order_role in _PROTECTING:
         for lot in lots.values():
-            price = lot.stop_price if leg is Leg.STOP else lot.target_price
+            price = lot.stop_price if order_role is OrderRole.STOP else lot.target_price
             if price > ZERO:
-                steps += _protect(book, flight, lot, leg, price, working.get((lot.intent_id, leg), []), now_ns, term)
+                steps += _protect(
+                    account, flight, lot, order_role, price, working.get((lot.intent_id, order_role), []), now_ns, term
+                )
     steps += _cancel_orphans((order for orders in working.values() for order in orders), lots.keys(), flight)
     return steps
 
 
-def flatten_lot(book: AccountBook, lot: Lot, now_ns: int, term: int) -> Place | None:
+def flatten_lot(account: Account, lot: Lot, now_ns: int, term: int) -> Place | None:
     """Close a lot at market, unless that is under way or was just tried."""
-    for order in book.working.values():
-        if order.intent_id == lot.intent_id and order.leg is Leg.FLATTEN:
+    for order in account.working.values():
+        if order.intent_id == lot.intent_id and order.order_role is OrderRole.FLATTEN:
             return None
-    last = _last(book, lot.intent_id, Leg.FLATTEN)
+    last = _last(account, lot.intent_id, OrderRole.FLATTEN)
     if last is not None and now_ns - last.updated_ns < FLATTEN_RETRY_NS:
         return None
-    return Place(reducing_order(book, lot, Leg.FLATTEN, OrderType.MARKET, ZERO, now_ns, term))
+    return Place(reducing_order(account, lot, OrderRole.FLATTEN, OrderType.MARKET, ZERO, now_ns, term))
 
 
-def covered(book: AccountBook, lot: Lot) -> bool:
+def covered(account: Account, lot: Lot) -> bool:
     """Whether stops that work at the venue cover the whole lot."""
     stops = (
         order.remaining_quantity
-        for order in book.working.values()
-        if order.intent_id == lot.intent_id and order.leg is Leg.STOP and order.at_venue
+        for order in account.working.values()
+        if order.intent_id == lot.intent_id and order.order_role is OrderRole.STOP and order.at_venue
     )
     return sum(stops, ZERO) >= abs(lot.quantity)
 
 
-def _last(book: AccountBook, intent_id: str, leg: Leg) -> Order | None:
-    attempt = book.next_attempt(intent_id, leg) - 1
-    return book.orders.get(client_order_id(intent_id, leg, attempt)) if attempt else None
+def _last(account: Account, intent_id: str, order_role: OrderRole) -> Order | None:
+    attempt = account.next_attempt(intent_id, order_role) - 1
+    return account.orders.get(client_order_id(intent_id, order_role, attempt)) if attempt else None
 
 
 def _protect(
-    book: AccountBook,
+    account: Account,
     flight: InFlight,
     lot: Lot,
-    leg: Leg,
+    order_role: OrderRole,
     price: Decimal,
     working: list[Order],
     now_ns: int,
@@ -165,7 +173,7 @@ def _protect(
     current = [order for order in working if order.client_order_id not in flight.cancels]
     usable = [order for order in current if order.client_order_id not in flight.stubborn]
     if not usable:
-        placed = _place_next(book, lot, leg, price, now_ns, term)
+        placed = _place_next(account, lot, order_role, price, now_ns, term)
         # The new one stands before the old one goes.
         return [*placed, *(Cancel(order, Reason.OK) for order in current if order.at_venue)]
     order = usable[-1]
@@ -177,16 +185,18 @@ def _protect(
     return steps
 
 
-def _place_next(book: AccountBook, lot: Lot, leg: Leg, price: Decimal, now_ns: int, term: int) -> list[Step]:
-    last = _last(book, lot.intent_id, leg)
+def _place_next(
+    account: Account, lot: Lot, order_role: OrderRole, price: Decimal, now_ns: int, term: int
+) -> list[Step]:
+    last = _last(account, lot.intent_id, order_role)
     refused = last is not None and last.state is OrderState.REJECTED
-    given_up = refused and book.next_attempt(lot.intent_id, leg) > MAX_ATTEMPTS
+    given_up = refused and account.next_attempt(lot.intent_id, order_role) > MAX_ATTEMPTS
     passed = refused and last is not None and last.reason is Reason.WOULD_TRIGGER
     if not (passed or given_up):
-        return [Place(reducing_order(book, lot, leg, _TYPES[leg], price, now_ns, term))]
-    if leg is Leg.STOP or passed:
+        return [Place(reducing_order(account, lot, order_role, _TYPES[order_role], price, now_ns, term))]
+    if order_role is OrderRole.STOP or passed:
         # The price is beyond the stop, or beyond the target, already: what either would have done is done now.
-        flatten = flatten_lot(book, lot, now_ns, term)
+        flatten = flatten_lot(account, lot, now_ns, term)
         return [flatten] if flatten is not None else []
     # The lot has its stop; a target that the venue does not take is left out.
     return []

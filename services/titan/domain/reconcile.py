@@ -13,11 +13,11 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import DriftClass, Leg, OrderState
-from titan.domain.ledger import Account
+from titan.domain.kinds import DriftClass, OrderRole, OrderState
+from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
 from titan.domain.positions import Holding
@@ -27,7 +27,7 @@ from titan.domain.venue import VenueAccount, VenueOrder
 
 # Averages are kept to 1e-12 on both sides; a difference of balances above this is no rounding. In units of the asset.
 BALANCE_TOLERANCE = Decimal("0.000001")
-# How many attempts of each leg an order may have, when one that the journal does not know has to be recognised.
+# How many attempts of each order role there may be, when one that the journal does not know has to be recognised.
 _KNOWN_ATTEMPTS = range(1, 6)
 
 
@@ -40,7 +40,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(
-    book: AccountBook, account: VenueAccount, open_orders: Iterable[VenueOrder], extra: Iterable[Drift] = ()
+    account: Account, venue_account: VenueAccount, open_orders: Iterable[VenueOrder], extra: Iterable[Drift] = ()
 ) -> Comparison:
     """Hold our account against the venue's, of the same moment.
 
@@ -55,10 +55,10 @@ def compare(
     extra
         Drifts that were found on the way here.
     """
-    ours, theirs = _ours(book), _theirs(account, open_orders)
+    ours, theirs = _ours(account), _theirs(venue_account, open_orders)
     drifts = [*extra]
     for symbol in sorted({*ours.positions, *theirs.positions}):
-        instrument = book.instruments.get(symbol)
+        instrument = account.instruments.get(symbol)
         minimum = instrument.min_quantity if instrument is not None else ZERO
         found = classify_position(symbol, ours.positions.get(symbol, ZERO), theirs.positions.get(symbol, ZERO), minimum)
         if found is not None:
@@ -74,14 +74,14 @@ def compare(
     drifts += (
         Drift(drift_class=DriftClass.ORPHAN_ORDER, symbol=order.symbol, ours="", venues=order.client_order_id)
         for order in open_orders
-        if order.client_order_id not in book.orders
+        if order.client_order_id not in account.orders
     )
     return Comparison(tuple(drifts), ours.digest(), theirs.digest())
 
 
-def adoptions(drifts: Iterable[Drift], account: VenueAccount) -> list[Adoption]:
+def adoptions(drifts: Iterable[Drift], venue_account: VenueAccount) -> list[Adoption]:
     """What has to be journalled so that our account is the venue's: positions first, then balances."""
-    positions = {position.symbol: position for position in account.positions}
+    positions = {position.symbol: position for position in venue_account.positions}
     adopted: list[Adoption] = []
     for drift in drifts:
         if drift.drift_class in (DriftClass.GHOST, DriftClass.UNTRACKED, DriftClass.SIZE_MISMATCH):
@@ -94,35 +94,35 @@ def adoptions(drifts: Iterable[Drift], account: VenueAccount) -> list[Adoption]:
                 )
             )
     adopted += (
-        Adoption(asset=drift.symbol, amount=account.balances.get(drift.symbol, ZERO))
+        Adoption(asset=drift.symbol, amount=venue_account.balances.get(drift.symbol, ZERO))
         for drift in drifts
         if drift.drift_class is DriftClass.BALANCE
     )
     return adopted
 
 
-def recognise(book: AccountBook, told: VenueOrder, term: int) -> Order:
+def recognise(account: Account, told: VenueOrder, term: int) -> Order:
     """An order that the venue has and our journal does not, as an order of ours (state NEW).
 
     Its id tells whose it is when it is one of ours that never reached the journal; else it is nobody's.
     """
-    for intent_id, intake in book.intakes.items():
-        for leg in Leg:
+    for intent_id, intake in account.intakes.items():
+        for order_role in OrderRole:
             for attempt in _KNOWN_ATTEMPTS:
-                if client_order_id(intent_id, leg, attempt) == told.client_order_id:
-                    return _adopted(told, intent_id, intake.phase_id, leg, attempt, intake.policy_hash, term)
-    leg = Leg.EXIT if told.reduce_only else Leg.ENTRY
-    return _adopted(told, f"adopted:{told.client_order_id}", "", leg, 1, "", term)
+                if client_order_id(intent_id, order_role, attempt) == told.client_order_id:
+                    return _adopted(told, intent_id, intake.phase_id, order_role, attempt, intake.policy_hash, term)
+    order_role = OrderRole.EXIT if told.reduce_only else OrderRole.ENTRY
+    return _adopted(told, f"adopted:{told.client_order_id}", "", order_role, 1, "", term)
 
 
 def _adopted(
-    told: VenueOrder, intent_id: str, phase_id: str, leg: Leg, attempt: int, policy_hash: str, term: int
+    told: VenueOrder, intent_id: str, phase_id: str, order_role: OrderRole, attempt: int, policy_hash: str, term: int
 ) -> Order:
     return Order(
         client_order_id=told.client_order_id,
         intent_id=intent_id,
         phase_id=phase_id,
-        leg=leg,
+        order_role=order_role,
         attempt=attempt,
         symbol=told.symbol,
         side=told.side,
@@ -162,25 +162,27 @@ def _is_position(symbol: str, instruments: Mapping[str, Instrument]) -> bool:
     return instrument is None or instrument.kind == "perp"
 
 
-def _ours(book: AccountBook) -> _Picture:
+def _ours(account: Account) -> _Picture:
     return _Picture(
         positions={
             symbol: holding.quantity
-            for symbol, holding in book.holdings.items()
-            if holding != Holding() and _is_position(symbol, book.instruments)
+            for symbol, holding in account.holdings.items()
+            if holding != Holding() and _is_position(symbol, account.instruments)
         },
         balances={
             currency: amount
-            for (account, currency), amount in book.ledger.balances.items()
-            if account is Account.ASSETS
+            for (ledger_account, currency), amount in account.ledger.balances.items()
+            if ledger_account is LedgerAccount.ASSETS
         },
-        orders={order.client_order_id: order.remaining_quantity for order in book.working.values() if order.at_venue},
+        orders={
+            order.client_order_id: order.remaining_quantity for order in account.working.values() if order.at_venue
+        },
     )
 
 
-def _theirs(account: VenueAccount, open_orders: Iterable[VenueOrder]) -> _Picture:
+def _theirs(venue_account: VenueAccount, open_orders: Iterable[VenueOrder]) -> _Picture:
     return _Picture(
-        positions={position.symbol: position.quantity for position in account.positions},
-        balances=dict(account.balances),
+        positions={position.symbol: position.quantity for position in venue_account.positions},
+        balances=dict(venue_account.balances),
         orders={order.client_order_id: order.remaining_quantity for order in open_orders},
     )

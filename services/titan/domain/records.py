@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Lane, Leg, OrderType, Posture, Side, TimeInForce
+from titan.domain.kinds import OrderRole, OrderType, PositionEffect, Posture, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
 from titan.domain.reasons import Reason
@@ -20,14 +20,14 @@ from titan.domain.truth import Drift
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
     """An order was taken from Brain.
 
-    ``lane`` is Execution's own reading, not Brain's. ``quantity`` in base units, prices in quote units (0: none),
-    ``event_time_ns`` and ``ttl_ns`` on the market clock (0: no limit).
+    ``position_effect`` is Execution's own reading, not Brain's. ``quantity`` in base units, prices in quote units
+    (0: none), ``event_time_ns`` and ``ttl_ns`` on the market clock (0: no limit).
     """
 
     intent_id: str
     phase_id: str
     attempt: int
-    lane: Lane
+    position_effect: PositionEffect
     symbol: str
     side: Side
     order_type: OrderType
@@ -43,9 +43,9 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     setup: str = ""
 
     @property
-    def leg(self) -> Leg:
+    def order_role(self) -> OrderRole:
         """An opening order is an entry, a reducing one an exit."""
-        return Leg.ENTRY if self.lane is Lane.OPENING else Leg.EXIT
+        return OrderRole.ENTRY if self.position_effect is PositionEffect.OPENING else OrderRole.EXIT
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,7 +94,7 @@ def fill_from_trade(order: Order, trade: VenueTrade) -> Fill:
         client_order_id=order.client_order_id,
         intent_id=order.intent_id,
         phase_id=order.phase_id,
-        leg=order.leg,
+        order_role=order.order_role,
         symbol=trade.symbol,
         side=trade.side,
         quantity=trade.quantity,

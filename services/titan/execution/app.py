@@ -11,15 +11,16 @@ import grpc
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.policy import PolicyError, mode_problem, untradable_symbols
 from titan.domain.policy_hash import Policy, read_policy
-from titan.execution.brain_desk import PlaceStream
+from titan.durable.journal.journal import JournalCorrupt, JournalUnavailable
+from titan.durable.lease import Lease, LeaseState, LeaseTimes, LeaseUnavailable
+from titan.durable.lease_files import open_lease
+from titan.execution.brain_session import PlaceStream
+from titan.execution.session import TradingSession
 from titan.execution.settings import RENEWALS_PART, ExecutionSettings, check_settings
-from titan.execution.trader import Trader
-from titan.journal.journal import JournalCorrupt, JournalUnavailable
-from titan.journal.lease import Lease, LeaseState, LeaseTimes, LeaseUnavailable
-from titan.journal.lease_files import open_lease
-from titan.runtime.contract import EXECUTION_PLACE
 from titan.runtime.process import ServiceApp, StartError, run
-from titan.runtime.rpc import RpcRefused, RpcServer
+from titan.runtime.rpc.contract import EXECUTION_PLACE
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import RpcServer
 from titan.storage.schema import default_url, make_engine
 
 SECOND_NS = 1_000_000_000
@@ -40,7 +41,7 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
         super().__init__(settings)
         check_settings(settings)
         self.policy = _policy(settings)
-        self.trader: Trader | None = None
+        self.session: TradingSession | None = None
         self.server = RpcServer(settings, self.metrics, self.log)
         self._lease: Lease | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -62,59 +63,59 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
 
     async def stop(self) -> None:
         """Stop trading, then give the lease up."""
-        if self.trader is not None:
-            self.trader.intake.closing = True
+        if self.session is not None:
+            self.session.intake.closing = True
         await self.server.stop()
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
         settled = True
-        if self.trader is not None:
-            await self.trader.stop()
-            settled = self.trader.answered
+        if self.session is not None:
+            await self.session.stop()
+            settled = self.session.answered
         if self._lease is not None:
             self._lease.release(settled=settled)
 
     def not_ready(self) -> list[str]:
         """Why Execution does not trade."""
-        if self.trader is None:
+        if self.session is None:
             state = self._lease.state.value if self._lease is not None else "not asked for"
             return [f"the lease of the one writer is not held yet ({state})"]
-        reasons = self.trader.not_ready()
-        if not self.trader.sender.may_send():
+        reasons = self.session.not_ready()
+        if not self.session.sender.may_send():
             reasons.append("the lease does not cover a request now")
         return reasons
 
     def status(self) -> dict[str, object]:
         """What ``/status`` shows."""
-        trader = self.trader
-        if trader is None:
+        session = self.session
+        if session is None:
             return {"role": self.settings.role, "policy_hash": self.policy.hash, "trading": False}
-        equity, truth, tables = trader.valuer.equity, trader.reconciler.truth, trader.projector
-        durations = sorted(duration for _, duration in trader.intake.durations_ns)
+        equity, truth, tables = session.valuer.equity, session.reconciler.truth, session.projector
+        durations = sorted(duration for _, duration in session.intake.durations_ns)
         return {
             "role": self.settings.role,
             "policy_hash": self.policy.hash,
-            "market": trader.feed.label,
-            "market_time_ns": trader.now_ns,
+            "market": session.feed.label,
+            "market_time_ns": session.now_ns,
             "posture": {
-                "in_force": trader.posture.in_force.name,
-                "latch": trader.posture.latch.posture.name,
-                "why": trader.posture.why(),
+                "in_force": session.posture.in_force.name,
+                "latch": session.posture.latch.posture.name,
+                "why": session.posture.why(),
             },
-            "lease": {"term": trader.lease.term, "held": trader.sender.may_send(), "problem": trader.lease.problem},
+            "lease": {"term": session.lease.term, "held": session.sender.may_send(), "problem": session.lease.problem},
             "truth": {"known": truth.known, "score": truth.score if truth.known else None, "passes": truth.passes},
-            "venue_connected": trader.venue.connected,
-            "brain_connected": trader.brain.connected,
-            "orders": trader.queries.counts(),
+            "venue_connected": session.venue.connected,
+            "brain_connected": session.brain.connected,
+            "orders": session.queries.counts(),
             "equity": str(equity.equity) if equity.known else None,
             "equity_unknown_because": equity.reason or None,
-            "ledger_balanced": trader.books.book.ledger.balanced,
+            "ledger_balanced": session.store.account.ledger.balanced,
             "journal": {
-                "sequence": trader.books.journal.last_sequence,
-                "synced": trader.books.journal.synced_sequence,
-                "syncs": trader.books.journal.syncs,
-                "problem": trader.books.journal.failed or trader.books.journal.space_problem,
+                "sequence": session.store.journal.last_sequence,
+                "synced": session.store.journal.synced_sequence,
+                "syncs": session.store.journal.syncs,
+                "problem": session.store.journal.failed or session.store.journal.space_problem,
             },
             "tables": {
                 "lag": tables.lag,
@@ -131,26 +132,26 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
         url = self.settings.database_url or default_url(self.settings.state_dir, "execution")
         database = make_engine(url, "execution")
         try:
-            trader = Trader(self.settings, self.policy, lease, database, self.metrics, self.log, self.fail)
+            session = TradingSession(self.settings, self.policy, lease, database, self.metrics, self.log, self.fail)
         except JournalUnavailable as error:
             raise StartError(error.reason) from error
         except JournalCorrupt as error:
             raise StartError(str(error)) from error
-        self.trader = trader
+        self.session = session
         self.server.stream(EXECUTION_PLACE, self._place)
-        trader.queries.serve(self.server)
-        trader.start()
+        session.queries.serve(self.server)
+        session.start()
         await self.server.start()
 
     async def _place(self, stream: PlaceStream) -> None:
-        assert self.trader is not None
+        assert self.session is not None
         try:
-            await self.trader.brain.serve(stream)
+            await self.session.brain.serve(stream)
         except RpcRefused:
             raise
         except Exception as error:
             # Half an order path is none: the process ends, and its successor recovers from the journal.
-            self.trader.broken(str(error))
+            self.session.broken(str(error))
             await stream.flush()
             raise RpcRefused(grpc.StatusCode.UNAVAILABLE, f"execution ends: {error}") from error
 
@@ -158,7 +159,7 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
         while lease.state is not LeaseState.HELD:
             await asyncio.sleep(min(wait_ns, lease.times.renew_ns) / SECOND_NS)
             wait_ns = lease.acquire_step()
-        if self.trader is None:
+        if self.session is None:
             await self._begin(lease)
         self._held.set(1)
         while True:
@@ -168,8 +169,8 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
                 self._held.set(0)
                 self.fail(lease.problem or f"lease of term {lease.term} is {state.value}")
                 return
-            if lease.problem and self.trader is not None:
-                self.trader.lease_in_danger(lease.problem)
+            if lease.problem and self.session is not None:
+                self.session.lease_in_danger(lease.problem)
 
     def _keeping_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

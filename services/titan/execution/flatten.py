@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from titan.domain.kinds import Leg, OrderState, Posture
+from titan.domain.kinds import OrderRole, OrderState, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.positions import Lot
 from titan.domain.protection import Place, flatten_lot, open_lots
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueAccount
-from titan.execution.books import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.posture import PostureKeeper
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
-from titan.execution.venue_desk import VenueDesk
-from titan.runtime.logs import Log
+from titan.execution.venue_updates import VenueUpdates
+from titan.runtime.telemetry.logs import Log
 from titan.venues.base import Venue, VenueUnavailableError
 
 # Venue, orders and account are looked at again after this long, when nothing wakes us before.
@@ -32,17 +32,17 @@ class Flattener:
 
     def __init__(
         self,
-        books: Books,
+        store: AccountStore,
         venue: Venue,
         sender: Sender,
-        desk: VenueDesk,
+        desk: VenueUpdates,
         posture: PostureKeeper,
         reconciler: Reconciler,
         log: Log,
     ) -> None:
         self.on_finished: Callable[[], None] = lambda: None
-        self._books = books
-        self._book = books.book
+        self._store = store
+        self._account = store.account
         self._venue = venue
         self._sender = sender
         self._desk = desk
@@ -64,7 +64,7 @@ class Flattener:
                 await self._flatten()
 
     async def _flatten(self) -> None:
-        self._log.warning("flatten begins", working=len(self._book.working))
+        self._log.warning("flatten begins", working=len(self._account.working))
         proofs = 0
         while self._posture.in_force is Posture.FLATTEN:
             self._wake.clear()
@@ -76,7 +76,7 @@ class Flattener:
                 self._log.warning("flatten: the venue gives no answer", reason=str(error))
             if proofs >= _PROOFS and self._cancel_all():
                 self._posture.flatten_finished("all closed; the venue said zero twice; no order is left")
-                self._books.tell()
+                self._store.tell()
                 self.on_finished()
                 return
             try:
@@ -88,30 +88,34 @@ class Flattener:
     def _close_round(self) -> bool:
         """One round of closing; True when nothing of ours is open or in doubt any more, but for stops and targets."""
         if self._desk.cancel_entries("", Reason.CANCELED_BY_POSTURE, "FLATTEN"):
-            self._books.tell()
-        if any(order.state is OrderState.UNKNOWN for order in self._book.working.values()):
+            self._store.tell()
+        if any(order.state is OrderState.UNKNOWN for order in self._account.working.values()):
             self._reconciler.ask("flatten: orders are in doubt")
             return False
-        lots = [lot for lot in open_lots(self._book) if not self._is_dust(lot)]
-        steps = (flatten_lot(self._book, lot, self._books.now_ns, self._books.term) for lot in lots)
+        lots = [lot for lot in open_lots(self._account) if not self._is_dust(lot)]
+        steps = (flatten_lot(self._account, lot, self._store.now_ns, self._store.term) for lot in lots)
         self._sender.place([step.order for step in steps if isinstance(step, Place)])
-        self._books.tell()
-        others = (order for order in self._book.working.values() if order.leg not in (Leg.STOP, Leg.TARGET))
+        self._store.tell()
+        others = (
+            order
+            for order in self._account.working.values()
+            if order.order_role not in (OrderRole.STOP, OrderRole.TARGET)
+        )
         return not lots and not any(others)
 
     def _cancel_all(self) -> bool:
         """Cancel what is left (stops and targets); True when nothing is."""
-        for order in list(self._book.working.values()):
+        for order in list(self._account.working.values()):
             self._sender.cancel(order, Reason.POSITION_CLOSED, "FLATTEN")
-        return not self._book.working
+        return not self._account.working
 
     def _is_dust(self, lot: Lot) -> bool:
-        instrument = self._book.instruments.get(lot.symbol)
+        instrument = self._account.instruments.get(lot.symbol)
         return instrument is not None and abs(lot.quantity) < instrument.min_quantity
 
-    def _is_zero(self, account: VenueAccount) -> bool:
-        for position in account.positions:
-            instrument = self._book.instruments.get(position.symbol)
+    def _is_zero(self, venue_account: VenueAccount) -> bool:
+        for position in venue_account.positions:
+            instrument = self._account.instruments.get(position.symbol)
             if abs(position.quantity) >= (instrument.min_quantity if instrument is not None else ZERO):
                 return False
         return True

@@ -10,10 +10,10 @@ import msgspec
 from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.reasons import Reason
 from titan.domain.records import LatchChange
-from titan.execution.books import Books
-from titan.journal.latch import Latch, LatchRefused, LatchUnavailable
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
+from titan.execution.account_store import AccountStore
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2
 
 SECOND_NS = 1_000_000_000
@@ -41,7 +41,7 @@ class PostureKeeper:
     def __init__(
         self,
         latch: Latch,
-        books: Books,
+        store: AccountStore,
         silence_s: float,
         metrics: Metrics,
         log: Log,
@@ -50,7 +50,7 @@ class PostureKeeper:
         self.latch = latch
         self.brain_connected = False
         self.brain_policy_hash = ""
-        self._books = books
+        self._store = store
         self._silence_ns = int(silence_s * SECOND_NS)
         self._monotonic_ns = monotonic_ns
         self._heard_ns: int | None = None
@@ -118,7 +118,7 @@ class PostureKeeper:
             self._log.error("latch lowered in memory only", reason=error.reason)
             moved = True
         if moved:
-            self._books.write(LatchChange(posture=self.latch.posture, by=by, reason=reason))
+            self._store.write(LatchChange(posture=self.latch.posture, by=by, reason=reason))
             self._log.warning("posture tightened", posture=self.latch.posture.name, by=by, reason=reason)
         return Outcome(True, message=f"latch is {self.latch.posture.name}")
 
@@ -132,7 +132,7 @@ class PostureKeeper:
             return Outcome(False, Reason.POSTURE, str(error))
         except LatchUnavailable as error:
             return Outcome(False, Reason.JOURNAL_UNAVAILABLE, error.reason)
-        self._books.write(LatchChange(posture=posture, by=by, reason=reason, nonce=nonce))
+        self._store.write(LatchChange(posture=posture, by=by, reason=reason, nonce=nonce))
         self._log.warning("posture raised", posture=posture.name, by=by, reason=reason)
         return Outcome(True, message=f"latch is {self.latch.posture.name}")
 
@@ -145,7 +145,7 @@ class PostureKeeper:
         except LatchUnavailable as error:
             self._log.error("latch stays at FLATTEN", reason=error.reason)
             return
-        self._books.write(LatchChange(posture=Posture.HALTED, by="execution", reason=message))
+        self._store.write(LatchChange(posture=Posture.HALTED, by="execution", reason=message))
         self._log.warning("flatten finished", result=message)
 
     def state(self, policy_hash: str, term: int) -> brain_pb2.PostureState:

@@ -15,12 +15,12 @@ from sqlalchemy import Executable, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from titan.domain.account import AccountBook, Change
+from titan.domain.account import Account, Change
 from titan.domain.ledger import Transaction
 from titan.domain.numbers import format_decimal
 from titan.domain.records import Adoption, Record
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips
 from titan.storage.schema import DATABASE_ERRORS, LOOK_S, SchemaProblem, said, schema_problem
 
@@ -41,10 +41,10 @@ class Projector:
         Why the tables cannot be written; None when they can.
     """
 
-    def __init__(self, engine: AsyncEngine, book: AccountBook, metrics: Metrics, log: Log) -> None:
+    def __init__(self, engine: AsyncEngine, account: Account, metrics: Metrics, log: Log) -> None:
         self.problem: SchemaProblem | None = None
         self._engine = engine
-        self._book = book
+        self._account = account
         self._log = log
         self._queue: deque[tuple[int, Record, Change]] = deque()
         # How far the tables are; None while that has to be asked.
@@ -162,7 +162,7 @@ class Projector:
         if change.transaction is not None:
             yield from _postings(sequence, change.transaction)
         symbol = fill.symbol if fill is not None else _adopted_symbol(record)
-        for (phase_id, held), share in self._book.shares.items():
+        for (phase_id, held), share in self._account.shares.items():
             if held == symbol:
                 yield positions, {"phase_id": phase_id, "symbol": symbol, "sequence": sequence, **_plain(share)}
 
@@ -206,8 +206,8 @@ async def upsert(connection: AsyncConnection, table: Table, row: dict[str, Any])
 def _statement(dialect: str, table: Table) -> Executable:
     # Made once: to build one anew costs more than to send it.
     statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
-    keys = [column.name for column in table.primary_key]
-    rest = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    keys = [column.key for column in table.primary_key]
+    rest = {column.key: statement.excluded[column.key] for column in table.columns if column.key not in keys}
     made: Executable = statement.on_conflict_do_update(
         index_elements=keys, set_=rest, where=table.c.sequence <= statement.excluded.sequence
     )

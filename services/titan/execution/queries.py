@@ -7,16 +7,15 @@ from collections.abc import Callable
 
 import grpc
 
-from titan.domain.kinds import Leg, OrderState, Posture
-from titan.execution.books import Books
-from titan.execution.brain_desk import BrainDesk
+from titan.domain.kinds import OrderRole, OrderState, Posture
+from titan.execution.account_store import AccountStore
+from titan.execution.brain_session import BrainSession
 from titan.execution.posture import PostureKeeper
 from titan.execution.projector import Projector
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
 from titan.execution.valuation import Valuer
-from titan.runtime import wire_orders as wire
-from titan.runtime.contract import (
+from titan.runtime.rpc.contract import (
     EXECUTION_GET_EQUITY,
     EXECUTION_GET_EXECUTION,
     EXECUTION_LIST_FILLS,
@@ -24,8 +23,10 @@ from titan.runtime.contract import (
     EXECUTION_LIST_POSITIONS,
     EXECUTION_TIGHTEN,
 )
-from titan.runtime.rpc import Peer, RpcRefused, RpcServer
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import Peer, RpcServer
 from titan.v1 import execution_pb2 as pb
+from titan.wire import orders as wire
 
 MAX_LISTED = 1_000
 DEFAULT_LISTED = 100
@@ -39,18 +40,18 @@ class Queries:
 
     def __init__(
         self,
-        books: Books,
+        store: AccountStore,
         posture: PostureKeeper,
         valuer: Valuer,
         reconciler: Reconciler,
-        brain: BrainDesk,
+        brain: BrainSession,
         sender: Sender,
         projector: Projector,
         policy_hash: str,
         venue_connected: Callable[[], bool],
     ) -> None:
-        self._books = books
-        self._book = books.book
+        self._store = store
+        self._account = store.account
         self._posture = posture
         self._valuer = valuer
         self._reconciler = reconciler
@@ -71,22 +72,22 @@ class Queries:
 
     def counts(self) -> dict[str, int]:
         """Orders by what became of them, fills, round trips."""
-        states = Counter(order.state for order in self._book.orders.values())
+        states = Counter(order.state for order in self._account.orders.values())
         # What a cancel before the send ended has never left us: it has no venue order id and no fill.
         unsent = sum(
             order.state in _NEVER_SENT or (order.state is OrderState.CANCELED and not order.venue_order_id)
-            for order in self._book.orders.values()
+            for order in self._account.orders.values()
         )
         return {
-            "sent": len(self._book.orders) - unsent,
+            "sent": len(self._account.orders) - unsent,
             "filled": states[OrderState.FILLED],
             "rejected": states[OrderState.REJECTED],
             "canceled": states[OrderState.CANCELED],
             "lost": states[OrderState.LOST],
-            "working": len(self._book.working),
-            "fills": len(self._book.fills),
-            "round_trips": len(self._book.round_trips),
-            "refusals": self._book.refusals,
+            "working": len(self._account.working),
+            "fills": len(self._account.fills),
+            "round_trips": len(self._account.round_trips),
+            "refusals": self._account.refusals,
         }
 
     async def _tighten(self, request: pb.TightenRequest, peer: Peer) -> pb.TightenResponse:
@@ -103,17 +104,17 @@ class Queries:
         return pb.TightenResponse(result=result)
 
     async def _execution(self, _request: pb.GetExecutionRequest, _peer: Peer) -> pb.GetExecutionResponse:
-        counts, journal = self.counts(), self._books.journal
+        counts, journal = self.counts(), self._store.journal
         return pb.GetExecutionResponse(
-            posture=self._posture.state(self._policy_hash, self._books.term),
+            posture=self._posture.state(self._policy_hash, self._store.term),
             policy_hash=self._policy_hash,
             truth=wire.truth_to_wire(self._reconciler.truth),
-            term=self._books.term,
+            term=self._store.term,
             lease_held=self._sender.may_send(),
             venue_connected=self._venue_connected(),
             brain_connected=self._brain.connected,
             working_orders=counts["working"],
-            open_positions=sum(holding.quantity != 0 for holding in self._book.holdings.values()),
+            open_positions=sum(holding.quantity != 0 for holding in self._account.holdings.values()),
             orders_sent=counts["sent"],
             orders_filled=counts["filled"],
             orders_rejected=counts["rejected"],
@@ -121,25 +122,25 @@ class Queries:
             round_trips=counts["round_trips"],
             journal_sequence=journal.last_sequence,
             projection_lag=self._projector.lag,
-            ledger_balanced=self._book.ledger.balanced,
-            market_time_ns=self._books.now_ns,
+            ledger_balanced=self._account.ledger.balanced,
+            market_time_ns=self._store.now_ns,
             refusals=counts["refusals"],
-            working_entries=sum(order.leg is Leg.ENTRY for order in self._book.working.values()),
-            unresolved_orders=sum(not order.at_venue for order in self._book.working.values()),
+            working_entries=sum(order.order_role is OrderRole.ENTRY for order in self._account.working.values()),
+            unresolved_orders=sum(not order.at_venue for order in self._account.working.values()),
             journal_synced=not journal.failed and journal.synced_sequence >= journal.last_sequence,
             reconciled=self._reconciler.settled.is_set(),
             database_problem=self._projector.problem.said if self._projector.problem else "",
         )
 
     async def _orders(self, request: pb.ListOrdersRequest, _peer: Peer) -> pb.ListOrdersResponse:
-        orders = self._book.working if request.working_only else self._book.orders
+        orders = self._account.working if request.working_only else self._account.orders
         return pb.ListOrdersResponse(
             orders=[wire.order_to_wire(order) for order in list(orders.values())[: -_limit(request.limit) - 1 : -1]]
         )
 
     async def _fills(self, request: pb.ListFillsRequest, _peer: Peer) -> pb.ListFillsResponse:
         return pb.ListFillsResponse(
-            fills=[wire.fill_to_wire(fill) for fill in self._book.fills[: -_limit(request.limit) - 1 : -1]]
+            fills=[wire.fill_to_wire(fill) for fill in self._account.fills[: -_limit(request.limit) - 1 : -1]]
         )
 
     async def _positions(self, _request: pb.ListPositionsRequest, _peer: Peer) -> pb.ListPositionsResponse:
@@ -150,10 +151,10 @@ class Queries:
     async def _equity(self, _request: pb.GetEquityRequest, _peer: Peer) -> pb.GetEquityResponse:
         return pb.GetEquityResponse(
             equity=wire.equity_to_wire(self._valuer.value()),
-            round_trips=len(self._book.round_trips),
-            ledger_balanced=self._book.ledger.balanced,
+            round_trips=len(self._account.round_trips),
+            ledger_balanced=self._account.ledger.balanced,
             last_round_trips=[
-                wire.round_trip_to_wire(trip) for trip in self._book.round_trips[: -_LAST_TRIPS - 1 : -1]
+                wire.round_trip_to_wire(trip) for trip in self._account.round_trips[: -_LAST_TRIPS - 1 : -1]
             ],
         )
 

@@ -9,23 +9,23 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from titan.domain.ids import client_order_id
-from titan.domain.kinds import DriftClass, Lane, Leg, OrderState
-from titan.domain.lanes import classify
-from titan.domain.ledger import Account
+from titan.domain.kinds import DriftClass, OrderRole, OrderState, PositionEffect
+from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
+from titan.domain.position_effect import classify
 from titan.domain.reconcile import adoptions, compare, recognise
 from titan.domain.records import Deposit
 from titan.domain.truth import UNKNOWN_TRUTH, Drift, TruthSnapshot, after_pass, after_silence, points_lost_to_silence
 from titan.domain.venue import VenueAccount, VenueOrder, VenueTrade
 from titan.domain.venue_news import after_venue_order
-from titan.execution.books import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.execution.valuation import Valuer
-from titan.execution.venue_desk import VenueDesk
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.execution.venue_updates import VenueUpdates
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue, VenueUnavailableError
 
 _TRADES_PAGE = 500
@@ -55,10 +55,10 @@ class Reconciler:
     def __init__(
         self,
         settings: ExecutionSettings,
-        books: Books,
+        store: AccountStore,
         venue: Venue,
         sender: Sender,
-        desk: VenueDesk,
+        desk: VenueUpdates,
         valuer: Valuer,
         policy_drift: Callable[[], Drift | None],
         metrics: Metrics,
@@ -69,8 +69,8 @@ class Reconciler:
         self.on_truth: Callable[[TruthSnapshot], None] = lambda _truth: None
         self.on_settled: Callable[[], None] = lambda: None
         self._settings = settings
-        self._books = books
-        self._book = books.book
+        self._store = store
+        self._account = store.account
         self._venue = venue
         self._sender = sender
         self._desk = desk
@@ -97,7 +97,7 @@ class Reconciler:
 
     def doubt_everything_sent(self) -> None:
         """At start: what was journalled may or may not have reached the venue."""
-        for order in list(self._book.working.values()):
+        for order in list(self._account.working.values()):
             if order.state in (OrderState.JOURNALLED, OrderState.SENT):
                 self._desk.doubt(order)
 
@@ -142,16 +142,16 @@ class Reconciler:
         await self._fetch_trades()
         unresolved, lost_exits = await self._resolve_doubts()
         open_orders = await self._open_orders()
-        account = await self._account_of_one_moment()
+        venue_account = await self._account_of_one_moment()
         self._desk.last_answer_monotonic_ns = time.monotonic_ns()
-        if account is None:
+        if venue_account is None:
             self._passes.labels("moving").inc()
             self._wanted.set()
             return
-        self._take_deposits(account)
+        self._take_deposits(venue_account)
         if (policy_drift := self._policy_drift()) is not None:
             drifts.append(policy_drift)
-        self._compare(account, open_orders, drifts)
+        self._compare(venue_account, open_orders, drifts)
         if unresolved:
             # Their receive window has not passed: they are asked again until it has.
             self._wanted.set()
@@ -159,24 +159,24 @@ class Reconciler:
             self._desk.protecting = True
             self._desk.protect()
             self._resend(lost_exits)
-            self._books.tell()
+            self._store.tell()
             self.settled.set()
             self.on_settled()
 
-    def _compare(self, account: VenueAccount, open_orders: Iterable[VenueOrder], found: list[Drift]) -> None:
-        result = compare(self._book, account, open_orders, found)
+    def _compare(self, venue_account: VenueAccount, open_orders: Iterable[VenueOrder], found: list[Drift]) -> None:
+        result = compare(self._account, venue_account, open_orders, found)
         drifts = [_repaired(drift) for drift in result.drifts]
         for drift in drifts:
             self._drift_count.labels(drift.drift_class.name).inc()
             self._log.error(
                 "drift", kind=drift.drift_class.name, symbol=drift.symbol, ours=drift.ours, venues=drift.venues
             )
-            self._books.write(drift)
-        for adoption in adoptions(result.drifts[len(found) :], account):
-            self._books.write(adoption)
-        self._desk.settled_sequence = max(self._desk.settled_sequence, account.last_trade_sequence)
+            self._store.write(drift)
+        for adoption in adoptions(result.drifts[len(found) :], venue_account):
+            self._store.write(adoption)
+        self._desk.settled_sequence = max(self._desk.settled_sequence, venue_account.last_trade_sequence)
         self._passes.labels("drift" if drifts else "clean").inc()
-        self._now_true(after_pass(self.truth, drifts, result.ours_sha256, result.venues_sha256, self._books.now_ns))
+        self._now_true(after_pass(self.truth, drifts, result.ours_sha256, result.venues_sha256, self._store.now_ns))
         if not self.truth.known:
             # What was adopted is compared again at once: only a clean pass makes the truth known.
             self._wanted.set()
@@ -188,23 +188,23 @@ class Reconciler:
 
     async def _fetch_trades(self) -> None:
         """Book every trade since the cursor; the dedupe by trade id makes a second telling harmless."""
-        after = self._book.venue_cursor
+        after = self._account.venue_cursor
         while True:
             trades = await self._venue.get_trades(after, _TRADES_PAGE)
             for trade in trades:
                 await self._fetch_trade(trade)
                 after = max(after, trade.sequence)
-            self._books.tell()
+            self._store.tell()
             if len(trades) < _TRADES_PAGE:
                 return
 
     async def _fetch_trade(self, trade: VenueTrade) -> None:
-        if (trade.symbol, trade.trade_id) in self._book.trade_ids:
+        if (trade.symbol, trade.trade_id) in self._account.trade_ids:
             self._desk.highest_sequence = max(self._desk.highest_sequence, trade.sequence)
             return
-        if trade.client_order_id not in self._book.orders:
+        if trade.client_order_id not in self._account.orders:
             told = await self._venue.get_order(trade.client_order_id)
-            if told is not None and trade.client_order_id not in self._book.orders:
+            if told is not None and trade.client_order_id not in self._account.orders:
                 self._adopt(told, DriftClass.UNTRACKED)
         if self._desk.take_trade(trade) and self.settled.is_set() and trade.sequence not in self._desk.streamed:
             self._unstreamed.add(trade.sequence)
@@ -212,12 +212,12 @@ class Reconciler:
     async def _resolve_doubts(self) -> tuple[int, list[Order]]:
         """Ask for each order in doubt; return how many stay so, and the exits that turned out lost."""
         unresolved, lost_exits = 0, []
-        for order in list(self._book.working.values()):
+        for order in list(self._account.working.values()):
             if not self._in_doubt(order):
                 continue
             told = await self._venue.get_order(order.client_order_id)
             # The stream may have told meanwhile.
-            current = self._book.orders[order.client_order_id]
+            current = self._account.orders[order.client_order_id]
             if told is not None:
                 self._desk.take_order(current, told)
             elif current.final or current.at_venue:
@@ -226,9 +226,9 @@ class Reconciler:
                 unresolved += 1
             else:
                 self._desk.mark_lost(current, "asked after the receive window: the venue has never had it")
-                if current.leg is Leg.EXIT:
+                if current.order_role is OrderRole.EXIT:
                     lost_exits.append(current)
-        self._books.tell()
+        self._store.tell()
         return unresolved, lost_exits
 
     def _in_doubt(self, order: Order) -> bool:
@@ -242,20 +242,20 @@ class Reconciler:
 
     async def _open_orders(self) -> tuple[VenueOrder, ...]:
         """The venue's open orders, after adopting what we did not know and asking for what it does not list."""
-        ours = [order.client_order_id for order in self._book.working.values() if order.at_venue]
+        ours = [order.client_order_id for order in self._account.working.values() if order.at_venue]
         open_orders = await self._venue.get_open_orders()
         for told in open_orders:
-            known = self._book.orders.get(told.client_order_id)
+            known = self._account.orders.get(told.client_order_id)
             if known is not None:
                 self._desk.take_order(known, told)
             else:
                 self._adopt(told, DriftClass.ORPHAN_ORDER)
         listed = {told.client_order_id for told in open_orders}
         for order_id in ours:
-            if order_id in listed or not self._book.orders[order_id].at_venue:
+            if order_id in listed or not self._account.orders[order_id].at_venue:
                 continue
             answer = await self._venue.get_order(order_id)
-            order = self._book.orders[order_id]
+            order = self._account.orders[order_id]
             if answer is not None:
                 self._desk.take_order(order, answer)
             elif order.at_venue:
@@ -267,13 +267,13 @@ class Reconciler:
 
     def _adopt(self, told: VenueOrder, otherwise: DriftClass) -> None:
         """Journal an order that only the venue has; it is a drift, unless its id says that it is ours."""
-        order = recognise(self._book, told, self._books.term)
+        order = recognise(self._account, told, self._store.term)
         try:
-            self._books.write(after_venue_order(order, told))
+            self._store.write(after_venue_order(order, told))
         except ValueError as error:
             self._log.error("order cannot be adopted", order=told.client_order_id, reason=str(error))
         self._log.warning("order adopted from the venue", order=told.client_order_id, intent=order.intent_id)
-        if order.intent_id not in self._book.intakes:
+        if order.intent_id not in self._account.intakes:
             self._found.append(
                 Drift(drift_class=otherwise, symbol=told.symbol, ours="no such order", venues=told.client_order_id)
             )
@@ -281,31 +281,34 @@ class Reconciler:
     async def _account_of_one_moment(self) -> VenueAccount | None:
         """The venue's account, once we have booked exactly the trades that it contains; None when it keeps moving."""
         for _ in range(_SAME_MOMENT_TRIES):
-            account = await self._venue.get_account()
-            if account.last_trade_sequence > self._desk.highest_sequence:
+            venue_account = await self._venue.get_account()
+            if venue_account.last_trade_sequence > self._desk.highest_sequence:
                 await self._fetch_trades()
-            if account.last_trade_sequence == self._desk.highest_sequence:
-                return account
+            if venue_account.last_trade_sequence == self._desk.highest_sequence:
+                return venue_account
         return None
 
-    def _take_deposits(self, account: VenueAccount) -> None:
-        known = -self._book.ledger.balance(Account.DEPOSITS, _QUOTE)
-        if account.deposits != known:
-            reference = f"{self._venue.name} {format_decimal(account.deposits)}"
-            self._valuer.deposited(Deposit(asset=_QUOTE, amount=account.deposits - known, reference=reference))
+    def _take_deposits(self, venue_account: VenueAccount) -> None:
+        known = -self._account.ledger.balance(LedgerAccount.DEPOSITS, _QUOTE)
+        if venue_account.deposits != known:
+            reference = f"{self._venue.name} {format_decimal(venue_account.deposits)}"
+            self._valuer.deposited(Deposit(asset=_QUOTE, amount=venue_account.deposits - known, reference=reference))
 
     def _resend(self, lost_exits: Iterable[Order]) -> None:
         """Send exits again that are proven to have been lost. Entries never; stops and targets are planned anew."""
         for lost in lost_exits:
-            if classify(self._book, lost.phase_id, lost.symbol, lost.side, lost.quantity) is not Lane.REDUCING:
+            if (
+                classify(self._account, lost.phase_id, lost.symbol, lost.side, lost.quantity)
+                is not PositionEffect.REDUCING
+            ):
                 continue
-            attempt = self._book.next_attempt(lost.intent_id, Leg.EXIT)
-            now_ns = self._books.now_ns
+            attempt = self._account.next_attempt(lost.intent_id, OrderRole.EXIT)
+            now_ns = self._store.now_ns
             self._sender.place(
                 [
                     msgspec.structs.replace(
                         lost,
-                        client_order_id=client_order_id(lost.intent_id, Leg.EXIT, attempt),
+                        client_order_id=client_order_id(lost.intent_id, OrderRole.EXIT, attempt),
                         attempt=attempt,
                         state=OrderState.NEW,
                         created_ns=now_ns,

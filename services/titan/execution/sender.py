@@ -13,9 +13,9 @@ from titan.domain.orders import Order, OrderEvent, OrderEventKind
 from titan.domain.protection import InFlight
 from titan.domain.reasons import Reason
 from titan.domain.venue import AmendOrder, CancelOrder, SendOrder
-from titan.execution.books import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.settings import ExecutionSettings
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue
 
 
@@ -42,7 +42,7 @@ class Sender:
     def __init__(
         self,
         settings: ExecutionSettings,
-        books: Books,
+        store: AccountStore,
         venue: Venue,
         lease: SendingLease,
         metrics: Metrics,
@@ -54,7 +54,7 @@ class Sender:
         self.wall_ns = wall_ns
         self.sends = 0
         self._settings = settings
-        self._books = books
+        self._store = store
         self._venue = venue
         self._lease = lease
         requests = metrics.counter("titan_venue_requests", "Requests posted to the venue.", ["request"])
@@ -89,7 +89,7 @@ class Sender:
                 type=order.type,
                 time_in_force=order.time_in_force,
                 quantity=order.quantity,
-                market_time_ns=self._books.now_ns,
+                market_time_ns=self._store.now_ns,
                 signed_at_ns=now_ns,
                 receive_window_ms=self._settings.receive_window_ms,
                 limit_price=order.limit_price,
@@ -102,12 +102,12 @@ class Sender:
         """Journal what :meth:`post` did: SENT, or CANCELED because it never left us."""
         event = OrderEvent(
             kind=OrderEventKind.SEND if sent else OrderEventKind.CANCEL,
-            market_time_ns=self._books.now_ns,
+            market_time_ns=self._store.now_ns,
             reason=reason,
             message=message,
         )
         after = machine.apply(order, event)
-        self._books.write(after)
+        self._store.write(after)
         return after
 
     def place(self, orders: list[Order]) -> None:
@@ -115,12 +115,12 @@ class Sender:
         if not orders or not self.able:
             return
         journalled = [
-            machine.apply(order, OrderEvent(kind=OrderEventKind.JOURNAL, market_time_ns=self._books.now_ns))
+            machine.apply(order, OrderEvent(kind=OrderEventKind.JOURNAL, market_time_ns=self._store.now_ns))
             for order in orders
         ]
         for order in journalled:
-            self._books.write(order)
-        self._books.sync()
+            self._store.write(order)
+        self._store.sync()
         for order in journalled:
             sent = self.post(order)
             self.note(
@@ -146,7 +146,7 @@ class Sender:
         posted = self._venue.cancel_order(
             CancelOrder(
                 client_order_id=order.client_order_id,
-                market_time_ns=self._books.now_ns,
+                market_time_ns=self._store.now_ns,
                 signed_at_ns=now_ns,
                 receive_window_ms=self._settings.receive_window_ms,
             )
@@ -164,7 +164,7 @@ class Sender:
         posted = self._venue.amend_order(
             AmendOrder(
                 client_order_id=order.client_order_id,
-                market_time_ns=self._books.now_ns,
+                market_time_ns=self._store.now_ns,
                 signed_at_ns=now_ns,
                 receive_window_ms=self._settings.receive_window_ms,
                 quantity=quantity,

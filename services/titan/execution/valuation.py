@@ -7,12 +7,12 @@ from decimal import Decimal
 import msgspec
 
 from titan.domain.equity import Equity, Marks, Peak, value_account
-from titan.domain.kinds import Leg
+from titan.domain.kinds import OrderRole
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import PhaseShare, Position
 from titan.domain.records import DayStart, Deposit, HighWaterMark
-from titan.execution.books import Books
+from titan.execution.account_store import AccountStore
 from titan.execution.settings import ExecutionSettings
 
 # A higher peak is journalled once it has risen by this fraction: a crash loses no more of it.
@@ -30,28 +30,30 @@ class Valuer:
         The last valuation.
     """
 
-    def __init__(self, settings: ExecutionSettings, books: Books, marks: Marks, margin_leverage: Decimal) -> None:
+    def __init__(
+        self, settings: ExecutionSettings, store: AccountStore, marks: Marks, margin_leverage: Decimal
+    ) -> None:
         self.marks = marks
         self.equity = Equity(known=False, reason="not valued yet")
-        self._books = books
-        self._book = books.book
+        self._store = store
+        self._account = store.account
         self._max_age_ns = settings.mark_max_age_ms * 1_000_000
         self._margin_leverage = margin_leverage
-        self._peak: Peak = books.book.peak
-        self._funded = bool(books.book.ledger.transactions)
+        self._peak: Peak = store.account.peak
+        self._funded = bool(store.account.ledger.transactions)
 
     def deposited(self, deposit: Deposit) -> None:
         """Journal money that came in or went out: it moves the peak and is no profit."""
-        self._books.write(deposit)
+        self._store.write(deposit)
         self._peak = self._peak.deposited(deposit.amount)
         self._funded = True
 
     def value(self) -> Equity:
         """Value the account now, and journal a new day or a higher peak."""
-        now_ns = self._books.now_ns
-        valuation = msgspec.structs.replace(self._book.valuation(), peak=self._peak)
+        now_ns = self._store.now_ns
+        valuation = msgspec.structs.replace(self._account.valuation(), peak=self._peak)
         equity = value_account(
-            valuation, self.marks, self._book.instruments, now_ns, self._max_age_ns, self._margin_leverage
+            valuation, self.marks, self._account.instruments, now_ns, self._max_age_ns, self._margin_leverage
         )
         if equity.known and not self._funded:
             equity = Equity(known=False, reason="no balance has been read from the venue yet", market_time_ns=now_ns)
@@ -64,51 +66,53 @@ class Valuer:
         before = self._peak
         self._peak = before.observed(equity, now_ns)
         if self._peak.day != before.day:
-            self._books.write(DayStart(equity=equity, high_water_mark=self._peak.high_water_mark))
-        elif self._peak.high_water_mark > self._book.peak.high_water_mark * (1 + PEAK_STEP):
-            self._books.write(HighWaterMark(self._peak.high_water_mark))
+            self._store.write(DayStart(equity=equity, high_water_mark=self._peak.high_water_mark))
+        elif self._peak.high_water_mark > self._account.peak.high_water_mark * (1 + PEAK_STEP):
+            self._store.write(HighWaterMark(self._peak.high_water_mark))
 
     def positions(self) -> list[Position]:
         """Open net positions with their marks, stops and shares."""
-        return [self._position(symbol) for symbol, holding in self._book.holdings.items() if holding.quantity != ZERO]
+        return [
+            self._position(symbol) for symbol, holding in self._account.holdings.items() if holding.quantity != ZERO
+        ]
 
     def _position(self, symbol: str) -> Position:
-        holding = self._book.holdings[symbol]
+        holding = self._account.holdings[symbol]
         mark = self.marks.get(symbol)
-        stops = self._protecting(symbol, Leg.STOP)
-        targets = self._protecting(symbol, Leg.TARGET)
+        stops = self._protecting(symbol, OrderRole.STOP)
+        targets = self._protecting(symbol, OrderRole.TARGET)
         shares = tuple(
             PhaseShare(
                 phase_id=phase_id,
                 quantity=share.quantity,
                 average_entry_price=share.average_entry_price,
-                intent_id=lots[0].intent_id if (lots := self._book.lots.get((phase_id, held), ())) else "",
+                intent_id=lots[0].intent_id if (lots := self._account.lots.get((phase_id, held), ())) else "",
             )
-            for (phase_id, held), share in self._book.shares.items()
+            for (phase_id, held), share in self._account.shares.items()
             if held == symbol and share.quantity != ZERO
         )
         return Position(
             symbol=symbol,
             quantity=holding.quantity,
             average_entry_price=holding.average_entry_price,
-            realized_pnl=self._book.realized.get(symbol, ZERO),
+            realized_pnl=self._account.realized.get(symbol, ZERO),
             mark_price=mark.price if mark is not None else ZERO,
             unrealized_pnl=holding.unrealized_pnl(mark.price) if mark is not None else ZERO,
             stop_price=stops[0].trigger_price if stops else ZERO,
             stop_quantity=sum((order.remaining_quantity for order in stops), ZERO),
             target_price=targets[0].trigger_price if targets else ZERO,
             opened_ns=holding.opened_ns,
-            updated_ns=self._books.now_ns,
+            updated_ns=self._store.now_ns,
             shares=shares,
         )
 
-    def _protecting(self, symbol: str, leg: Leg) -> list[Order]:
+    def _protecting(self, symbol: str, order_role: OrderRole) -> list[Order]:
         """Working stops or targets of a symbol, the nearest to the market first."""
         orders = [
             order
-            for order in self._book.working.values()
-            if order.symbol == symbol and order.leg is leg and order.at_venue
+            for order in self._account.working.values()
+            if order.symbol == symbol and order.order_role is order_role and order.at_venue
         ]
-        nearer = -1 if self._book.holdings[symbol].quantity > ZERO else 1
-        orders.sort(key=lambda order: order.trigger_price * nearer * (1 if leg is Leg.STOP else -1))
+        nearer = -1 if self._account.holdings[symbol].quantity > ZERO else 1
+        orders.sort(key=lambda order: order.trigger_price * nearer * (1 if order_role is OrderRole.STOP else -1))
         return orders

@@ -11,16 +11,17 @@ import grpc
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.position import PositionError, PositionFile
 from titan.marketdata.settings import MarketDataSettings
-from titan.marketdata.sources.base import SourceError
 from titan.marketdata.sources.choose import open_source
 from titan.marketdata.steps import NS_PER_S, cut_steps
-from titan.marketdata.subscribers import MarketStream, Wish
+from titan.marketdata.subscribers import MarketStream, SubscriptionFilter
 from titan.marketdata.view import MarketView
-from titan.runtime.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
+from titan.recordings.source import SourceError
 from titan.runtime.process import ServiceApp, StartError, run
-from titan.runtime.rpc import Peer, RpcRefused, RpcServer
-from titan.runtime.wire_market import instrument_to_wire
+from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
+from titan.runtime.rpc.errors import RpcRefused
+from titan.runtime.rpc.server import Peer, RpcServer
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import instrument_to_wire
 
 _FLUSH_S = 1.0
 
@@ -127,7 +128,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             if unknown:
                 # A strategy may list more than this market has: it is told what exists, and gets that.
                 self.log.warning("symbols are not in this market", subscriber=name, symbols=unknown)
-            wish = Wish(frozenset(asked.symbols), frozenset(asked.channels), asked.conflate)
+            wish = SubscriptionFilter(frozenset(asked.symbols), frozenset(asked.channels), asked.conflate)
             await self._player.serve(name, wish, stream)
             return
 

@@ -13,14 +13,14 @@ import time
 from collections.abc import Iterator, Sequence
 
 from titan.marketdata.position import Position, PositionFile
-from titan.marketdata.sources.base import MarketSource
 from titan.marketdata.steps import Step
-from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, Wish
+from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, SubscriptionFilter
 from titan.marketdata.view import MarketView
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
-from titan.runtime.wire_market import bar_to_wire, instrument_to_wire
+from titan.recordings.source import MarketSource
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import bar_to_wire, instrument_to_wire
 
 # In real time: how far a subscriber may be behind, in steps.
 MAX_BEHIND_STEPS = 250
@@ -201,7 +201,7 @@ class MarketPlayer:
         view = self.view
         return StepBatches(Step(view.step, view.market_time_ns, ()), view.snapshot(), snapshot=True)
 
-    def _hello(self, wish: Wish) -> pb.MarketHello:
+    def _hello(self, wish: SubscriptionFilter) -> pb.MarketHello:
         shown = [one for one in self.source.instruments if not wish.symbols or one.symbol in wish.symbols]
         bars = [bar for bar in self.view.bars.closed() if not wish.symbols or bar.symbol in wish.symbols]
         return pb.MarketHello(
@@ -222,7 +222,7 @@ class MarketPlayer:
             for late in pending:
                 late.cancel()
 
-    async def serve(self, name: str, wish: Wish, stream: MarketStream) -> None:
+    async def serve(self, name: str, wish: SubscriptionFilter, stream: MarketStream) -> None:
         """Serve one subscriber until its stream ends.
 
         A newer subscription of the same name ends the older one: the successor of a frozen process must not wait for

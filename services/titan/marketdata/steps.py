@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from titan.domain.market import MarketEvent
-from titan.marketdata.sources.base import MarketSource, SourceError
+from titan.recordings.source import MarketSource, SourceError
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000

@@ -8,14 +8,14 @@ import msgspec
 
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent
 from titan.marketdata.steps import Step
-from titan.runtime.rpc import ServerStream
-from titan.runtime.wire_market import event_to_wire
+from titan.runtime.rpc.server import ServerStream
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import event_to_wire
 
 MarketStream = ServerStream[pb.SubscribeRequest, pb.SubscribeResponse]
 
 
-class Wish(msgspec.Struct, frozen=True):
+class SubscriptionFilter(msgspec.Struct, frozen=True):
     """Which events a subscriber wants; no symbols means all. Equal wishes share their batches."""
 
     symbols: frozenset[str]
@@ -49,9 +49,9 @@ class StepBatches:
         self._events = events
         self._snapshot = snapshot
         self._wires: dict[int, pb.MarketEvent] = {}
-        self._batches: dict[Wish, pb.SubscribeResponse] = {}
+        self._batches: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
 
-    def batch(self, wish: Wish, queued_ns: int) -> pb.SubscribeResponse:
+    def batch(self, wish: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
         """What a subscriber with this wish gets; it waited ``queued_ns`` monotonic nanoseconds here."""
         made = self._batches.get(wish)
         if made is None:
@@ -80,7 +80,7 @@ class StepBatches:
 class Subscriber:
     """One connected subscriber. ``acknowledged`` and ``posted`` are step numbers."""
 
-    def __init__(self, name: str, stream: MarketStream, wish: Wish) -> None:
+    def __init__(self, name: str, stream: MarketStream, wish: SubscriptionFilter) -> None:
         self.name = name
         self.stream = stream
         self.wish = wish

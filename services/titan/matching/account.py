@@ -17,7 +17,7 @@ from titan.matching.state import PRICE_PLACES, PositionState, VenueState, Workin
 _FLAT = PositionState(ZERO, ZERO)
 
 
-class Account:
+class SimulatedAccount:
     """A view on a state that books trades and measures margin.
 
     Parameters

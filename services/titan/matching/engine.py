@@ -32,7 +32,7 @@ from titan.domain.venue import (
     VenueTrade,
 )
 from titan.matching.checks import Refusal, amend_problem
-from titan.matching.desk import Desk, OrderUpdate
+from titan.matching.order_matcher import OrderMatcher, OrderUpdate
 from titan.matching.state import PendingRequest, VenueDelta, VenueState, WorkingOrder
 
 
@@ -70,7 +70,7 @@ class MatchingEngine:
     ) -> None:
         self._latency_ns = latency_ns
         self._state = state
-        self._desk = Desk(state, {}, currency, leverage)
+        self._desk = OrderMatcher(state, {}, currency, leverage)
         self._currency = currency
         self._executed: list[int] = []
         self._queue = [(each.arrival_ns, each.number) for each in state.pending.values()]

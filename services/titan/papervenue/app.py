@@ -20,20 +20,20 @@ from titan.domain.venue import (
 from titan.papervenue.settings import PaperVenueSettings
 from titan.papervenue.store import StoreError, VenueStore
 from titan.papervenue.venue import CURRENCY, RecordedVenue, first_state
-from titan.runtime.contract import (
+from titan.runtime.market_feed import MarketFeed
+from titan.runtime.process import ServiceApp, StartError, run
+from titan.runtime.rpc.contract import (
     PAPERVENUE_GET_ACCOUNT,
     PAPERVENUE_GET_VENUE_ORDER,
     PAPERVENUE_LIST_OPEN_ORDERS,
     PAPERVENUE_LIST_VENUE_TRADES,
     PAPERVENUE_TRADE,
 )
-from titan.runtime.feed import MarketFeed
-from titan.runtime.process import ServiceApp, StartError, run
-from titan.runtime.rpc import Peer, RpcServer, ServerStream
-from titan.runtime.steps import Watermark
-from titan.runtime.wire_market import event_from_wire, instrument_from_wire
+from titan.runtime.rpc.server import Peer, RpcServer, ServerStream
+from titan.runtime.watermark import Watermark
 from titan.v1 import market_pb2, venue_pb2
-from titan.venues import wire
+from titan.wire import venue as wire
+from titan.wire.market import event_from_wire, instrument_from_wire
 
 TradeStream = ServerStream[venue_pb2.TradeRequest, venue_pb2.TradeResponse]
 

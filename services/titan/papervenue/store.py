@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from titan.durable.files import write_durably
 from titan.matching.state import VenueDelta, VenueState
-from titan.runtime.durable import write_durably
 
 MAGIC = b"TITANPV1"
 FILE_NAME = "venue.log"

@@ -11,11 +11,11 @@ from titan.domain.market import MarketEvent
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 from titan.domain.venue import OrderRequest, VenueAccount, VenueReject
-from titan.matching.desk import OrderUpdate
 from titan.matching.engine import MatchingEngine
+from titan.matching.order_matcher import OrderUpdate
 from titan.matching.state import VenueDelta, VenueState
 from titan.papervenue.store import VenueStore
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 
 CURRENCY = "USDT"
 # How far ahead of ours a client's wall clock may be.

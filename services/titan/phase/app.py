@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 from titan.domain.numbers import format_decimal
-from titan.phase.desk import BrainDesk
+from titan.phase.brain_client import BrainClient
 from titan.phase.gauges import StrategyCounts
-from titan.phase.memory import Memory
 from titan.phase.settings import PhaseSettings, load_policy, load_strategy
-from titan.runtime.feed import MarketFeed
+from titan.phase.state_file import StateFile
+from titan.runtime.market_feed import MarketFeed
 from titan.runtime.process import ServiceApp, run
-from titan.runtime.wire_market import bar_from_wire, event_from_wire, instrument_from_wire
 from titan.v1 import market_pb2 as pb
+from titan.wire.market import bar_from_wire, event_from_wire, instrument_from_wire
 
 
 class PhaseApp(ServiceApp[PhaseSettings]):
@@ -24,8 +24,8 @@ class PhaseApp(ServiceApp[PhaseSettings]):
         super().__init__(settings)
         self.policy = load_policy(settings)
         self.strategy = load_strategy(settings)
-        self.memory = Memory(settings.state_dir)
-        self.desk = BrainDesk(
+        self.memory = StateFile(settings.state_dir)
+        self.desk = BrainClient(
             settings, self.policy.hash, self.strategy, self.metrics, self.log, self.fail, self._keep_memory
         )
         needs = self.strategy.needs

@@ -1,4 +1,4 @@
-"""Budgets: what Brain leases to each phase for some seconds of market time. Source: domain.md section 2."""
+"""Budgets: the expiring grants of Brain to each phase, for some seconds of market time. Source: domain.md section 2."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from titan.domain.budgets import Budget
 from titan.domain.kinds import BudgetState, Posture, RiskLevel
 from titan.domain.numbers import ZERO
 from titan.risk.allocation import Allocation
-from titan.risk.book import PhaseBook, RiskBook
+from titan.risk.state import PhaseState, RiskState
 
 _PLACES = Decimal("1e-8")
 
 
-def lease(book: RiskBook, phase: PhaseBook, allocation: Allocation, now_ns: int, budget_id: str) -> Budget:
+def grant(risk_state: RiskState, phase: PhaseState, allocation: Allocation, now_ns: int, budget_id: str) -> Budget:
     """Make the phase's next budget from what is known at ``now_ns`` of the market clock."""
-    parameters = book.limits.parameters
-    weight = allocation.weights.get(phase.phase_id, ZERO) if book.equity.known else ZERO
-    allocated = book.equity.equity * weight if book.equity.known else ZERO
-    leverage = min(allocation.max_leverage, book.limits.max_account_leverage)
-    state, reason = budget_state(book, phase, weight, allocated, now_ns)
+    parameters = risk_state.limits.parameters
+    weight = allocation.weights.get(phase.phase_id, ZERO) if risk_state.equity.known else ZERO
+    allocated = risk_state.equity.equity * weight if risk_state.equity.known else ZERO
+    leverage = min(allocation.max_leverage, risk_state.limits.max_account_leverage)
+    state, reason = budget_state(risk_state, phase, weight, allocated, now_ns)
     opens = state in (BudgetState.ACTIVE, BudgetState.THROTTLED)
     return Budget(
         budget_id=budget_id,
@@ -39,22 +39,22 @@ def lease(book: RiskBook, phase: PhaseBook, allocation: Allocation, now_ns: int,
 
 
 def budget_state(
-    book: RiskBook, phase: PhaseBook, weight: Decimal, allocated: Decimal, now_ns: int
+    risk_state: RiskState, phase: PhaseState, weight: Decimal, allocated: Decimal, now_ns: int
 ) -> tuple[BudgetState, str]:
     """How much of its strategy a phase may run, and why."""
-    if book.posture <= Posture.HALTED:
-        return BudgetState.HALTED, f"posture {book.posture.name}: {book.posture_source}"
-    if book.posture is Posture.CLOSE_ONLY:
-        return BudgetState.CLOSE_ONLY, f"posture CLOSE_ONLY: {book.posture_source}"
-    if not book.equity.known:
-        return BudgetState.CLOSE_ONLY, f"equity unknown: {book.equity.reason}"
+    if risk_state.posture <= Posture.HALTED:
+        return BudgetState.HALTED, f"posture {risk_state.posture.name}: {risk_state.posture_source}"
+    if risk_state.posture is Posture.CLOSE_ONLY:
+        return BudgetState.CLOSE_ONLY, f"posture CLOSE_ONLY: {risk_state.posture_source}"
+    if not risk_state.equity.known:
+        return BudgetState.CLOSE_ONLY, f"equity unknown: {risk_state.equity.reason}"
     if weight <= ZERO:
-        return BudgetState.CLOSE_ONLY, f"no weight at equity {book.equity.equity:.2f}"
+        return BudgetState.CLOSE_ONLY, f"no weight at equity {risk_state.equity.equity:.2f}"
     lost = max(ZERO, -phase.history.day_result(now_ns))
     if lost >= phase.parameters.daily_drawdown_halt * allocated:
         return BudgetState.CLOSE_ONLY, f"the phase lost {lost:.2f} of {allocated:.2f} today"
     if lost >= phase.parameters.daily_drawdown_reduce * allocated:
         return BudgetState.THROTTLED, f"the phase lost {lost:.2f} of {allocated:.2f} today"
-    if book.risk_level is RiskLevel.CAUTIOUS:
-        return BudgetState.ACTIVE, f"risk level CAUTIOUS, sizes are reduced: {book.risk_reason}"
+    if risk_state.risk_level is RiskLevel.CAUTIOUS:
+        return BudgetState.ACTIVE, f"risk level CAUTIOUS, sizes are reduced: {risk_state.risk_reason}"
     return BudgetState.ACTIVE, ""

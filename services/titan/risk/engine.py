@@ -9,14 +9,14 @@ import msgspec
 
 from titan.domain.decisions import Decision, GuardResult
 from titan.domain.intents import Intent
-from titan.domain.kinds import Action, Lane, Side, Verdict
+from titan.domain.kinds import Action, PositionEffect, Side, Verdict
 from titan.domain.numbers import ONE, ZERO, floor_to
 from titan.domain.reasons import Reason
-from titan.risk.book import RiskBook
 from titan.risk.evaluation import Evaluation, Outcome, Raw
-from titan.risk.guards import GUARDS
+from titan.risk.guards.checks import GUARDS
 from titan.risk.limits import Limits
 from titan.risk.reservations import Reservation
+from titan.risk.state import RiskState
 
 # Numbers in records: no finer than any venue's prices.
 _PLACES = Decimal("1e-8")
@@ -46,7 +46,7 @@ class RiskEngine:
         self.limits = limits
         self.term = term
 
-    def decide(self, intent: Intent, book: RiskBook, now_ns: int, *, seen: bool = False) -> Decision:
+    def decide(self, intent: Intent, risk_state: RiskState, now_ns: int, *, seen: bool = False) -> Decision:
         """Decide on ``intent`` at ``now_ns`` of the market clock.
 
         Parameters
@@ -54,27 +54,27 @@ class RiskEngine:
         seen
             Whether this intent id was decided before, and that decision is not at hand.
         """
-        symbol = book.symbols.get(intent.symbol)
+        symbol = risk_state.symbols.get(intent.symbol)
         if symbol is None:
-            listed = ", ".join(sorted(book.symbols)) or "none yet"
+            listed = ", ".join(sorted(risk_state.symbols)) or "none yet"
             return self.invalid(intent, f"symbol: {intent.symbol} is not listed; allowed are {listed}", now_ns)
-        phase = book.phases.get(intent.phase_id)
+        phase = risk_state.phases.get(intent.phase_id)
         if phase is None:
-            known = ", ".join(book.phases)
+            known = ", ".join(risk_state.phases)
             return self.invalid(intent, f"phase_id: {intent.phase_id!r} is not planned; allowed are {known}", now_ns)
-        return self.record(self.assess(Evaluation(intent, book, phase, symbol, now_ns, seen)))
+        return self.record(self.assess(Evaluation(intent, risk_state, phase, symbol, now_ns, seen)))
 
     def assess(self, evaluation: Evaluation) -> Assessment:
         """Run the guards; the first rejection ends it."""
         outcomes: list[Outcome] = []
         rejects = Verdict.REJECT
-        reducing = Lane.REDUCING
+        reducing = PositionEffect.REDUCING
         for guard in GUARDS:
             outcome = guard.check(evaluation)
             outcomes.append(outcome)
             if outcome[0] is rejects:
                 return Assessment(evaluation, outcomes, True, ZERO, ZERO)
-            if evaluation.lane is reducing and guard.number == 1:
+            if evaluation.position_effect is reducing and guard.number == 1:
                 quantity = evaluation.intent.quantity
                 outcomes.extend([_EXEMPT] * (len(GUARDS) - 2))
                 return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.price)
@@ -115,7 +115,7 @@ class RiskEngine:
             symbol=intent.symbol,
             side=intent.side,
             action=intent.action,
-            lane=e.lane,
+            position_effect=e.position_effect,
             approved=not assessment.rejected,
             reason=reason,
             message=message,
@@ -179,7 +179,7 @@ class RiskEngine:
             symbol=symbol,
             side=side,
             action=action,
-            lane=Lane.OPENING,
+            position_effect=PositionEffect.OPENING,
             approved=False,
             reason=Reason.INVALID_INTENT,
             message=f"{Reason.INVALID_INTENT.name}: {sentence}",
@@ -193,10 +193,10 @@ class RiskEngine:
         )
 
 
-def reserve(book: RiskBook, intent: Intent, decision: Decision) -> None:
+def reserve(risk_state: RiskState, intent: Intent, decision: Decision) -> None:
     """Count an approved decision as if done. The caller refreshes the book afterwards."""
-    symbol = book.symbols[intent.symbol]
-    opening = decision.lane is Lane.OPENING
+    symbol = risk_state.symbols[intent.symbol]
+    opening = decision.position_effect is PositionEffect.OPENING
     price = decision.reference_price
     loss = None
     if opening and intent.stop_price and price:
@@ -213,10 +213,10 @@ def reserve(book: RiskBook, intent: Intent, decision: Decision) -> None:
         setup=intent.setup,
     )
     if opening:
-        book.reservations.entries[intent.intent_id] = held
-        book.phases[intent.phase_id].openings_ns.append(decision.market_time_ns)
+        risk_state.reservations.entries[intent.intent_id] = held
+        risk_state.phases[intent.phase_id].openings_ns.append(decision.market_time_ns)
     else:
-        book.reservations.exits[intent.intent_id] = held
+        risk_state.reservations.exits[intent.intent_id] = held
 
 
 def written(raw: Raw) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.intents import Intent
-from titan.domain.kinds import Lane, OrderType, Side, TimeInForce, Verdict
+from titan.domain.kinds import OrderType, PositionEffect, Side, TimeInForce, Verdict
 from titan.domain.numbers import ONE, ZERO, ceil_to
 from titan.domain.reasons import Reason
-from titan.risk.book import PhaseBook, RiskBook, SymbolBook
 from titan.risk.limits import Limits
+from titan.risk.state import PhaseState, RiskState, SymbolState
 
 PASS, SHRINK, REJECT = Verdict.PASS, Verdict.SHRINK, Verdict.REJECT
 OK = Reason.OK
@@ -38,16 +38,16 @@ class Evaluation:
     """
 
     __slots__ = (
-        "book",
         "intent",
-        "lane",
         "least",
         "limits",
         "loss_fraction",
         "notional",
         "now_ns",
         "phase",
+        "position_effect",
         "price",
+        "risk_state",
         "scale",
         "seen",
         "stop_fraction",
@@ -55,16 +55,16 @@ class Evaluation:
     )
 
     def __init__(
-        self, intent: Intent, book: RiskBook, phase: PhaseBook, symbol: SymbolBook, now_ns: int, seen: bool
+        self, intent: Intent, risk_state: RiskState, phase: PhaseState, symbol: SymbolState, now_ns: int, seen: bool
     ) -> None:
         self.intent = intent
-        self.book = book
-        self.limits: Limits = book.limits
+        self.risk_state = risk_state
+        self.limits: Limits = risk_state.limits
         self.phase = phase
         self.symbol = symbol
         self.now_ns = now_ns
         self.seen = seen
-        self.lane = Lane.OPENING
+        self.position_effect = PositionEffect.OPENING
         if intent.order_type is OrderType.LIMIT:
             price = intent.limit_price
         elif symbol.quote_ns:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Leg, OrderState, Side
+from titan.domain.kinds import OrderRole, OrderState, Side
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
 
@@ -63,17 +63,17 @@ class Reservations:
 
     def on_order(self, order: Order) -> None:
         """Take in what an order of ours has become. Stops and targets reserve nothing."""
-        held = self._of(order.leg, order.intent_id)
+        held = self._of(order.order_role, order.intent_id)
         if held is not None and order.state in FINAL_STATES:
             held.final_quantity = order.filled_quantity
-            self._drop_if_done(order.leg, held)
+            self._drop_if_done(order.order_role, held)
 
     def on_fill(self, fill: Fill) -> None:
         """Take in a fill: its part is a position now."""
-        held = self._of(fill.leg, fill.intent_id)
+        held = self._of(fill.order_role, fill.intent_id)
         if held is not None:
             held.filled += fill.quantity
-            self._drop_if_done(fill.leg, held)
+            self._drop_if_done(fill.order_role, held)
 
     def rebuild(self, working: Iterable[Order], unanswered: frozenset[str]) -> None:
         """Start again from Execution's working orders.
@@ -89,7 +89,7 @@ class Reservations:
         kept_entries = {key: value for key, value in self.entries.items() if key in unanswered}
         kept_exits = {key: value for key, value in self.exits.items() if key in unanswered}
         for order in working:
-            if order.state in FINAL_STATES or order.leg not in (Leg.ENTRY, Leg.EXIT):
+            if order.state in FINAL_STATES or order.order_role not in (OrderRole.ENTRY, OrderRole.EXIT):
                 continue
             before = known.get(order.intent_id)
             held = Reservation(
@@ -104,14 +104,14 @@ class Reservations:
                 setup=before.setup if before else "",
                 filled=order.filled_quantity,
             )
-            (kept_entries if order.leg is Leg.ENTRY else kept_exits)[order.intent_id] = held
+            (kept_entries if order.order_role is OrderRole.ENTRY else kept_exits)[order.intent_id] = held
         self.entries, self.exits = kept_entries, kept_exits
 
-    def _of(self, leg: Leg, intent_id: str) -> Reservation | None:
-        if leg is Leg.ENTRY:
+    def _of(self, order_role: OrderRole, intent_id: str) -> Reservation | None:
+        if order_role is OrderRole.ENTRY:
             return self.entries.get(intent_id)
-        return self.exits.get(intent_id) if leg is Leg.EXIT else None
+        return self.exits.get(intent_id) if order_role is OrderRole.EXIT else None
 
-    def _drop_if_done(self, leg: Leg, held: Reservation) -> None:
+    def _drop_if_done(self, order_role: OrderRole, held: Reservation) -> None:
         if held.remaining == ZERO:
-            (self.entries if leg is Leg.ENTRY else self.exits).pop(held.intent_id, None)
+            (self.entries if order_role is OrderRole.ENTRY else self.exits).pop(held.intent_id, None)

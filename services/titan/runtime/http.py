@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import h11
 
-from titan.runtime.logs import Log
+from titan.runtime.telemetry.logs import Log
 
 # (status, content type, body)
 Page = tuple[HTTPStatus, str, bytes]

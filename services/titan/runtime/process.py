@@ -16,10 +16,10 @@ from http import HTTPStatus
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from titan.runtime.http import HttpServer, Page
-from titan.runtime.identity import IdentityUnreadableError
-from titan.runtime.logs import Log, capture_native_log, configure_logging, get_logger
+from titan.runtime.pki.identity import IdentityUnreadableError
 from titan.runtime.settings import ProcessSettings, SettingsError, load_settings
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import Log, capture_native_log, configure_logging, get_logger
+from titan.runtime.telemetry.metrics import Metrics
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
 

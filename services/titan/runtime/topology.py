@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from titan.runtime.contract import (
+from titan.runtime.rpc.contract import (
     BRAIN_EXPLAIN_DECISION,
     BRAIN_GET_BRAIN,
     BRAIN_LIST_DECISIONS,

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
-from titan.runtime.logs import configure_logging, get_logger
+from titan.runtime.telemetry.logs import configure_logging, get_logger
 from titan.storage.schema import DATABASE_ERRORS, BadDatabaseUrlError, Schema, default_url, make_engine, said
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -8,7 +8,8 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from titan.domain.venue import OrderRequest
-from titan.runtime.contract import (
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import (
     PAPERVENUE_GET_ACCOUNT,
     PAPERVENUE_GET_VENUE_ORDER,
     PAPERVENUE_LIST_OPEN_ORDERS,
@@ -16,13 +17,12 @@ from titan.runtime.contract import (
     PAPERVENUE_TRADE,
     Method,
 )
-from titan.runtime.link import Link
-from titan.runtime.logs import Log
-from titan.runtime.rpc import RpcChannel, RpcError
+from titan.runtime.rpc.errors import RpcError
+from titan.runtime.rpc.link import Link
 from titan.runtime.settings import ProcessSettings
+from titan.runtime.telemetry.logs import Log
 from titan.v1 import common_pb2
 from titan.v1 import venue_pb2 as pb
-from titan.venues import wire
 from titan.venues.base import (
     AmendOrder,
     CancelOrder,
@@ -34,6 +34,7 @@ from titan.venues.base import (
     VenueUnavailableError,
     VenueUpdate,
 )
+from titan.wire import venue as wire
 
 _Req = TypeVar("_Req", bound=Message)
 _Resp = TypeVar("_Resp", bound=Message)

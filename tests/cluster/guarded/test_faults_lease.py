@@ -9,9 +9,9 @@ import pytest
 from support.cluster.engine_scene import Held, Scene
 from support.cluster.fault_scene import Faulted, Place, written
 from support.cluster.stack_acts import INSTALL
-from titan_operator.carry_out import AT_ONCE
 from titan_operator.cluster.errors import ClusterError
-from titan_operator.engine import StackEngine
+from titan_operator.controller.controller import StackController
+from titan_operator.controller.executor import AT_ONCE
 
 # Among the first words of statuses, among the children, among the last statuses.
 LOST_AT = (3, 20, 50)
@@ -46,7 +46,7 @@ async def test_nothing_is_written_from_there_on(writes: int, here: Place) -> Non
         assert len(written(at.proxy)) == found
 
 
-async def _lost(engine: StackEngine) -> bool:
+async def _lost(engine: StackController) -> bool:
     """One pass; whether it ended because the Lease was lost."""
     lost = False
     try:

@@ -10,7 +10,7 @@ from support.cluster.engine_scene import Scene
 from support.cluster.fault_scene import Place, written
 from support.cluster.operator_process import LEASE_S
 from support.cluster.stack_acts import INSTALL
-from support.stack_model import quickstart
+from support.stack.model import quickstart
 
 NAMESPACES = ("settled-0", "settled-1")
 RESYNCS = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.stack import Stack
+from support.stack.local_processes import Stack
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from support.brain_scene import PERP, START_NS, scene, until
-from support.stack import Stack
+from support.processes.brain_scene import PERP, START_NS, scene, until
+from support.stack.local_processes import Stack
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -24,9 +24,9 @@ async def test_execution_away_refuses_opening_and_keeps_a_reducing_order_for_it(
             )
         )
         made.execution.post(account=made.execution.account)
-        await until(lambda: made.app.book.symbols[PERP].net, "the position")
+        await until(lambda: made.app.risk_state.symbols[PERP].net, "the position")
         await made.execution.server.stop(0)
-        await until(lambda: not made.app.book.execution_connected, "execution away")
+        await until(lambda: not made.app.risk_state.execution_connected, "execution away")
         opening = await made.phase.ask()
         assert opening.reason == c.REASON_EXECUTION_AWAY
         closing = await made.phase.ask(
@@ -48,7 +48,7 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
             client_order_id="t1",
             intent_id=decision.intent_id,
             phase_id="scavenger",
-            leg=o.LEG_ENTRY,
+            order_role=o.ORDER_ROLE_ENTRY,
             symbol=PERP,
             side=c.SIDE_BUY,
             quantity=decision.quantity,
@@ -61,20 +61,25 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
         made.execution.post(fill=fill)
         made.execution.post(fill=fill)  # told twice, booked once
         await until(lambda: made.phase.of("fill"), "the fill at the phase")
-        held = made.app.book.symbols[PERP]
+        held = made.app.risk_state.symbols[PERP]
         assert held.net == Decimal(decision.quantity)
         assert held.stop_price == Decimal("61112.1")
-        assert not made.app.book.reservations.entries
+        assert not made.app.risk_state.reservations.entries
         told = made.phase
         await until(lambda: told.of("positions") and told.of("positions")[-1].positions, "the position at the phase")
         assert made.phase.of("positions")[-1].positions[0].shares[0].quantity == decision.quantity
         exit_fill = o.Fill()
         exit_fill.CopyFrom(fill)
-        exit_fill.trade_id, exit_fill.leg, exit_fill.side, exit_fill.price = "2", o.LEG_STOP, c.SIDE_SELL, "61112"
+        exit_fill.trade_id, exit_fill.order_role, exit_fill.side, exit_fill.price = (
+            "2",
+            o.ORDER_ROLE_STOP,
+            c.SIDE_SELL,
+            "61112",
+        )
         made.execution.post(fill=exit_fill)
         await until(lambda: len(made.phase.of("fill")) == 2, "the stop's fill")
         assert held.net == 0
-        assert made.app.book.phases["scavenger"].history.by_setup == {"breakout": (0, 1)}
+        assert made.app.risk_state.phases["scavenger"].history.by_setup == {"breakout": (0, 1)}
         await until(lambda: not told.of("positions")[-1].positions, "no position at the phase")
 
 
@@ -82,11 +87,11 @@ async def test_a_refusal_of_execution_frees_the_reservation(stack: Stack) -> Non
     async with scene(stack) as made:
         await made.armed()
         decision = await made.phase.ask()
-        assert made.app.book.gross_notional > 0
+        assert made.app.risk_state.gross_notional > 0
         made.execution.post(
             refusal=e.PlaceRefusal(intent_id=decision.intent_id, reason=c.REASON_JOURNAL_UNAVAILABLE, message="full")
         )
-        await until(lambda: made.app.book.gross_notional == 0, "the reservation freed")
+        await until(lambda: made.app.risk_state.gross_notional == 0, "the reservation freed")
         assert not made.app.execution.pending
 
 
@@ -94,7 +99,7 @@ async def test_a_budget_that_expires_cancels_what_rests(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
         await made.phase.close()
-        await until(lambda: not made.app.book.phases["scavenger"].connected, "the phase gone")
+        await until(lambda: not made.app.risk_state.phases["scavenger"].connected, "the phase gone")
         made.market.post_step(jump_ns=11_000_000_000)
         await until(
             lambda: [one.phase_id for one in made.execution.of("cancel_entries")][-1:] == ["scavenger"], "the cancel"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from support.brain_scene import scene, until
-from support.stack import Stack
-from titan.runtime.contract import BRAIN_SET_CEILING
-from titan.runtime.rpc import RpcError
+from support.processes.brain_scene import scene, until
+from support.stack.local_processes import Stack
+from titan.runtime.rpc.contract import BRAIN_SET_CEILING
+from titan.runtime.rpc.errors import RpcError
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -110,7 +110,7 @@ async def test_a_cancel_that_execution_could_not_hear_is_said_when_it_is_back(st
     async with scene(stack) as made:
         await made.armed()
         await made.execution.server.stop(0)
-        await until(lambda: not made.app.book.execution_connected, "execution away")
+        await until(lambda: not made.app.risk_state.execution_connected, "execution away")
         made.app.on_budget_expired("scavenger", "budget scavenger-1 has expired")
         assert not made.execution.of("cancel_entries")
         await made.execution.restart()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.brain_scene import scene
-from support.stack import Stack
+from support.processes.brain_scene import scene
+from support.stack.local_processes import Stack
 from titan.cli.cluster.explain import chosen, decisions_of
 from titan.cli.errors import Refused
 from titan.cli.explain import guard_rows

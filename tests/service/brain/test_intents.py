@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from support.brain_scene import PERP, START_NS, FakePhase, scene, until
-from support.stack import Stack
+from support.processes.brain_scene import PERP, START_NS, FakePhase, scene, until
+from support.stack.local_processes import Stack
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import order_pb2 as o
@@ -104,7 +104,7 @@ async def test_a_foreign_policy_refuses_opening_and_shows_both_hashes(stack: Sta
         else:
             made.execution.account.policy_hash = OTHER_HASH
             made.execution.post(account=made.execution.account)
-            await until(lambda: made.app.book.execution_hash == OTHER_HASH, "the other hash")
+            await until(lambda: made.app.risk_state.execution_hash == OTHER_HASH, "the other hash")
             decision = await made.phase.ask()
         assert decision.reason == c.REASON_POLICY_HASH_MISMATCH
         assert OTHER_HASH in decision.message
@@ -128,7 +128,7 @@ async def test_reducing_passes_under_halt_foreign_hash_and_unknown_truth(stack: 
         made.market.post_step()
         await until(lambda: made.app.now_ns(), "market time")
         made.execution.post(account=made.execution.account)
-        await until(lambda: made.app.book.symbols and made.app.book.symbols[PERP].net, "the position")
+        await until(lambda: made.app.risk_state.symbols and made.app.risk_state.symbols[PERP].net, "the position")
         await made.act(c.POSTURE_HALTED, nonce="")
         close = {
             "action": b.ACTION_CLOSE,
@@ -140,14 +140,14 @@ async def test_reducing_passes_under_halt_foreign_hash_and_unknown_truth(stack: 
         }
         decision = await made.phase.ask(quantity="0.006", **close)
         assert decision.approved, decision.message
-        assert decision.lane == b.LANE_REDUCING
+        assert decision.position_effect == b.POSITION_EFFECT_REDUCING
         assert [guard.verdict for guard in decision.guards[2:]] == [b.VERDICT_EXEMPT] * 12
         await until(lambda: made.execution.of("order"), "the exit")
-        assert made.execution.of("order")[0].lane == b.LANE_REDUCING
+        assert made.execution.of("order")[0].position_effect == b.POSITION_EFFECT_REDUCING
         # The first exit reserves its part: the second, together with it, would be more than there is.
         second = await made.phase.ask(quantity="0.006", **close)
         assert not second.approved
-        assert second.lane == b.LANE_OPENING
+        assert second.position_effect == b.POSITION_EFFECT_OPENING
         third = await made.phase.ask(quantity="0.004", **close)
         assert third.approved, third.message
 

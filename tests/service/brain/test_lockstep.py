@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from support.brain_scene import scene, until
-from support.stack import Stack
-from titan.runtime.contract import BRAIN_LIST_DECISIONS
+from support.processes.brain_scene import scene, until
+from support.stack.local_processes import Stack
+from titan.runtime.rpc.contract import BRAIN_LIST_DECISIONS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import order_pb2 as o
@@ -46,12 +46,12 @@ async def test_lockstep_takes_what_execution_says_at_its_marker(stack: Stack) ->
         changed.equity = "201"
         made.execution.post(equity=changed)
         await asyncio.sleep(0.05)
-        assert made.app.book.equity.equity == 200
+        assert made.app.risk_state.equity.equity == 200
         made.market.post_step()
         made.execution.post(marker=c.StepMarker(step=1))
         made.phase.mark(1)
         await until(lambda: made.market.acked == 1, "step 1")
-        assert made.app.book.equity.equity == 201
+        assert made.app.risk_state.equity.equity == 201
 
 
 async def test_an_execution_that_comes_back_gets_the_last_marker_again_after_its_account(stack: Stack) -> None:

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from support.brain_scene import START_NS, scene, until
-from support.stack import Stack
-from titan.runtime.contract import BRAIN_SET_POSTURE
-from titan.runtime.rpc import RpcError
+from support.processes.brain_scene import START_NS, scene, until
+from support.stack.local_processes import Stack
+from titan.runtime.rpc.contract import BRAIN_SET_POSTURE
+from titan.runtime.rpc.errors import RpcError
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -30,7 +30,7 @@ async def test_arming_names_every_precondition_that_does_not_hold(stack: Stack) 
     async with scene(stack) as made:
         made.execution.post(truth=o.TruthSnapshot(known=True, score=60, unresolved=2, passes=1))
         made.execution.post(equity=o.Equity(known=False, reason="no price of BTC yet"))
-        await until(lambda: made.app.book.truth.score == 60 and not made.app.book.equity.known, "news")
+        await until(lambda: made.app.risk_state.truth.score == 60 and not made.app.risk_state.equity.known, "news")
         response = await made.act(c.POSTURE_ARMED)
         assert not response.done
         assert response.reason == c.REASON_PRECONDITION
@@ -86,7 +86,7 @@ async def test_an_emergency_flattens_and_latches_until_a_person_arms(stack: Stac
             worse.equity, worse.drawdown, worse.market_time_ns = "160", "0.2", START_NS + step
             made.execution.post(equity=worse)
             if step == 1:
-                await until(lambda: made.app.book.equity.equity == 160, "the print")
+                await until(lambda: made.app.risk_state.equity.equity == 160, "the print")
                 assert made.app.governor.state.risk_level.name == "NORMAL"
         await until(lambda: made.execution.of("act")[-1].posture == c.POSTURE_FLATTEN, "flatten")
         assert (await made.phase.ask()).reason == c.REASON_RISK_LEVEL

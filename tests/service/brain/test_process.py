@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from support.brain_scene import FakePhase, Scene, scene, state_folder, until
-from support.stack import Stack
+from support.processes.brain_scene import FakePhase, Scene, scene, state_folder, until
+from support.stack.local_processes import Stack
 from titan.brain.app import BrainApp
 from titan.brain.settings import BrainSettings
-from titan.runtime.contract import BRAIN_EXPLAIN_DECISION, BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS
 from titan.runtime.process import StartError, running
+from titan.runtime.rpc.contract import BRAIN_EXPLAIN_DECISION, BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 

@@ -12,7 +12,7 @@ from testcluster.controlplane import ClusterError
 from testcluster.toolchain import ToolchainError
 
 from support.cluster.installation import SYSTEM, installation
-from support.cluster.podrunner import PodRunnerError
+from support.podrunner.runner import PodRunnerError
 
 
 def main() -> int:

@@ -22,23 +22,24 @@ import aiohttp
 
 from titan.domain.kinds import Posture
 from titan.domain.policy_hash import policy_hash
-from titan.runtime.logs import Log
-from titan.runtime.telemetry import Metrics
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
+from titan_operator.admission.image_checks import ImageChecker
+from titan_operator.admission.store import PublishedImages
 from titan_operator.api import RiskPolicy
+from titan_operator.api.names import LABEL_COMPONENT, REVISION, authority_secret
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.watches import WatchTracker
-from titan_operator.engine import Parts, StackEngine
-from titan_operator.judging import Judge
-from titan_operator.names import LABEL_COMPONENT, REVISION, authority_secret
-from titan_operator.operator_metrics import OperatorMetrics
-from titan_operator.published import PublishedImages
+from titan_operator.controller.context import Context
+from titan_operator.controller.controller import StackController
+from titan_operator.metrics import OperatorMetrics
 from titan_operator.settings import OperatorSettings
-from titan_operator.stack_view import Ack, BrainView, ExecutionView, PhaseView, StackView
-from titan_operator.world import Terms, Verdict
+from titan_operator.stack.view import Ack, BrainView, ExecutionView, PhaseView, StackView
+from titan_operator.supplychain.verdict import Terms, Verdict
 
 SYSTEM = "titan-system"
 # What its watches would do to an engine that has none: it is woken this often.
@@ -223,7 +224,7 @@ class Scene:
     clock: Callable[[], float] = time.monotonic
 
     @asynccontextmanager
-    async def engine(self) -> AsyncIterator[StackEngine]:
+    async def engine(self) -> AsyncIterator[StackController]:
         """A fresh engine: it remembers nothing of one before."""
         settings = OperatorSettings(
             role="operator",
@@ -246,9 +247,9 @@ class Scene:
         metrics = OperatorMetrics(Metrics())
         async with Cluster(self.operator, observe=metrics.called) as cluster, aiohttp.ClientSession() as session:
             published = PublishedImages(cluster, [self.namespace], lambda: datetime.now(UTC))
-            parts = Parts(
+            parts = Context(
                 cluster=cluster,
-                judge=Judge(Everything(), published, time.monotonic),
+                judge=ImageChecker(Everything(), published, time.monotonic),
                 events=Events(cluster, instance="operator", log=log),
                 lease=self.lease,
                 watches=WatchTracker(1e9),
@@ -260,11 +261,11 @@ class Scene:
                 clock=self.clock,
                 connect=lambda *_: self.told,
             )
-            yield StackEngine(self.namespace, parts)
+            yield StackController(self.namespace, parts)
 
     async def run_until(
         self,
-        engine: StackEngine,
+        engine: StackController,
         holds: Callable[[], Awaitable[bool]],
         timeout_s: float = 30.0,
         *,
@@ -287,19 +288,19 @@ class Scene:
             stopped.cancel()
             await asyncio.gather(work, stopped, return_exceptions=True)
 
-    async def calm(self, engine: StackEngine, writes: Callable[[], int]) -> None:
+    async def calm(self, engine: StackController, writes: Callable[[], int]) -> None:
         """Pass until a whole pass writes nothing and has nothing to do before the next resync."""
         async with asyncio.timeout(30):
             while True:
-                before, again_s = writes(), 0.0
+                before, requeue_after_s = writes(), 0.0
                 try:
-                    again_s = await engine.reconcile()
+                    requeue_after_s = await engine.reconcile()
                 except* ClusterError:
                     # A cut can be here too: the next pass goes on from there.
-                    again_s = 0.0
-                if writes() == before and again_s >= self.resync_s:
+                    requeue_after_s = 0.0
+                if writes() == before and requeue_after_s >= self.resync_s:
                     return
-                await asyncio.sleep(min(again_s, WAKE_S))
+                await asyncio.sleep(min(requeue_after_s, WAKE_S))
 
     async def picture(self) -> str:
         """What a person would look at first."""

@@ -12,9 +12,9 @@ from typing import Any
 from support.cluster.apiproxy import WatchFault
 from support.cluster.fault_scene import Faulted, written
 from support.cluster.operator_process import LEASE_S
+from support.cluster.scripted_stack_operator import UNLISTED
 from support.cluster.stack_acts import DELETE, HALT, INSTALL, POLICY_CHANGE, UPGRADE, ActOfLife
-from support.cluster.told_operator import UNLISTED
-from support.stack_model import NEXT_IMAGE, quickstart
+from support.stack.model import NEXT_IMAGE, quickstart
 from titan_operator.app import OVERDUE_S, WATCHED
 from titan_operator.cluster.kinds import KINDS, Kind
 

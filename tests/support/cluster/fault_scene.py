@@ -17,15 +17,15 @@ from support.cluster.apiproxy import ApiProxy
 from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
 from support.cluster.guarded_plane import beside
 from support.cluster.operator_process import OperatorProcess
-from support.cluster.pod_watch import PodWatch
+from support.cluster.scripted_stack_service import ToldService
 from support.cluster.stack_acts import ActOfLife
-from support.cluster.told_service import ToldService
-from support.stack_model import IMAGE, NEXT_IMAGE
+from support.podrunner.pod_watch import PodWatch
+from support.stack.model import IMAGE, NEXT_IMAGE
+from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ApiError
 from titan_operator.cluster.kinds import KINDS, Kind
-from titan_operator.names import OPERATOR
 
 # Passes that wrote nothing, so that nothing is left to do: so many lists of TitanPhases, one of them a watch's own.
 PASSES = 4

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.engine_scene import SYSTEM
-from support.stack import REPOSITORY
-from titan_operator.names import OPERATOR, PRIORITY_CLASS
+from support.stack.local_processes import REPOSITORY
+from titan_operator.api.names import OPERATOR, PRIORITY_CLASS
 
 
 def guard(plane: ControlPlane, namespaces: Sequence[str], *flags: str) -> ControlPlane:

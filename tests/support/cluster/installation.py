@@ -11,9 +11,9 @@ from typing import Any
 
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.podrunner import PodRunner
-from support.cluster.reached import Reached
-from support.stack_model import documents
+from support.cluster.existing_cluster import Reached
+from support.podrunner.runner import PodRunner
+from support.stack.model import documents
 
 ROOT = Path(__file__).resolve().parents[3]
 SYSTEM = "titan-system"

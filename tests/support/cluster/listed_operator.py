@@ -11,10 +11,10 @@ import os
 from pathlib import Path
 
 from titan.runtime.process import run
+from titan_operator.admission.image_checks import Verifier
 from titan_operator.api import RiskPolicy
 from titan_operator.app import OperatorApp
-from titan_operator.judging import Verifier
-from titan_operator.world import REVOKED, Terms, Verdict
+from titan_operator.supplychain.verdict import REVOKED, Terms, Verdict
 
 FILE = "TITAN_TEST_IMAGES_FILE"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.cluster.apiproxy import ApiProxy
 from support.cluster.engine_scene import SYSTEM
-from support.stack import REPOSITORY
+from support.stack.local_processes import REPOSITORY
 
 # Long enough that a slow machine's holder keeps its Lease, short enough to wait for its end.
 LEASE_S = 3.0
@@ -55,7 +55,7 @@ class OperatorProcess:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "support.cluster.told_operator"]
+            command = [sys.executable, "-m", "support.cluster.scripted_stack_operator"]
             self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
 
     def kill(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from support.cluster.engine_scene import Scene
-from support.stack_model import NEXT_IMAGE, documents, quickstart
+from support.stack.model import NEXT_IMAGE, documents, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.cluster.kinds import KINDS
 

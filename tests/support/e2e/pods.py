@@ -16,17 +16,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from support.both_books import BothBooks, disagreements, read_both
+from support.cluster.existing_cluster import Reached, WaitError
 from support.cluster.installation import PHASES
-from support.cluster.life import LONG_MS, Life
-from support.cluster.reached import Reached, WaitError
+from support.cluster.stack_life import LONG_MS, Life
 from support.e2e.target import Target
+from support.stack.both_accounts import BothBooks, disagreements, read_both
 from titan.domain.kinds import Posture
-from titan.journal.latch import Latch
+from titan.durable.latch import Latch
 from titan.matching.state import VenueState
 from titan.papervenue.store import FILE_NAME, VenueStore
 from titan.papervenue.venue import first_state
-from titan_operator.names import STATE_DIR
+from titan_operator.api.names import STATE_DIR
 
 DEPOSIT = Decimal(200)
 # What happens under load is to be seen within a test's patience.

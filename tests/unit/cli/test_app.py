@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.stack import REPOSITORY
+from support.stack.local_processes import REPOSITORY
 from titan.cli import app as app_module
 from titan.cli.app import run
 

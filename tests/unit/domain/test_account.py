@@ -12,12 +12,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from titan.domain.account import AccountBook, BookError
+from titan.domain.account import Account, AccountError
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import DriftClass, Lane, Leg, OrderState, OrderType, Posture, Side, TimeInForce
-from titan.domain.lanes import classify
-from titan.domain.ledger import Account
+from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, PositionEffect, Posture, Side, TimeInForce
+from titan.domain.ledger import LedgerAccount
 from titan.domain.orders import Fill, Order, TransitionError
+from titan.domain.position_effect import classify
 from titan.domain.positions import Holding
 from titan.domain.reasons import Reason
 from titan.domain.records import (
@@ -42,17 +42,17 @@ def an_intake(
     intent: str = "i1",
     side: Side = Side.BUY,
     quantity: str = "0.01",
-    lane: Lane = Lane.OPENING,
+    position_effect: PositionEffect = PositionEffect.OPENING,
     phase: str = "scavenger",
     symbol: str = PERP,
     attempt: int = 1,
 ) -> Intake:
-    opening = lane is Lane.OPENING
+    opening = position_effect is PositionEffect.OPENING
     return Intake(
         intent_id=intent,
         phase_id=phase,
         attempt=attempt,
-        lane=lane,
+        position_effect=position_effect,
         symbol=symbol,
         side=side,
         order_type=OrderType.MARKET,
@@ -75,7 +75,7 @@ def fill_of(
         client_order_id=order.client_order_id,
         intent_id=order.intent_id,
         phase_id=order.phase_id,
-        leg=order.leg,
+        order_role=order.order_role,
         symbol=order.symbol,
         side=order.side,
         quantity=D(quantity),
@@ -93,12 +93,12 @@ class Journal:
     """An account and the records that made it, in place of the file."""
 
     def __init__(self) -> None:
-        self.book = AccountBook(PAPER_INSTRUMENTS)
+        self.account = Account(PAPER_INSTRUMENTS)
         self.records: list[Record] = []
 
     def write(self, fact: Fact, now_ns: int = 5) -> Any:
         record = Record(fact, now_ns)
-        change = self.book.apply(record)
+        change = self.account.apply(record)
         self.records.append(record)
         return change
 
@@ -107,10 +107,10 @@ class Journal:
         return self.write(fill_of(order, trade_id, str(intake.quantity), price))
 
 
-def state_of(book: AccountBook) -> dict[str, object]:
+def state_of(account: LedgerAccount) -> dict[str, object]:
     return {
         name: dict(value.balances) if name == "ledger" else value
-        for name, value in vars(book).items()
+        for name, value in vars(account).items()
         if name != "instruments"
     }
 
@@ -122,34 +122,34 @@ def journal() -> Journal:
 
 def test_intake_makes_the_order_with_its_deterministic_id(journal: Journal) -> None:
     order = journal.write(an_intake()).order
-    assert (order.leg, order.state, order.reduce_only) == (Leg.ENTRY, OrderState.JOURNALLED, False)
-    assert journal.book.first_results["i1", 1] == order.client_order_id
-    exit_order = journal.write(an_intake("i2", Side.SELL, lane=Lane.REDUCING)).order
-    assert (exit_order.leg, exit_order.reduce_only) == (Leg.EXIT, True)
+    assert (order.order_role, order.state, order.reduce_only) == (OrderRole.ENTRY, OrderState.JOURNALLED, False)
+    assert journal.account.first_results["i1", 1] == order.client_order_id
+    exit_order = journal.write(an_intake("i2", Side.SELL, position_effect=PositionEffect.REDUCING)).order
+    assert (exit_order.order_role, exit_order.reduce_only) == (OrderRole.EXIT, True)
 
 
 def test_a_trade_told_twice_counts_once(journal: Journal) -> None:
     order = journal.write(an_intake()).order
     first = journal.write(fill_of(order, "v1", "0.004"))
-    before = journal.book.ledger.transactions
+    before = journal.account.ledger.transactions
     again = journal.write(fill_of(order, "v1", "0.004"))
     assert (first.fill is not None, again.fill) == (True, None)
-    assert journal.book.holdings[PERP].quantity == D("0.004")
-    assert journal.book.ledger.transactions == before
+    assert journal.account.holdings[PERP].quantity == D("0.004")
+    assert journal.account.ledger.transactions == before
 
 
 def test_profit_of_a_round_trip(journal: Journal) -> None:
     journal.write(Deposit(asset="USDT", amount=D(200), reference="start"))
     journal.traded(an_intake(), "v1", "60000")
-    change = journal.traded(an_intake("i2", Side.SELL, lane=Lane.REDUCING), "v2", "61000")
+    change = journal.traded(an_intake("i2", Side.SELL, position_effect=PositionEffect.REDUCING), "v2", "61000")
     assert change.fill.realized_pnl == D(10)
     assert (change.round_trip.realized_pnl, change.round_trip.fees, change.round_trip.setup) == (
         D(10),
         D("0.2"),
         "trap",
     )
-    assert journal.book.ledger.balance(Account.ASSETS, "USDT") == D("209.8")
-    assert journal.book.ledger.balanced
+    assert journal.account.ledger.balance(LedgerAccount.ASSETS, "USDT") == D("209.8")
+    assert journal.account.ledger.balanced
 
 
 def test_a_reversal_finishes_one_round_trip_and_begins_the_next(journal: Journal) -> None:
@@ -157,23 +157,25 @@ def test_a_reversal_finishes_one_round_trip_and_begins_the_next(journal: Journal
     change = journal.traded(an_intake("i2", Side.SELL, "0.03"), "v2", "61000")
     assert change.round_trip.intent_id == "i1"
     assert change.round_trip.quantity == D("0.01")
-    assert journal.book.trips["scavenger", PERP].intent_id == "i2"
-    assert journal.book.holdings[PERP] == Holding(D("-0.02"), D(61000), 5)
-    assert [lot.intent_id for lot in journal.book.lots["scavenger", PERP]] == ["i2"]
+    assert journal.account.trips["scavenger", PERP].intent_id == "i2"
+    assert journal.account.holdings[PERP] == Holding(D("-0.02"), D(61000), 5)
+    assert [lot.intent_id for lot in journal.account.lots["scavenger", PERP]] == ["i2"]
 
 
 def test_a_reopened_share_is_a_new_round_trip(journal: Journal) -> None:
     for number in range(3):
         journal.traded(an_intake(f"o{number}"), f"a{number}", "60000")
-        journal.traded(an_intake(f"c{number}", Side.SELL, lane=Lane.REDUCING), f"b{number}", "60100")
-    assert [trip.intent_id for trip in journal.book.round_trips] == ["o0", "o1", "o2"]
+        journal.traded(
+            an_intake(f"c{number}", Side.SELL, position_effect=PositionEffect.REDUCING), f"b{number}", "60100"
+        )
+    assert [trip.intent_id for trip in journal.account.round_trips] == ["o0", "o1", "o2"]
 
 
 @pytest.mark.parametrize(
     ("description", "fill", "error", "names"),
     [
-        ("an order nobody knows", {"client_order_id": "tx"}, BookError, "order tx"),
-        ("a symbol nobody knows", {"symbol": "X/Y"}, BookError, "symbol X/Y"),
+        ("an order nobody knows", {"client_order_id": "tx"}, AccountError, "order tx"),
+        ("a symbol nobody knows", {"symbol": "X/Y"}, AccountError, "symbol X/Y"),
         ("more than the order", {"quantity": D(1)}, TransitionError, "does not fit"),
     ],
 )
@@ -181,10 +183,10 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
     journal: Journal, description: str, fill: dict[str, Any], error: type[Exception], names: str
 ) -> None:
     order = journal.write(an_intake()).order
-    before = msgspec.json.encode({key: str(value) for key, value in state_of(journal.book).items()})
+    before = msgspec.json.encode({key: str(value) for key, value in state_of(journal.account).items()})
     with pytest.raises(error, match=names):
         journal.write(msgspec.structs.replace(fill_of(order, "v1", "0.01"), **fill))
-    assert msgspec.json.encode({key: str(value) for key, value in state_of(journal.book).items()}) == before, (
+    assert msgspec.json.encode({key: str(value) for key, value in state_of(journal.account).items()}) == before, (
         description
     )
 
@@ -193,7 +195,7 @@ def test_the_cursor_stands_before_the_first_gap(journal: Journal) -> None:
     order = journal.write(an_intake()).order
     for sequence, cursor in ((1, 1), (3, 1), (4, 1), (2, 4)):
         journal.write(fill_of(order, f"v{sequence}", "0.001", sequence=sequence))
-        assert journal.book.venue_cursor == cursor
+        assert journal.account.venue_cursor == cursor
 
 
 def test_terms_and_peaks_only_rise(journal: Journal) -> None:
@@ -201,24 +203,24 @@ def test_terms_and_peaks_only_rise(journal: Journal) -> None:
         journal.write(BrainTerm(term))
     journal.write(DayStart(equity=D(100), high_water_mark=D(120)))
     journal.write(HighWaterMark(D(110)))
-    assert journal.book.brain_term == 5
-    assert journal.book.peak.high_water_mark == D(120)
+    assert journal.account.brain_term == 5
+    assert journal.account.peak.high_water_mark == D(120)
     journal.write(Deposit(asset="USDT", amount=D(50), reference="more"))
-    assert (journal.book.peak.high_water_mark, journal.book.peak.day_start_equity) == (D(170), D(150))
+    assert (journal.account.peak.high_water_mark, journal.account.peak.day_start_equity) == (D(170), D(150))
 
 
 def test_a_refusal_is_remembered_as_the_first_result(journal: Journal) -> None:
     refusal = Refusal(intent_id="i1", phase_id="p", attempt=1, reason=Reason.POSTURE, message="m")
     journal.write(refusal)
     journal.write(msgspec.structs.replace(refusal, reason=Reason.STOP_MISSING))
-    assert journal.book.first_results["i1", 1] == refusal
+    assert journal.account.first_results["i1", 1] == refusal
 
 
 def test_evidence_changes_no_state(journal: Journal) -> None:
-    before = str(state_of(journal.book))
+    before = str(state_of(journal.account))
     journal.write(LatchChange(posture=Posture.ARMED, by="me", reason="test"))
     journal.write(Drift(drift_class=DriftClass.GHOST, symbol=PERP, ours="1", venues="0"))
-    assert str(state_of(journal.book)) == before
+    assert str(state_of(journal.account)) == before
 
 
 @pytest.mark.parametrize(
@@ -233,52 +235,59 @@ def test_evidence_changes_no_state(journal: Journal) -> None:
 def test_adopting_a_position(journal: Journal, description: str, venue: str, share: str, nobody: str) -> None:
     journal.traded(an_intake(), "v1", "60000")
     journal.write(Adoption(symbol=PERP, quantity=D(venue), average_entry_price=D(60500)))
-    book = journal.book
-    assert book.holdings[PERP].quantity == D(venue), description
-    assert book.shares["scavenger", PERP].quantity == D(share)
-    assert book.shares.get(("", PERP), Holding()).quantity == D(nobody)
+    account = journal.account
+    assert account.holdings[PERP].quantity == D(venue), description
+    assert account.shares["scavenger", PERP].quantity == D(share)
+    assert account.shares.get(("", PERP), Holding()).quantity == D(nobody)
 
 
 def test_adopting_a_balance_keeps_the_ledger_balanced(journal: Journal) -> None:
     journal.write(Deposit(asset="USDT", amount=D(200), reference="start"))
     journal.write(Adoption(asset="USDT", amount=D("199.5")))
-    assert journal.book.ledger.balance(Account.ASSETS, "USDT") == D("199.5")
-    assert journal.book.ledger.balance(Account.ADJUSTMENTS, "USDT") == D("0.5")
-    assert journal.book.ledger.balanced
+    assert journal.account.ledger.balance(LedgerAccount.ASSETS, "USDT") == D("199.5")
+    assert journal.account.ledger.balance(LedgerAccount.ADJUSTMENTS, "USDT") == D("0.5")
+    assert journal.account.ledger.balanced
 
 
 @pytest.mark.parametrize(
-    ("description", "side", "quantity", "in_flight", "lane"),
+    ("description", "side", "quantity", "in_flight", "position_effect"),
     [
-        ("opposes and fits", Side.SELL, "0.01", "0", Lane.REDUCING),
-        ("a part", Side.SELL, "0.004", "0", Lane.REDUCING),
-        ("any excess is opening", Side.SELL, "0.011", "0", Lane.OPENING),
-        ("the same side", Side.BUY, "0.001", "0", Lane.OPENING),
-        ("nothing", Side.SELL, "0", "0", Lane.OPENING),
-        ("another exit reserves", Side.SELL, "0.007", "0.004", Lane.OPENING),
-        ("what it leaves is free", Side.SELL, "0.006", "0.004", Lane.REDUCING),
+        ("opposes and fits", Side.SELL, "0.01", "0", PositionEffect.REDUCING),
+        ("a part", Side.SELL, "0.004", "0", PositionEffect.REDUCING),
+        ("any excess is opening", Side.SELL, "0.011", "0", PositionEffect.OPENING),
+        ("the same side", Side.BUY, "0.001", "0", PositionEffect.OPENING),
+        ("nothing", Side.SELL, "0", "0", PositionEffect.OPENING),
+        ("another exit reserves", Side.SELL, "0.007", "0.004", PositionEffect.OPENING),
+        ("what it leaves is free", Side.SELL, "0.006", "0.004", PositionEffect.REDUCING),
     ],
 )
-def test_lanes(journal: Journal, description: str, side: Side, quantity: str, in_flight: str, lane: Lane) -> None:
+def test_position_effects(
+    journal: Journal, description: str, side: Side, quantity: str, in_flight: str, position_effect: PositionEffect
+) -> None:
     journal.traded(an_intake(), "v1", "60000")
     if D(in_flight):
-        journal.write(an_intake("i9", Side.SELL, in_flight, Lane.REDUCING))
-    assert classify(journal.book, "scavenger", PERP, side, D(quantity)) is lane, description
+        journal.write(an_intake("i9", Side.SELL, in_flight, PositionEffect.REDUCING))
+    assert classify(journal.account, "scavenger", PERP, side, D(quantity)) is position_effect, description
 
 
 def test_stops_reserve_nothing_and_other_phases_shares_are_not_ours(journal: Journal) -> None:
     order = journal.traded(an_intake(), "v1", "60000").order
     journal.write(
         msgspec.structs.replace(
-            order, client_order_id="ts", leg=Leg.STOP, side=Side.SELL, state=OrderState.ACKED, filled_quantity=D(0)
+            order,
+            client_order_id="ts",
+            order_role=OrderRole.STOP,
+            side=Side.SELL,
+            state=OrderState.ACKED,
+            filled_quantity=D(0),
         )
     )
-    assert classify(journal.book, "scavenger", PERP, Side.SELL, D("0.01")) is Lane.REDUCING
-    assert classify(journal.book, "hunter", PERP, Side.SELL, D("0.01")) is Lane.OPENING
+    assert classify(journal.account, "scavenger", PERP, Side.SELL, D("0.01")) is PositionEffect.REDUCING
+    assert classify(journal.account, "hunter", PERP, Side.SELL, D("0.01")) is PositionEffect.OPENING
     # A share that fits does not help where the account's net position is smaller.
     journal.traded(an_intake("h1", Side.SELL, "0.004", phase="hunter"), "v2", "60000")
-    assert classify(journal.book, "scavenger", PERP, Side.SELL, D("0.01")) is Lane.OPENING
-    assert classify(journal.book, "scavenger", PERP, Side.SELL, D("0.006")) is Lane.REDUCING
+    assert classify(journal.account, "scavenger", PERP, Side.SELL, D("0.01")) is PositionEffect.OPENING
+    assert classify(journal.account, "scavenger", PERP, Side.SELL, D("0.006")) is PositionEffect.REDUCING
 
 
 class AccountMachine(RuleBasedStateMachine):
@@ -290,7 +299,7 @@ class AccountMachine(RuleBasedStateMachine):
         self.number = 0
 
     def _working(self) -> Iterator[Order]:
-        return iter([order for order in self.journal.book.orders.values() if order.remaining_quantity > 0])
+        return iter([order for order in self.journal.account.orders.values() if order.remaining_quantity > 0])
 
     @rule(
         phase=st.sampled_from(["scavenger", "hunter"]),
@@ -301,8 +310,8 @@ class AccountMachine(RuleBasedStateMachine):
     def take(self, phase: str, symbol: str, side: Side, size: int) -> None:
         self.number += 1
         quantity = D(size) / 1000
-        lane = classify(self.journal.book, phase, symbol, side, quantity)
-        self.journal.write(an_intake(f"i{self.number}", side, str(quantity), lane, phase, symbol))
+        position_effect = classify(self.journal.account, phase, symbol, side, quantity)
+        self.journal.write(an_intake(f"i{self.number}", side, str(quantity), position_effect, phase, symbol))
 
     @rule(pick=st.integers(0, 1000), part=st.sampled_from(["0.001", "all"]), price=st.integers(50000, 70000))
     def fill(self, pick: int, part: str, price: int) -> None:
@@ -326,22 +335,22 @@ class AccountMachine(RuleBasedStateMachine):
 
     @invariant()
     def sums_agree(self) -> None:
-        book = self.journal.book
+        account = self.journal.account
         for symbol in (PERP, SPOT):
-            net = book.holdings.get(symbol, Holding()).quantity
-            assert net == sum((share.quantity for key, share in book.shares.items() if key[1] == symbol), D(0))
-            for key, lots in book.lots.items():
+            net = account.holdings.get(symbol, Holding()).quantity
+            assert net == sum((share.quantity for key, share in account.shares.items() if key[1] == symbol), D(0))
+            for key, lots in account.lots.items():
                 if key[1] == symbol:
-                    assert book.shares[key].quantity == sum((lot.quantity for lot in lots), D(0))
+                    assert account.shares[key].quantity == sum((lot.quantity for lot in lots), D(0))
                     assert len({lot.quantity > 0 for lot in lots}) <= 1, "lots of one share are of one side"
-        assert book.ledger.balanced
+        assert account.ledger.balanced
 
     @invariant()
     def recovery_is_the_same_fold(self) -> None:
-        again = AccountBook(PAPER_INSTRUMENTS)
+        again = Account(PAPER_INSTRUMENTS)
         for record in self.journal.records:
             again.apply(record)
-        assert state_of(again) == state_of(self.journal.book)
+        assert state_of(again) == state_of(self.journal.account)
 
 
 TestAccountMachine = AccountMachine.TestCase

@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Leg, Side
+from titan.domain.kinds import OrderRole, Side
 from titan.domain.ledger import (
-    Account,
     Ledger,
+    LedgerAccount,
     Posting,
     Transaction,
     UnbalancedError,
@@ -29,7 +29,7 @@ def a_fill(symbol: str, side: Side, realized: str = "0", fee: str = "0.5", curre
         client_order_id="t1",
         intent_id="i",
         phase_id="p",
-        leg=Leg.ENTRY,
+        order_role=OrderRole.ENTRY,
         symbol=symbol,
         side=side,
         quantity=D("0.01"),
@@ -59,7 +59,7 @@ def a_fill(symbol: str, side: Side, realized: str = "0", fee: str = "0.5", curre
 )
 def test_fills(description: str, fill: Fill, assets: dict[str, str]) -> None:
     ledger = Ledger()
-    ledger.book(transfer_transaction(Account.DEPOSITS, "USDT", D(100), "start", 0))
+    ledger.book(transfer_transaction(LedgerAccount.DEPOSITS, "USDT", D(100), "start", 0))
     ledger.book(fill_transaction(fill, PAPER_INSTRUMENTS[fill.symbol]))
     assert ledger.assets() == {key: D(value) for key, value in assets.items()}, description
     assert ledger.balanced
@@ -71,9 +71,9 @@ def test_an_unbalanced_transaction_is_refused_and_leaves_nothing() -> None:
         reference="fill:x:1",
         market_time_ns=1,
         postings=(
-            Posting(Account.ASSETS, "USDT", D(1)),
-            Posting(Account.FEES, "USDT", D(-1)),
-            Posting(Account.ASSETS, "BTC", D(1)),
+            Posting(LedgerAccount.ASSETS, "USDT", D(1)),
+            Posting(LedgerAccount.FEES, "USDT", D(-1)),
+            Posting(LedgerAccount.ASSETS, "BTC", D(1)),
         ),
     )
     with pytest.raises(UnbalancedError, match="fill:x:1: BTC sums to 1"):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import (
     FINAL_STATES,
     ORDER_TABLE,
@@ -33,7 +33,7 @@ def an_order(state: OrderState = S.NEW, quantity: str = "1", filled: str = "0", 
         client_order_id="t1",
         intent_id="i1",
         phase_id="scavenger",
-        leg=Leg.ENTRY,
+        order_role=OrderRole.ENTRY,
         attempt=1,
         symbol="BTC/USDT:USDT",
         side=Side.BUY,

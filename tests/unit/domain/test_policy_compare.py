@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.stack import REPOSITORY
+from support.stack.local_processes import REPOSITORY
 from titan.domain.policy import parse_rules
 from titan.domain.policy_compare import EFFECTS, Difference, Effect, differences
 from titan.domain.policy_rules import RULES

@@ -7,9 +7,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Lane, Leg, OrderType, Side, TimeInForce
+from titan.domain.kinds import OrderRole, OrderType, PositionEffect, Side, TimeInForce
 from titan.domain.orders import Fill, Order, OrderEvent, OrderEventKind, apply
 from titan.domain.protection import (
     FLATTEN_RETRY_NS,
@@ -36,7 +36,7 @@ class Scene:
     """A long of 0.01 by one entry, filled as far as told."""
 
     def __init__(self, target: str = "70000") -> None:
-        self.book = AccountBook(PAPER_INSTRUMENTS)
+        self.account = Account(PAPER_INSTRUMENTS)
         self.flight = InFlight()
         self.now_ns = 10
         self.trades = 0
@@ -44,7 +44,7 @@ class Scene:
             intent_id="i1",
             phase_id="scavenger",
             attempt=1,
-            lane=Lane.OPENING,
+            position_effect=PositionEffect.OPENING,
             symbol=PERP,
             side=Side.BUY,
             order_type=OrderType.MARKET,
@@ -56,19 +56,19 @@ class Scene:
             stop_price=D(50000),
             target_price=D(target),
         )
-        change = self.book.apply(Record(intake, self.now_ns))
+        change = self.account.apply(Record(intake, self.now_ns))
         assert change.order is not None
         self.entry = change.order.client_order_id
 
     def fill(self, order_id: str, quantity: str, price: str = "60000") -> None:
         self.trades += 1
-        order = self.book.orders[order_id]
+        order = self.account.orders[order_id]
         fill = Fill(
             trade_id=f"v{self.trades}",
             client_order_id=order_id,
             intent_id=order.intent_id,
             phase_id=order.phase_id,
-            leg=order.leg,
+            order_role=order.order_role,
             symbol=PERP,
             side=order.side,
             quantity=D(quantity),
@@ -79,21 +79,21 @@ class Scene:
             event_time_ns=self.now_ns,
             policy_hash="h",
         )
-        self.book.apply(Record(fill, self.now_ns))
+        self.account.apply(Record(fill, self.now_ns))
 
     def plan(self) -> list[Step]:
-        return plan_protection(self.book, self.flight, self.now_ns, 3)
+        return plan_protection(self.account, self.flight, self.now_ns, 3)
 
     def happen(self, order: Order, *kinds: OrderEventKind, reason: Reason = Reason.OK) -> Order:
         for kind in kinds:
             order = apply(order, OrderEvent(kind=kind, market_time_ns=self.now_ns, reason=reason))
-        self.book.apply(Record(order, self.now_ns))
+        self.account.apply(Record(order, self.now_ns))
         return order
 
-    def send_all(self, *kinds: OrderEventKind, reason: Reason = Reason.OK) -> dict[Leg, Order]:
+    def send_all(self, *kinds: OrderEventKind, reason: Reason = Reason.OK) -> dict[OrderRole, Order]:
         """Take every Place of the plan to the venue, and let ``kinds`` happen to it there."""
         return {
-            step.order.leg: self.happen(step.order, E.JOURNAL, E.SEND, *kinds, reason=reason)
+            step.order.order_role: self.happen(step.order, E.JOURNAL, E.SEND, *kinds, reason=reason)
             for step in self.plan()
             if isinstance(step, Place)
         }
@@ -103,11 +103,13 @@ def summary(steps: list[Step]) -> list[tuple[object, ...]]:
     told: list[tuple[object, ...]] = []
     for step in steps:
         if isinstance(step, Place):
-            told.append(("place", step.order.leg, step.order.type, step.order.quantity, step.order.trigger_price))
+            told.append(
+                ("place", step.order.order_role, step.order.type, step.order.quantity, step.order.trigger_price)
+            )
         elif isinstance(step, Amend):
-            told.append(("amend", step.order.leg, step.quantity))
+            told.append(("amend", step.order.order_role, step.quantity))
         else:
-            told.append(("cancel", step.order.leg, step.reason))
+            told.append(("cancel", step.order.order_role, step.reason))
     return told
 
 
@@ -119,8 +121,8 @@ def test_stop_first_then_target_for_what_is_filled() -> None:
     scene = Scene()
     scene.fill(scene.entry, "0.004")
     assert summary(scene.plan()) == [
-        ("place", Leg.STOP, OrderType.STOP_MARKET, D("0.004"), D(50000)),
-        ("place", Leg.TARGET, OrderType.TAKE_PROFIT_MARKET, D("0.004"), D(70000)),
+        ("place", OrderRole.STOP, OrderType.STOP_MARKET, D("0.004"), D(50000)),
+        ("place", OrderRole.TARGET, OrderType.TAKE_PROFIT_MARKET, D("0.004"), D(70000)),
     ]
     stop = scene.plan()[0]
     assert isinstance(stop, Place)
@@ -133,8 +135,8 @@ def test_the_plan_is_the_same_until_something_happens_and_then_empty() -> None:
     assert scene.plan() == scene.plan()
     scene.send_all()
     assert scene.plan() == [], "sent, not acknowledged: wait"
-    for order in list(scene.book.working.values()):
-        if order.leg is not Leg.ENTRY:
+    for order in list(scene.account.working.values()):
+        if order.order_role is not OrderRole.ENTRY:
             scene.happen(order, E.ACK)
     assert scene.plan() == []
 
@@ -142,11 +144,11 @@ def test_the_plan_is_the_same_until_something_happens_and_then_empty() -> None:
 def test_the_quantity_follows_partial_fills_once_the_venue_has_the_stop() -> None:
     scene = Scene(target="0")
     scene.fill(scene.entry, "0.004")
-    stop = scene.send_all()[Leg.STOP]
+    stop = scene.send_all()[OrderRole.STOP]
     scene.fill(scene.entry, "0.006")
     assert scene.plan() == []
     scene.happen(stop, E.ACK)
-    assert summary(scene.plan()) == [("amend", Leg.STOP, D("0.01"))]
+    assert summary(scene.plan()) == [("amend", OrderRole.STOP, D("0.01"))]
     scene.flight.amends[stop.client_order_id] = D("0.01")
     assert scene.plan() == [], "an amendment in flight is not made twice"
 
@@ -154,22 +156,22 @@ def test_the_quantity_follows_partial_fills_once_the_venue_has_the_stop() -> Non
 def test_a_refused_amendment_is_replaced_new_before_old() -> None:
     scene = Scene(target="0")
     scene.fill(scene.entry, "0.004")
-    stop = scene.send_all(E.ACK)[Leg.STOP]
+    stop = scene.send_all(E.ACK)[OrderRole.STOP]
     scene.fill(scene.entry, "0.006")
     scene.flight.stubborn.add(stop.client_order_id)
     assert summary(scene.plan()) == [
-        ("place", Leg.STOP, OrderType.STOP_MARKET, D("0.01"), D(50000)),
-        ("cancel", Leg.STOP, Reason.OK),
+        ("place", OrderRole.STOP, OrderType.STOP_MARKET, D("0.01"), D(50000)),
+        ("cancel", OrderRole.STOP, Reason.OK),
     ]
 
 
-@pytest.mark.parametrize("closing", [Leg.STOP, Leg.TARGET])
-def test_when_one_closes_the_other_is_canceled(closing: Leg) -> None:
+@pytest.mark.parametrize("closing", [OrderRole.STOP, OrderRole.TARGET])
+def test_when_one_closes_the_other_is_canceled(closing: OrderRole) -> None:
     scene = Scene()
     scene.fill(scene.entry, "0.01")
     orders = scene.send_all(E.ACK)
     scene.fill(orders[closing].client_order_id, "0.01")
-    other = Leg.TARGET if closing is Leg.STOP else Leg.STOP
+    other = OrderRole.TARGET if closing is OrderRole.STOP else OrderRole.STOP
     assert summary(scene.plan()) == [("cancel", other, Reason.POSITION_CLOSED)]
     scene.flight.cancels.add(orders[other].client_order_id)
     assert scene.plan() == []
@@ -179,67 +181,72 @@ def test_after_part_of_the_target_both_follow_what_is_left() -> None:
     scene = Scene()
     scene.fill(scene.entry, "0.01")
     orders = scene.send_all(E.ACK)
-    scene.fill(orders[Leg.TARGET].client_order_id, "0.003")
-    assert summary(scene.plan()) == [("amend", Leg.STOP, D("0.007"))], "the target's own rest is right already"
+    scene.fill(orders[OrderRole.TARGET].client_order_id, "0.003")
+    assert summary(scene.plan()) == [("amend", OrderRole.STOP, D("0.007"))], "the target's own rest is right already"
 
 
-@pytest.mark.parametrize("leg", [Leg.STOP, Leg.TARGET])
-def test_a_trigger_that_is_passed_already_closes_at_market(leg: Leg) -> None:
+@pytest.mark.parametrize("order_role", [OrderRole.STOP, OrderRole.TARGET])
+def test_a_trigger_that_is_passed_already_closes_at_market(order_role: OrderRole) -> None:
     scene = Scene()
     scene.fill(scene.entry, "0.01")
     for step in scene.plan():
         assert isinstance(step, Place)
-        if step.order.leg is leg:
+        if step.order.order_role is order_role:
             scene.happen(step.order, E.JOURNAL, E.SEND, E.REJECT, reason=Reason.WOULD_TRIGGER)
         else:
             scene.happen(step.order, E.JOURNAL, E.SEND, E.ACK)
-    assert summary(scene.plan()) == [("place", Leg.FLATTEN, OrderType.MARKET, D("0.01"), D(0))]
+    assert summary(scene.plan()) == [("place", OrderRole.FLATTEN, OrderType.MARKET, D("0.01"), D(0))]
 
 
-@pytest.mark.parametrize(("leg", "then"), [(Leg.STOP, Leg.FLATTEN), (Leg.TARGET, None)])
-def test_refusals_are_tried_again_up_to_a_limit(leg: Leg, then: Leg | None) -> None:
+@pytest.mark.parametrize(("order_role", "then"), [(OrderRole.STOP, OrderRole.FLATTEN), (OrderRole.TARGET, None)])
+def test_refusals_are_tried_again_up_to_a_limit(order_role: OrderRole, then: OrderRole | None) -> None:
     scene = Scene()
     scene.fill(scene.entry, "0.01")
     attempts = 0
     while True:
-        places = {step.order.leg: step.order for step in scene.plan() if isinstance(step, Place)}
+        places = {step.order.order_role: step.order for step in scene.plan() if isinstance(step, Place)}
         other = next(
-            (order for name, order in places.items() if name in (Leg.STOP, Leg.TARGET) and name is not leg), None
+            (
+                order
+                for name, order in places.items()
+                if name in (OrderRole.STOP, OrderRole.TARGET) and name is not order_role
+            ),
+            None,
         )
         if other is not None:
             scene.happen(other, E.JOURNAL, E.SEND, E.ACK)
-        if leg not in places:
+        if order_role not in places:
             break
         attempts += 1
-        scene.happen(places[leg], E.JOURNAL, E.SEND, E.REJECT, reason=Reason.VENUE_ERROR)
+        scene.happen(places[order_role], E.JOURNAL, E.SEND, E.REJECT, reason=Reason.VENUE_ERROR)
     assert attempts == MAX_ATTEMPTS
-    assert [step.order.leg for step in scene.plan() if isinstance(step, Place)] == ([then] if then else [])
+    assert [step.order.order_role for step in scene.plan() if isinstance(step, Place)] == ([then] if then else [])
 
 
 def test_a_lot_is_covered_only_by_stops_that_work_at_the_venue() -> None:
     scene = Scene()
     scene.fill(scene.entry, "0.01")
-    (lot,) = open_lots(scene.book)
-    assert not covered(scene.book, lot)
-    stop = scene.send_all()[Leg.STOP]
-    assert not covered(scene.book, lot), "sent is not working"
+    (lot,) = open_lots(scene.account)
+    assert not covered(scene.account, lot)
+    stop = scene.send_all()[OrderRole.STOP]
+    assert not covered(scene.account, lot), "sent is not working"
     scene.happen(stop, E.ACK)
-    assert covered(scene.book, lot)
-    scene.happen(msgspec.structs.replace(scene.book.orders[stop.client_order_id], quantity=D("0.009")))
-    assert not covered(scene.book, lot)
+    assert covered(scene.account, lot)
+    scene.happen(msgspec.structs.replace(scene.account.orders[stop.client_order_id], quantity=D("0.009")))
+    assert not covered(scene.account, lot)
 
 
 def test_flattening_is_not_doubled_and_is_repeated_when_it_got_nothing() -> None:
     scene = Scene()
     scene.fill(scene.entry, "0.01")
-    (lot,) = open_lots(scene.book)
-    first = flatten_lot(scene.book, lot, scene.now_ns, 3)
+    (lot,) = open_lots(scene.account)
+    first = flatten_lot(scene.account, lot, scene.now_ns, 3)
     assert first is not None
     order = scene.happen(first.order, E.JOURNAL, E.SEND)
-    assert flatten_lot(scene.book, lot, scene.now_ns + 10**12, 3) is None, "under way"
+    assert flatten_lot(scene.account, lot, scene.now_ns + 10**12, 3) is None, "under way"
     scene.happen(order, E.REJECT, reason=Reason.NO_LIQUIDITY)
-    assert flatten_lot(scene.book, lot, scene.now_ns + FLATTEN_RETRY_NS - 1, 3) is None
-    again = flatten_lot(scene.book, lot, scene.now_ns + FLATTEN_RETRY_NS, 3)
+    assert flatten_lot(scene.account, lot, scene.now_ns + FLATTEN_RETRY_NS - 1, 3) is None
+    again = flatten_lot(scene.account, lot, scene.now_ns + FLATTEN_RETRY_NS, 3)
     assert again is not None
     assert again.order.attempt == 2
 
@@ -248,6 +255,6 @@ def test_a_cancel_waits_for_nothing_but_not_for_the_unknown() -> None:
     scene = Scene()
     scene.fill(scene.entry, "0.01")
     orders = scene.send_all(E.ACK)
-    scene.happen(orders[Leg.TARGET], E.DOUBT)
-    scene.fill(orders[Leg.STOP].client_order_id, "0.01")
+    scene.happen(orders[OrderRole.TARGET], E.DOUBT)
+    scene.fill(orders[OrderRole.STOP].client_order_id, "0.01")
     assert not [step for step in scene.plan() if isinstance(step, Cancel)], "UNKNOWN is asked, not canceled blindly"

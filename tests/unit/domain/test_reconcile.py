@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from titan.domain.account import AccountBook
+from titan.domain.account import Account
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import DriftClass, Lane, Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, PositionEffect, Side, TimeInForce
 from titan.domain.reconcile import adoptions, compare, recognise
 from titan.domain.records import Adoption, Deposit, Intake, Record
 from titan.domain.truth import Drift
@@ -20,12 +20,12 @@ D = Decimal
 PERP = "BTC/USDT:USDT"
 
 
-def a_book(quantity: str = "0.01", cash: str = "200") -> AccountBook:
-    book = AccountBook(PAPER_INSTRUMENTS)
-    book.apply(Record(Deposit(asset="USDT", amount=D(cash), reference="start"), 1))
+def a_book(quantity: str = "0.01", cash: str = "200") -> Account:
+    account = Account(PAPER_INSTRUMENTS)
+    account.apply(Record(Deposit(asset="USDT", amount=D(cash), reference="start"), 1))
     if D(quantity):
-        book.apply(Record(Adoption(symbol=PERP, quantity=D(quantity), average_entry_price=D(60000)), 1))
-    return book
+        account.apply(Record(Adoption(symbol=PERP, quantity=D(quantity), average_entry_price=D(60000)), 1))
+    return account
 
 
 def an_account(quantity: str = "0.01", cash: str = "200") -> VenueAccount:
@@ -60,7 +60,7 @@ def an_order(order_id: str, **fields: Any) -> VenueOrder:
 
 
 @pytest.mark.parametrize(
-    ("description", "ours", "account", "orders", "classes"),
+    ("description", "ours", "venue_account", "orders", "classes"),
     [
         ("equal", a_book(), an_account(), (), []),
         ("rounding of an average is no drift", a_book(), an_account(cash="200.0000005"), (), []),
@@ -81,16 +81,16 @@ def an_order(order_id: str, **fields: Any) -> VenueOrder:
 )
 def test_drifts(
     description: str,
-    ours: AccountBook,
-    account: VenueAccount,
+    ours: Account,
+    venue_account: VenueAccount,
     orders: tuple[VenueOrder, ...],
     classes: list[DriftClass],
 ) -> None:
-    result = compare(ours, account, orders)
+    result = compare(ours, venue_account, orders)
     assert [drift.drift_class for drift in result.drifts] == classes, description
-    for adoption in adoptions(result.drifts, account):
+    for adoption in adoptions(result.drifts, venue_account):
         ours.apply(Record(adoption, 2))
-    again = compare(ours, account, ())
+    again = compare(ours, venue_account, ())
     assert not again.drifts, "what was adopted is equal"
     assert ours.ledger.balanced
 
@@ -108,12 +108,12 @@ def test_what_was_found_on_the_way_comes_first() -> None:
 
 
 def test_an_order_of_ours_that_the_journal_lost_is_recognised_by_its_id() -> None:
-    book = a_book()
+    account = a_book()
     intake = Intake(
         intent_id="i1",
         phase_id="scavenger",
         attempt=1,
-        lane=Lane.OPENING,
+        position_effect=PositionEffect.OPENING,
         symbol=PERP,
         side=Side.BUY,
         order_type=OrderType.MARKET,
@@ -124,14 +124,14 @@ def test_an_order_of_ours_that_the_journal_lost_is_recognised_by_its_id() -> Non
         event_time_ns=1,
         stop_price=D(50000),
     )
-    book.apply(Record(intake, 1))
-    stop = recognise(book, an_order(client_order_id("i1", Leg.STOP, 2)), 4)
-    assert (stop.intent_id, stop.phase_id, stop.leg, stop.attempt, stop.state) == (
+    account.apply(Record(intake, 1))
+    stop = recognise(account, an_order(client_order_id("i1", OrderRole.STOP, 2)), 4)
+    assert (stop.intent_id, stop.phase_id, stop.order_role, stop.attempt, stop.state) == (
         "i1",
         "scavenger",
-        Leg.STOP,
+        OrderRole.STOP,
         2,
         OrderState.NEW,
     )
-    foreign = recognise(book, an_order("x", reduce_only=False), 4)
-    assert (foreign.intent_id, foreign.phase_id, foreign.leg) == ("adopted:x", "", Leg.ENTRY)
+    foreign = recognise(account, an_order("x", reduce_only=False), 4)
+    assert (foreign.intent_id, foreign.phase_id, foreign.order_role) == ("adopted:x", "", OrderRole.ENTRY)

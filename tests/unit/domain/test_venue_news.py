@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from titan.domain.kinds import Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Order, TransitionError
 from titan.domain.reasons import Reason
 from titan.domain.venue import RequestKind, VenueOrder, VenueOrderState, VenueReject, VenueTrade
@@ -21,7 +21,7 @@ ORDER = Order(
     client_order_id="t1",
     intent_id="i1",
     phase_id="p",
-    leg=Leg.STOP,
+    order_role=OrderRole.STOP,
     attempt=1,
     symbol="BTC/USDT:USDT",
     side=Side.SELL,
@@ -146,9 +146,9 @@ def test_a_trade_becomes_a_fill_of_the_order() -> None:
         market_time_ns=5,
     )
     fill = fill_from_trade(ORDER, trade)
-    assert (fill.intent_id, fill.leg, fill.quantity, fill.price, fill.venue_sequence) == (
+    assert (fill.intent_id, fill.order_role, fill.quantity, fill.price, fill.venue_sequence) == (
         "i1",
-        Leg.STOP,
+        OrderRole.STOP,
         D(3),
         D(89),
         7,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.stack import REPOSITORY
+from support.stack.local_processes import REPOSITORY
 from titan.cli.cluster.advice import ADVICE
 from titan.cli.cluster.app import app, policy_app
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.stack import REPOSITORY
+from support.stack.local_processes import REPOSITORY
 from titan.cli.cluster.session import FIELD_MANAGER
 from titan_operator.api.loading import load_resources
 

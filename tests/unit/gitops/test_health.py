@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from support.argo import HEALTH_LUA, configured_lua, health
-from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
-from support.stack import REPOSITORY
+from support.gitops.argo import HEALTH_LUA, configured_lua, health
+from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
+from support.stack.local_processes import REPOSITORY
 
 CRD = REPOSITORY / "crds" / "titan.trading_titanphases.yaml"
 Condition = tuple[str, str]
@@ -100,7 +100,7 @@ def test_argo_cd_runs_the_file_that_ships() -> None:
 
 def test_the_script_has_no_way_out_of_its_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "support.argo.configured_lua", lambda: "return {status = 'Healthy', message = os.getenv('HOME')}"
+        "support.gitops.argo.configured_lua", lambda: "return {status = 'Healthy', message = os.getenv('HOME')}"
     )
     with pytest.raises(Exception, match="attempt to index a nil value"):
         health(resource(("Ready", "True")))

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from support.argo import health
-from support.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
-from support.stack_model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
+from support.gitops.argo import health
+from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
+from support.stack.model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from titan.cli.cluster.advice import READY_ADVICE, obstacles
-from titan.cli.cluster.picture import Picture
+from titan.cli.cluster.stack_view import StackView
 from titan.domain.kinds import Posture
-from titan_operator.world import REVOKED, Verdict
+from titan_operator.supplychain.verdict import REVOKED, Verdict
 
 # What the two may say of one object at one moment: neither may wait where the other is done.
 AGREE = {
@@ -120,11 +120,11 @@ def resources(model: Model) -> list[dict[str, Any]]:
     return [raw for (kind, _), raw in model.objects.items() if kind in ("RiskPolicy", "TitanPhase")]
 
 
-def picture(model: Model) -> Picture:
+def picture(model: Model) -> StackView:
     policies, phases = (
         [raw for raw in resources(model) if raw["kind"] == kind] for kind in ("RiskPolicy", "TitanPhase")
     )
-    return Picture.of("stack", policies, phases)
+    return StackView.of("stack", policies, phases)
 
 
 @pytest.mark.parametrize(("description", "before", "change", "ends"), ROWS, ids=[row[0] for row in ROWS])

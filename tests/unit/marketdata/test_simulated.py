@@ -11,8 +11,8 @@ import pytest
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
 from titan.marketdata.simulation.parameters import PriceParameters
 from titan.marketdata.simulation.price import PricePath
-from titan.marketdata.sources.base import SourceError
 from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
+from titan.recordings.source import SourceError
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
 S = 1_000_000_000

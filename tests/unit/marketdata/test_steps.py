@@ -11,10 +11,10 @@ import pytest
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.marketdata.position import Position, PositionError, PositionFile
-from titan.marketdata.sources.base import SourceError
 from titan.marketdata.steps import Step, cut_steps
-from titan.marketdata.subscribers import StepBatches, Wish
+from titan.marketdata.subscribers import StepBatches, SubscriptionFilter
 from titan.marketdata.view import MarketView
+from titan.recordings.source import SourceError
 from titan.v1 import market_pb2 as pb
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
@@ -96,7 +96,7 @@ ALL = (pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)
 def test_a_wish_chooses(
     description: str, symbols: tuple[str, ...], channels: tuple[int, ...], conflate: bool, sequences: list[int]
 ) -> None:
-    wish = Wish(frozenset(symbols), frozenset(channels), conflate)
+    wish = SubscriptionFilter(frozenset(symbols), frozenset(channels), conflate)
     batch = StepBatches(Step(3, 50, EVENTS), EVENTS).batch(wish, 7).batch
     assert [event.sequence for event in batch.events] == sequences, description
     assert (batch.step, batch.market_time_ns, batch.step_complete, batch.queued_ns) == (3, 50, True, 7)
@@ -104,7 +104,7 @@ def test_a_wish_chooses(
 
 def test_equal_wishes_share_a_batch() -> None:
     batches = StepBatches(Step(1, 50, EVENTS), EVENTS)
-    one, other = (Wish(frozenset(), frozenset(ALL), False) for _ in range(2))
+    one, other = (SubscriptionFilter(frozenset(), frozenset(ALL), False) for _ in range(2))
     assert batches.batch(one, 0) is batches.batch(other, 0)
 
 

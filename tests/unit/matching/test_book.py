@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.matching import D, levels
+from support.venues.matching import D, levels
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, QuoteEvent
 from titan.domain.numbers import ZERO

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.matching import PERP, SPOT, Bench, D, orders_of, send, trades_of
+from support.venues.matching import PERP, SPOT, Bench, D, orders_of, send, trades_of
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueOrder, VenueOrderState, VenueTrade
 

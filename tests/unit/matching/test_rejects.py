@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.matching import SPOT, Bench, send
+from support.venues.matching import SPOT, Bench, send
 from titan.domain.kinds import OrderType
 from titan.domain.reasons import Reason
 from titan.domain.venue import RequestKind, VenueOrderState, VenueReject

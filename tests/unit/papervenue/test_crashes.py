@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.matching import MS, PERP, SPOT, D, levels, send
+from support.venues.matching import MS, PERP, SPOT, D, levels, send
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, MarketEvent, TradeEvent
@@ -17,7 +17,7 @@ from titan.domain.venue import SendOrder
 from titan.matching.state import VenueDelta, VenueState
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import RecordedVenue, first_state
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 
 STEPS = 60
 STEP_MS = 50

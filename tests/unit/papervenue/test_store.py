@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from support.full_disk import full_disk
-from support.matching import PERP, Bench, D, send, state_of
+from support.durable.full_disk import full_disk
+from support.venues.matching import PERP, Bench, D, send, state_of
 from titan.domain.venue import VenueReject
 from titan.matching.state import VenueDelta, VenueState
 from titan.papervenue import store as store_module

@@ -8,16 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from support.full_disk import full_disk
-from support.matching import MS, PERP, D, levels, send
+from support.durable.full_disk import full_disk
+from support.venues.matching import MS, PERP, D, levels, send
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.market import BookEvent
 from titan.domain.reasons import Reason
 from titan.domain.venue import CancelOrder, VenueOrderState, VenueReject, VenueTrade
-from titan.matching.desk import OrderUpdate
+from titan.matching.order_matcher import OrderUpdate
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import RecordedVenue, first_state
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 
 WALL_NS = 1_700_000_000_000_000_000
 

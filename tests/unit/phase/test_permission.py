@@ -6,7 +6,7 @@ import pytest
 
 from titan.domain.budgets import Budget, PostureState
 from titan.domain.kinds import BudgetState, Posture, RiskLevel
-from titan.phase.desk import permission
+from titan.phase.brain_client import permission
 
 
 def posture(in_force: Posture) -> PostureState:

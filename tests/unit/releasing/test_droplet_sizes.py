@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from releasing.commands import ROOT
 
-from titan_operator.render_kubernetes.pods import SHARES
+from titan_operator.render.kubernetes.pods import SHARES
 
 # Of 4 GB about 3.8 GiB are seen, and 1.2 GiB of those are planned for k3s and the system.
 MIB_FOR_PODS = 2600

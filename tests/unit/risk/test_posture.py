@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.risk_scene import NOW, SECOND, equity, rules
+from support.risk.scene import NOW, SECOND, equity, rules
 from titan.domain.equity import Equity
 from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.truth import TruthSnapshot

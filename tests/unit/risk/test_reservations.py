@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from support.risk_scene import HASH, NOW, PERP, SECOND, book, close, decide, equity, hold, intent
+from support.risk.scene import HASH, NOW, PERP, SECOND, close, decide, equity, hold, intent, risk_state
 from titan.domain.equity import Equity
-from titan.domain.kinds import BudgetState, Leg, OrderState, OrderType, Posture, RiskLevel, Side, TimeInForce
+from titan.domain.kinds import BudgetState, OrderRole, OrderState, OrderType, Posture, RiskLevel, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.risk.allocation import AllocationState, allocate
-from titan.risk.budgets import lease
+from titan.risk.budgets import grant
 from titan.risk.engine import reserve
 from titan.risk.history import PhaseHistory
 from titan.risk.shares import Shares
@@ -24,7 +24,7 @@ def order(**changed: Any) -> Order:
         "client_order_id": "t1",
         "intent_id": intent().intent_id,
         "phase_id": "scavenger",
-        "leg": Leg.ENTRY,
+        "order_role": OrderRole.ENTRY,
         "attempt": 1,
         "symbol": PERP,
         "side": Side.BUY,
@@ -46,7 +46,7 @@ def fill(quantity: str, price: str = "61234.6", **changed: Any) -> Fill:
         "client_order_id": "t1",
         "intent_id": intent().intent_id,
         "phase_id": "scavenger",
-        "leg": Leg.ENTRY,
+        "order_role": OrderRole.ENTRY,
         "symbol": PERP,
         "side": Side.BUY,
         "quantity": Decimal(quantity),
@@ -61,7 +61,7 @@ def fill(quantity: str, price: str = "61234.6", **changed: Any) -> Fill:
 
 
 def test_a_decision_reserves_exposure_margin_and_worst_case() -> None:
-    made = book()
+    made = risk_state()
     decision = decide(made)
     reserve(made, intent(), decision)
     made.refresh()
@@ -74,7 +74,7 @@ def test_a_decision_reserves_exposure_margin_and_worst_case() -> None:
 
 
 def test_a_fill_turns_the_reservation_into_a_position_without_counting_twice() -> None:
-    made = book()
+    made = risk_state()
     decision = decide(made)
     reserve(made, intent(), decision)
     made.on_fill(fill("0.004"))
@@ -89,7 +89,7 @@ def test_a_fill_turns_the_reservation_into_a_position_without_counting_twice() -
 
 
 def test_a_final_order_keeps_reserved_what_its_fills_have_not_told_yet() -> None:
-    made = book()
+    made = risk_state()
     reserve(made, intent(), decide(made))
     made.on_order(order(state=OrderState.FILLED, filled_quantity=Decimal("0.010")))
     made.refresh()
@@ -100,7 +100,7 @@ def test_a_final_order_keeps_reserved_what_its_fills_have_not_told_yet() -> None
 
 @pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.EXPIRED, OrderState.LOST, OrderState.CANCELED])
 def test_an_order_that_ends_without_a_fill_frees_everything(state: OrderState) -> None:
-    made = book()
+    made = risk_state()
     reserve(made, intent(), decide(made))
     made.on_order(order(state=state))
     made.refresh()
@@ -108,32 +108,32 @@ def test_an_order_that_ends_without_a_fill_frees_everything(state: OrderState) -
 
 
 def test_a_stop_s_fill_frees_no_entry() -> None:
-    made = book()
+    made = risk_state()
     reserve(made, intent(), decide(made))
-    made.on_order(order(leg=Leg.STOP, client_order_id="t2", state=OrderState.CANCELED))
+    made.on_order(order(order_role=OrderRole.STOP, client_order_id="t2", state=OrderState.CANCELED))
     assert made.reservations.entries
 
 
 def test_exits_reserve_the_position_and_free_it_again() -> None:
-    made = book()
+    made = risk_state()
     hold(made, "0.01")
     asked = close("0.006")
     reserve(made, asked, decide(made, asked))
     made.refresh()
     assert made.symbols[PERP].exits == {"scavenger": Decimal("0.006")}
     assert not decide(made, close("0.005")).approved
-    made.on_order(order(leg=Leg.EXIT, side=Side.SELL, state=OrderState.REJECTED))
+    made.on_order(order(order_role=OrderRole.EXIT, side=Side.SELL, state=OrderState.REJECTED))
     made.refresh()
     assert decide(made, close("0.005")).approved
 
 
 def test_after_a_restart_reservations_are_those_of_execution_s_orders() -> None:
-    made = book()
+    made = risk_state()
     made.reservations.rebuild(
         [
             order(state=OrderState.ACKED, limit_price=Decimal(61_000)),
-            order(intent_id="exit", leg=Leg.EXIT, side=Side.SELL, state=OrderState.SENT),
-            order(intent_id="stop", leg=Leg.STOP, side=Side.SELL, state=OrderState.ACKED),
+            order(intent_id="exit", order_role=OrderRole.EXIT, side=Side.SELL, state=OrderState.SENT),
+            order(intent_id="stop", order_role=OrderRole.STOP, side=Side.SELL, state=OrderState.ACKED),
             order(intent_id="done", state=OrderState.FILLED),
         ],
         frozenset(),
@@ -147,7 +147,7 @@ def test_after_a_restart_reservations_are_those_of_execution_s_orders() -> None:
 
 
 def test_what_was_sent_and_not_answered_stays_reserved() -> None:
-    made = book()
+    made = risk_state()
     reserve(made, intent(), decide(made))
     made.reservations.rebuild([], frozenset({intent().intent_id}))
     assert made.reservations.entries
@@ -156,10 +156,12 @@ def test_what_was_sent_and_not_answered_stays_reserved() -> None:
 
 
 def test_a_position_without_a_stop_may_lose_all_of_itself() -> None:
-    made = book()
+    made = risk_state()
     hold(made, "0.01", stop="0")
     assert made.worst_case == Decimal("0.01") * made.symbols[PERP].mid
-    made.on_order(order(leg=Leg.STOP, side=Side.SELL, state=OrderState.ACKED, trigger_price=Decimal("61112.1")))
+    made.on_order(
+        order(order_role=OrderRole.STOP, side=Side.SELL, state=OrderState.ACKED, trigger_price=Decimal("61112.1"))
+    )
     made.refresh()
     assert made.worst_case < 2
 
@@ -167,11 +169,11 @@ def test_a_position_without_a_stop_may_lose_all_of_itself() -> None:
 def leased(made: Any, now_ns: int = NOW) -> Any:
     amount = made.equity.equity if made.equity.known else Decimal(200)
     allocation, _ = allocate(amount, ("scavenger", "hunter"), AllocationState(), made.limits.parameters)
-    return lease(made, made.phases["scavenger"], allocation, now_ns, "b7")
+    return grant(made, made.phases["scavenger"], allocation, now_ns, "b7")
 
 
 def test_a_budget_is_a_lease_on_market_time() -> None:
-    budget = leased(book())
+    budget = leased(risk_state())
     assert budget.state is BudgetState.ACTIVE
     assert (budget.max_notional, budget.max_leverage, budget.max_drawdown) == (2_000, 10, 4)
     assert (budget.orders_per_minute, budget.allocation, budget.weight) == (30, 200, 1)
@@ -209,7 +211,7 @@ def lost(amount: str, closed_ns: int = NOW) -> RoundTrip:
     ],
 )
 def test_budget_states(description: str, change: dict[str, Any], state: BudgetState, orders: int) -> None:
-    made = book()
+    made = risk_state()
     for name, value in change.items():
         setattr(made, name, value)
     budget = leased(made)
@@ -222,7 +224,7 @@ def test_budget_states(description: str, change: dict[str, Any], state: BudgetSt
     [("5.99", BudgetState.ACTIVE), ("6", BudgetState.THROTTLED), ("10", BudgetState.CLOSE_ONLY)],
 )
 def test_the_phase_s_own_loss_of_the_day(amount: str, state: BudgetState) -> None:
-    made = book()
+    made = risk_state()
     made.phases["scavenger"].history.add(lost(amount))
     assert leased(made).state is state
     assert leased(made, NOW + 86_400 * SECOND).state is BudgetState.ACTIVE, "a new day"
@@ -246,9 +248,9 @@ def test_three_losses_in_an_hour_pause_and_a_win_between_does_not() -> None:
 def test_shares_make_round_trips_of_fills() -> None:
     shares = Shares()
     assert shares.on_fill(fill("0.01", "60000"), "breakout") is None
-    assert shares.on_fill(fill("0.004", "60100", side=Side.SELL, leg=Leg.TARGET), "") is None
+    assert shares.on_fill(fill("0.004", "60100", side=Side.SELL, order_role=OrderRole.TARGET), "") is None
     assert shares.of("scavenger")[0].quantity == Decimal("0.006")
-    trip = shares.on_fill(fill("0.006", "59900", side=Side.SELL, leg=Leg.STOP), "")
+    trip = shares.on_fill(fill("0.006", "59900", side=Side.SELL, order_role=OrderRole.STOP), "")
     assert trip is not None
     assert trip.setup == "breakout"
     assert trip.realized_pnl == Decimal("-0.2")
@@ -275,6 +277,6 @@ def test_shares_begin_again_from_execution_s_positions() -> None:
     shares.rebuild(
         [Position(symbol=PERP, quantity=Decimal("-0.01"), average_entry_price=Decimal(60_000), shares=(share,))]
     )
-    trip = shares.on_fill(fill("0.01", "59000", leg=Leg.TARGET), "")
+    trip = shares.on_fill(fill("0.01", "59000", order_role=OrderRole.TARGET), "")
     assert trip is not None
     assert (trip.side, trip.realized_pnl) == (Side.SELL, 10)

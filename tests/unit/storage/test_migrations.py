@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import ProgrammingError
 
-from support.postgres import Postgres
+from support.storage.postgres import Postgres
 from titan.storage import brain_tables, execution_tables
 from titan.storage.migrate import head_of, upgrade, upgrade_async
 from titan.storage.schema import BadDatabaseUrlError, Schema, make_engine, read_url, schema_problem

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.tape import MS, PERP, T0, S
+from support.market.tape import MS, PERP, T0, S
 from titan.domain.market import Bar
 from titan.strategies.bars import BarWindow
 

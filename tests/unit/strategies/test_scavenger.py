@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from support.tape import FOREVER, MS, PERP, SPOT, T0, TOP, Tape, decide, holding, play, scavenger
+from support.market.tape import FOREVER, MS, PERP, SPOT, T0, TOP, Tape, decide, holding, play, scavenger
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Action, Leg, OrderState, OrderType, Side, TimeInForce
+from titan.domain.kinds import Action, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.market import MarketEvent
 from titan.domain.orders import Fill, Order
 from titan.strategies.base import IntentDraft, Permission
@@ -185,7 +185,7 @@ def an_order(state: OrderState, filled: str = "0") -> Order:
         client_order_id="t1",
         intent_id="intent",
         phase_id="scavenger",
-        leg=Leg.ENTRY,
+        order_role=OrderRole.ENTRY,
         attempt=1,
         symbol=PERP,
         side=Side.BUY,
@@ -273,13 +273,13 @@ def test_flatten_leaves_closing_to_execution_and_halted_does_not() -> None:
         assert len(strategy.on_time(T0 + 25_000 * MS)) == count
 
 
-def a_fill(intent_id: str, at_ns: int, leg: Leg = Leg.ENTRY) -> Fill:
+def a_fill(intent_id: str, at_ns: int, order_role: OrderRole = OrderRole.ENTRY) -> Fill:
     return Fill(
         trade_id=f"{intent_id}-{at_ns}",
         client_order_id="t1",
         intent_id=intent_id,
         phase_id="scavenger",
-        leg=leg,
+        order_role=order_role,
         symbol=PERP,
         side=Side.BUY,
         quantity=Decimal("0.005"),
@@ -296,7 +296,7 @@ def test_the_day_s_ceiling_counts_trades_not_fills_and_falls_at_midnight() -> No
     strategy = scavenger(max_trades_per_day=2, cooldown_ms=0)
     strategy.on_fill(a_fill("one", T0))
     strategy.on_fill(a_fill("one", T0 + 1))
-    strategy.on_fill(a_fill("one", T0 + 2, Leg.EXIT))
+    strategy.on_fill(a_fill("one", T0 + 2, OrderRole.EXIT))
     assert len(play(strategy, confirmed().events)) == 1
     strategy.on_fill(a_fill("two", T0 + 3))
     strategy.on_order(an_order(OrderState.REJECTED))

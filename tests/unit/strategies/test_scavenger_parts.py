@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.tape import MS, S
+from support.market.tape import MS, S
 from titan.domain.kinds import Side
 from titan.domain.numbers import is_multiple
 from titan.strategies.bars import BarWindow

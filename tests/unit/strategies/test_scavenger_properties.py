@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.tape import MS, PERP, SPOT, T0, Tape, decide, holding, play, scavenger
+from support.market.tape import MS, PERP, SPOT, T0, Tape, decide, holding, play, scavenger
 from titan.domain.kinds import Action, Side
 from titan.domain.market import Bar, MarketEvent
 from titan.domain.numbers import is_multiple

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from support.stack import recording
-from support.tape import PERP, SPOT, S, decide, holding, scavenger
+from support.market.tape import PERP, SPOT, S, decide, holding, scavenger
+from support.stack.local_processes import recording
 from titan.domain.kinds import Action
 from titan.domain.market import BookEvent, MarketEvent
-from titan.marketdata.sources.replay import ReplaySource
 from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
+from titan.recordings.replay import ReplaySource
 from titan.strategies.base import IntentDraft
 from titan.strategies.scavenger.strategy import BREAKOUT_SETUP, TIME_EXIT_SETUP
 

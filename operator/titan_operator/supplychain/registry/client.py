@@ -14,8 +14,8 @@ import aiohttp
 from yarl import URL
 
 from titan.domain.policy_rules import shown
-from titan_operator.registry_files import Login
 from titan_operator.supplychain.references import DIGEST_PATTERN
+from titan_operator.supplychain.registry.credential_files import Login
 from titan_operator.supplychain.registry.documents import (
     INDEX_TYPES,
     MANIFEST_TYPES,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from yarl import URL
 
-from titan_operator.registry_files import Login
 from titan_operator.supplychain.registry.challenges import BasicChallenge, BearerChallenge, read_challenge, read_token
+from titan_operator.supplychain.registry.credential_files import Login
 from titan_operator.supplychain.registry.documents import DocumentError
 from titan_operator.supplychain.registry.errors import RegistryProblem
 from titan_operator.supplychain.registry.transport import Answer, Query, Transport, checked_url, host_of

@@ -10,13 +10,13 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
-from titan.cli.cluster.picture import Item, Picture
 from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.cluster.stack_view import Item, StackView
 from titan.cli.errors import Refused, Unreachable
 from titan.cli.output import Output, print_document, say_wrapped
 from titan.domain.kinds import Posture
+from titan_operator.api.acts import POSTURE_OF, ActVerb
 from titan_operator.cluster.kinds import RISK_POLICY
-from titan_operator.world import POSTURE_OF, ActVerb
 
 _POLL_S = 0.25
 # The answer is written with what was known before the act; what it did to the posture follows within a pass.
@@ -24,7 +24,7 @@ _FOLLOWS_S = 3.0
 
 
 @dataclass(frozen=True)
-class Wish:
+class PostureCommand:
     """What a person asks for; ``phase`` only for a release, ``timeout_s`` how long an answer is waited for."""
 
     verb: ActVerb
@@ -61,7 +61,7 @@ class Answer:
         return _done(self.item)
 
 
-def act(where: Where, output: Output, wish: Wish) -> None:
+def act(where: Where, output: Output, wish: PostureCommand) -> None:
     """Make one act and print what came of it.
 
     Raises
@@ -82,7 +82,7 @@ def act(where: Where, output: Output, wish: Wish) -> None:
         raise Refused("; ".join(sentence(answer, wish) for answer in failed))
 
 
-async def _make(cluster: Cluster, wish: Wish) -> list[Answer]:
+async def _make(cluster: Cluster, wish: PostureCommand) -> list[Answer]:
     picture = await cluster.picture()
     targets = targets_of(picture, wish)
     by = await cluster.who_am_i()
@@ -99,7 +99,7 @@ async def _make(cluster: Cluster, wish: Wish) -> list[Answer]:
     return [await _posture(cluster, answer, wish) for answer in answered]
 
 
-async def _posture(cluster: Cluster, answer: Answer, wish: Wish) -> Answer:
+async def _posture(cluster: Cluster, answer: Answer, wish: PostureCommand) -> Answer:
     """The policy once its status shows what the act did; as it is, where that does not come soon."""
     try:
         async with asyncio.timeout(_FOLLOWS_S):
@@ -114,7 +114,7 @@ async def _posture(cluster: Cluster, answer: Answer, wish: Wish) -> Answer:
     return answer
 
 
-def shows(item: Item, wish: Wish) -> bool:
+def shows(item: Item, wish: PostureCommand) -> bool:
     """Whether the posture in the status is of after the act; True where there is none to show."""
     wanted, latch = POSTURE_OF.get(wish.verb), item.at("status", "posture", "latch")
     in_force = item.at("status", "posture", "inForce")
@@ -125,7 +125,7 @@ def shows(item: Item, wish: Wish) -> bool:
     return Posture[in_force] <= wanted
 
 
-def targets_of(picture: Picture, wish: Wish) -> tuple[Item, ...]:
+def targets_of(picture: StackView, wish: PostureCommand) -> tuple[Item, ...]:
     """Which policies carry the act: all that are pinned to tighten, the stack's one policy for anything else.
 
     Raises
@@ -142,7 +142,7 @@ def targets_of(picture: Picture, wish: Wish) -> tuple[Item, ...]:
     return picture.pinned()
 
 
-async def _write(cluster: Cluster, policy: Item, wish: Wish, by: str) -> Written:
+async def _write(cluster: Cluster, policy: Item, wish: PostureCommand, by: str) -> Written:
     body = {"verb": wish.verb.value, "nonce": uuid.uuid4().hex, "by": by}
     body |= {key: value for key, value in (("reason", wish.reason), ("phase", wish.phase)) if value}
     await cluster.set_field(RISK_POLICY, policy.name, {"act": body})
@@ -171,7 +171,7 @@ def _done(item: Item) -> bool:
     return bool(item.at("status", "act", "outcome") == "Done")
 
 
-def sentence(answer: Answer, wish: Wish) -> str:
+def sentence(answer: Answer, wish: PostureCommand) -> str:
     """What came of an act, in the words of whom it was asked of: who acknowledged it, and what is left open."""
     what = f"release of {wish.phase}" if wish.phase else wish.verb.value
     item = answer.item

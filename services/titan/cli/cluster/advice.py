@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from titan.cli.cluster.picture import Condition, Item, Picture
+from titan.cli.cluster.stack_view import Condition, Item, StackView
 
 # By condition type: gates in their order, then checks. A gate or check without a row here fails its test.
 ADVICE: Mapping[str, str] = {
@@ -55,7 +55,7 @@ class Obstacle:
         return {"where": self.where, "what": self.sentence, "remedy": self.remedy}
 
 
-def obstacles(picture: Picture, phase: str | None) -> list[Obstacle]:
+def obstacles(picture: StackView, phase: str | None) -> list[Obstacle]:
     """What keeps the stack, or one phase of it, from trading; the first first.
 
     Raises
@@ -96,7 +96,7 @@ def said(condition: Condition) -> str:
     return f"{condition.type} is {condition.status}{reason}: {message}"
 
 
-def _of_posture(picture: Picture) -> Iterator[Obstacle]:
+def _of_posture(picture: StackView) -> Iterator[Obstacle]:
     for policy in picture.policies:
         if policy.name not in picture.pins:
             continue

@@ -220,7 +220,7 @@ def _where(namespace: str | None, context: str | None, kubeconfig: Path | None) 
 
 
 def _act(verb: str, where: Where, output: Output, reason: str, timeout_s: float, phase: str = "") -> None:
-    from titan.cli.cluster.acts import Wish, act
-    from titan_operator.world import ActVerb
+    from titan.cli.cluster.acts import PostureCommand, act
+    from titan_operator.api.acts import ActVerb
 
-    act(where, output, Wish(ActVerb(verb), reason, timeout_s, phase))
+    act(where, output, PostureCommand(ActVerb(verb), reason, timeout_s, phase))

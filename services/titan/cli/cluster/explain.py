@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from titan.cli.cluster.picture import Picture
 from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.cluster.stack_view import StackView
 from titan.cli.errors import Refused
 from titan.cli.explain import check_id, most_telling, show_decisions
 from titan.cli.output import Output
@@ -35,7 +35,7 @@ async def _page(cluster: Cluster) -> dict[str, Any]:
     return await cluster.page(brain_of(await cluster.picture()), PAGE)
 
 
-def brain_of(picture: Picture) -> str:
+def brain_of(picture: StackView) -> str:
     """Name of the namespace's Brain; :class:`Refused` where there is none."""
     found = next((item.name for item in picture.phases if item.text("spec", "role") == "brain"), None)
     if found is None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from titan.cli.cluster.picture import Picture
 from titan.cli.cluster.policy_edit import base_name, edited, manifest, pin_of, rules_of
 from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.cluster.stack_view import StackView
 from titan.cli.errors import BadInput, CommandError, Refused
 from titan.cli.output import UNKNOWN, Column, Output, print_document, print_table, say, say_wrapped
 from titan.domain.kinds import Posture
@@ -122,7 +122,7 @@ async def _pin(cluster: Cluster, name: str, *, dry_run: bool) -> _Pinned:
     return result
 
 
-def wanted_pin(picture: Picture, name: str) -> dict[str, str]:
+def wanted_pin(picture: StackView, name: str) -> dict[str, str]:
     """Pure: name and hash of a policy of the namespace, as a phase pins it.
 
     Raises

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from titan.cli.cluster.picture import Picture
+from titan.cli.cluster.stack_view import StackView
 from titan.cli.errors import BadInput, Refused, Unreachable
 from titan_operator.cluster import errors
 from titan_operator.cluster.client import Cluster as Api
@@ -42,12 +42,12 @@ class Cluster:
         self._api = api
         self.namespace = namespace
 
-    async def picture(self) -> Picture:
+    async def picture(self) -> StackView:
         """Every RiskPolicy and TitanPhase of the namespace."""
         policies, phases = await asyncio.gather(
             _said(self._api.list(RISK_POLICY, self.namespace)), _said(self._api.list(TITAN_PHASE, self.namespace))
         )
-        return Picture.of(self.namespace, policies, phases)
+        return StackView.of(self.namespace, policies, phases)
 
     async def find(self, kind: Kind, name: str) -> dict[str, Any] | None:
         """One object, or None where there is none."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from titan.cli.cluster.picture import Item, Picture
+from titan.cli.cluster.stack_view import Item, StackView
 from titan.cli.output import UNKNOWN, Column, number, percent
 
 UNKNOWN_WORD = "unknown"
@@ -22,7 +22,7 @@ PHASE_COLUMNS = (
 )
 
 
-def summary(picture: Picture) -> list[str]:
+def summary(picture: StackView) -> list[str]:
     """A few lines: each pinned policy with its posture, risk and equity, and the last act."""
     pins = picture.pins
     policies = [item for item in picture.policies if item.name in pins]
@@ -33,7 +33,7 @@ def summary(picture: Picture) -> list[str]:
     return lines + [f"policy    {name} is pinned by {', '.join(pins[name])}, but is not there" for name in missing]
 
 
-def _pinned(picture: Picture) -> str:
+def _pinned(picture: StackView) -> str:
     pins = picture.pins
     if not pins:
         return "no policy is pinned"
@@ -96,12 +96,12 @@ def _act(policy: Item) -> list[str]:
     return [f"act       {said}: {answered.get('outcome')}" + (f", {message}" if message else "")]
 
 
-def phase_rows(picture: Picture, now: datetime) -> list[tuple[str, ...]]:
+def phase_rows(picture: StackView, now: datetime) -> list[tuple[str, ...]]:
     """Cells of :data:`PHASE_COLUMNS`; EQUITY is the account's for Brain and Execution, a phase's own allocation."""
     return [_row(picture, item, now) for item in picture.phases]
 
 
-def _row(picture: Picture, item: Item, now: datetime) -> tuple[str, ...]:
+def _row(picture: StackView, item: Item, now: datetime) -> tuple[str, ...]:
     ready = item.condition("Ready")
     state = ready.status if ready is not None else "Unknown"
     reason = ready.reason if ready is not None else "NotSeen"
@@ -121,7 +121,7 @@ def _row(picture: Picture, item: Item, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _worth(picture: Picture, item: Item) -> str:
+def _worth(picture: StackView, item: Item) -> str:
     if allocation := item.text("status", "allocation"):
         return number(allocation, 2)
     if item.text("spec", "role") not in ("brain", "execution"):
@@ -142,7 +142,7 @@ def age(created: str, now: datetime) -> str:
     return f"{seconds}s"
 
 
-def document(picture: Picture) -> dict[str, Any]:
+def document(picture: StackView) -> dict[str, Any]:
     """Everything for JSON and YAML: the resources' own fields, null where nothing is known."""
     pins = picture.pins
     return {

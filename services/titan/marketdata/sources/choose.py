@@ -8,10 +8,10 @@ from pathlib import Path
 
 from titan.marketdata.position import Position
 from titan.marketdata.settings import DEFAULT_SIMULATED_SYMBOLS, MarketDataSettings
-from titan.marketdata.sources.base import MarketSource, SourceError
-from titan.marketdata.sources.ohlcv import COLUMNS, OhlcvSource
-from titan.marketdata.sources.replay import ReplaySource
 from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
+from titan.recordings.ohlcv import COLUMNS, OhlcvSource
+from titan.recordings.replay import ReplaySource
+from titan.recordings.source import MarketSource, SourceError
 
 _GZIP = b"\x1f\x8b"
 

@@ -10,12 +10,12 @@ from zlib import crc32
 import numpy as np
 
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent
-from titan.marketdata.book import BookDiff, OrderBook
-from titan.marketdata.book_check import BestPrices, BookCheck
+from titan.domain.order_book import BookDiff, OrderBook
 from titan.marketdata.simulation.flow import SymbolFlow
 from titan.marketdata.simulation.parameters import FIRST_PRICES, PERP_FLOW, SPOT_FLOW, PriceParameters
 from titan.marketdata.simulation.price import PricePath
-from titan.marketdata.sources.base import SourceCounts, SourceError, instrument_of
+from titan.recordings.book_check import BestPrices, BookCheck
+from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 BLOCK_S = 5
 _BLOCK_NS = BLOCK_S * 1_000_000_000

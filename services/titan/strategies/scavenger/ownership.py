@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from titan.domain.kinds import Leg, OrderState
+from titan.domain.kinds import OrderRole, OrderState
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
 from titan.strategies.base import DecisionNote, Holding
@@ -85,12 +85,12 @@ class Ownership:
 
     def on_order(self, order: Order) -> None:
         """An entry that ended without a fill is over."""
-        if order.leg is Leg.ENTRY and order.state in _ENDED and order.filled_quantity == ZERO:
+        if order.order_role is OrderRole.ENTRY and order.state in _ENDED and order.filled_quantity == ZERO:
             self._entry_until_ns = 0
 
     def on_fill(self, fill: Fill) -> None:
         """Count an entry once, with its first fill."""
-        if fill.leg is not Leg.ENTRY:
+        if fill.order_role is not OrderRole.ENTRY:
             return
         self._turn_day(fill.event_time_ns)
         if fill.intent_id not in self._entry_intents:

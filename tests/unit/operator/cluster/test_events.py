@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster import events as module
 from titan_operator.cluster.errors import ApiError, Unreachable
+from titan_operator.cluster.event_types import EventType
 from titan_operator.cluster.events import Events
 from titan_operator.cluster.kinds import EVENT, Kind
-from titan_operator.effects import EventType
 
 _PHASE = {
     "apiVersion": "titan.trading/v1alpha1",

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.errors import ApiError, Unreachable
 from titan_operator.cluster.kinds import LEASE, POD, Kind
 from titan_operator.cluster.lease import Holder, OperatorLease

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from titan.runtime.logs import configure_logging, get_logger
+from titan.runtime.telemetry.logs import configure_logging, get_logger
 from titan_operator.cluster.standard_logs import bridge_standard_logging
 
 

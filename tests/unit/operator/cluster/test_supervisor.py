@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from titan.runtime.logs import get_logger
+from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster import supervisor as module
 from titan_operator.cluster.supervisor import ReceiverStuck, Supervisor
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.trust_policies import public_pem, trust_policy
+from support.supplychain.trust_policies import public_pem, trust_policy
 from titan_operator.supplychain.formats.bundle import BUNDLE_TYPE, read_bundle, read_statement
 from titan_operator.supplychain.formats.errors import FormatError
 from titan_operator.supplychain.formats.oci import Layer, read_layers

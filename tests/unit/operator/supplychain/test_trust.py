@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from support.trust_policies import as_yaml, public_pem, trust_policy, trusted_key
+from support.supplychain.trust_policies import as_yaml, public_pem, trust_policy, trusted_key
 from titan_operator.supplychain.trust import TrustPolicyError, load_trust_policy, read_trust_policy, trust_policy_schema
 
 DIGEST = "sha256:" + "a" * 64

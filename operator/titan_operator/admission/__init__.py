@@ -1,0 +1,1 @@
+"""Admission: which images are listed, and whether the API server enforces the list."""

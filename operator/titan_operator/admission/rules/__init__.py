@@ -1,0 +1,1 @@
+"""Pure rules of admission: verified images and admission policies."""

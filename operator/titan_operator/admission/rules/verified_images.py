@@ -1,0 +1,136 @@
+"""Pure: what the lists of images say of one image, and how they change by verdicts and by the trust policy.
+
+Verdicts are kept by digest and trust policy. What was verified once stays listed, also when its key has expired or its
+registry is away: an evicted Execution must be able to come back. Only an explicit revocation takes it off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from titan_operator.api.images import MAX_IMAGES, PinnedImage, RevokedImage, VerifiedImage, VerifiedImagesSpec
+from titan_operator.supplychain.verdict import REVOKED, Terms, Verdict
+
+_Item = TypeVar("_Item", VerifiedImage, RevokedImage)
+
+
+def digest_of(image: str) -> str:
+    """The digest of a reference by digest."""
+    return image.rpartition("@")[2]
+
+
+def revocation(digest: str, lists: VerifiedImagesSpec, terms: Terms) -> str:
+    """Why ``digest`` is revoked, in a sentence; empty where it is not."""
+    if digest in terms.revoked_digests:
+        return f"{digest} is in revokedDigests of the trust policy {terms.trust_policy}"
+    listed = next((item for item in lists.images if item.digest == digest), None)
+    if listed is not None and listed.verified_by in terms.revoked_keys:
+        return f"{digest} was signed by {listed.verified_by}, a key that the trust policy {terms.trust_policy} revokes"
+    before = next((item for item in lists.revoked if item.digest == digest), None)
+    return before.message if before is not None else ""
+
+
+def known(image: str, lists: VerifiedImagesSpec, terms: Terms) -> Verdict | None:
+    """What is known of ``image`` without asking anybody; None where it has to be verified.
+
+    A key that was revoked leaves an image another signature: that is looked for before it is said to be revoked.
+    """
+    digest = digest_of(image)
+    if digest in terms.revoked_digests:
+        return Verdict(False, digest, REVOKED, revocation(digest, lists, terms))
+    listed = next((item for item in lists.images if item.digest == digest), None)
+    if listed is None or not terms.trust_policy or listed.trust_policy != terms.trust_policy:
+        return None
+    return Verdict(True, digest, evidence=_evidence(listed))
+
+
+def judged(image: str, verdict: Verdict, lists: VerifiedImagesSpec, terms: Terms) -> Verdict:
+    """A fresh verdict in the light of the lists: what was revoked stays so until it is verified anew."""
+    why = revocation(digest_of(image), lists, terms)
+    if verdict.verified or verdict.reason == REVOKED or not why:
+        return verdict
+    return Verdict(False, digest_of(image), REVOKED, f"{why}; now: {verdict.reason}: {verdict.message}")
+
+
+def merged(
+    lists: VerifiedImagesSpec, verdicts: Mapping[str, Verdict], terms: Terms, now: str, used: frozenset[str] | None
+) -> VerifiedImagesSpec:
+    """The lists as they should be.
+
+    Parameters
+    ----------
+    verdicts
+        By image, of this pass.
+    now
+        UTC, as Kubernetes writes it.
+    used
+        Digests that a stack runs, could go back to or asks for: the others make room where the list is full. None
+        while that is not known of every stack, and then nothing is forgotten.
+    """
+    by_digest = {digest_of(image): (image, verdict) for image, verdict in sorted(verdicts.items())}
+    # A verdict under another trust policy than the one in force counts for nothing: that one may have revoked it.
+    fresh = {
+        digest: (image, verdict)
+        for digest, (image, verdict) in by_digest.items()
+        if verdict.verified
+        and verdict.evidence.get("trustPolicy", "") == terms.trust_policy
+        and digest not in terms.revoked_digests
+    }
+    images = {item.digest: item for item in lists.images}
+    pinned = {item.digest: item for item in lists.infrastructure}
+    revoked = {item.digest: item for item in lists.revoked if item.digest not in fresh}
+    for digest, (image, verdict) in fresh.items():
+        listed = images.get(digest)
+        if listed is None or listed.trust_policy != (terms.trust_policy or None):
+            images[digest] = _entry(image, verdict, now)
+    for digest in [digest for digest in images if digest not in fresh]:
+        _, told = by_digest.get(digest, ("", Verdict(False)))
+        why = revocation(digest, lists, terms) or (told.message if told.reason == REVOKED else "")
+        if why:
+            revoked[digest] = _revoked(images.pop(digest), why, terms, now)
+    for image in terms.infrastructure:
+        reference = PinnedImage(digest=digest_of(image), image=image, trust_policy=terms.trust_policy or None)
+        pinned.setdefault(reference.digest, reference)
+    for digest in [digest for digest in pinned if digest in terms.revoked_digests]:
+        revoked[digest] = _revoked(pinned.pop(digest), revocation(digest, lists, terms), terms, now)
+    return VerifiedImagesSpec(
+        images=_with_room(images.values(), used),
+        infrastructure=tuple(pinned.values()),
+        revoked=_with_room(revoked.values(), used),
+    )
+
+
+def _entry(image: str, verdict: Verdict, now: str) -> VerifiedImage:
+    told = verdict.evidence
+    return VerifiedImage(
+        digest=digest_of(image),
+        image=image,
+        verified_by=told.get("verifiedBy") or None,
+        verified_at=now,
+        trust_policy=told.get("trustPolicy") or None,
+    )
+
+
+def _evidence(entry: VerifiedImage) -> dict[str, str]:
+    told = {"verifiedBy": entry.verified_by, "trustPolicy": entry.trust_policy, "verifiedAt": entry.verified_at}
+    return {key: value for key, value in told.items() if value}
+
+
+def _revoked(item: VerifiedImage | PinnedImage, why: str, terms: Terms, now: str) -> RevokedImage:
+    return RevokedImage(
+        digest=item.digest,
+        image=item.image,
+        message=why[:1024],
+        revoked_at=now,
+        trust_policy=terms.trust_policy or None,
+    )
+
+
+def _with_room(items: Iterable[_Item], used: frozenset[str] | None) -> tuple[_Item, ...]:
+    found = tuple(items)
+    surplus = len(found) - MAX_IMAGES
+    if surplus <= 0 or used is None:
+        return found
+    unused = [item.digest for item in found if item.digest not in used][:surplus]
+    return tuple(item for item in found if item.digest not in unused)

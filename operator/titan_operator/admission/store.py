@@ -1,0 +1,95 @@
+"""The lists of images in the API server, which admission reads: the operator is its only writer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from titan_operator.admission.rules.verified_images import digest_of, merged
+from titan_operator.api.images import VerifiedImagesSpec, read_verified_images, verified_images_document
+from titan_operator.api.names import GROUP, VERIFIED_IMAGES, VERSION
+from titan_operator.cluster.client import Cluster, Object
+from titan_operator.cluster.errors import ClusterError
+from titan_operator.cluster.kinds import KINDS
+from titan_operator.supplychain.verdict import Terms, Verdict
+
+
+class ListsUnreadableError(ClusterError):
+    """The object in the API server is not as an operator writes it."""
+
+
+class PublishedImages:
+    """``VerifiedImages`` of the whole cluster, kept by one operator for all of its stacks."""
+
+    def __init__(self, cluster: Cluster, stacks: Iterable[str], now: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._stacks = frozenset(stacks)
+        self._now = now
+        self._in_use: dict[str, frozenset[str]] = {}
+        # Stacks are reconciled side by side: none may write lists that it read before another's write.
+        self._lock = asyncio.Lock()
+
+    async def read(self) -> VerifiedImagesSpec | None:
+        """The lists as they are; None where there are none yet.
+
+        Raises
+        ------
+        ApiError, Unreachable, ListsUnreadableError
+            When they cannot be read.
+        """
+        return _understood(await self._stored())
+
+    async def _stored(self) -> Object | None:
+        return await self._cluster.get(KINDS["VerifiedImages"], VERIFIED_IMAGES)
+
+    def uses(self, namespace: str, images: Iterable[str], in_use: Iterable[str]) -> None:
+        """Note what a stack asks for (references) and runs or could go back to (digests): that is never forgotten."""
+        self._in_use[namespace] = frozenset(in_use) | {digest_of(image) for image in images}
+
+    async def publish(
+        self, verdicts: Mapping[str, Verdict], terms: Callable[[], Terms], seen: VerifiedImagesSpec | None = None
+    ) -> VerifiedImagesSpec:
+        """List what was verified or is pinned, take off what was revoked; return the lists as they are then.
+
+        Parameters
+        ----------
+        terms
+            Asked at the last moment: a revocation that came while something was verified counts.
+        seen
+            The lists as they were just read: where they are right, nothing is asked or written.
+
+        Raises
+        ------
+        ApiError, Unreachable
+            When the lists cannot be read or written; a conflict when another operator wrote them meanwhile.
+        """
+        if seen is not None and self._merged(seen, verdicts, terms()) == seen:
+            return seen
+        async with self._lock:
+            stored = await self._stored()
+            lists = _understood(stored)
+            wanted = self._merged(lists or VerifiedImagesSpec(), verdicts, terms())
+            if wanted != lists:
+                document = verified_images_document(VERIFIED_IMAGES, wanted, f"{GROUP}/{VERSION}")
+                if stored is not None:
+                    # What another operator wrote meanwhile, say a revocation, is not overwritten: this conflicts.
+                    document["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"]
+                await self._cluster.apply(KINDS["VerifiedImages"], document)
+        return wanted
+
+    def _merged(self, lists: VerifiedImagesSpec, verdicts: Mapping[str, Verdict], terms: Terms) -> VerifiedImagesSpec:
+        # Nothing is forgotten before every stack has told what it uses.
+        told = self._stacks <= self._in_use.keys()
+        used = frozenset().union(*self._in_use.values()) if told else None
+        return merged(lists, verdicts, terms, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"), used)
+
+
+def _understood(stored: Object | None) -> VerifiedImagesSpec | None:
+    if stored is None:
+        return None
+    try:
+        return read_verified_images(stored)
+    except ValueError as error:
+        # Somebody has changed its definition: nothing is written over what is not understood.
+        raise ListsUnreadableError(f"{VERIFIED_IMAGES} cannot be read: {error}; apply the CRDs again") from error

@@ -1,0 +1,1 @@
+"""Compare live objects with wanted ones. Pure."""

@@ -1,0 +1,1 @@
+"""The controller: gather, decide, execute. All I/O of a reconcile pass."""

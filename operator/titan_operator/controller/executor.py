@@ -1,0 +1,302 @@
+"""The effects of one decision, carried out in their order; a write that fails is noted and tried again later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from titan.domain.kinds import Posture
+from titan.runtime.telemetry.logs import Log
+from titan_operator.api.acts import POSTURE_OF, Act, ActVerb
+from titan_operator.api.names import FINALIZER, OPERATOR
+from titan_operator.cluster.backoff import Backoff
+from titan_operator.cluster.errors import ApiError, ClusterError, Unreachable
+from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.lease import OperatorLease
+from titan_operator.controller.gather import Listing
+from titan_operator.reconcile.effects import (
+    Annotate,
+    Apply,
+    Certificate,
+    Delete,
+    Effect,
+    ForwardAct,
+    RecordActResult,
+    RecordEvent,
+    RemoveFields,
+    SetCeiling,
+    SetFinalizer,
+    Tighten,
+)
+from titan_operator.reconcile.observed import Observed, ObservedResource
+from titan_operator.stack.certificates import StackCertificates
+from titan_operator.stack.client import StackClient
+from titan_operator.stack.view import Ack
+
+if TYPE_CHECKING:
+    from titan_operator.controller.context import Context
+
+# Kinds that run nothing by themselves.
+_MOUNTED = ("ConfigMap", "NetworkPolicy", "PersistentVolumeClaim", "Service", "ServiceAccount")
+# So many of these are written at a time; the Lease is looked at before each lot.
+AT_ONCE = 8
+# After an act or a tightening, the stack is asked again this soon: its answer belongs into the status.
+SOON_S = 0.05
+# An act that could not be carried is tried again this often.
+RETRY_S = 1.0
+
+
+def require_lease(lease: OperatorLease) -> None:
+    """Let nothing be written once the Lease may be another's: a process may have stood still for longer than it lasts.
+
+    Raises
+    ------
+    Unreachable
+        It is no longer ours.
+    """
+    if not lease.still_mine():
+        raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
+
+
+class EffectExecutor:
+    """Carries out the effects of one pass, and keeps what came of them.
+
+    Attributes
+    ----------
+    acts
+        ``status.act`` by policy, for acts that were answered.
+    failures, failed_objects
+        Errors of writes, and by TitanPhase what could not be written for it.
+    finalized_away
+        Resources that may be gone now: their status is not written any more.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        world: Observed,
+        found: Listing,
+        parts: Context,
+        identity: StackCertificates,
+        client: StackClient | None,
+        backoff: Backoff,
+        log: Log,
+    ) -> None:
+        self._namespace = namespace
+        self._world = world
+        self._addresses = found.addresses()
+        self._parts = parts
+        self._identity = identity
+        self._client = client
+        self._backoff = backoff
+        self._log = log
+        self.acts: dict[str, Mapping[str, Any]] = {}
+        self.failures: list[Exception] = []
+        self.failed_objects: dict[str, str] = {}
+        self.finalized_away: set[tuple[str, str]] = set()
+        self.requeue_after_s = float("inf")
+
+    async def all(self, effects: Sequence[Effect]) -> None:
+        """Carry out ``effects`` in order; nothing is written once the Lease may be another's.
+
+        What pods mount, and what guards them, is written some at a time where it stands together: its parts need
+        nothing of each other, and what runs pods comes after all of it.
+        """
+        for mounted, together in groupby(effects, _only_mounted):
+            group, size = [*together], AT_ONCE if mounted else 1
+            for start in range(0, len(group), size):
+                require_lease(self._parts.lease)
+                some = [effect for effect in group[start : start + size] if not self._held(effect)]
+                answers = await asyncio.gather(*(self._one(effect) for effect in some), return_exceptions=True)
+                # In their own order: what failed first must not depend on which answer came first.
+                for effect, answer in zip(some, answers, strict=True):
+                    self._answered(effect, answer)
+
+    def _held(self, effect: Effect) -> bool:
+        if not isinstance(effect, Apply) or not (why := self._backoff.waits(effect.kind, effect.name)):
+            return False
+        self._note(effect, f"{why}; it is tried again soon")
+        return True
+
+    def _answered(self, effect: Effect, answer: BaseException | None) -> None:
+        kind, name = getattr(effect, "kind", type(effect).__name__), getattr(effect, "name", "")
+        if answer is None:
+            self._backoff.done(kind, name)
+            return
+        if isinstance(answer, asyncio.CancelledError):
+            # Canceled by nobody here: a connection's end may look so, and must not end who waits.
+            answer = Unreachable(f"{_what(effect)}: the write was canceled")
+        if not isinstance(answer, ClusterError):
+            raise answer
+        self.failures.append(answer)
+        requeue_after_s = self._backoff.failed(kind, name, str(answer))
+        self.requeue_after_s = min(self.requeue_after_s, requeue_after_s)
+        self._log.warning(
+            "write failed",
+            effect=type(effect).__name__,
+            kind=kind,
+            object=name,
+            reason=str(answer),
+            requeue_after_s=requeue_after_s,
+        )
+        self._note(effect, str(answer))
+
+    def _note(self, effect: Effect, why: str) -> None:
+        if phase := getattr(effect, "phase", ""):
+            self.failed_objects.setdefault(phase, f"{_what(effect)}: {why}")
+
+    async def _one(self, effect: Effect) -> None:
+        cluster = self._parts.cluster
+        match effect:
+            case Tighten():
+                await self._tighten(effect)
+            case SetCeiling():
+                await self._set_ceiling(effect)
+            case ForwardAct():
+                await self._relay(effect)
+            case RecordActResult():
+                self._answer(effect.policy, effect.act, done=effect.done, message=effect.message)
+            case Certificate():
+                await self._identity.ensure(
+                    effect.phase, effect.role, self._world.children.get(("Secret", f"{effect.phase}-tls"))
+                )
+            case Apply():
+                await cluster.apply(KINDS[effect.kind], effect.manifest)
+                self._log.info("applied", kind=effect.kind, object=effect.name)
+            case RemoveFields():
+                await self._strip(effect)
+            case Delete():
+                kind = KINDS[effect.kind]
+                await cluster.delete(kind, effect.name, self._namespace, uid=effect.uid)
+                self._log.info("removed", kind=effect.kind, object=effect.name)
+                self.requeue_after_s = min(self.requeue_after_s, RETRY_S)
+            case Annotate():
+                namespace = "" if effect.kind == "Namespace" else self._namespace
+                body = {"metadata": {"annotations": {effect.annotation: effect.value}}}
+                await cluster.patch_merge(KINDS[effect.kind], effect.name, namespace, body)
+            case SetFinalizer():
+                await self._finalize(effect)
+            case RecordEvent():
+                given = self._given(effect.kind, effect.name)
+                await self._parts.events.record(given.raw, effect.type, effect.reason, "Reconcile", effect.note)
+
+    async def _strip(self, effect: RemoveFields) -> None:
+        cluster, kind = self._parts.cluster, KINDS[effect.kind]
+        try:
+            await cluster.patch_json(kind, effect.name, self._namespace, effect.operations)
+        except ApiError as error:
+            if not (error.conflict or error.invalid or error.not_found):
+                raise
+            # What it was to take out has changed since it was read: the next pass sees what is there now.
+            self._log.info("changed meanwhile", kind=effect.kind, object=effect.name, reason=error.message)
+            self.requeue_after_s = min(self.requeue_after_s, SOON_S)
+
+    def _given(self, kind: str, name: str) -> ObservedResource:
+        items = self._world.policies if kind == "RiskPolicy" else self._world.phases
+        return next(item for item in items if item.name == name)
+
+    async def _finalize(self, effect: SetFinalizer) -> None:
+        given = self._given(effect.kind, effect.name)
+        metadata = given.raw["metadata"]
+        others = [name for name in metadata.get("finalizers", ()) if name != FINALIZER]
+        # The version makes sure that nobody else's finalizer, put on meanwhile, is lost.
+        body = {
+            "metadata": {
+                "resourceVersion": metadata["resourceVersion"],
+                "finalizers": [*others, FINALIZER] if effect.present else others,
+            }
+        }
+        if not effect.present:
+            self.finalized_away.add((effect.kind, effect.name))
+        try:
+            await self._parts.cluster.patch_merge(KINDS[effect.kind], effect.name, self._namespace, body)
+        except ApiError as error:
+            if not (error.conflict or error.not_found):
+                raise
+            # It changed since it was read (our own first status did that, or somebody): the next pass has it right.
+            self.requeue_after_s = min(self.requeue_after_s, SOON_S)
+
+    async def _tighten(self, effect: Tighten) -> None:
+        acks = await self._both(effect.posture, OPERATOR, effect.reason, "")
+        self._log.info(
+            "tightened",
+            posture=effect.posture.name,
+            reason=effect.reason,
+            **{who: ack.message for who, ack in acks.items()},
+        )
+        self.requeue_after_s = min(
+            self.requeue_after_s, RETRY_S if not acks or not all(ack.done for ack in acks.values()) else SOON_S
+        )
+
+    async def _both(self, posture: Posture, by: str, reason: str, nonce: str) -> dict[str, Ack]:
+        """Tell Brain and Execution at once: neither waits for the other."""
+        assert self._client is not None
+        told = {}
+        if "brain" in self._addresses:
+            told["brain"] = self._client.act(self._addresses["brain"], posture, by, reason, nonce)
+        if "execution" in self._addresses:
+            told["execution"] = self._client.tighten(self._addresses["execution"], posture, by, reason)
+        answers = await asyncio.gather(*told.values())
+        return dict(zip(told, answers, strict=True))
+
+    async def _set_ceiling(self, effect: SetCeiling) -> None:
+        assert self._client is not None
+        ack = await self._client.set_ceiling(self._addresses["brain"], effect.posture, effect.policy_hash)
+        self._log.info("ceiling", posture=effect.posture.name, done=ack.done, reason=ack.reason, message=ack.message)
+        self.requeue_after_s = min(self.requeue_after_s, SOON_S if ack.done else RETRY_S)
+
+    async def _relay(self, effect: ForwardAct) -> None:
+        act = effect.act
+        self.requeue_after_s = min(self.requeue_after_s, SOON_S)
+        posture = POSTURE_OF[act.verb]
+        reason = act.reason or f"kubectl: {act.verb.value}"
+        if act.verb is ActVerb.ARM:
+            await self._arm(effect, reason)
+            return
+        acks = await self._both(posture, act.by, reason, act.nonce)
+        execution = acks.get("execution")
+        if execution is not None and execution.done:
+            counts = f"{execution.working_orders} working orders, {execution.open_positions} open positions"
+            self._answer(effect.policy, act, done=True, message=f"acknowledged by Execution: {posture.name}, {counts}")
+            return
+        if not acks and ("StatefulSet", self._execution_name()) not in self._world.children:
+            self._answer(effect.policy, act, done=True, message="no Execution runs in this stack: nothing can be sent")
+            return
+        # Not answered: it stays pending and is carried again until Execution obeys.
+        self._log.warning(
+            "act not acknowledged yet",
+            verb=act.verb.value,
+            by=act.by,
+            told={who: ack.message for who, ack in acks.items()},
+        )
+        self.requeue_after_s = min(self.requeue_after_s, RETRY_S)
+
+    async def _arm(self, effect: ForwardAct, reason: str) -> None:
+        assert self._client is not None
+        act = effect.act
+        if "brain" not in self._addresses:
+            self._answer(effect.policy, act, done=False, message="Brain does not run: arm again when it does")
+            return
+        ack = await self._client.act(self._addresses["brain"], Posture.ARMED, act.by, reason, act.nonce)
+        problems = f": {'; '.join(ack.preconditions)}" if ack.preconditions else ""
+        # An approval is for now: one that could not be carried is not carried later.
+        self._answer(effect.policy, act, done=ack.done, message=f"{ack.message}{problems}" or ack.reason)
+
+    def _execution_name(self) -> str:
+        phase = self._world.phase("execution")
+        return "" if phase is None else phase.name
+
+    def _answer(self, policy: str, act: Act, *, done: bool, message: str) -> None:
+        outcome = "Done" if done else "Refused"
+        self._log.info("act", verb=act.verb.value, by=act.by, nonce=act.nonce, outcome=outcome, message=message)
+        self.acts[policy] = {"nonce": act.nonce, "verb": act.verb.value, "outcome": outcome, "message": message[:1024]}
+
+
+def _what(effect: Effect) -> str:
+    return f"{getattr(effect, 'kind', type(effect).__name__)} {getattr(effect, 'name', '')}".strip()
+
+
+def _only_mounted(effect: Effect) -> bool:
+    return isinstance(effect, Certificate) or (isinstance(effect, Apply) and effect.kind in _MOUNTED)

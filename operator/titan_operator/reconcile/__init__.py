@@ -1,0 +1,1 @@
+"""Decide one reconcile pass: observed state in, effects and outcomes out. Pure."""

@@ -1,0 +1,163 @@
+"""Pure: when a TitanPhase's processes may go, and how. A position is never left without its Execution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from titan.domain.kinds import Posture
+from titan_operator.api.names import LABEL_INSTANCE, POLICY_SEQUENCE, PROTECTED
+from titan_operator.reconcile.effects import (
+    Annotate,
+    Delete,
+    Effect,
+    Outcome,
+    PhaseState,
+    RecordActResult,
+    SetFinalizer,
+    Tighten,
+)
+from titan_operator.reconcile.observed import Observed, ObservedResource
+from titan_operator.reconcile.posture import released
+
+EXECUTION_KIND = "StatefulSet"
+# Volumes stay: Execution's journal and the venue's account belong to each other and to the person, not to the operator.
+_KEPT = ("PersistentVolumeClaim",)
+_ORDER = ("Deployment", "StatefulSet", "Job")
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Whether processes may go: ``message`` says why, or what is waited for; ``effects`` bring it nearer."""
+
+    allowed: bool
+    message: str
+    effects: tuple[Effect, ...] = ()
+
+
+def execution_child(world: Observed) -> Mapping[str, Any] | None:
+    """Execution's StatefulSet, if there is one: as long as there is, there may be positions."""
+    for (kind, _), child in world.children.items():
+        if kind == EXECUTION_KIND:
+            return child
+    return None
+
+
+def leave(world: Observed, given: ObservedResource, *, deleting: bool) -> Leave:
+    """Judge whether the processes of ``given`` may be removed now.
+
+    Any process of a stack may go when Execution has nothing working, nothing unknown and no position, at CLOSE_ONLY or
+    below; or when there is no Execution; or when a person released it; or, on deletion, where it says Orphan.
+    """
+    if execution_child(world) is None:
+        return Leave(True, "no Execution runs in this stack")
+    policy = released(world, given.name)
+    if deleting and policy is not None and policy.act is not None:
+        message = f"released by {policy.act.by}: {policy.act.reason or 'no reason given'}"
+        return Leave(True, message)
+    spec = given.raw.get("spec", {})
+    on_delete = spec.get("onDelete", "Drain")
+    if deleting and on_delete == "Orphan" and spec.get("role") != "execution":
+        return Leave(True, "spec.onDelete: Orphan")
+    wanted = Posture.FLATTEN if deleting and on_delete == "Flatten" else Posture.CLOSE_ONLY
+    judged = nothing_open(world, wanted, f"TitanPhase {given.name} is going")
+    if judged.allowed or not deleting:
+        return judged
+    return replace(judged, message=f"{judged.message}; kubectl titan release lets it go at once")
+
+
+def nothing_open(world: Observed, wanted: Posture, why: str) -> Leave:
+    """Judge whether Execution has nothing working, nothing unknown and no position, at ``wanted`` or below."""
+    if execution_child(world) is None:
+        return Leave(True, "no Execution runs in this stack")
+    execution = world.stack.execution
+    if execution is None:
+        silent = world.stack.problems.get("execution", "it has no running pod")
+        return Leave(False, f"Execution does not answer ({silent}), so its positions are not known")
+    if execution.in_force > wanted:
+        return Leave(False, f"closing to entries first ({wanted.name})", (Tighten(wanted, why),))
+    open_things = {
+        "open positions": execution.open_positions,
+        "working orders": execution.working_orders,
+        "orders of unknown state": execution.unresolved_orders,
+    }
+    left = [f"{count} {what}" for what, count in open_things.items() if count]
+    return Leave(False, f"Execution still has {', '.join(left)}") if left else Leave(True, "nothing is open")
+
+
+def removal(world: Observed, given: ObservedResource, allowed: Leave) -> list[Effect]:
+    """Take the processes of ``given`` away, and our finalizer last."""
+    effects: list[Effect] = []
+    mine = [(kind, name, child) for (kind, name), child in world.children.items() if _instance(child) == given.name]
+    for kind, name, child in sorted(mine, key=lambda item: (_rank(item[0]), item[0], item[1])):
+        if _protected(child):
+            effects.append(Annotate(kind, name, PROTECTED, None))
+        if kind not in _KEPT and "deletionTimestamp" not in child["metadata"]:
+            effects.append(Delete(kind, name, child["metadata"]["uid"]))
+    gone = not [item for item in mine if item[0] not in _KEPT] and not world.pods_of(given.name)
+    if given.deleting and gone:
+        effects.append(SetFinalizer(given.kind, given.name, present=False))
+        policy = released(world, given.name)
+        others = [item for item in world.phases if item.deleting and item.name != given.name]
+        if policy is not None and policy.act is not None and (policy.act.phase or not others):
+            effects.append(RecordActResult(policy.name, policy.act, True, allowed.message))
+    return effects
+
+
+def leaving_outcome(given: ObservedResource, judged: Leave) -> Outcome:
+    """What the status of a TitanPhase says while it goes."""
+    state = PhaseState.TERMINATING if judged.allowed else PhaseState.DRAINING
+    return Outcome(False, state.value, judged.message, state, reconciling=True)
+
+
+def garbage(world: Observed, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
+    """Children that nothing wants any more.
+
+    Those of TitanPhases that are gone, and named-by-content ConfigMaps that no workload mounts and no record keeps. A
+    TitanPhase that lost its finalizer by force leaves its processes until nothing is open, like any other.
+    """
+    known = {item.name for item in world.phases}
+    keep = set(wanted)
+    used = json.dumps([child for (kind, name), child in world.children.items() if _keeps(kind, name)])
+    effects: list[Effect] = []
+    forced = any(_instance(child) and _instance(child) not in known for child in world.children.values())
+    if forced and not (judged := nothing_open(world, Posture.CLOSE_ONLY, "a TitanPhase is gone")).allowed:
+        return list(judged.effects)
+    for (kind, name), child in world.children.items():
+        instance = _instance(child)
+        orphan = bool(instance) and instance not in known
+        superseded = kind == "ConfigMap" and child.get("immutable") is True and name not in used
+        # Of an image or a database that is no longer asked for; where there is no plan, nobody knows.
+        superseded = superseded or (kind == "Job" and bool(keep))
+        stack_is_gone = not instance and not known and name != POLICY_SEQUENCE
+        if (
+            (kind, name) in keep
+            or not (orphan or superseded or stack_is_gone)
+            or "deletionTimestamp" in child["metadata"]
+        ):
+            continue
+        if _protected(child):
+            effects.append(Annotate(kind, name, PROTECTED, None))
+        if kind not in _KEPT:
+            effects.append(Delete(kind, name, child["metadata"]["uid"]))
+    return effects
+
+
+def _keeps(kind: str, name: str) -> bool:
+    # A record of the last verified revision is a mutable ConfigMap: what it mounts must stay, or nothing can go back.
+    return kind in _ORDER or (kind == "ConfigMap" and name.endswith("-verified"))
+
+
+def _instance(child: Mapping[str, Any]) -> str:
+    return str(child["metadata"].get("labels", {}).get(LABEL_INSTANCE, ""))
+
+
+def _protected(child: Mapping[str, Any]) -> bool:
+    return bool(child["metadata"].get("annotations", {}).get(PROTECTED) == "true")
+
+
+def _rank(kind: str) -> int:
+    # Processes first: what they mount and are reached by goes after them.
+    return 0 if kind in _ORDER else 1

@@ -1,0 +1,87 @@
+"""Pure: tables in a database are upgraded by a Job before an image is started that needs them so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from titan_operator.reconcile.effects import Finding, Outcome, PhaseState
+from titan_operator.reconcile.observed import Observed, ObservedResource
+from titan_operator.reconcile.rollout import Roll, revision_of
+from titan_operator.render.kubernetes import Child
+from titan_operator.render.kubernetes.pods import MIGRATION
+
+_FEW = 10
+
+
+def migrated(given: ObservedResource, children: Sequence[Child], world: Observed) -> Finding:
+    """Whether the tables of a phase are as its image knows them."""
+    job = next((child for child in children if child.kind == "Job" and child.phase == given.name), None)
+    return _by_pod(given, world) if job is None else _by_job(job.name, world)
+
+
+def held(given: ObservedResource, child: Child, world: Observed, tables: Finding) -> Roll | None:
+    """Keep a workload as it is until its tables are upgraded; None where nothing keeps it.
+
+    What runs goes on: a migration that fails or waits stops nothing.
+    """
+    live = world.children.get((child.kind, child.name))
+    running = "" if live is None else revision_of(live)
+    if tables.holds is True or running == revision_of(child.manifest):
+        return None
+    goes_on = f"; revision {running} goes on" if running else ""
+    outcome = Outcome(
+        ready=False,
+        reason="StorageMigrated",
+        message=tables.message + goes_on,
+        state=PhaseState.PENDING if tables.holds is None else PhaseState.FAILED,
+        stalled=tables.holds is False,
+        reconciling=tables.holds is None,
+        current=running,
+        last_verified=str((given.status.get("revision") or {}).get("lastVerified", "")),
+        failed=str((given.status.get("revision") or {}).get("failed", "")),
+    )
+    return Roll((), outcome)
+
+
+def written(role: str, world: Observed) -> Finding:
+    """Whether the process that runs can write its tables: its own word. Nothing waits for them but who reads them."""
+    view = world.stack.execution if role == "execution" else world.stack.brain
+    if view is None:
+        return Finding(None, "NotTold", world.stack.problems.get(role, f"{role} does not run yet"))
+    if not view.database_problem:
+        return Finding(True, "Written", "the tables are written as it goes")
+    message = f"{view.database_problem}; {_about(view.rows_waiting)} wait for it"
+    return Finding(False, "DatabaseAway", message)
+
+
+def _about(count: int) -> str:
+    """A count that is not another one at each look: each would be a write of the status."""
+    if count < _FEW:
+        return f"fewer than {_FEW} rows"
+    return f"{10 ** (len(str(count)) - 1):,} rows or more"
+
+
+def _by_pod(given: ObservedResource, world: Observed) -> Finding:
+    done = [pod.first_done(MIGRATION) for pod in world.pods_of(given.name) if not pod.deleting]
+    answer = next((answer for answer in done if answer is not None), None)
+    said = {
+        True: "the tables are as this image knows them",
+        False: f"container {MIGRATION} has failed: its log says why",
+        None: "the tables are being upgraded",
+    }[answer]
+    return Finding(answer, "Migrated" if answer else "NotMigrated", said)
+
+
+def _by_job(name: str, world: Observed) -> Finding:
+    job = world.children.get(("Job", name))
+    if job is None:
+        return Finding(None, "NotMigrated", f"Job {name} is about to upgrade the tables")
+    status = job.get("status") or {}
+    states = {item["type"] for item in status.get("conditions") or () if item["status"] == "True"}
+    if "Complete" in states:
+        return Finding(True, "Migrated", f"Job {name} has upgraded the tables")
+    if "Failed" in states:
+        return Finding(False, "NotMigrated", f"Job {name} has failed: its log says why; delete it to try again")
+    tries = status.get("failed", 0)
+    failed = f", {tries} tries failed" if tries else ""
+    return Finding(None, "NotMigrated", f"Job {name} upgrades the tables{failed}: its log says what it waits for")

@@ -1,0 +1,364 @@
+"""Pure: how one workload comes from the revision that runs to the one that is wanted, or back.
+
+Execution: closed to entries, drained, journal flushed; then its pod is replaced (its StatefulSet replaces none by
+itself). Other roles one at a time, by their Deployment. What fails goes back to the last verified revision, disarmed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from titan.domain.kinds import Posture
+from titan_operator.api.names import PROTECTED, RENDERED_BY, REVISION, labels, verified_record
+from titan_operator.cluster.event_types import EventType
+from titan_operator.compare.diff import first_difference, kept_template, removals
+from titan_operator.reconcile.effects import (
+    Apply,
+    Delete,
+    Effect,
+    Finding,
+    Outcome,
+    PhaseState,
+    RecordEvent,
+    RemoveFields,
+    Tighten,
+)
+from titan_operator.reconcile.observed import Observed, ObservedResource, Pod
+from titan_operator.render.kubernetes import Child
+
+# What trades is rolled first, and Execution before all: nothing else may roll while its state is in doubt.
+ROLL_ORDER = ("execution", "brain", "scavenger", "marketdata", "papervenue")
+# A pod that is not ready after this long does not come up by itself.
+DEADLINE_S = 120.0
+_RESTARTS = 3
+
+
+@dataclass(frozen=True)
+class Roll:
+    """One workload's step of this pass."""
+
+    effects: tuple[Effect, ...]
+    outcome: Outcome
+    # Whether others must wait for it.
+    busy: bool = False
+    # The revision that it waits for, for the engine's clock; empty where it waits for none.
+    waits_for: str = ""
+
+
+def revision_of(workload: Mapping[str, Any]) -> str:
+    """Which revision a Deployment's or StatefulSet's pod template is."""
+    annotations = workload["spec"]["template"]["metadata"].get("annotations", {})
+    return str(annotations.get(REVISION, ""))
+
+
+def record_of(world: Observed, phase: str) -> tuple[str, dict[str, Any]] | None:
+    """The last verified revision of a phase and its rendered workload, as recorded.
+
+    None where its image is revoked: nothing goes back to that, and the API server would admit no pod of it.
+    """
+    stored = world.children.get(("ConfigMap", verified_record(phase)))
+    if stored is None or any(f"@{digest}" in stored["data"]["workload"] for digest in world.revoked):
+        return None
+    return stored["data"]["revision"], json.loads(stored["data"]["workload"])
+
+
+def under_way(child: Child, world: Observed) -> bool:
+    """Whether the workload has left its last verified revision and has neither come up nor gone back.
+
+    It lasts no longer than ``DEADLINE_S``; a workload that was never verified comes up for the first time, which is no
+    roll.
+    """
+    live, recorded = world.children.get((child.kind, child.name)), record_of(world, child.phase)
+    return live is not None and recorded is not None and revision_of(live) != recorded[0]
+
+
+def record(given: ObservedResource, child: Child, namespace: str) -> Apply:
+    """Write down ``child`` as the last verified revision."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": verified_record(given.name),
+            "namespace": namespace,
+            "labels": labels(given.name, child.role),
+            "annotations": {PROTECTED: "true"},
+        },
+        "data": {
+            "revision": revision_of(child.manifest),
+            "workload": json.dumps(child.manifest, sort_keys=True, separators=(",", ":")),
+        },
+    }
+    return Apply("ConfigMap", verified_record(given.name), manifest, given.name)
+
+
+def step(given: ObservedResource, child: Child, world: Observed, *, may_roll: bool, in_force: Finding) -> Roll:
+    """One step of the workload ``child`` of the TitanPhase ``given``.
+
+    Parameters
+    ----------
+    child
+        Its Deployment or StatefulSet as wanted now.
+    may_roll
+        Whether it is its turn: one workload rolls at a time.
+    in_force
+        What the running pod says of its policy; a revision is verified only with it.
+    """
+    wanted = revision_of(child.manifest)
+    failed = str((given.status.get("revision") or {}).get("failed", ""))
+    recorded = record_of(world, given.name)
+    if failed == wanted and recorded is not None and recorded[0] != wanted:
+        return _went_back(given, child, recorded, world)
+    live = world.children.get((child.kind, child.name))
+    if live is None:
+        return Roll(
+            (Apply(child.kind, child.name, child.manifest, given.name), *missed(given, child, world)),
+            _starting(given, wanted, recorded),
+            waits_for=wanted,
+        )
+    running = revision_of(live)
+    if running == wanted:
+        return _settle(given, child, live, world, recorded, in_force)
+    if not may_roll:
+        message = f"revision {wanted} waits until another workload of the stack has rolled; {running} goes on"
+        return Roll((), _outcome(given, "Rolling", message, recorded, running, reconciling=True), busy=True)
+    safe, effects = _safe_to_roll(child.role, given, world)
+    if safe.holds is not True:
+        outcome = _outcome(
+            given, "SafeToRoll", safe.message, recorded, running, reconciling=True, findings={"SafeToRoll": safe}
+        )
+        return Roll(tuple(effects), outcome, busy=True)
+    # The claims of a StatefulSet cannot be changed, whatever a newer renderer would make of them.
+    manifest = kept_template(child.manifest, live)
+    difference = first_difference(manifest, live)
+    note = f"revision {running} → {wanted}" + (f": {difference}" if difference else "")
+    return Roll(
+        (
+            *effects,
+            Apply(child.kind, child.name, manifest, given.name),
+            RecordEvent(given.kind, given.name, EventType.NORMAL, "Rolling", note),
+        ),
+        _outcome(given, "Rolling", note, recorded, running, reconciling=True),
+        busy=True,
+        waits_for=wanted,
+    )
+
+
+def _settle(
+    given: ObservedResource,
+    child: Child,
+    live: Mapping[str, Any],
+    world: Observed,
+    recorded: tuple[str, dict[str, Any]] | None,
+    in_force: Finding,
+) -> Roll:
+    wanted = revision_of(child.manifest)
+    effects = list(put_back(given, child, live, world))
+    pods = [pod for pod in world.pods_of(given.name) if not pod.deleting]
+    if child.kind == "StatefulSet":
+        # OnDelete: the StatefulSet leaves a broken or an old pod where it is.
+        effects += [Delete("Pod", pod.name, pod.uid) for pod in pods if pod.revision != wanted]
+    current = [pod for pod in pods if pod.revision == wanted]
+    ready = any(pod.ready for pod in current)
+    old = [pod for pod in world.pods_of(given.name) if pod.revision != wanted]
+    verified = recorded is not None and recorded[0] == wanted
+    if ready and not old and in_force.holds is True:
+        if not verified:
+            effects.append(record(given, child, world.namespace))
+            effects.append(
+                RecordEvent(
+                    given.kind, given.name, EventType.NORMAL, "Verified", f"revision {wanted} runs and is verified"
+                )
+            )
+        outcome = _outcome(
+            given, "Running", f"revision {wanted} runs", recorded, wanted, ready=True, last_verified=wanted
+        )
+        return Roll(tuple(effects), outcome)
+    trouble = _trouble(current, world) or _refused_pods(live)
+    waited = world.waited_s.get((given.name, wanted), 0.0)
+    broken = waited > DEADLINE_S or any(pod.restarts >= _RESTARTS and not pod.ready for pod in current)
+    if broken and not verified and recorded is not None:
+        return _fail(given, child, wanted, recorded, trouble or in_force.message, world)
+    if ready and in_force.holds is False:
+        outcome = _outcome(given, in_force.reason, in_force.message, recorded, wanted, stalled=True)
+        return Roll(tuple(effects), outcome, busy=not verified, waits_for="" if verified else wanted)
+    message = trouble or (in_force.message if ready else f"revision {wanted}: no pod is ready yet")
+    outcome = _outcome(
+        given,
+        "Starting",
+        message,
+        recorded,
+        wanted,
+        reconciling=True,
+        stalled=broken,
+        state=PhaseState.FAILED if broken else PhaseState.STARTING,
+    )
+    return Roll(tuple(effects), outcome, busy=not verified, waits_for="" if verified else wanted)
+
+
+def put_back(given: ObservedResource | None, child: Child, live: Mapping[str, Any], world: Observed) -> list[Effect]:
+    """What makes ``live`` as wanted again, with an Event where another hand had changed it.
+
+    A newer renderer of the same revision restarts no pod: the template then stays as it is.
+    """
+    wanted = kept_template(child.manifest, live) if child.workload else child.manifest
+    difference = first_difference(wanted, live)
+    if difference is None:
+        return []
+    effects: list[Effect] = [Apply(child.kind, child.name, wanted, child.phase)]
+    if surplus := removals(wanted, live):
+        effects.insert(0, RemoveFields(child.kind, child.name, tuple(surplus), child.phase))
+    if given is not None and difference.by:
+        note = f"{child.kind} {child.name} was changed by another hand and is put back: {difference}"
+        effects.append(RecordEvent(given.kind, given.name, EventType.WARNING, "Drifted", note))
+    return effects
+
+
+def missed(given: ObservedResource | None, child: Child, world: Observed) -> list[Effect]:
+    """An Event about an object that another hand deleted, where it is known to have been there.
+
+    What a resource that runs is made of was there before, unless a newer renderer has only now come to want it. What
+    is named by its content was there if a workload mounts it.
+    """
+    if given is None or given.condition("Ready").get("reason") not in ("Running", "InForce"):
+        return []
+    workloads = [live for (kind, _), live in world.children.items() if kind in ("Deployment", "StatefulSet")]
+    others = [live for (kind, _), live in world.children.items() if kind not in ("Deployment", "StatefulSet")]
+    settled = any(live["metadata"].get("annotations", {}).get(RENDERED_BY) == world.version for live in others)
+    mounted = child.name in json.dumps([live["spec"] for live in workloads])
+    if not settled or (child.manifest.get("immutable") and not mounted):
+        return []
+    note = f"{child.kind} {child.name} was deleted by another hand and is made again"
+    return [RecordEvent(given.kind, given.name, EventType.WARNING, "Drifted", note)]
+
+
+def _fail(
+    given: ObservedResource, child: Child, wanted: str, recorded: tuple[str, dict[str, Any]], why: str, world: Observed
+) -> Roll:
+    note = f"revision {wanted} did not come up ({why}); going back to {recorded[0]}, disarmed"
+    effects: list[Effect] = [
+        Tighten(Posture.CLOSE_ONLY, note),
+        RecordEvent(given.kind, given.name, EventType.WARNING, "RollFailed", note),
+        *_restore(given, child, recorded, world),
+    ]
+    outcome = _outcome(
+        given, "RollFailed", note, recorded, wanted, stalled=True, failed=wanted, state=PhaseState.FAILED
+    )
+    return Roll(tuple(effects), outcome)
+
+
+def _went_back(given: ObservedResource, child: Child, recorded: tuple[str, dict[str, Any]], world: Observed) -> Roll:
+    wanted = revision_of(child.manifest)
+    note = f"revision {wanted} did not come up; {recorded[0]} goes on. Change the spec to try again"
+    current = [pod for pod in world.pods_of(given.name) if pod.revision == recorded[0]]
+    ready = any(pod.ready for pod in current)
+    outcome = _outcome(
+        given, "RollFailed", note, recorded, recorded[0], stalled=True, failed=wanted, state=PhaseState.FAILED
+    )
+    return Roll(tuple(_restore(given, child, recorded, world)), outcome, busy=not ready)
+
+
+def _restore(
+    given: ObservedResource, child: Child, recorded: tuple[str, dict[str, Any]], world: Observed
+) -> list[Effect]:
+    revision, workload = recorded
+    effects: list[Effect] = []
+    live = world.children.get((child.kind, child.name))
+    wanted = workload if live is None else kept_template(workload, live)
+    if live is None or first_difference(wanted, live) is not None:
+        effects.append(Apply(child.kind, child.name, wanted, given.name))
+    if child.kind == "StatefulSet":
+        effects += [
+            Delete("Pod", pod.name, pod.uid)
+            for pod in world.pods_of(given.name)
+            if pod.revision != revision and not pod.deleting
+        ]
+    return effects
+
+
+def _safe_to_roll(role: str, given: ObservedResource, world: Observed) -> tuple[Finding, list[Effect]]:
+    if role != "execution":
+        return Finding(True, "SafeToRoll", "rolls by itself"), []
+    pods = [pod for pod in world.pods_of(given.name) if not pod.deleting]
+    view = world.stack.execution
+    if view is None:
+        if not any(pod.ready for pod in pods):
+            # Its process does not work: nothing can be drained, and its journal is on its volume.
+            return Finding(True, "SafeToRoll", "Execution does not run"), []
+        why = world.stack.problems.get("execution", "no answer")
+        return Finding(
+            False, "SafeToRoll", f"Execution does not answer ({why}): whether it is drained is not known"
+        ), []
+    effects: list[Effect] = []
+    if view.in_force > Posture.CLOSE_ONLY:
+        effects.append(Tighten(Posture.CLOSE_ONLY, "Execution is about to roll"))
+        return Finding(False, "SafeToRoll", "closing Execution to entries before its roll"), effects
+    waiting = [
+        f"{count} {what}"
+        for what, count in (
+            ("working entries", view.working_entries),
+            ("orders of unknown state", view.unresolved_orders),
+        )
+        if count
+    ]
+    if not view.journal_flushed:
+        waiting.append("a journal that is not flushed")
+    if waiting:
+        return Finding(False, "SafeToRoll", f"Execution still has {', '.join(waiting)}"), effects
+    return Finding(True, "SafeToRoll", "drained"), effects
+
+
+def _trouble(pods: list[Pod], world: Observed) -> str:
+    for pod in pods:
+        if said := pod.trouble or "; ".join(world.not_ready.get(pod.name, ())):
+            return f"pod {pod.name}: {said}"
+    return ""
+
+
+def _refused_pods(live: Mapping[str, Any]) -> str:
+    """Why no pod can even be made: admission, quota, a missing class."""
+    conditions = live.get("status", {}).get("conditions") or ()
+    return next((str(item["message"]) for item in conditions if item["type"] == "ReplicaFailure"), "")
+
+
+def _starting(given: ObservedResource, wanted: str, recorded: tuple[str, dict[str, Any]] | None) -> Outcome:
+    return _outcome(
+        given,
+        "Starting",
+        f"revision {wanted} is being created",
+        recorded,
+        wanted,
+        reconciling=True,
+        state=PhaseState.STARTING,
+    )
+
+
+def _outcome(
+    given: ObservedResource,
+    reason: str,
+    message: str,
+    recorded: tuple[str, dict[str, Any]] | None,
+    current: str,
+    *,
+    ready: bool = False,
+    reconciling: bool = False,
+    stalled: bool = False,
+    state: PhaseState | None = None,
+    failed: str = "",
+    last_verified: str = "",
+    findings: Mapping[str, Finding] | None = None,
+) -> Outcome:
+    return Outcome(
+        ready=ready,
+        reason=reason,
+        message=message,
+        state=state or (PhaseState.READY if ready else PhaseState.STARTING),
+        stalled=stalled,
+        reconciling=reconciling and not stalled,
+        findings=findings or {},
+        current=current,
+        last_verified=last_verified or (recorded[0] if recorded else ""),
+        failed=failed,
+    )

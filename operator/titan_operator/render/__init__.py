@@ -1,0 +1,1 @@
+"""Render a plan: Kubernetes objects or local processes. Pure."""

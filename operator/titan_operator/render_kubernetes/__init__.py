@@ -1,6 +1,0 @@
-"""Pure: a plan becomes the objects of one namespace."""
-
-from titan_operator.render_kubernetes.objects import Child, KubernetesOptions
-from titan_operator.render_kubernetes.render import render_kubernetes
-
-__all__ = ["Child", "KubernetesOptions", "render_kubernetes"]

@@ -1,0 +1,110 @@
+"""The operator's verifier: by the trust policy and the registries' credentials that are mounted now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+
+import aiohttp
+
+from titan_operator.api import RiskPolicy
+from titan_operator.supplychain.registry import Registries
+from titan_operator.supplychain.registry.credential_files import CredentialFiles, Login
+from titan_operator.supplychain.trust import TrustPolicy
+from titan_operator.supplychain.trust_file import TrustFile
+from titan_operator.supplychain.verdict import Terms, Verdict
+from titan_operator.supplychain.verify import CosignVerifier
+
+
+class SignatureVerifier(Protocol):
+    """Verifies under one trust policy; see :class:`titan_operator.supplychain.verify.CosignVerifier`."""
+
+    async def verify(self, image: str) -> Verdict:
+        """Judge ``image``, a reference by digest."""
+
+    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
+        """Judge the signature of ``policy``; it has one."""
+
+
+class MountedVerifier:
+    """Verifies by the trust policy that is in force; without one nothing passes.
+
+    Parameters
+    ----------
+    make
+        A verifier for a trust policy and logins by host.
+    """
+
+    def __init__(
+        self,
+        trust: TrustFile,
+        credentials: CredentialFiles,
+        make: Callable[[TrustPolicy, Mapping[str, Login]], SignatureVerifier],
+    ) -> None:
+        self._trust = trust
+        self._credentials = credentials
+        self._make = make
+        self._verifier: SignatureVerifier | None = None
+        self._terms = Terms()
+        self._logins: Mapping[str, Login] = {}
+
+    @property
+    def terms(self) -> Terms:
+        """What the trust policy in force says of the lists."""
+        return self._terms
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with what is mounted, in a sentence; empty where nothing is, or nothing was ever mounted."""
+        never = self._trust.missing and self._trust.policy is None
+        return "; ".join(filter(None, ("" if never else self._trust.problem, self._credentials.problem)))
+
+    def look(self) -> bool:
+        """Read what was mounted anew; return whether another trust policy is in force now."""
+        changed = self._trust.look()
+        self._credentials.look()
+        policy = self._trust.policy
+        if policy is not None and (changed or self._credentials.logins != self._logins):
+            self._logins = self._credentials.logins
+            self._verifier = self._make(policy, self._logins)
+            self._terms = terms_of(policy)
+        return changed
+
+    async def verify(self, image: str) -> Verdict:
+        """Judge ``image``, a reference by digest."""
+        return self._none() if self._verifier is None else await self._verifier.verify(image)
+
+    async def verify_policy(self, policy: RiskPolicy) -> Verdict:
+        """Judge the signature of ``policy`` over its hash, account and sequence; it has one."""
+        return self._none() if self._verifier is None else await self._verifier.verify_policy(policy)
+
+    def _none(self) -> Verdict:
+        return Verdict(False, reason="NoTrustPolicy", message=self._trust.problem)
+
+
+def registry_session() -> aiohttp.ClientSession:
+    """What registries are asked through: it keeps no cookies and goes by no proxy that the environment names."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+
+def cosign_verifier(
+    session: aiohttp.ClientSession, policy: TrustPolicy, logins: Mapping[str, Login]
+) -> SignatureVerifier:
+    """The verifier of what cosign signed, under one trust policy."""
+    mirrors = {mirror.registry: mirror.hosts for mirror in policy.registries.mirrors}
+    registries = Registries(
+        session, plain_http=frozenset(policy.registries.plain_http), mirrors=mirrors, logins=logins.get
+    )
+    return CosignVerifier(policy, registries, lambda: datetime.now(UTC))
+
+
+def terms_of(policy: TrustPolicy) -> Terms:
+    """What a trust policy says of the lists."""
+    return Terms(
+        trust_policy=policy.hash,
+        revoked_digests=frozenset(policy.revoked_digests),
+        revoked_keys=frozenset(signer.name for signer in policy.signers if signer.revoked),
+        infrastructure=policy.infrastructure,
+        drain=policy.on_revocation == "Drain",
+    )

@@ -1,0 +1,44 @@
+"""Verdicts on images and policies, and the terms of the trust policy that they follow. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a verifier says of an image: its digest when ``verified``, else why not."""
+
+    verified: bool
+    digest: str = ""
+    reason: str = ""
+    message: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+# The reason of a verdict on what a trust policy has taken back; every other one may be another tomorrow.
+REVOKED = "Revoked"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the trust policy in force says of the lists of images.
+
+    Attributes
+    ----------
+    trust_policy
+        Its hash, ``sha256:…``; empty where there is none, and then nothing can be verified.
+    revoked_digests, revoked_keys
+        What is taken back: images, and everything that only these keys have signed.
+    infrastructure
+        References by digest of what data namespaces may run.
+    drain
+        Whether processes whose image is revoked are drained and ended, or only reported.
+    """
+
+    trust_policy: str = ""
+    revoked_digests: frozenset[str] = frozenset()
+    revoked_keys: frozenset[str] = frozenset()
+    infrastructure: tuple[str, ...] = ()
+    drain: bool = False

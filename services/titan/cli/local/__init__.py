@@ -1,0 +1,1 @@
+"""Commands for a stack of local processes."""

@@ -1,0 +1,254 @@
+"""From the files and flags of ``titan up`` to all that its processes need, checked before anything is written."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from titan.cli.errors import BadInput
+from titan.cli.local.client import ROLE as CLIENT_ROLE
+from titan.cli.local.identities import Identities
+from titan.cli.local.state import State, unwritable
+
+if TYPE_CHECKING:
+    from titan_operator.api import Resource
+    from titan_operator.planning.plan import Plan
+    from titan_operator.render.local import LocalProcess
+
+HIGHEST_PORT = 65_535
+# Half of it must leave every process the time to look, and to connect.
+SHORTEST_CERTIFICATE_S = 10
+# Processes with tables of their own.
+_WITH_DATABASE: tuple[Literal["brain", "execution"], ...] = ("brain", "execution")
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """The flags of ``titan up``, as given."""
+
+    files: tuple[Path, ...]
+    market_files: tuple[Path, ...] = ()
+    seed: int | None = None
+    speed: str | None = None
+    duration_s: int | None = None
+    port_offset: int = 0
+    log_level: str = "info"
+    certificate_lifetime_s: int = 86_400
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan and its processes; nothing of it is on disk yet."""
+
+    plan: Plan
+    processes: tuple[LocalProcess, ...]
+    document: dict[str, Any]
+    certificate_lifetime_s: int
+
+    @property
+    def roles(self) -> list[str]:
+        """Every role, in the order in which they are started."""
+        return [process.role for process in self.processes]
+
+    @property
+    def phases(self) -> list[str]:
+        """Roles that decide what to trade; the market waits for them."""
+        from titan.runtime.topology import PHASES
+
+        return [role for role in self.roles if role in PHASES]
+
+
+def prepare(options: UpOptions, state: State) -> Prepared:
+    """Read, validate and plan; touches nothing.
+
+    Raises
+    ------
+    BadInput
+        With every problem of the first file that has one, or the one of the flags or the plan.
+    """
+    from titan_operator.planning.overrides import OverrideError, Overrides, apply_overrides
+    from titan_operator.planning.plan import PlanError, plan
+    from titan_operator.render.local import LocalOptions, plan_document, render_local
+
+    for path in options.market_files:
+        if not path.is_file():
+            raise BadInput(f"--market: {path} is not a file; allowed is a recording")
+    flags = Overrides(
+        tuple(str(path.resolve()) for path in options.market_files), options.seed, options.speed, options.duration_s
+    )
+    resources = read_resources(options.files)
+    _without_acts(resources)
+    try:
+        planned = plan(apply_overrides(resources, flags))
+    except (OverrideError, PlanError) as error:
+        raise BadInput(str(error)) from error
+    local = LocalOptions(
+        state_dir=str(state.path.resolve()),
+        bin_dir=str(Path(sys.executable).parent),
+        working_dir=str(Path.cwd()),
+        log_level=options.log_level,
+        ports=_moved_ports(planned, options.port_offset),
+    )
+    if options.certificate_lifetime_s < SHORTEST_CERTIFICATE_S:
+        raise BadInput(
+            f"--certificate-lifetime: {options.certificate_lifetime_s} is not allowed; "
+            f"allowed are {SHORTEST_CERTIFICATE_S} or more seconds"
+        )
+    return Prepared(
+        planned,
+        tuple(render_local(planned, local)),
+        plan_document(planned, local),
+        options.certificate_lifetime_s,
+    )
+
+
+def read_resources(files: Sequence[Path]) -> list[Resource]:
+    """Every resource of the files; of a directory, those of its ``.yaml`` and ``.yml`` files by name.
+
+    Raises
+    ------
+    BadInput
+        When a file cannot be read, or holds something else than good resources.
+    """
+    from titan_operator.api import ResourceError, load_resources
+
+    if not files:
+        raise BadInput("-f: missing; allowed are files and directories of RiskPolicy and TitanPhase resources")
+    resources: list[Resource] = []
+    for path in [found for given in files for found in _yaml_files(given)]:
+        try:
+            resources += load_resources(path.read_bytes().decode("utf-8"), str(path))
+        except OSError as error:
+            raise BadInput(f"-f: {path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise BadInput(f"-f: {path}: byte {error.start} is not UTF-8") from error
+        except ResourceError as error:
+            raise BadInput("\n".join(error.problems)) from error
+    return resources
+
+
+def _without_acts(resources: Sequence[Resource]) -> None:
+    """An act left in a file may be a halt: what nobody here would carry out must not look as if it were."""
+    from titan_operator.api import RiskPolicy
+
+    for resource in resources:
+        if isinstance(resource, RiskPolicy) and resource.spec.act is not None:
+            raise BadInput(
+                f"RiskPolicy {resource.metadata.name}: spec.act: {resource.spec.act.verb} is for the operator of "
+                "a cluster, and `titan up` has none; take it out, and use `titan arm`, `titan halt` or `titan flatten`"
+            )
+
+
+def _yaml_files(given: Path) -> list[Path]:
+    if not given.is_dir():
+        if not given.exists():
+            raise BadInput(f"-f: {given} does not exist; allowed are files and directories of resources")
+        return [given]
+    found = sorted(path for path in given.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+    if not found:
+        raise BadInput(f"-f: {given} holds no .yaml file")
+    return found
+
+
+def _moved_ports(planned: Plan, offset: int) -> dict[str, tuple[int, int]]:
+    moved = {
+        workload.role: (workload.grpc_port and workload.grpc_port + offset, workload.http_port + offset)
+        for workload in planned.workloads
+    }
+    highest = max(port for ports in moved.values() for port in ports)
+    if offset < 0 or highest > HIGHEST_PORT:
+        allowed = HIGHEST_PORT - (highest - offset)
+        raise BadInput(f"--port-offset: {offset} is not allowed; allowed are 0 to {allowed}")
+    return moved
+
+
+def check_ports(prepared: Prepared) -> None:
+    """Refuse when a port that a process would serve on is taken.
+
+    Raises
+    ------
+    BadInput
+        Naming the port and what it is for.
+    """
+    for process in prepared.processes:
+        for use, port in (("gRPC", process.grpc_port), ("HTTP", process.http_port)):
+            if port and not _is_free(port):
+                raise BadInput(
+                    f"port {port} ({use} of {process.role}) is in use by another program; "
+                    "stop that one, or move this stack with --port-offset"
+                )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # What ended a moment ago leaves its address behind; the servers take such an address too.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def write(prepared: Prepared, state: State) -> Identities:
+    """Put folders, certificates, configuration files and ``plan.json`` into the state directory.
+
+    Returns
+    -------
+    Identities
+        The certificates, to be kept while the stack runs.
+
+    Raises
+    ------
+    BadInput
+        When the directory cannot be written, or its certificate authority is damaged.
+    """
+    from titan.durable.files import write_durably
+    from titan.runtime.pki.authority_files import ensure_ca
+    from titan.runtime.pki.certificates import IdentityError
+
+    try:
+        folders = {process.role: Path(process.tls_dir) for process in prepared.processes} | {CLIENT_ROLE: state.client}
+        lifetime = timedelta(seconds=prepared.certificate_lifetime_s)
+        identities = Identities(ensure_ca(state.authority), folders, lifetime)
+        for process in prepared.processes:
+            Path(process.state_dir).mkdir(exist_ok=True, mode=0o700)
+            for path, content in process.files.items():
+                write_durably(Path(path), content.encode())
+        identities.issue()
+        text = json.dumps(prepared.document, indent=2, ensure_ascii=False) + "\n"
+        write_durably(state.plan, text.encode())
+    except IdentityError as error:
+        raise BadInput(str(error)) from error
+    except OSError as error:
+        raise unwritable(state.path, error) from error
+    return identities
+
+
+async def migrate(folders: dict[str, Path]) -> None:
+    """Bring the tables of each process (role to its folder) to what this program knows.
+
+    Raises
+    ------
+    BadInput
+        When a database cannot be upgraded.
+    """
+    from alembic.util import CommandError as AlembicError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from titan.storage.migrate import upgrade_async
+    from titan.storage.schema import default_url
+
+    for role in _WITH_DATABASE:
+        if role not in folders:
+            continue
+        try:
+            await upgrade_async(default_url(str(folders[role]), role), role)
+        except (SQLAlchemyError, AlembicError, OSError) as error:
+            raise BadInput(f"database of {role}: cannot be upgraded: {str(error).splitlines()[0]}") from error

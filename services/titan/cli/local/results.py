@@ -1,0 +1,136 @@
+"""What a run came to: gathered when the market has ended and everything that it caused is done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from titan.cli.errors import Refused, Unreachable
+from titan.cli.local.client import StackClient
+from titan.cli.output import UNKNOWN, Column, Output, print_document, print_table, word
+
+if TYPE_CHECKING:
+    from titan.v1 import brain_pb2 as b
+    from titan.v1 import execution_pb2 as e
+    from titan.v1 import market_pb2 as m
+
+_POLL_S = 0.2
+# A process may restart meanwhile; longer than this without a step of market time is no restart.
+STALL_S = 120.0
+_DRAIN_S = 20.0
+
+
+async def wait_for_end(client: StackClient) -> m.GetMarketResponse:
+    """Wait until the market has ended.
+
+    Raises
+    ------
+    Refused
+        When market time stands still for two minutes.
+    """
+    from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET
+    from titan.v1 import market_pb2 as m
+
+    step, since_s, waiting_for = -1, time.monotonic(), "marketdata"
+    while True:
+        try:
+            market = await client.call("marketdata", MARKETDATA_GET_MARKET, m.GetMarketRequest())
+        except Unreachable:
+            waiting_for = "marketdata"
+        else:
+            if market.ended:
+                return market
+            if market.step != step:
+                step, since_s = market.step, time.monotonic()
+            waiting_for = ", ".join(market.waiting_for)
+        if time.monotonic() - since_s > STALL_S:
+            raise Refused(f"market time has stood still for {STALL_S:g} s at step {step}, waiting for {waiting_for}")
+        await asyncio.sleep(_POLL_S)
+
+
+async def gather(client: StackClient, market: m.GetMarketResponse) -> dict[str, Any]:
+    """Wait until all is decided, filled and written, then give the totals.
+
+    Raises
+    ------
+    Refused
+        When something is not done in time; says what.
+    """
+    from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, EXECUTION_GET_EQUITY, EXECUTION_GET_EXECUTION
+    from titan.v1 import brain_pb2 as b
+    from titan.v1 import execution_pb2 as e
+
+    deadline_s = time.monotonic() + _DRAIN_S
+    while True:
+        brain = await client.call("brain", BRAIN_GET_BRAIN, b.GetBrainRequest())
+        execution = await client.call("execution", EXECUTION_GET_EXECUTION, e.GetExecutionRequest())
+        left = undone(market, brain, execution)
+        if not left:
+            break
+        if time.monotonic() > deadline_s:
+            raise Refused(f"the market has ended, but {'; '.join(left)}")
+        await asyncio.sleep(_POLL_S)
+    equity = await client.call("execution", EXECUTION_GET_EQUITY, e.GetEquityRequest())
+    return totals(market, brain, execution, equity)
+
+
+def undone(market: m.GetMarketResponse, brain: b.GetBrainResponse, execution: e.GetExecutionResponse) -> list[str]:
+    """What is still on its way after the end of the market, a clause each."""
+    left = []
+    for name, reached_ns in (("brain", brain.market_time_ns), ("execution", execution.market_time_ns)):
+        if reached_ns < market.market_time_ns:
+            left.append(f"{name} is {(market.market_time_ns - reached_ns) / 1e9:.3f} s of market time behind")
+    if brain.decisions_unsaved:
+        left.append(f"{brain.decisions_unsaved} decisions are not in the table")
+    if execution.projection_lag:
+        left.append(f"{execution.projection_lag} journal records are not in the tables")
+    return left
+
+
+def totals(
+    market: m.GetMarketResponse,
+    brain: b.GetBrainResponse,
+    execution: e.GetExecutionResponse,
+    equity: e.GetEquityResponse,
+) -> dict[str, Any]:
+    """The object that ``--until-end`` prints. Amounts in USDT; null where equity is unknown."""
+    from titan.v1 import common_pb2 as c
+
+    account = equity.equity if equity.equity.known else None
+    decisions = {word(c.Reason, counted.reason, "REASON_"): counted.count for counted in brain.decisions}
+    return {
+        "events": market.events,
+        "book_checks": {"checked": market.book_checks, "mismatches": market.book_mismatches},
+        "intents": brain.intents,
+        "decisions": dict(sorted(decisions.items())),
+        "orders": {
+            "sent": execution.orders_sent,
+            "filled": execution.orders_filled,
+            "rejected": execution.orders_rejected,
+        },
+        "fills": execution.fills,
+        "round_trips": execution.round_trips,
+        "fees": None if account is None else account.fees,
+        "realized_pnl": None if account is None else account.realized_pnl,
+        "unrealized_pnl": None if account is None else account.unrealized_pnl,
+        "ledger_balanced": equity.ledger_balanced,
+        "policy_hash": brain.policy_hash,
+    }
+
+
+def print_totals(result: dict[str, Any], output: Output) -> None:
+    """Print the totals of a run."""
+    if output is not Output.TABLE:
+        print_document(result, output)
+        return
+    rows = [(name.replace("_", " "), _cell(value)) for name, value in result.items()]
+    print_table((Column("RUN"), Column("", wrap=True)), rows, empty="nothing")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "NO"
+    return UNKNOWN if value is None else str(value)

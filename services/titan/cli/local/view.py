@@ -1,0 +1,156 @@
+"""What ``titan up`` shows while it runs: a live table on a terminal, plain lines elsewhere. Both on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from titan.cli.local.processes import ProcessState, Supervised
+from titan.cli.local.status import StackPicture, summary
+from titan.cli.output import Column, make_table, tell, width
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+COLUMNS = (
+    Column("PROCESS"),
+    Column("STATE"),
+    Column("PID", right=True),
+    Column("RESTARTS", right=True),
+    Column("NOTE", wrap=True),
+)
+# Plain lines say what changed, but not more often.
+_PLAIN_EVERY_S = 2.0
+_MESSAGES_SHOWN = 4
+
+
+class View(Protocol):
+    """Where the supervisor's news goes."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def say(self, message: str) -> None:
+        """Something that happened once."""
+        ...
+
+    def process(self, process: Supervised) -> None:
+        """A process changed."""
+        ...
+
+    def picture(self, picture: StackPicture) -> None:
+        """What the stack says of itself, once a second."""
+        ...
+
+
+class PlainView:
+    """A line for each thing that changes."""
+
+    def __init__(self) -> None:
+        self._last: list[str] = []
+        self._last_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def say(self, message: str) -> None:
+        """Print it with the machine's time."""
+        tell(f"{datetime.now(UTC):%H:%M:%S}  {message}")
+
+    def process(self, process: Supervised) -> None:
+        """Print states that a person wants to know of; not each step of a start."""
+        if process.state not in (ProcessState.STARTING, ProcessState.STOPPED):
+            self.say(f"{process.name:<10}  {process.state.value}{': ' if process.note else ''}{process.note}")
+
+    def picture(self, picture: StackPicture) -> None:
+        """Print the lines that differ from those printed last."""
+        if picture.brain is None or time.monotonic() - self._last_s < _PLAIN_EVERY_S:
+            return
+        lines = summary(picture)
+        # The market's line changes with every event: it is said once, and with whatever else changed.
+        if lines[1:] == self._last[1:]:
+            return
+        for line in [line for line in lines if line not in self._last]:
+            self.say(line)
+        self._last, self._last_s = lines, time.monotonic()
+
+
+class LiveView:
+    """The table, drawn anew in place."""
+
+    def __init__(self, title: str, processes: dict[str, Supervised]) -> None:
+        self._title = title
+        self._processes = processes
+        self._summary: list[str] = []
+        self._messages: list[str] = []
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(stderr=True, highlight=False, markup=False, width=width(sys.stderr))
+        self._live = Live(self._draw(), console=console, auto_refresh=False, redirect_stdout=False)
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+            self._live = None
+
+    def say(self, message: str) -> None:
+        """Keep it below the table, the latest few."""
+        self._messages = [*self._messages, f"{datetime.now(UTC):%H:%M:%S}  {message}"][-_MESSAGES_SHOWN:]
+        self._refresh()
+
+    def process(self, process: Supervised) -> None:
+        """Draw anew."""
+        self._refresh()
+
+    def picture(self, picture: StackPicture) -> None:
+        """Draw anew."""
+        self._summary = summary(picture)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if self._live is not None:
+            self._live.update(self._draw(), refresh=True)
+
+    def _draw(self) -> RenderableType:
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.text import Text
+
+        rows = [
+            (
+                process.name,
+                process.state.value,
+                str(process.pid or ""),
+                str(process.restarts.total),
+                process.note,
+            )
+            for process in self._processes.values()
+        ]
+        table = make_table(COLUMNS, rows)
+        lines = [
+            Text(line, overflow="fold") for line in (*self._summary, *([""] if self._messages else []), *self._messages)
+        ]
+        return Group(Text(self._title, style="bold"), Padding(table, (1, 0)), *lines)
+
+
+def choose_view(title: str, processes: dict[str, Supervised]) -> View:
+    """The live table where standard error is a terminal, plain lines elsewhere."""
+    return LiveView(title, processes) if sys.stderr.isatty() else PlainView()

@@ -1,0 +1,1 @@
+"""What survives a power cut: the journal, the lease, the latch and small files."""

@@ -1,0 +1,170 @@
+"""OHLCV bars from a CSV file as quotes, trades and a thin book, without look-ahead.
+
+Columns: ``timestamp,open,high,low,close,volume``; the time is UTC and is the beginning of the bar. A bar becomes known
+when it closes, so its four trades (open, then the extreme nearer to the open, the other extreme, close; a quarter of
+the volume each) are shown at 0, 1/4, 1/2 and 3/4 of the interval *after* it: the bar is rebuilt exactly, one interval
+late. Before each trade a quote and a book of one level a side stand one tick apart around its price. Their size is the
+trade's: the file knows no book, and a simulated fill should not be larger than what was traded.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from titan.domain.kinds import Side
+from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
+from titan.domain.numbers import ZERO, floor_to
+from titan.recordings.source import SourceCounts, SourceError, instrument_of
+
+COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
+_TRADES_PER_BAR = 4
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Bar(msgspec.Struct, frozen=True):
+    start_ns: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+    def path(self) -> tuple[Decimal, ...]:
+        """The four prices in the order in which they are shown."""
+        down_first = self.open - self.low <= self.high - self.open
+        middle = (self.low, self.high) if down_first else (self.high, self.low)
+        return (self.open, *middle, self.close)
+
+
+class OhlcvSource:
+    """One OHLCV file of one symbol.
+
+    Parameters
+    ----------
+    path
+        The file.
+    symbols
+        The unified symbol it is of: the file does not say.
+    volume_in_quote
+        Whether its volume is in quote instead of base units.
+
+    Raises
+    ------
+    SourceError
+        When the file cannot be read, its columns are others, or not exactly one symbol is given.
+    """
+
+    name = "replay"
+    label = "REPLAY"
+
+    def __init__(self, path: Path, symbols: Sequence[str], volume_in_quote: bool) -> None:
+        if len(symbols) != 1:
+            raise SourceError(f"symbols: {', '.join(symbols) or 'none'} given; an OHLCV file is of exactly one")
+        self._path = path
+        self._volume_in_quote = volume_in_quote
+        self.instruments = (instrument_of(symbols[0], "symbols"),)
+        self.counts = SourceCounts()
+        bars = self._bars()
+        first, second = next(bars, None), next(bars, None)
+        if first is None or second is None:
+            raise SourceError(f"{path}: fewer than two bars; their distance says how long a bar is")
+        self._interval_ns = second.start_ns - first.start_ns
+        self.start_ns = first.start_ns + self._interval_ns
+
+    @property
+    def identity(self) -> str:
+        """Digest of what is played: symbol, size and beginning of the file."""
+        facts = f"{self.instruments[0].symbol},{self._path.stat().st_size},{self.start_ns},{self._volume_in_quote}"
+        return f"ohlcv:{sha256(facts.encode()).hexdigest()[:16]}"
+
+    def last_prices(self) -> Mapping[str, Decimal]:
+        """Nothing: a recording goes on where it was."""
+        return {}
+
+    def events(self) -> Iterator[MarketEvent]:
+        """All events; each bar's after its end.
+
+        Raises
+        ------
+        SourceError
+            At the line that cannot be read.
+        """
+        instrument = self.instruments[0]
+        symbol, tick = instrument.symbol, instrument.tick_size
+        sequence = trades = 0
+        before = ZERO
+        for bar in self._bars():
+            total = bar.volume / bar.close if self._volume_in_quote else bar.volume
+            quantity = max(floor_to(total / _TRADES_PER_BAR, instrument.quantity_step), instrument.min_quantity)
+            closed_ns = bar.start_ns + self._interval_ns
+            for part, price in enumerate(bar.path()):
+                time_ns = closed_ns + part * self._interval_ns // _TRADES_PER_BAR
+                side = Side.BUY if price >= before else Side.SELL
+                bid = price - tick if side is Side.BUY else price
+                ask = bid + tick
+                trades += 1
+                yield BookEvent(
+                    sequence + 1,
+                    symbol,
+                    time_ns,
+                    time_ns,
+                    True,
+                    trades,
+                    (Level(bid, quantity),),
+                    (Level(ask, quantity),),
+                )
+                yield QuoteEvent(sequence + 2, symbol, time_ns, time_ns, bid, quantity, ask, quantity)
+                if bar.volume:
+                    yield TradeEvent(sequence + 3, symbol, time_ns, time_ns, str(trades), price, quantity, side)
+                sequence += 3 if bar.volume else 2
+                before = price
+
+    def _bars(self) -> Iterator[_Bar]:
+        before_ns = 0
+        for number, row in self._rows():
+            try:
+                time = datetime.fromisoformat(row["timestamp"])
+                prices = [Decimal(row[column]) for column in COLUMNS[1:]]
+            except (ValueError, InvalidOperation) as error:
+                raise self._error(number, f"{dict(row)} is no bar") from error
+            if not all(price.is_finite() for price in prices):
+                raise self._error(number, f"{dict(row)} is no bar")
+            bar = _Bar(_nanoseconds(time), *prices)
+            if (
+                not (ZERO < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high)
+                or bar.volume < 0
+            ):
+                raise self._error(number, "open and close must lie between low and high, above 0, with a volume ≥ 0")
+            if bar.start_ns <= before_ns:
+                raise self._error(number, f"{row['timestamp']} is not after the bar above it")
+            before_ns = bar.start_ns
+            yield bar
+
+    def _rows(self) -> Iterator[tuple[int, Mapping[str, str]]]:
+        try:
+            with self._path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file, restval="", restkey="extra")
+                names = tuple(reader.fieldnames or ())
+                if names != COLUMNS:
+                    raise SourceError(
+                        f"{self._path}: columns are {','.join(names)!r}; expected are {','.join(COLUMNS)}"
+                    )
+                for row in reader:
+                    yield reader.line_num, row
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise SourceError(f"{self._path}: cannot be read: {error}") from error
+
+    def _error(self, number: int, problem: str) -> SourceError:
+        return SourceError(f"{self._path}: line {number}: {problem}")
+
+
+def _nanoseconds(time: datetime) -> int:
+    difference = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
+    return (difference.days * 86_400 + difference.seconds) * 1_000_000_000 + difference.microseconds * 1_000

@@ -1,0 +1,1 @@
+"""The guards of Brain, in their order: checks, then those that size."""

@@ -1,0 +1,229 @@
+"""The guards of Brain, in order; the first rejection wins. Source: domain.md section 3.
+
+Each is a tiny pure function of an :class:`~titan.risk.evaluation.Evaluation`. Guards 9 to 14 (volatility, latency,
+execution quality, regime, tail, correlation) need sources that do not exist yet; they are absent, not passing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from titan.domain.kinds import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
+from titan.domain.numbers import ZERO, is_multiple
+from titan.domain.reasons import Reason
+from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, capped
+from titan.risk.guards.sizing import edge, leverage, losses, notionals
+from titan.risk.history import MINUTE_NS
+
+
+class Guard(NamedTuple):
+    """One guard of the table."""
+
+    number: int
+    name: str
+    check: Callable[[Evaluation], Outcome]
+
+
+def position_effect(e: Evaluation) -> Outcome:
+    """0: reducing, when it opposes and fits both the phase's share and the account's net less exits in flight."""
+    intent = e.intent
+    if intent.action is Action.OPEN:
+        return PASS, OK, "lane=OPENING", "", None
+    symbol = e.symbol
+    share = symbol.shares.get(intent.phase_id, ZERO)
+    net = symbol.net
+    if intent.side is Side.BUY:
+        share, net = -share, -net
+    share_left = share - symbol.exits.get(intent.phase_id, ZERO)
+    net_left = net - sum(symbol.exits.values(), ZERO)
+    value = ("quantity={}", intent.quantity)
+    limit = ("share={} net={} less exits in flight", share_left, net_left)
+    if share_left <= ZERO or net_left <= ZERO:
+        return REJECT, Reason.NOTHING_TO_REDUCE, value, limit, None
+    if intent.quantity <= share_left and intent.quantity <= net_left:
+        e.position_effect = PositionEffect.REDUCING
+        return PASS, OK, value, limit, None
+    # Any excess makes the whole order opening; it was sized by the phase, so that size bounds it.
+    e.notional = intent.quantity * e.price
+    return PASS, OK, ("lane=OPENING quantity={}", intent.quantity), limit, None
+
+
+def intent_valid(e: Evaluation) -> Outcome:
+    """1: not seen before, in the instrument's ticks and steps, sides in order, young enough."""
+    intent = e.intent
+    if e.seen:
+        return REJECT, Reason.DUPLICATE_INTENT, ("intent_id={}", intent.intent_id), "decided before", None
+    instrument = e.symbol.instrument
+    tick = instrument.tick_size
+    if intent.limit_price and not is_multiple(intent.limit_price, tick):
+        return REJECT, Reason.PRICE_TICK, ("limit_price={}", intent.limit_price), ("tick={}", tick), None
+    if intent.action is Action.CLOSE:
+        if not is_multiple(intent.quantity, instrument.quantity_step):
+            limit = ("step={}", instrument.quantity_step)
+            return REJECT, Reason.QUANTITY_STEP, ("quantity={}", intent.quantity), limit, None
+        if e.position_effect is PositionEffect.REDUCING:
+            return PASS, OK, "reducing: no age test", "", None
+    stop, target, reference = intent.stop_price, intent.target_price, intent.reference_price
+    if stop and not is_multiple(stop, tick):
+        return REJECT, Reason.PRICE_TICK, ("stop_price={}", stop), ("tick={}", tick), None
+    if target and not is_multiple(target, tick):
+        return REJECT, Reason.PRICE_TICK, ("target_price={}", target), ("tick={}", tick), None
+    if intent.side is Side.BUY:
+        wrong = (stop >= reference) or (target and target <= reference)
+    else:
+        wrong = (stop and stop <= reference) or target >= reference
+    if wrong:
+        value = ("stop_price={} target_price={}", stop, target)
+        return REJECT, Reason.INVALID_INTENT, value, ("on their sides of reference_price={}", reference), None
+    if intent.side is Side.SELL and instrument.kind == "spot":
+        return REJECT, Reason.INVALID_INTENT, "side=SELL", "on spot only what is held is sold, by CLOSE", None
+    # Faster than real time, measured durations say nothing about market time.
+    age_ns = e.now_ns - intent.event_time_ns if e.risk_state.lockstep else intent.age_ns
+    value_age = ("age_ms={}", age_ns / 1e6)
+    limit_age = ("max={}", e.limits.rules.max_signal_age_ms)
+    if age_ns > e.limits.max_signal_age_ns:
+        return REJECT, Reason.SIGNAL_TOO_OLD, value_age, limit_age, None
+    return PASS, OK, value_age, limit_age, None
+
+
+def posture(e: Evaluation) -> Outcome:
+    """2: one policy everywhere, Execution there, ARMED, a risk level that opens, no pause after losses."""
+    risk_state = e.risk_state
+    ours = e.limits.policy_hash
+    if e.intent.policy_hash != ours or e.phase.policy_hash != ours:
+        other = e.intent.policy_hash if e.intent.policy_hash != ours else e.phase.policy_hash
+        value: Raw = ("phase={}", other or "none")
+        return REJECT, Reason.POLICY_HASH_MISMATCH, value, ("brain={}", ours), None
+    if not risk_state.execution_connected:
+        return REJECT, Reason.EXECUTION_AWAY, "execution=away", "connected", None
+    if risk_state.execution_hash != ours:
+        value = ("execution={}", risk_state.execution_hash or "none")
+        return REJECT, Reason.POLICY_HASH_MISMATCH, value, ("brain={}", ours), None
+    if risk_state.posture is not Posture.ARMED:
+        by_level = risk_state.risk_level >= RiskLevel.DEFENSIVE
+        value = ("posture={} risk_level={} ({})", risk_state.posture, risk_state.risk_level, risk_state.posture_source)
+        return REJECT, Reason.RISK_LEVEL if by_level else Reason.POSTURE, value, "posture=ARMED", None
+    if e.now_ns < e.phase.paused_until_ns:
+        rules = e.limits.rules
+        value = ("losses_in_a_row={} or more", rules.loss_streak_count)
+        limit: Raw = ("pause ends in {} s", (e.phase.paused_until_ns - e.now_ns) // 1_000_000_000)
+        return REJECT, Reason.LOSS_STREAK, value, limit, None
+    if risk_state.risk_level is RiskLevel.CAUTIOUS:
+        parameters = e.limits.parameters
+        value = ("posture=ARMED risk_level=CAUTIOUS ({})", risk_state.risk_reason)
+        if e.phase.parameters.rank == parameters.cautious_waits_rank:
+            limit = ("rank {} waits while CAUTIOUS", parameters.cautious_waits_rank)
+            return REJECT, Reason.RISK_LEVEL, value, limit, None
+        e.scale = parameters.cautious_scale
+        e.least /= e.scale
+        return SHRINK, OK, value, ("size x {}", e.scale), None
+    return PASS, OK, "posture=ARMED risk_level=NORMAL", "posture=ARMED", None
+
+
+def budget(e: Evaluation) -> Outcome:
+    """3: equity known, a live grant with weight, orders a minute, and what is left of the grant."""
+    phase = e.phase
+    grant = phase.budget
+    if not e.risk_state.equity.known:
+        return REJECT, Reason.EQUITY_UNKNOWN, ("equity=unknown ({})", e.risk_state.equity.reason), "known", None
+    if grant is None or grant.expired(e.now_ns):
+        said = "none" if grant is None else ("expired {} ms ago", (e.now_ns - grant.expires_at_ns) // 1_000_000)
+        return REJECT, Reason.BUDGET_EXPIRED, said, "a live budget", None
+    if grant.weight <= ZERO:
+        value = ("weight={} equity={}", grant.weight, e.risk_state.equity.equity)
+        return REJECT, Reason.NO_ALLOCATION, value, ("from equity={}", phase.parameters.starts_at_equity), None
+    if grant.state is not BudgetState.ACTIVE and grant.state is not BudgetState.THROTTLED:
+        return REJECT, Reason.BUDGET_EXHAUSTED, ("state={} ({})", grant.state, grant.reason), "ACTIVE", None
+    openings, most = phase.openings_ns, grant.orders_per_minute
+    if len(openings) >= most and openings[-most] > e.now_ns - MINUTE_NS:
+        return REJECT, Reason.ORDER_RATE, ("orders_in_a_minute={} or more", most), ("max={}", most), None
+    return capped(
+        e,
+        grant.max_notional - phase.used_notional,
+        Reason.BUDGET_EXHAUSTED,
+        ("used={}", phase.used_notional),
+        ("budget={}", grant.max_notional),
+    )
+
+
+def symbol(e: Evaluation) -> Outcome:
+    """4: the policy names the symbol and the mode."""
+    if not e.symbol.allowed:
+        return REJECT, Reason.SYMBOL_NOT_ALLOWED, e.intent.symbol, ", ".join(e.limits.rules.symbols), None
+    if e.limits.mode_problem is not None:
+        return REJECT, Reason.MODE_NOT_ALLOWED, e.limits.mode, e.limits.mode_problem, None
+    return PASS, OK, ("{} mode={}", e.intent.symbol, e.limits.mode), "named by the policy", None
+
+
+def price_age(e: Evaluation) -> Outcome:
+    """5: Brain's own price is young enough."""
+    limit = ("max={}", e.limits.rules.max_price_age_ms)
+    if not e.symbol.quote_ns:
+        return REJECT, Reason.PRICE_STALE, "no price yet", limit, None
+    age_ns = e.now_ns - e.symbol.quote_ns
+    value = ("age_ms={}", age_ns / 1e6)
+    if age_ns > e.limits.max_price_age_ns:
+        return REJECT, Reason.PRICE_STALE, value, limit, None
+    return PASS, OK, value, limit, None
+
+
+def truth(e: Evaluation) -> Outcome:
+    """6: Execution's picture agrees with the venue's."""
+    known = e.risk_state.truth
+    minimum = ("min={} unresolved=0", e.limits.min_truth_score)
+    if not known.known or not e.risk_state.reconciled:
+        return REJECT, Reason.TRUTH_UNKNOWN, "score=unknown (no clean reconciliation yet)", minimum, None
+    value = ("score={} unresolved={}", known.score, known.unresolved)
+    if known.unresolved:
+        return REJECT, Reason.UNRESOLVED_DRIFT, value, minimum, None
+    if known.score < e.limits.min_truth_score:
+        return REJECT, Reason.TRUTH_TOO_LOW, value, minimum, None
+    return PASS, OK, value, minimum, None
+
+
+def score(e: Evaluation) -> Outcome:
+    """7: the setup's score."""
+    value, limit = ("score={}", e.intent.setup_score), ("min={}", e.limits.min_confidence)
+    if e.intent.setup_score < e.limits.min_confidence:
+        return REJECT, Reason.SCORE_TOO_LOW, value, limit, None
+    return PASS, OK, value, limit, None
+
+
+def entry_orders(e: Evaluation) -> Outcome:
+    """18: entry orders open on the symbol, with this one; stops and targets do not count."""
+    count = e.risk_state.entries_open(e.intent.symbol) + 1
+    value, limit = ("entries={} with this one", count), ("max={}", e.limits.max_entry_orders)
+    if count > e.limits.max_entry_orders:
+        return REJECT, Reason.ENTRY_ORDERS, value, limit, None
+    return PASS, OK, value, limit, None
+
+
+def opposition(e: Evaluation) -> Outcome:
+    """19: on a netting account no phase opens against another one's position or entry."""
+    phase_id = e.intent.phase_id
+    buys = e.intent.side is Side.BUY
+    for held in (e.symbol.shares, e.symbol.entries):
+        for other, quantity in held.items():
+            if other != phase_id and (quantity < ZERO) == buys and quantity:
+                value = ("{} has {}", other, quantity)
+                return REJECT, Reason.OPPOSES_PHASE, value, "no other phase on the other side", None
+    return PASS, OK, "none", "no other phase on the other side", None
+
+
+GUARDS: tuple[Guard, ...] = (
+    Guard(0, "lane", position_effect),
+    Guard(1, "intent", intent_valid),
+    Guard(2, "posture", posture),
+    Guard(3, "budget", budget),
+    Guard(4, "symbol", symbol),
+    Guard(5, "price_age", price_age),
+    Guard(6, "truth", truth),
+    Guard(7, "score", score),
+    Guard(8, "edge", edge),
+    Guard(15, "notionals", notionals),
+    Guard(16, "leverage", leverage),
+    Guard(17, "losses", losses),
+    Guard(18, "entry_orders", entry_orders),
+    Guard(19, "opposition", opposition),
+)

@@ -1,0 +1,154 @@
+"""The guards that size: 8 edge and Kelly, 15 notionals, 16 leverage and margin, 17 losses. Source: domain.md 2, 3."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from titan.domain.kinds import Side
+from titan.domain.numbers import ZERO
+from titan.domain.reasons import Reason
+from titan.risk.evaluation import REJECT, Evaluation, Outcome, Raw, capped
+
+# Probabilities become factors on money with this many places, rounded down.
+_PLACES = 1_000_000_000
+_PLACE = Decimal("1e-9")
+
+
+def probability(score: float, stop: float, target: float, wins: int, trades: int, e: Evaluation) -> float:
+    """Probability of reaching the target first, from a driftless prior and the phase's own finished trades.
+
+    Parameters
+    ----------
+    score
+        Setup score in [0, 1].
+    stop, target
+        Distances as fractions of price.
+    wins, trades
+        Finished trades of the phase with this setup.
+    """
+    parameters = e.limits.parameters
+    lift = 2.0 * score - 1.0
+    prior = stop / (stop + target) + (e.limits.score_lift * lift if lift > 0.0 else 0.0)
+    prior = min(prior, parameters.probability_max)
+    return (parameters.prior_trades * prior + wins) / (parameters.prior_trades + trades)
+
+
+def edge(e: Evaluation) -> Outcome:
+    """8: stop and target on the right sides, an expected edge worth its cost, and the Kelly cap."""
+    intent = e.intent
+    price = e.price
+    if not intent.stop_price:
+        return REJECT, Reason.STOP_MISSING, "stop=none", "an opening order needs a stop", None
+    if not intent.target_price:
+        return REJECT, Reason.TARGET_MISSING, "target=none", "an opening order needs a target", None
+    if intent.side is Side.BUY:
+        stop_exact = (price - intent.stop_price) / price
+        target = float((intent.target_price - price) / price)
+    else:
+        stop_exact = (intent.stop_price - price) / price
+        target = float((price - intent.target_price) / price)
+    stop = float(stop_exact)
+    if stop <= 0.0 or target <= 0.0:
+        passed = ("stop={} target={}", intent.stop_price, intent.target_price)
+        return REJECT, Reason.EDGE_TOO_SMALL, passed, ("both sides of price={}", price), None
+    symbol = e.symbol
+    cost_exact = symbol.cost_maker if e.maker else symbol.cost_taker
+    e.stop_fraction = stop_exact
+    e.loss_fraction = stop_exact + cost_exact
+    wins, trades = e.phase.history.by_setup.get(intent.setup, (0, 0))
+    p = probability(intent.setup_score, stop, target, wins, trades, e)
+    expected = p * target - (1.0 - p) * stop
+    needed = e.limits.min_edge_to_cost * float(cost_exact)
+    value = (
+        "edge={} p={} stop={} target={} wins={}/{}; {}",
+        expected,
+        p,
+        stop,
+        target,
+        wins,
+        trades,
+        e.limits.tail_note,
+    )
+    limit = (
+        "min={} = {} x cost={} (fees and spread={}, impact not known: 0)",
+        needed,
+        e.limits.min_edge_to_cost,
+        cost_exact,
+        symbol.spread,
+    )
+    if expected < needed:
+        return REJECT, Reason.EDGE_TOO_SMALL, value, limit, None
+    budget = e.phase.budget
+    assert budget is not None  # guard 3
+    kelly = p - (1.0 - p) * stop / target
+    factor = Decimal(int(e.limits.kelly_scale * kelly / stop * _PLACES)) * _PLACE
+    return capped(e, e.risk_state.equity.equity * budget.weight * factor, Reason.KELLY, value, limit)
+
+
+def notionals(e: Evaluation) -> Outcome:
+    """15: position, order and total notional, with what is reserved counted as if done."""
+    limits, symbol = e.limits, e.symbol
+    # What opposes the net position first takes it back; reservations count in the trade's own direction.
+    held = symbol.net_notional if e.intent.side is Side.BUY else -symbol.net_notional
+    position = held + symbol.reserved_notional
+    total = e.risk_state.gross_notional
+    position_room = limits.max_position_notional - position
+    total_room = limits.max_total_notional - total
+    largest, reason = limits.max_order_notional, Reason.ORDER_NOTIONAL
+    if position_room < largest:
+        largest, reason = position_room, Reason.POSITION_NOTIONAL
+    if total_room < largest:
+        largest, reason = total_room, Reason.TOTAL_NOTIONAL
+    return capped(
+        e,
+        largest,
+        reason,
+        ("position={} total={} before the trade", position, total),
+        (
+            "order={} position={} total={}",
+            limits.max_order_notional,
+            limits.max_position_notional,
+            limits.max_total_notional,
+        ),
+    )
+
+
+def leverage(e: Evaluation) -> Outcome:
+    """16: account leverage after the trade, the phase's margin, and how far away liquidation would be."""
+    risk_state, phase, symbol = e.risk_state, e.phase, e.symbol
+    budget = phase.budget
+    assert budget is not None  # guard 3
+    equity = risk_state.equity.equity
+    setting = min(symbol.margin_leverage, phase.parameters.margin_leverage)
+    instrument = symbol.instrument
+    if instrument.kind == "perp":
+        distance = 1 / setting - instrument.maintenance_margin
+        needed = e.limits.parameters.liquidation_stop_distances * e.stop_fraction
+        if distance < needed:
+            value: Raw = ("liquidation_distance={} at margin_leverage={}", distance, setting)
+            limit: Raw = ("min={} = {} stops", needed, e.limits.parameters.liquidation_stop_distances)
+            return REJECT, Reason.LIQUIDATION_DISTANCE, value, limit, None
+    account_room = budget.max_leverage * equity - risk_state.gross_notional
+    margin_limit = phase.parameters.margin_use_max * budget.weight * equity
+    margin_room = (margin_limit - phase.margin_used) * setting
+    value = ("gross={} equity={} margin_used={}", risk_state.gross_notional, equity, phase.margin_used)
+    limit = ("leverage={} margin={} at margin_leverage={}", budget.max_leverage, margin_limit, setting)
+    if margin_room < account_room:
+        return capped(e, margin_room, Reason.MARGIN_USE, value, limit)
+    return capped(e, account_room, Reason.ACCOUNT_LEVERAGE, value, limit)
+
+
+def losses(e: Evaluation) -> Outcome:
+    """17: the day's loss with reserved worst cases, and this trade's loss at its stop."""
+    limits, risk_state = e.limits, e.risk_state
+    budget = e.phase.budget
+    assert budget is not None  # guard 3
+    day_limit = min(limits.max_daily_loss, limits.max_daily_loss_fraction * risk_state.equity.day_start_equity)
+    trade_limit = limits.max_loss_per_trade * risk_state.equity.equity * budget.weight
+    day_room = day_limit - risk_state.day_loss - risk_state.worst_case
+    value = ("day_loss={} reserved={} loss_fraction={}", risk_state.day_loss, risk_state.worst_case, e.loss_fraction)
+    limit = ("day={} trade={}", day_limit, trade_limit)
+    if day_room < trade_limit:
+        largest = day_room / e.loss_fraction if day_room > ZERO else ZERO
+        return capped(e, largest, Reason.DAILY_LOSS, value, limit)
+    return capped(e, trade_limit / e.loss_fraction, Reason.TRADE_LOSS, value, limit)

@@ -1,0 +1,172 @@
+"""The subscription to marketdata that everyone who needs prices has, and the market clock that comes with it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import MARKETDATA_SUBSCRIBE
+from titan.runtime.rpc.link import Link, end_process_if_broken
+from titan.runtime.settings import ProcessSettings
+from titan.runtime.telemetry.logs import Log
+from titan.runtime.telemetry.metrics import Metrics
+from titan.v1 import common_pb2
+from titan.v1 import market_pb2 as pb
+
+
+class MarketClock:
+    """Market time in UTC nanoseconds; never goes back.
+
+    In lockstep it stands at the last batch. In real time it runs on with the machine's monotonic clock, so that a
+    price goes stale although the feed is silent.
+    """
+
+    def __init__(self) -> None:
+        self._last_ns = 0
+        self._seen_monotonic_ns = 0
+        self._running = False
+
+    @property
+    def now_ns(self) -> int:
+        """Market time now; 0 before the first batch."""
+        if not self._running:
+            return self._last_ns
+        return self._last_ns + time.monotonic_ns() - self._seen_monotonic_ns
+
+    def advance(self, market_time_ns: int, running: bool) -> None:
+        """Move to a batch's time; ``running`` where it goes on by itself from there."""
+        self._last_ns = max(self.now_ns if running else self._last_ns, market_time_ns)
+        self._seen_monotonic_ns = time.monotonic_ns()
+        self._running = running
+
+
+class MarketFeed:
+    """One subscription that survives the loss of either side without showing an event twice.
+
+    ``on_batch`` is awaited batch by batch. A step is acknowledged when ``on_batch`` returned for the batch that
+    completes it: in lockstep the market waits for that.
+    """
+
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        channels: Sequence[pb.Channel],
+        on_hello: Callable[[pb.MarketHello], None],
+        on_batch: Callable[[pb.MarketBatch], Awaitable[None]],
+        metrics: Metrics,
+        log: Log,
+        symbols: Sequence[str] = (),
+        conflate: bool = False,
+    ) -> None:
+        self.clock = MarketClock()
+        self.hello: pb.MarketHello | None = None
+        self.ended = False
+        self.last_step = -1
+        self._working_step = -1
+        self._last_sequence = 0
+        self._on_hello = on_hello
+        self._on_batch = on_batch
+        self._log = log
+        self._queue: asyncio.Queue[pb.MarketBatch] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
+        self._subscription = pb.SubscribeRequest(
+            subscription=pb.Subscription(
+                subscriber=settings.role, symbols=symbols, channels=channels, conflate=conflate
+            )
+        )
+        self._link: Link[pb.SubscribeRequest, pb.SubscribeResponse] = Link(
+            RpcChannel(settings, "marketdata"),
+            MARKETDATA_SUBSCRIBE,
+            lambda: [self._subscription],
+            self._receive,
+            self._lost,
+            log,
+        )
+        self._events = metrics.counter("titan_feed_events", "Market events received.")
+        self._lag = metrics.gauge("titan_feed_queued_batches", "Batches received and not yet worked on.")
+
+    @property
+    def connected(self) -> bool:
+        """Whether the subscription is up and has said hello."""
+        return self._link.connected and self.hello is not None
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether the market waits for us."""
+        return self.hello is not None and self.hello.lockstep
+
+    @property
+    def label(self) -> str:
+        """What the market is, for everything that shows its prices; empty before the hello."""
+        return self.hello.label if self.hello is not None else ""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The defect that ended the work on batches, if one did."""
+        if self._worker is not None and self._worker.done() and not self._worker.cancelled():
+            return self._worker.exception()
+        return self._link.failure
+
+    def start(self) -> None:
+        """Subscribe, and go on for ever."""
+        self._worker = asyncio.get_running_loop().create_task(self._work(), name="market feed")
+        self._worker.add_done_callback(end_process_if_broken)
+        self._link.start()
+
+    async def stop(self) -> None:
+        """Unsubscribe."""
+        await self._link.stop()
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
+
+    def _receive(self, response: pb.SubscribeResponse) -> None:
+        if response.HasField("hello"):
+            self.hello = response.hello
+            self._on_hello(response.hello)
+        else:
+            self._queue.put_nowait(response.batch)
+
+    def _lost(self, reason: str) -> None:
+        # What was queued is sent again after the reconnection.
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
+    async def _work(self) -> None:
+        while True:
+            batch = await self._queue.get()
+            self._lag.set(self._queue.qsize())
+            if not self._is_new(batch):
+                continue
+            self._working_step = batch.step + 1 if batch.snapshot else batch.step
+            if batch.market_time_ns:
+                self.clock.advance(batch.market_time_ns, running=not self.lockstep and not batch.end_of_market)
+            self._events.inc(len(batch.events))
+            await self._on_batch(batch)
+            if batch.events:
+                self._last_sequence = max(self._last_sequence, batch.events[-1].sequence)
+            if batch.end_of_market:
+                self.ended = True
+            if batch.step_complete and not batch.snapshot:
+                self.last_step = batch.step
+                self._acknowledge(batch)
+
+    def _is_new(self, batch: pb.MarketBatch) -> bool:
+        if batch.snapshot:
+            # Our own state is as new, unless we are new ourselves or missed something.
+            return batch.step >= max(self._working_step, self.last_step + 1) or self._working_step < 0
+        if batch.step <= self.last_step:
+            if batch.step_complete:
+                self._acknowledge(batch)
+            return False
+        if batch.events and batch.events[0].sequence <= self._last_sequence:
+            fresh = [event for event in batch.events if event.sequence > self._last_sequence]
+            del batch.events[:]
+            batch.events.extend(fresh)
+        return True
+
+    def _acknowledge(self, batch: pb.MarketBatch) -> None:
+        marker = common_pb2.StepMarker(step=batch.step, market_time_ns=batch.market_time_ns)
+        self._link.post(pb.SubscribeRequest(ack=marker))

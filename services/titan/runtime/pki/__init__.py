@@ -1,0 +1,1 @@
+"""The stack's certificate authority, its processes' certificates and their rotation."""

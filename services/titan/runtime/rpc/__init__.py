@@ -1,0 +1,1 @@
+"""gRPC between processes: mutual TLS, roles by certificate, long-lived streams."""

@@ -1,0 +1,159 @@
+"""A long-lived client stream that reconnects for ever: the edges of the order path and the market feed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Generic
+
+from titan.runtime.pki.identity import LOOK_S
+from titan.runtime.rpc.client import ClientStream, RpcChannel
+from titan.runtime.rpc.contract import Method, Req, Resp
+from titan.runtime.rpc.errors import RpcError
+from titan.runtime.telemetry.logs import Log
+
+_FIRST_BACKOFF_S = 0.02
+_LONGEST_BACKOFF_S = 0.5
+# How long a peer may take to say the rest of what it has to say.
+_FINISH_S = 1.0
+
+
+def end_process_if_broken(task: asyncio.Task[None]) -> None:
+    """Tell the loop's exception handler when a task of ours ended by a defect: the process ends (runtime.process)."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        message = f"{task.get_name()} broke: {error!r}"
+        task.get_loop().call_exception_handler({"message": message, "exception": error, "ends_process": True})
+
+
+class Link(Generic[Req, Resp]):
+    """Keeps one stream open.
+
+    A certificate that was replaced is shown at once: the new connection is made first, then the stream is ended in good
+    order (what was posted arrives, what the peer said is heard) and opened on the new one.
+
+    ``on_connect`` says what to send first on each new stream; ``on_message`` is called in order, on the event loop,
+    without a hand-off; ``on_lost`` is told why a stream ended. Nothing is queued while the peer is away: what must be
+    said again is said by ``on_connect``.
+    """
+
+    def __init__(
+        self,
+        channel: RpcChannel,
+        method: Method[Req, Resp],
+        on_connect: Callable[[], Iterable[Req]],
+        on_message: Callable[[Resp], None],
+        on_lost: Callable[[str], None],
+        log: Log,
+    ) -> None:
+        self._channel = channel
+        self._method = method
+        self._on_connect = on_connect
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._log = log.bind(peer=channel.role, method=method.label)
+        self._stream: ClientStream[Req, Resp] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._renewing = False
+        # Which of the channel's connections the stream is on.
+        self._generation = 0
+        self.failure: BaseException | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the stream is up."""
+        return self._stream is not None and not self._renewing
+
+    def start(self) -> None:
+        """Begin to connect, and go on for ever."""
+        loop, label = asyncio.get_running_loop(), self._method.label
+        self._tasks = [
+            loop.create_task(self._run(), name=f"link {label}"),
+            loop.create_task(self._follow_certificate(), name=f"certificate of link {label}"),
+        ]
+        for task in self._tasks:
+            task.add_done_callback(end_process_if_broken)
+
+    async def stop(self) -> None:
+        """End the stream and the attempts; what was posted goes out first."""
+        if self._stream is not None:
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._stream.flush()
+            except TimeoutError:
+                self._log.warning("messages were left behind at stop", pending=self._stream.pending)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._channel.close()
+
+    def post(self, message: Req) -> bool:
+        """Send ``message`` if connected; say whether it was."""
+        if self._stream is None or self._renewing:
+            return False
+        self._stream.post(message)
+        return True
+
+    async def _follow_certificate(self) -> None:
+        complained = ""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            problem = ""
+            try:
+                if self._stream is not None and self._channel.outdated:
+                    await self._channel.renew()
+            except RpcError as error:
+                # The stream that stands is worth more than one that cannot be had.
+                problem = str(error)
+            problem = problem or self._channel.identity_problem
+            if problem and problem != complained:
+                self._log.warning("certificate not taken up yet", reason=problem)
+            complained = problem
+            stream = self._stream
+            if stream is not None and self._generation != self._channel.generation:
+                self._renewing = True
+                await stream.finish(_FINISH_S)
+
+    async def _run(self) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        complained = ""
+        while True:
+            stream = self._channel.open(self._method)
+            self._generation = self._channel.generation
+            connected = False
+            reason = "the peer ended the stream"
+            try:
+                await stream.wait_connected()
+                for message in self._on_connect():
+                    stream.post(message)
+                self._stream, connected = stream, True
+                backoff_s = _FIRST_BACKOFF_S
+                self._log.info("connected")
+                complained = ""
+                async for response in stream:
+                    self._on_message(response)
+            except RpcError as error:
+                reason = str(error)
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
+                # A defect in our own handler: never swallowed; the process must not go on half deaf.
+                self.failure = error
+                self._log.exception("handler failed")
+                raise
+            finally:
+                renewed, self._renewing = self._renewing, False
+                self._stream = None
+                stream.close()
+            if renewed:
+                self._log.info("certificate replaced: connecting anew")
+                self._on_lost("certificate replaced")
+                continue
+            if connected:
+                self._log.warning("connection lost", reason=reason)
+                self._on_lost(reason)
+            elif reason != complained:
+                complained = reason
+                self._log.info("not reached yet", reason=reason)
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)

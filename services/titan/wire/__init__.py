@@ -1,0 +1,1 @@
+"""Domain records to protobuf messages and back: one module a proto file."""

@@ -1,0 +1,345 @@
+"""Intents, decisions, budgets and the posture: domain records to messages and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from decimal import Decimal
+from enum import IntEnum
+from typing import TypeVar
+
+from titan.domain.budgets import Budget, PostureState
+from titan.domain.decisions import Decision, GuardResult
+from titan.domain.intents import Intent
+from titan.domain.kinds import (
+    Action,
+    BudgetState,
+    OrderType,
+    PositionEffect,
+    Posture,
+    RiskLevel,
+    Side,
+    TimeInForce,
+    Verdict,
+)
+from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.reasons import Reason
+from titan.domain.symbols import is_unified
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+
+MAX_ID_LENGTH = 64
+EnumType = TypeVar("EnumType", bound=IntEnum)
+
+
+class InvalidIntentError(ValueError):
+    """An intent cannot be read; the message is one sentence with field, value and what is allowed."""
+
+
+def intent_to_wire(intent: Intent) -> b.Intent:
+    """Write an intent; decimals that are 0 ("none") are left out."""
+    return b.Intent(
+        intent_id=intent.intent_id,
+        phase_id=intent.phase_id,
+        setup=intent.setup,
+        symbol=intent.symbol,
+        side=intent.side.value,  # type: ignore[arg-type]
+        action=intent.action.value,  # type: ignore[arg-type]
+        order_type=intent.order_type.value,  # type: ignore[arg-type]
+        time_in_force=intent.time_in_force.value,  # type: ignore[arg-type]
+        limit_price=_optional(intent.limit_price),
+        quantity=_optional(intent.quantity),
+        max_notional=_optional(intent.max_notional),
+        reference_price=_optional(intent.reference_price),
+        stop_price=_optional(intent.stop_price),
+        target_price=_optional(intent.target_price),
+        setup_score=intent.setup_score,
+        volatility=intent.volatility,
+        timeframe_ns=intent.timeframe_ns,
+        event_time_ns=intent.event_time_ns,
+        ttl_ns=intent.ttl_ns,
+        policy_hash=intent.policy_hash,
+        hops=hops_to_wire(intent.hops),
+        evidence=intent.evidence,
+    )
+
+
+def intent_from_wire(message: b.Intent) -> Intent:
+    """Read an intent and check every field by itself; what contradicts the market or the policy is for the guards.
+
+    Raises
+    ------
+    InvalidIntentError
+        Names the first field that cannot be, its value, and what is allowed.
+    """
+    if not message.intent_id or len(message.intent_id) > MAX_ID_LENGTH:
+        raise InvalidIntentError(f"intent_id: {message.intent_id[:80]!r} is not 1 to {MAX_ID_LENGTH} characters")
+    if not is_unified(message.symbol):
+        raise InvalidIntentError(
+            f"symbol: {message.symbol[:40]!r} is not known; allowed are unified spellings like BTC/USDT:USDT"
+        )
+    action = _enum(Action, message.action, "action")
+    order_type = _enum(OrderType, message.order_type, "order_type")
+    if order_type is not OrderType.MARKET and order_type is not OrderType.LIMIT:
+        raise InvalidIntentError(f"order_type: {order_type.name} is not for intents; allowed are MARKET and LIMIT")
+    limit_price = _amount(message.limit_price, "limit_price")
+    if (order_type is OrderType.LIMIT) != (limit_price > ZERO):
+        raise InvalidIntentError(
+            f"limit_price: {message.limit_price or 'none'} with order_type {order_type.name}; "
+            "a LIMIT order needs one and a MARKET order has none"
+        )
+    time_in_force = _enum(TimeInForce, message.time_in_force, "time_in_force")
+    if time_in_force is TimeInForce.POST_ONLY and order_type is OrderType.MARKET:
+        raise InvalidIntentError("time_in_force: POST_ONLY with order_type MARKET; a market order always takes")
+    quantity = _amount(message.quantity, "quantity")
+    if (action is Action.CLOSE) != (quantity > ZERO):
+        raise InvalidIntentError(
+            f"quantity: {message.quantity or 'none'} with action {action.name}; "
+            "CLOSE needs one in base units and OPEN has none (Brain sizes it)"
+        )
+    reference_price = _amount(message.reference_price, "reference_price")
+    if reference_price == ZERO and action is Action.OPEN:
+        raise InvalidIntentError(
+            f"reference_price: {message.reference_price or 'none'} is not above 0, and OPEN is measured by it"
+        )
+    if not 0.0 <= message.setup_score <= 1.0:
+        raise InvalidIntentError(f"setup_score: {message.setup_score} is not within 0 and 1")
+    if not (math.isfinite(message.volatility) and message.volatility >= 0.0):
+        raise InvalidIntentError(f"volatility: {message.volatility} is not a fraction of 0 or more")
+    for field, nanoseconds in (
+        ("timeframe_ns", message.timeframe_ns),
+        ("ttl_ns", message.ttl_ns),
+        ("event_time_ns", message.event_time_ns),
+    ):
+        if nanoseconds < 0:
+            raise InvalidIntentError(f"{field}: {nanoseconds} is below 0")
+    hops = hops_from_wire(message.hops)
+    if any(duration < 0 for _, duration in hops):
+        raise InvalidIntentError(f"hops: {hops} has a duration below 0")
+    return Intent(
+        intent_id=message.intent_id,
+        phase_id=message.phase_id,
+        setup=message.setup,
+        symbol=message.symbol,
+        side=_enum(Side, message.side, "side"),
+        action=action,
+        order_type=order_type,
+        time_in_force=time_in_force,
+        reference_price=reference_price,
+        event_time_ns=message.event_time_ns,
+        ttl_ns=message.ttl_ns,
+        policy_hash=message.policy_hash,
+        limit_price=limit_price,
+        quantity=quantity,
+        max_notional=_amount(message.max_notional, "max_notional"),
+        stop_price=_amount(message.stop_price, "stop_price"),
+        target_price=_amount(message.target_price, "target_price"),
+        setup_score=message.setup_score,
+        volatility=message.volatility,
+        timeframe_ns=message.timeframe_ns,
+        hops=hops,
+        evidence=dict(message.evidence),
+    )
+
+
+def decision_to_wire(decision: Decision) -> b.Decision:
+    """Write a decision with all its guards."""
+    return b.Decision(
+        intent_id=decision.intent_id,
+        phase_id=decision.phase_id,
+        symbol=decision.symbol,
+        side=0 if decision.side is None else decision.side.value,  # type: ignore[arg-type]
+        position_effect=decision.position_effect.value,  # type: ignore[arg-type]
+        approved=decision.approved,
+        reason=decision.reason.value,  # type: ignore[arg-type]
+        message=decision.message,
+        guards=[
+            b.GuardResult(
+                number=guard.number,
+                name=guard.name,
+                value=guard.value,
+                limit=guard.limit,
+                verdict=guard.verdict.value,  # type: ignore[arg-type]
+                reason=guard.reason.value,  # type: ignore[arg-type]
+                largest_notional="" if guard.largest_notional is None else format_decimal(guard.largest_notional),
+            )
+            for guard in decision.guards
+        ],
+        quantity=_optional(decision.quantity),
+        notional=_optional(decision.notional),
+        largest_notional=_optional(decision.largest_notional),
+        policy_hash=decision.policy_hash,
+        term=decision.term,
+        event_time_ns=decision.event_time_ns,
+        market_time_ns=decision.market_time_ns,
+        hops=hops_to_wire(decision.hops),
+        setup=decision.setup,
+        action=0 if decision.action is None else decision.action.value,  # type: ignore[arg-type]
+        reference_price=_optional(decision.reference_price),
+        stop_price=_optional(decision.stop_price),
+        target_price=_optional(decision.target_price),
+        setup_score=decision.setup_score,
+        evidence=decision.evidence,
+    )
+
+
+def decision_from_wire(message: b.Decision) -> Decision:
+    """Read a decision.
+
+    Raises
+    ------
+    ValueError
+        When a number or enumeration is not of the contract.
+    """
+    return Decision(
+        intent_id=message.intent_id,
+        phase_id=message.phase_id,
+        symbol=message.symbol,
+        side=Side(message.side) if message.side else None,
+        action=Action(message.action) if message.action else None,
+        position_effect=PositionEffect(message.position_effect),
+        approved=message.approved,
+        reason=Reason(message.reason),
+        message=message.message,
+        guards=tuple(
+            GuardResult(
+                guard.number,
+                guard.name,
+                guard.value,
+                guard.limit,
+                Verdict(guard.verdict),
+                Reason(guard.reason),
+                parse_decimal(guard.largest_notional, "largest_notional") if guard.largest_notional else None,
+            )
+            for guard in message.guards
+        ),
+        policy_hash=message.policy_hash,
+        term=message.term,
+        event_time_ns=message.event_time_ns,
+        market_time_ns=message.market_time_ns,
+        quantity=_read(message.quantity, "quantity"),
+        notional=_read(message.notional, "notional"),
+        largest_notional=_read(message.largest_notional, "largest_notional"),
+        reference_price=_read(message.reference_price, "reference_price"),
+        stop_price=_read(message.stop_price, "stop_price"),
+        target_price=_read(message.target_price, "target_price"),
+        setup=message.setup,
+        setup_score=message.setup_score,
+        hops=hops_from_wire(message.hops),
+        evidence=dict(message.evidence),
+    )
+
+
+def budget_to_wire(budget: Budget) -> b.Budget:
+    """Write a budget."""
+    return b.Budget(
+        budget_id=budget.budget_id,
+        phase_id=budget.phase_id,
+        state=budget.state.value,  # type: ignore[arg-type]
+        max_notional=format_decimal(budget.max_notional),
+        max_leverage=format_decimal(budget.max_leverage),
+        max_drawdown=format_decimal(budget.max_drawdown),
+        orders_per_minute=budget.orders_per_minute,
+        reason=budget.reason,
+        expires_at_ns=budget.expires_at_ns,
+        allocation=format_decimal(budget.allocation),
+        weight=format_decimal(budget.weight),
+    )
+
+
+def budget_from_wire(message: b.Budget) -> Budget:
+    """Read a budget.
+
+    Raises
+    ------
+    ValueError
+        When a number or enumeration is not of the contract.
+    """
+    return Budget(
+        budget_id=message.budget_id,
+        phase_id=message.phase_id,
+        state=BudgetState(message.state),
+        max_notional=_read(message.max_notional, "max_notional"),
+        max_leverage=_read(message.max_leverage, "max_leverage"),
+        max_drawdown=_read(message.max_drawdown, "max_drawdown"),
+        orders_per_minute=message.orders_per_minute,
+        reason=message.reason,
+        expires_at_ns=message.expires_at_ns,
+        allocation=_read(message.allocation, "allocation"),
+        weight=_read(message.weight, "weight"),
+    )
+
+
+def posture_to_wire(state: PostureState) -> b.PostureState:
+    """Write the posture with its sources."""
+    return b.PostureState(
+        in_force=state.in_force.value,  # type: ignore[arg-type]
+        ceiling=state.ceiling.value,  # type: ignore[arg-type]
+        latch=state.latch.value,  # type: ignore[arg-type]
+        risk_level=state.risk_level.value,  # type: ignore[arg-type]
+        reason=state.reason,
+        by=state.by,
+        policy_hash=state.policy_hash,
+        term=state.term,
+        latch_never_set=state.latch_never_set,
+    )
+
+
+def posture_from_wire(message: b.PostureState) -> PostureState:
+    """Read the posture with its sources.
+
+    Raises
+    ------
+    ValueError
+        When an enumeration is not of the contract.
+    """
+    return PostureState(
+        in_force=Posture(message.in_force),
+        ceiling=Posture(message.ceiling),
+        latch=Posture(message.latch),
+        risk_level=RiskLevel(message.risk_level),
+        reason=message.reason,
+        by=message.by,
+        policy_hash=message.policy_hash,
+        term=message.term,
+        latch_never_set=message.latch_never_set,
+    )
+
+
+def hops_to_wire(hops: tuple[tuple[str, int], ...]) -> list[c.Hop]:
+    """Write measured durations, in order."""
+    return [c.Hop(name=name, duration_ns=duration) for name, duration in hops]
+
+
+def hops_from_wire(hops: Iterable[c.Hop]) -> tuple[tuple[str, int], ...]:
+    """Read measured durations, in order."""
+    return tuple((hop.name, hop.duration_ns) for hop in hops)
+
+
+def _optional(value: Decimal) -> str:
+    return format_decimal(value) if value else ""
+
+
+def _read(text: str, field: str) -> Decimal:
+    return parse_decimal(text, field) if text else ZERO
+
+
+def _amount(text: str, field: str) -> Decimal:
+    """A decimal of 0 (also when absent) or more."""
+    if not text:
+        return ZERO
+    try:
+        value = parse_decimal(text, field)
+    except ValueError as error:
+        raise InvalidIntentError(str(error)) from error
+    if value < ZERO:
+        raise InvalidIntentError(f"{field}: {text} is below 0")
+    return value
+
+
+def _enum(kind: type[EnumType], number: int, field: str) -> EnumType:
+    try:
+        return kind(number)
+    except ValueError as error:
+        allowed = ", ".join(member.name for member in kind)
+        raise InvalidIntentError(f"{field}: {number} is not known; allowed are {allowed}") from error

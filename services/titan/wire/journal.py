@@ -1,0 +1,215 @@
+"""Journal records: between the domain's facts and the bytes in the file."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import IntEnum
+from typing import TypeVar
+
+from titan.domain.kinds import OrderType, PositionEffect, Posture, Side, TimeInForce
+from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.orders import Fill, Order
+from titan.domain.reasons import Reason
+from titan.domain.records import (
+    Adoption,
+    BrainTerm,
+    DayStart,
+    Deposit,
+    Fact,
+    HighWaterMark,
+    Intake,
+    LatchChange,
+    Record,
+    Refusal,
+)
+from titan.domain.truth import Drift
+from titan.v1 import execution_pb2, journal_pb2
+from titan.wire import orders as wire
+
+# Field number of `intake`, with the wire type of a length and bytes.
+_INTAKE_TAG = bytes([journal_pb2.JournalRecord.INTAKE_FIELD_NUMBER << 3 | 2])
+
+
+def _positive(text: str, field: str, optional: bool) -> Decimal:
+    if not text and optional:
+        return ZERO
+    value = parse_decimal(text, field)
+    if value < ZERO or (value == ZERO and not optional):
+        raise ValueError(f"{field}: {text!r} is not allowed; allowed are decimals above 0")
+    return value
+
+
+_Kind = TypeVar("_Kind", bound=IntEnum)
+
+
+def _named(kind: type[_Kind], number: int, field: str) -> _Kind:
+    try:
+        return kind(number)
+    except ValueError:
+        raise ValueError(f"{field}: {number} is not allowed; allowed are {', '.join(kind.__members__)}") from None
+
+
+def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
+    """An order of Brain's, read strictly; ``position_effect`` is what the request says.
+
+    Raises
+    ------
+    ValueError
+        One sentence: the field, its value and what is allowed.
+    """
+    for field in ("intent_id", "phase_id", "symbol"):
+        if not getattr(request, field):
+            raise ValueError(f"{field}: '' is not allowed; it is needed")
+    if request.attempt < 1:
+        raise ValueError(f"attempt: {request.attempt} is not allowed; allowed are numbers from 1 on")
+    if request.ttl_ns < 0:
+        raise ValueError(f"ttl_ns: {request.ttl_ns} is not allowed; allowed are 0 (none) and more")
+    order_type = _named(OrderType, request.order_type, "order_type")
+    if order_type not in (OrderType.MARKET, OrderType.LIMIT):
+        raise ValueError(f"order_type: {order_type.name} is not allowed; allowed are MARKET, LIMIT")
+    return Intake(
+        intent_id=request.intent_id,
+        phase_id=request.phase_id,
+        attempt=request.attempt,
+        position_effect=_named(PositionEffect, request.position_effect, "position_effect"),
+        symbol=request.symbol,
+        side=_named(Side, request.side, "side"),
+        order_type=order_type,
+        time_in_force=_named(TimeInForce, request.time_in_force, "time_in_force"),
+        quantity=_positive(request.quantity, "quantity", optional=False),
+        policy_hash=request.policy_hash,
+        term=request.term,
+        event_time_ns=request.event_time_ns,
+        ttl_ns=request.ttl_ns,
+        limit_price=_positive(request.limit_price, "limit_price", optional=order_type is OrderType.MARKET),
+        stop_price=_positive(request.stop_price, "stop_price", optional=True),
+        target_price=_positive(request.target_price, "target_price", optional=True),
+        setup=request.decision.setup,
+    )
+
+
+def encode_intake(
+    request: execution_pb2.PlaceOrder, position_effect: PositionEffect, market_time_ns: int, term: int
+) -> bytes:
+    """The record of an order taken: the request as it came, with Brain's explain record and our own lane."""
+    request.position_effect = int(position_effect)  # type: ignore[assignment]
+    body = request.SerializeToString()
+    # A message is the bytes of its fields one after another: to embed the request as bytes spares the order path a
+    # copy of all of Brain's guards.
+    head = journal_pb2.JournalRecord(market_time_ns=market_time_ns, term=term).SerializeToString()
+    return b"".join((head, _INTAKE_TAG, _varint(len(body)), body))
+
+
+def _varint(number: int) -> bytes:
+    """A length as protobuf writes it: seven bits a byte, the lowest first."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def encode_record(record: Record) -> bytes:
+    """The bytes of any record but an intake, whose request is kept whole (:func:`encode_intake`)."""
+    message = journal_pb2.JournalRecord(market_time_ns=record.market_time_ns, term=record.term)
+    fact = record.fact
+    if isinstance(fact, Order):
+        message.order.CopyFrom(wire.order_to_wire(fact))
+    elif isinstance(fact, Fill):
+        message.fill.CopyFrom(wire.fill_to_wire(fact))
+    elif isinstance(fact, Refusal):
+        message.refusal.CopyFrom(refusal_to_wire(fact))
+    elif isinstance(fact, LatchChange):
+        message.latch.posture = int(fact.posture)  # type: ignore[assignment]
+        message.latch.by, message.latch.reason, message.latch.nonce = fact.by, fact.reason, fact.nonce
+    elif isinstance(fact, BrainTerm):
+        message.brain_term = fact.term
+    elif isinstance(fact, Drift):
+        message.drift.CopyFrom(wire.drift_to_wire(fact))
+    elif isinstance(fact, Deposit):
+        message.deposit.asset, message.deposit.reference = fact.asset, fact.reference
+        message.deposit.amount = format_decimal(fact.amount)
+    elif isinstance(fact, DayStart):
+        message.day_start.equity = format_decimal(fact.equity)
+        message.day_start.high_water_mark = format_decimal(fact.high_water_mark)
+    elif isinstance(fact, HighWaterMark):
+        message.high_water_mark.equity = format_decimal(fact.equity)
+    elif isinstance(fact, Adoption):
+        message.adoption.symbol, message.adoption.asset = fact.symbol, fact.asset
+        message.adoption.quantity = format_decimal(fact.quantity)
+        message.adoption.average_entry_price = format_decimal(fact.average_entry_price)
+        message.adoption.amount = format_decimal(fact.amount)
+    else:
+        raise TypeError(f"an {type(fact).__name__} is encoded with its request")
+    return message.SerializeToString()
+
+
+def decode_record(data: bytes) -> Record:
+    """A record of the file.
+
+    Raises
+    ------
+    ValueError
+        For bytes that are no record, or a field that cannot be; says which.
+    """
+    message = journal_pb2.JournalRecord.FromString(data)
+    return Record(_fact(message), message.market_time_ns, message.term)
+
+
+def _fact(message: journal_pb2.JournalRecord) -> Fact:
+    kind = message.WhichOneof("record")
+    if kind == "intake":
+        return intake_from_wire(message.intake)
+    if kind == "order":
+        return wire.order_from_wire(message.order)
+    if kind == "fill":
+        return wire.fill_from_wire(message.fill)
+    if kind == "refusal":
+        refusal = message.refusal
+        return Refusal(
+            intent_id=refusal.intent_id,
+            phase_id=refusal.phase_id,
+            attempt=refusal.attempt,
+            reason=Reason(refusal.reason),
+            message=refusal.message,
+        )
+    if kind == "latch":
+        latch = message.latch
+        return LatchChange(posture=Posture(latch.posture), by=latch.by, reason=latch.reason, nonce=latch.nonce)
+    if kind == "brain_term":
+        return BrainTerm(message.brain_term)
+    if kind == "drift":
+        return wire.drift_from_wire(message.drift)
+    if kind == "deposit":
+        deposit = message.deposit
+        amount = parse_decimal(deposit.amount, "deposit.amount")
+        return Deposit(asset=deposit.asset, amount=amount, reference=deposit.reference)
+    if kind == "day_start":
+        return DayStart(
+            equity=parse_decimal(message.day_start.equity, "day_start.equity"),
+            high_water_mark=parse_decimal(message.day_start.high_water_mark, "day_start.high_water_mark"),
+        )
+    if kind == "high_water_mark":
+        return HighWaterMark(parse_decimal(message.high_water_mark.equity, "high_water_mark.equity"))
+    if kind == "adoption":
+        adoption = message.adoption
+        return Adoption(
+            symbol=adoption.symbol,
+            quantity=parse_decimal(adoption.quantity, "adoption.quantity"),
+            average_entry_price=parse_decimal(adoption.average_entry_price, "adoption.average_entry_price"),
+            asset=adoption.asset,
+            amount=parse_decimal(adoption.amount, "adoption.amount"),
+        )
+    raise ValueError(f"journal record of kind {kind!r} is not known to this program")
+
+
+def refusal_to_wire(refusal: Refusal) -> execution_pb2.PlaceRefusal:
+    """A refusal as Brain is told."""
+    return execution_pb2.PlaceRefusal(
+        intent_id=refusal.intent_id,
+        phase_id=refusal.phase_id,
+        reason=int(refusal.reason),  # type: ignore[arg-type]
+        message=refusal.message,
+        attempt=refusal.attempt,
+    )

@@ -1,0 +1,335 @@
+"""Orders, fills, positions, equity and truth: between the domain's records and the wire's messages.
+
+Decimals cross as canonical strings (empty reads as zero), enumerations by their number, which both sides share.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from titan.domain.equity import Equity
+from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.orders import Fill, Order
+from titan.domain.positions import PhaseShare, Position, RoundTrip
+from titan.domain.reasons import Reason
+from titan.domain.truth import Drift, TruthSnapshot
+from titan.v1 import execution_pb2, order_pb2
+
+
+def _number(text: str, field: str) -> Decimal:
+    return parse_decimal(text, field) if text else ZERO
+
+
+def order_to_wire(order: Order) -> order_pb2.Order:
+    """An order as a message."""
+    return order_pb2.Order(
+        client_order_id=order.client_order_id,
+        intent_id=order.intent_id,
+        phase_id=order.phase_id,
+        order_role=int(order.order_role),  # type: ignore[arg-type]
+        attempt=order.attempt,
+        symbol=order.symbol,
+        side=int(order.side),  # type: ignore[arg-type]
+        type=int(order.type),  # type: ignore[arg-type]
+        time_in_force=int(order.time_in_force),  # type: ignore[arg-type]
+        quantity=format_decimal(order.quantity),
+        limit_price=format_decimal(order.limit_price),
+        trigger_price=format_decimal(order.trigger_price),
+        reduce_only=order.reduce_only,
+        state=int(order.state),  # type: ignore[arg-type]
+        filled_quantity=format_decimal(order.filled_quantity),
+        average_price=format_decimal(order.average_price),
+        reason=int(order.reason),  # type: ignore[arg-type]
+        message=order.message,
+        policy_hash=order.policy_hash,
+        term=order.term,
+        created_ns=order.created_ns,
+        updated_ns=order.updated_ns,
+        venue_order_id=order.venue_order_id,
+    )
+
+
+def order_from_wire(message: order_pb2.Order) -> Order:
+    """An order read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical or an enumeration without a name; says which field.
+    """
+    return Order(
+        client_order_id=message.client_order_id,
+        intent_id=message.intent_id,
+        phase_id=message.phase_id,
+        order_role=OrderRole(message.order_role),
+        attempt=message.attempt,
+        symbol=message.symbol,
+        side=Side(message.side),
+        type=OrderType(message.type),
+        time_in_force=TimeInForce(message.time_in_force),
+        quantity=_number(message.quantity, "order.quantity"),
+        limit_price=_number(message.limit_price, "order.limit_price"),
+        trigger_price=_number(message.trigger_price, "order.trigger_price"),
+        reduce_only=message.reduce_only,
+        state=OrderState(message.state),
+        filled_quantity=_number(message.filled_quantity, "order.filled_quantity"),
+        average_price=_number(message.average_price, "order.average_price"),
+        reason=Reason(message.reason),
+        message=message.message,
+        policy_hash=message.policy_hash,
+        term=message.term,
+        created_ns=message.created_ns,
+        updated_ns=message.updated_ns,
+        venue_order_id=message.venue_order_id,
+    )
+
+
+def fill_to_wire(fill: Fill) -> order_pb2.Fill:
+    """A fill as a message."""
+    return order_pb2.Fill(
+        trade_id=fill.trade_id,
+        client_order_id=fill.client_order_id,
+        intent_id=fill.intent_id,
+        phase_id=fill.phase_id,
+        order_role=int(fill.order_role),  # type: ignore[arg-type]
+        symbol=fill.symbol,
+        side=int(fill.side),  # type: ignore[arg-type]
+        quantity=format_decimal(fill.quantity),
+        price=format_decimal(fill.price),
+        fee=format_decimal(fill.fee),
+        fee_currency=fill.fee_currency,
+        maker=fill.maker,
+        event_time_ns=fill.event_time_ns,
+        realized_pnl=format_decimal(fill.realized_pnl),
+        policy_hash=fill.policy_hash,
+        venue_sequence=fill.venue_sequence,
+    )
+
+
+def fill_from_wire(message: order_pb2.Fill) -> Fill:
+    """A fill read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical or an enumeration without a name; says which field.
+    """
+    return Fill(
+        trade_id=message.trade_id,
+        client_order_id=message.client_order_id,
+        intent_id=message.intent_id,
+        phase_id=message.phase_id,
+        order_role=OrderRole(message.order_role),
+        symbol=message.symbol,
+        side=Side(message.side),
+        quantity=_number(message.quantity, "fill.quantity"),
+        price=_number(message.price, "fill.price"),
+        fee=_number(message.fee, "fill.fee"),
+        fee_currency=message.fee_currency,
+        maker=message.maker,
+        event_time_ns=message.event_time_ns,
+        realized_pnl=_number(message.realized_pnl, "fill.realized_pnl"),
+        policy_hash=message.policy_hash,
+        venue_sequence=message.venue_sequence,
+    )
+
+
+def position_to_wire(position: Position) -> order_pb2.Position:
+    """A net position with its shares as a message."""
+    return order_pb2.Position(
+        symbol=position.symbol,
+        quantity=format_decimal(position.quantity),
+        average_entry_price=format_decimal(position.average_entry_price),
+        mark_price=format_decimal(position.mark_price),
+        unrealized_pnl=format_decimal(position.unrealized_pnl),
+        realized_pnl=format_decimal(position.realized_pnl),
+        stop_price=format_decimal(position.stop_price),
+        stop_quantity=format_decimal(position.stop_quantity),
+        target_price=format_decimal(position.target_price),
+        opened_ns=position.opened_ns,
+        updated_ns=position.updated_ns,
+        shares=[
+            order_pb2.PhaseShare(
+                phase_id=share.phase_id,
+                quantity=format_decimal(share.quantity),
+                average_entry_price=format_decimal(share.average_entry_price),
+                intent_id=share.intent_id,
+            )
+            for share in position.shares
+        ],
+    )
+
+
+def position_from_wire(message: order_pb2.Position) -> Position:
+    """A net position read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical; says which field.
+    """
+    return Position(
+        symbol=message.symbol,
+        quantity=_number(message.quantity, "position.quantity"),
+        average_entry_price=_number(message.average_entry_price, "position.average_entry_price"),
+        mark_price=_number(message.mark_price, "position.mark_price"),
+        unrealized_pnl=_number(message.unrealized_pnl, "position.unrealized_pnl"),
+        realized_pnl=_number(message.realized_pnl, "position.realized_pnl"),
+        stop_price=_number(message.stop_price, "position.stop_price"),
+        stop_quantity=_number(message.stop_quantity, "position.stop_quantity"),
+        target_price=_number(message.target_price, "position.target_price"),
+        opened_ns=message.opened_ns,
+        updated_ns=message.updated_ns,
+        shares=tuple(
+            PhaseShare(
+                phase_id=share.phase_id,
+                quantity=_number(share.quantity, "share.quantity"),
+                average_entry_price=_number(share.average_entry_price, "share.average_entry_price"),
+                intent_id=share.intent_id,
+            )
+            for share in message.shares
+        ),
+    )
+
+
+def equity_to_wire(equity: Equity) -> order_pb2.Equity:
+    """Equity as a message; where it is unknown, only the reason is sent."""
+    if not equity.known:
+        return order_pb2.Equity(known=False, reason=equity.reason, market_time_ns=equity.market_time_ns)
+    return order_pb2.Equity(
+        known=True,
+        reason=equity.reason,
+        equity=format_decimal(equity.equity),
+        cash=format_decimal(equity.cash),
+        unrealized_pnl=format_decimal(equity.unrealized_pnl),
+        realized_pnl=format_decimal(equity.realized_pnl),
+        fees=format_decimal(equity.fees),
+        day_start_equity=format_decimal(equity.day_start_equity),
+        high_water_mark=format_decimal(equity.high_water_mark),
+        drawdown=format_decimal(equity.drawdown),
+        margin_used=format_decimal(equity.margin_used),
+        market_time_ns=equity.market_time_ns,
+    )
+
+
+def equity_from_wire(message: order_pb2.Equity) -> Equity:
+    """Equity read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical; says which field.
+    """
+    return Equity(
+        known=message.known,
+        reason=message.reason,
+        equity=_number(message.equity, "equity.equity"),
+        cash=_number(message.cash, "equity.cash"),
+        unrealized_pnl=_number(message.unrealized_pnl, "equity.unrealized_pnl"),
+        realized_pnl=_number(message.realized_pnl, "equity.realized_pnl"),
+        fees=_number(message.fees, "equity.fees"),
+        day_start_equity=_number(message.day_start_equity, "equity.day_start_equity"),
+        high_water_mark=_number(message.high_water_mark, "equity.high_water_mark"),
+        drawdown=_number(message.drawdown, "equity.drawdown"),
+        margin_used=_number(message.margin_used, "equity.margin_used"),
+        market_time_ns=message.market_time_ns,
+    )
+
+
+def drift_to_wire(drift: Drift) -> order_pb2.Drift:
+    """A drift as a message."""
+    message = order_pb2.Drift(
+        symbol=drift.symbol, ours=drift.ours, venues=drift.venues, resolved=drift.resolved, repair=drift.repair
+    )
+    # `class` is a keyword of Python, so it cannot be named in the call.
+    setattr(message, "class", int(drift.drift_class))
+    return message
+
+
+def drift_from_wire(message: order_pb2.Drift) -> Drift:
+    """A drift read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a class without a name.
+    """
+    return Drift(
+        drift_class=DriftClass(getattr(message, "class")),
+        symbol=message.symbol,
+        ours=message.ours,
+        venues=message.venues,
+        resolved=message.resolved,
+        repair=message.repair,
+    )
+
+
+def truth_to_wire(truth: TruthSnapshot) -> order_pb2.TruthSnapshot:
+    """A truth snapshot as a message."""
+    return order_pb2.TruthSnapshot(
+        known=truth.known,
+        score=truth.score,
+        drifts=[drift_to_wire(drift) for drift in truth.drifts],
+        unresolved=truth.unresolved,
+        ours_sha256=truth.ours_sha256,
+        venues_sha256=truth.venues_sha256,
+        market_time_ns=truth.market_time_ns,
+        passes=truth.passes,
+    )
+
+
+def truth_from_wire(message: order_pb2.TruthSnapshot) -> TruthSnapshot:
+    """A truth snapshot read from a message."""
+    return TruthSnapshot(
+        known=message.known,
+        score=message.score,
+        drifts=tuple(drift_from_wire(drift) for drift in message.drifts),
+        unresolved=message.unresolved,
+        ours_sha256=message.ours_sha256,
+        venues_sha256=message.venues_sha256,
+        market_time_ns=message.market_time_ns,
+        passes=message.passes,
+    )
+
+
+def round_trip_to_wire(trip: RoundTrip) -> execution_pb2.RoundTrip:
+    """A finished trade as a message."""
+    return execution_pb2.RoundTrip(
+        intent_id=trip.intent_id,
+        phase_id=trip.phase_id,
+        symbol=trip.symbol,
+        side=int(trip.side),  # type: ignore[arg-type]
+        quantity=format_decimal(trip.quantity),
+        entry_price=format_decimal(trip.entry_price),
+        exit_price=format_decimal(trip.exit_price),
+        realized_pnl=format_decimal(trip.realized_pnl),
+        fees=format_decimal(trip.fees),
+        opened_ns=trip.opened_ns,
+        closed_ns=trip.closed_ns,
+        setup=trip.setup,
+    )
+
+
+def round_trip_from_wire(message: execution_pb2.RoundTrip) -> RoundTrip:
+    """A finished trade read from a message.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical or a side without a name; says which field.
+    """
+    return RoundTrip(
+        intent_id=message.intent_id,
+        phase_id=message.phase_id,
+        setup=message.setup,
+        symbol=message.symbol,
+        side=Side(message.side),
+        quantity=_number(message.quantity, "round_trip.quantity"),
+        entry_price=_number(message.entry_price, "round_trip.entry_price"),
+        exit_price=_number(message.exit_price, "round_trip.exit_price"),
+        realized_pnl=_number(message.realized_pnl, "round_trip.realized_pnl"),
+        fees=_number(message.fees, "round_trip.fees"),
+        opened_ns=message.opened_ns,
+        closed_ns=message.closed_ns,
+    )

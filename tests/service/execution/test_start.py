@@ -1,0 +1,187 @@
+"""Execution starts, stops and starts again: bad input said plainly, tables made anew, nothing left behind."""
+
+from __future__ import annotations
+
+import stat
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import func, select
+
+from support.processes.execution_neighbours import until
+from support.processes.execution_scene import execution_settings, policy_document, scene
+from support.stack.local_processes import Stack, free_ports
+from titan.execution.app import ExecutionApp
+from titan.execution.settings import ExecutionSettings
+from titan.runtime.process import StartError, running
+from titan.storage import execution_tables as tables
+from titan.storage.schema import make_engine
+from titan.v1 import common_pb2 as c
+
+
+async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack_on_each_database: Stack) -> None:
+    stack = stack_on_each_database
+    async with scene(stack) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        await made.market.step(price=61100, count=4)
+        url = stack.database("execution")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
+        before = await rows(url)
+        assert before["fills"] == len(made.session.store.account.fills) == 2
+        assert before["orders"] == len(made.session.store.account.orders) == 3
+        assert before["round_trips"] == 1
+        assert before["unbalanced"] == []
+        settings = made.settings
+        assert made.app is not None
+        await made.app.stop()
+        await emptied(url)
+        assert (await rows(url))["orders"] == 0
+        app = ExecutionApp(elsewhere(settings))
+        async with running(app):
+            await until(lambda: app.session and app.session.projector.lag == 0, "the tables are written again")
+            assert await rows(url) == before
+
+
+def elsewhere(settings: ExecutionSettings) -> ExecutionSettings:
+    """The same state at other ports."""
+    grpc_port, http_port = free_ports(2)
+    return msgspec.structs.replace(settings, grpc_port=grpc_port, http_port=http_port)
+
+
+async def emptied(url: str) -> None:
+    """No row in any table."""
+    engine = make_engine(url, "execution")
+    async with engine.begin() as connection:
+        for table in tables.metadata.sorted_tables:
+            await connection.execute(table.delete())
+    await engine.dispose()
+
+
+async def rows(url: str) -> dict[str, object]:
+    """How many rows each table has, and what is not balanced."""
+    engine = make_engine(url, "execution")
+    async with engine.connect() as connection:
+        counts: dict[str, object] = {
+            table.name: (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+            for table in (tables.orders, tables.fills, tables.ledger, tables.round_trips, tables.positions)
+        }
+        sums: dict[tuple[int, str], Decimal] = {}
+        for row in await connection.execute(select(tables.ledger)):
+            key = (row.sequence, row.currency)
+            sums[key] = sums.get(key, Decimal(0)) + Decimal(row.amount)
+        counts["unbalanced"] = [key for key, total in sums.items() if total]
+        counts["sequence"] = (await connection.execute(select(tables.projection.c.sequence))).scalar_one_or_none()
+    await engine.dispose()
+    return counts
+
+
+async def test_without_a_database_it_trades_and_says_how_far_the_tables_lag(stack: Stack, tmp_path: Path) -> None:
+    async with scene(stack, database_url=f"sqlite+aiosqlite:///{tmp_path}/none/execution.db") as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        assert made.venue_position() == Decimal("0.002")
+        assert made.session.projector.lag > 5
+        await until(lambda: made.session.projector.problem, "the problem is told")
+        assert made.session.projector.problem.away
+        assert "database" in made.session.projector.problem.said
+        assert not any("database" in reason for reason in made.session.not_ready())
+
+
+async def test_tables_that_are_set_back_are_not_written_on_with_a_gap(stack_on_each_database: Stack) -> None:
+    async with scene(stack_on_each_database) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
+        url = stack_on_each_database.database("execution")
+        # As a backup from before that is restored.
+        await emptied(url)
+        made.session.projector._done = None
+        await made.market.step(price=61100, count=4)
+        await until(lambda: made.session.projector.problem, "the problem is told")
+        assert "set back to 0" in made.session.projector.problem.said
+        assert made.session.projector.lag > 0
+        assert (await rows(url))["orders"] == 0
+        whole = made.session.store.journal.last_sequence
+        assert made.app is not None
+        await made.app.stop()
+        app = ExecutionApp(elsewhere(made.settings))
+        async with running(app):
+            await until(lambda: app.session and app.session.projector.lag == 0, "a restart fills them")
+            found = await rows(url)
+        assert found["sequence"] >= whole  # type: ignore[operator]
+        assert (found["orders"], found["unbalanced"]) == (3, [])
+
+
+@pytest.mark.parametrize(
+    ("description", "fields", "says"),
+    [
+        ("a lease too short for its window", {"lease_s": 1.0, "receive_window_ms": 1000}, "lease_s: 1.0"),
+        ("no window", {"receive_window_ms": 0}, "receive_window_ms: 0"),
+        ("no deadline", {"stop_deadline_ms": -1}, "stop_deadline_ms: -1"),
+        ("a foreign database", {"database_url": "mysql://u:hush@h/d"}, "database_url: begins with 'mysql'"),
+        ("no policy", {"policy_file": ""}, "policy_file is missing"),
+        ("a policy that is not there", {"policy_file": "/nowhere.json"}, "'/nowhere.json' cannot be read"),
+    ],
+)
+def test_bad_settings_say_what_is_allowed(stack: Stack, description: str, fields: dict[str, Any], says: str) -> None:
+    settings = msgspec.structs.replace(execution_settings(stack), **fields)
+    with pytest.raises(StartError) as refused:
+        ExecutionApp(settings)
+    assert says in str(refused.value), description
+
+
+@pytest.mark.parametrize(
+    ("description", "change", "says"),
+    [
+        ("no JSON", lambda _rules: b"{", "malformed JSON"),
+        ("an unknown rule", lambda rules: msgspec.json.encode({**rules, "maxLuck": "1"}), "maxLuck"),
+        ("a float", lambda rules: msgspec.json.encode({**rules, "maxDailyLoss": 1.5}), "maxDailyLoss"),
+        ("a symbol nobody lists", lambda rules: msgspec.json.encode({**rules, "symbols": ["DOGE/USDT"]}), "DOGE/USDT"),
+        ("a mode that is not ours", lambda rules: msgspec.json.encode({**rules, "modes": ["shadow"]}), "mode: paper"),
+    ],
+)
+def test_a_bad_policy_is_refused_in_one_sentence(
+    stack: Stack, tmp_path: Path, description: str, change: Any, says: str
+) -> None:
+    path = tmp_path / "rules.json"
+    path.write_bytes(change(msgspec.json.decode(policy_document())))
+    with pytest.raises(StartError) as refused:
+        ExecutionApp(msgspec.structs.replace(execution_settings(stack), policy_file=str(path)))
+    assert says in str(refused.value), description
+    assert "\n" not in str(refused.value)
+
+
+async def test_a_damaged_journal_is_said_and_nothing_starts(stack: Stack) -> None:
+    async with scene(stack) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        settings: ExecutionSettings = made.settings
+        assert made.app is not None
+        await made.app.stop()
+        journal = next((Path(settings.state_dir) / "journal").iterdir())
+        data = bytearray(journal.read_bytes())
+        data[200] ^= 0xFF
+        journal.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        journal.write_bytes(bytes(data))
+        app = ExecutionApp(elsewhere(settings))
+        with pytest.raises(StartError) as refused:
+            async with running(app):
+                raise AssertionError("started on a damaged journal")
+        assert "journal" in str(refused.value)
+
+
+async def test_a_graceful_stop_leaves_no_entry_resting(stack: Stack) -> None:
+    async with scene(stack) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        made.brain.place("i2", order_type=c.ORDER_TYPE_LIMIT, limit_price="59500", time_in_force=c.TIME_IN_FORCE_GTC)
+        await made.market.step(count=3)
+        assert made.app is not None
+        await made.app.stop()
+        requests = made.venue.venue.engine.state.pending
+        await until(lambda: list(requests.values()), "the cancel reached the venue")
+        assert [type(each.request).__name__ for each in requests.values()] == ["CancelOrder"], "the stop stays"

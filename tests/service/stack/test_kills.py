@@ -1,0 +1,179 @@
+"""kill -9 of every process at random moments of the recorded replay; the venue's own records are the judge.
+
+``make test`` kills each process twice in one run, ``make chaos`` ten times each, one run a process.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from support.stack.both_accounts import BothBooks, disagreements, read_both
+from support.stack.local_processes import recording
+from support.stack.titan_up import PROCESSES, REPLAY, LocalStack, local_stack, port_offset
+from titan.domain.kinds import Posture
+from titan.runtime.topology import ROLES
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.replay,
+    # A watch that ended early would have seen nothing wrong.
+    pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+
+CHAOS = bool(os.environ.get("TITAN_CHAOS"))
+SEED = int(os.environ.get("TITAN_CHAOS_SEED", "20240808"))
+# Of the 135,197 events of the replay: after the start, and early enough before the end for the last to come back.
+MOMENTS = range(1_000, 125_000)
+
+
+def replay_arguments(offset: int) -> list[str]:
+    files = [str(recording(f"examples_{kind}_btcusdt_20240808.gz")) for kind in ("usdm", "spot")]
+    speed = ["--speed", "max", "--until-end", "-o", "json"]
+    return ["--arm", "--port-offset", str(offset), *(word for file in files for word in ("--market", file)), *speed]
+
+
+class PostureWatch(threading.Thread):
+    """Asks Brain and Execution again and again what posture they have in force, and keeps what they said."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(daemon=True)
+        self.seen: list[tuple[float, str, str]] = []
+        self._ended = threading.Event()
+        self._ports = {role: ROLES[role].http_port + offset for role in ("brain", "execution")}
+
+    def run(self) -> None:
+        while not self._ended.wait(0.05):
+            for role, port in self._ports.items():
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1) as answer:
+                        posture = json.load(answer).get("posture", {})
+                except (OSError, http.client.HTTPException):
+                    # It is being killed: that it says nothing then is no word on its posture.
+                    continue
+                said = posture.get("in_force", "") if isinstance(posture, dict) else ""
+                if said:
+                    self.seen.append((time.monotonic(), role, said.removeprefix("POSTURE_")))
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def wait_for_event(stack: LocalStack, port: int, event: int, timeout_s: float = 60) -> None:
+    """Wait until the market has come as far as ``event``."""
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        assert stack.process.poll() is None, f"ended before event {event}: {stack.said}"
+        assert time.monotonic() < deadline_s, f"event {event} did not come within {timeout_s} s: {stack.said}"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1) as answer:
+                if json.load(answer)["events"] >= event:
+                    return
+        except (OSError, http.client.HTTPException):
+            # Between its death and its return.
+            pass
+        time.sleep(0.01)
+
+
+def run_with_kills(
+    tmp_path: Path, victims: list[str], halt_after: int | None = None
+) -> tuple[BothBooks, PostureWatch, float]:
+    """Kill each of ``victims`` at a random event of the replay; ``halt_after`` so many of them the stack is halted."""
+    offset = port_offset()
+    moments = sorted(random.Random(SEED).sample(MOMENTS, len(victims)))
+    print(f"seed {SEED}: {list(zip(moments, victims, strict=True))}")
+    watch = PostureWatch(offset)
+    halted_s = killed_s = 0.0
+    with local_stack(tmp_path / "state", *replay_arguments(offset), resources=REPLAY) as stack:
+        stack.wait("ready: http://127.0.0.1:")
+        watch.start()
+        try:
+            for number, (moment, name) in enumerate(zip(moments, victims, strict=True)):
+                if number == halt_after:
+                    done = stack.titan("halt")
+                    assert done.returncode == 0, done.stderr
+                    halted_s = time.monotonic()
+                wait_for_event(stack, ROLES["marketdata"].http_port + offset, moment)
+                pid = stack.wait_ready(name)
+                os.kill(pid, signal.SIGKILL)
+                stack.wait_ready(name, other_than_pid=pid, timeout_s=40)
+                killed_s = time.monotonic()
+            code, out = stack.result(timeout_s=200)
+        finally:
+            watch.end()
+        assert code == 0, stack.said
+    print(out)
+    result = json.loads(out)
+    assert result["book_checks"] == {"checked": 9996, "mismatches": 0}
+    assert result["ledger_balanced"] is True
+    assert {role for moment, role, _ in watch.seen if moment > killed_s} == {"brain", "execution"}
+    return read_both(tmp_path / "state", tmp_path / "copy"), watch, halted_s
+
+
+def test_every_process_killed_and_nothing_lost_or_doubled(tmp_path: Path) -> None:
+    victims = [*PROCESSES, *PROCESSES]
+    random.Random(SEED + 1).shuffle(victims)
+    books, watch, _ = run_with_kills(tmp_path, victims)
+    assert books.venue.trades, "no trade: nothing was put to the test"
+    assert disagreements(books) == []
+    assert {said for _, _, said in watch.seen} <= {"ARMED", "CLOSE_ONLY"}
+
+
+def test_a_halt_outlives_every_kill(tmp_path: Path) -> None:
+    books, watch, halted_s = run_with_kills(tmp_path, list(PROCESSES), halt_after=1)
+    assert disagreements(books) == []
+    after = [(role, said) for moment, role, said in watch.seen if moment > halted_s]
+    assert {role for role, _ in after} == {"brain", "execution"}
+    assert {said for _, said in after} <= {"HALTED", "FLATTEN"}
+    assert set(books.latches.values()) == {Posture.HALTED}
+
+
+@pytest.mark.skipif(not CHAOS, reason="the full sweep: make chaos")
+@pytest.mark.parametrize("name", PROCESSES)
+def test_one_process_killed_ten_times(tmp_path: Path, name: str) -> None:
+    books, watch, _ = run_with_kills(tmp_path, [name] * 10)
+    assert books.venue.trades, "no trade: nothing was put to the test"
+    assert disagreements(books) == []
+    assert {said for _, _, said in watch.seen} <= {"ARMED", "CLOSE_ONLY"}
+
+
+def test_two_undisturbed_runs_are_equal(tmp_path: Path) -> None:
+    outs = []
+    for number in ("one", "two"):
+        begin_s = time.monotonic()
+        with local_stack(tmp_path / number, *replay_arguments(port_offset()), resources=REPLAY) as stack:
+            code, out = stack.result(timeout_s=120)
+            assert code == 0, stack.said
+        assert time.monotonic() - begin_s < 45
+        outs.append(json.loads(out))
+    assert outs[0] == outs[1]
+    result = outs[0]
+    assert result["book_checks"] == {"checked": 9996, "mismatches": 0}
+    assert result["round_trips"] >= 1
+    assert sum(count for reason, count in result["decisions"].items() if reason != "OK") >= 1
+    books = read_both(tmp_path / "one", tmp_path / "copy")
+    assert disagreements(books) == []
+
+
+def test_a_position_open_at_the_end_keeps_its_stop(tmp_path: Path) -> None:
+    """The simulated market, stopped by Ctrl-C as soon as there is a position."""
+    with local_stack(tmp_path / "state", "--arm", "--seed", "5", "--speed", "20") as stack:
+        stack.wait("ready: http://127.0.0.1:")
+        deadline_s = time.monotonic() + 60
+        while not stack.json("positions").get("positions"):
+            assert time.monotonic() < deadline_s, stack.said
+        code, _ = stack.end()
+        assert code in (0, 130), stack.said
+    books = read_both(tmp_path / "state", tmp_path / "copy")
+    assert [one for one in books.venue.positions.values() if one.quantity], "no position was open at the end"
+    assert disagreements(books) == []

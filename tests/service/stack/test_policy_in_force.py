@@ -1,0 +1,66 @@
+"""One rule edited in the object that one process loads: nothing opens any more, both hashes are shown, exits pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.stack.both_accounts import disagreements, read_both
+from support.stack.titan_up import LocalStack, local_stack
+from titan.domain.kinds import OrderRole
+from titan.domain.policy_hash import policy_hash
+
+pytestmark = pytest.mark.slow
+
+
+def eventually(what: str, ask: Callable[[], Any], timeout_s: float = 60) -> Any:
+    """The first answer that is true."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+    return answer
+
+
+def edit_one_rule(path: Path) -> tuple[str, str]:
+    """Lower one limit a little; returns the hash before and after."""
+    before = json.loads(path.read_text())
+    after = {**before, "maxOrderNotional": "9999"}
+    path.write_text(json.dumps(after))
+    return policy_hash(before), policy_hash(after)
+
+
+def refusal(stack: LocalStack) -> dict[str, Any] | None:
+    last = stack.json("status").get("brain", {}).get("last_decision", {})
+    return last if last.get("reason") == "REASON_POLICY_HASH_MISMATCH" else None
+
+
+@pytest.mark.parametrize("name", ["execution", "brain", "scavenger"])
+def test_an_edited_rule_stops_openings_and_lets_exits_pass(tmp_path: Path, name: str) -> None:
+    with local_stack(tmp_path / "state", "--arm", "--seed", "5", "--speed", "20") as stack:
+        stack.wait("ready: http://127.0.0.1:")
+        eventually("a position", lambda: stack.json("positions")["positions"])
+        expected, edited = edit_one_rule(stack.state / name / "policy.json")
+        pid = stack.processes()[name]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        stack.wait_ready(name, other_than_pid=pid)
+        known = {order["client_order_id"] for order in stack.json("orders")["orders"]}
+
+        refused = eventually("a refusal", lambda: refusal(stack))
+        assert expected in refused["message"]
+        assert edited in refused["message"]
+        # The time exit is a reducing order: it passes with any hash.
+        eventually("the position closed", lambda: not stack.json("positions").get("positions"))
+        code, _ = stack.end()
+        assert code == 0, stack.said
+    books = read_both(stack.state, tmp_path / "copy")
+    assert not disagreements(books)
+    later = [order for order in books.ours.orders.values() if order.client_order_id not in known]
+    assert not [order for order in later if order.order_role is OrderRole.ENTRY]
+    assert [order for order in later if order.order_role is OrderRole.EXIT]

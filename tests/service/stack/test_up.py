@@ -1,0 +1,266 @@
+"""``titan up`` from the outside: what a person at a terminal sees and can do."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.stack.local_processes import recording
+from support.stack.titan_up import (
+    DEMO,
+    PROCESSES,
+    REPLAY,
+    TITAN,
+    LocalStack,
+    alive,
+    local_stack,
+    port_offset,
+    wait_until_gone,
+)
+
+pytestmark = pytest.mark.slow
+
+READY = "ready: http://127.0.0.1:"
+
+
+@pytest.fixture(scope="module")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A stack in lockstep that goes on for ever, armed; for tests that only look at it."""
+    with local_stack(tmp_path_factory.mktemp("armed") / "state", "--arm", "--speed", "20") as stack:
+        stack.wait(READY)
+        yield stack
+
+
+def test_run_to_the_end_prints_one_object_and_leaves_nothing(tmp_path: Path) -> None:
+    arguments = ("--arm", "--speed", "max", "--duration", "60", "--until-end", "-o", "json")
+    with local_stack(tmp_path / "state", *arguments) as stack:
+        code, out = stack.result(timeout_s=120)
+        assert code == 0, stack.said
+        result = json.loads(out)
+        assert list(result) == [
+            "events",
+            "book_checks",
+            "intents",
+            "decisions",
+            "orders",
+            "fills",
+            "round_trips",
+            "fees",
+            "realized_pnl",
+            "unrealized_pnl",
+            "ledger_balanced",
+            "policy_hash",
+        ]
+        assert result["events"] > 0
+        assert result["fills"] > 0, result
+        assert sum(result["decisions"].values()) == result["intents"]
+        assert result["ledger_balanced"] is True
+        assert re.fullmatch(r"sha256:[0-9a-f]{64}", result["policy_hash"])
+        assert "SIMULATED MARKET" in stack.said
+        assert "armed: paper money only, policy demo-" in stack.said
+        assert wait_until_gone(stack.pids()) == []
+        assert stack.titan("status").returncode == 3
+
+
+def test_status_shows_every_process_and_the_market(armed: LocalStack) -> None:
+    done = armed.titan("status")
+    assert done.returncode == 0, done.stderr
+    assert "SIMULATED MARKET" in done.stdout
+    assert "ARMED" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    status = armed.json("status")
+    assert {one["name"]: (one["state"], one["ready"]) for one in status["processes"]} == dict.fromkeys(
+        PROCESSES, ("ready", True)
+    )
+    assert status["brain"]["posture"]["in_force"] == "POSTURE_ARMED"
+    assert status["brain"]["policy_hash"] == status["execution"]["policy_hash"] == status["policy"]["hash"]
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [("orders", "orders"), ("fills", "fills"), ("positions", "positions"), ("equity", "equity"), ("why", "obstacles")],
+)
+def test_listing_in_every_form(armed: LocalStack, command: str, field: str) -> None:
+    table = armed.titan(command)
+    assert table.returncode == 0, table.stderr
+    assert max(map(len, table.stdout.splitlines())) <= 100
+    assert field in armed.json(command)
+    as_yaml = armed.titan(command, "-o", "yaml")
+    assert (as_yaml.returncode, as_yaml.stdout.startswith(f"{field}:")) == (0, True)
+
+
+def test_explain_shows_guards_with_numbers(armed: LocalStack) -> None:
+    armed.wait("decision  01", timeout_s=60)
+    shown = armed.titan("explain")
+    assert shown.returncode == 0, shown.stderr
+    assert max(map(len, shown.stdout.splitlines())) <= 100
+    assert "GUARD" in shown.stdout
+    decision = armed.json("explain")["decisions"][0]
+    one = armed.json("explain", decision["intent_id"])
+    assert one["guards"] == decision["guards"]
+    assert [guard["number"] for guard in one["guards"]] == sorted(guard["number"] for guard in one["guards"])
+    assert armed.titan("explain", "zzzz").returncode == 1
+    assert armed.titan("explain", "z").returncode == 2
+
+
+def test_logs_of_a_process(armed: LocalStack) -> None:
+    done = armed.titan("logs", "brain", "-n", "1000")
+    assert (done.returncode, "started" in done.stdout) == (0, True)
+    assert armed.titan("logs", "nobody").returncode == 2
+
+
+def test_caller_without_a_certificate_is_logged_and_counted(armed: LocalStack) -> None:
+    plan = json.loads((armed.state / "plan.json").read_text())
+    host, port = plan["addresses"]["execution"].split(":")
+    context = ssl.create_default_context(cafile=str(armed.state / "ca" / "ca.pem"))
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection((host, int(port))) as plain,
+        context.wrap_socket(plain, server_hostname="execution.titan.internal") as secure,
+        # In TLS 1.3 the server's refusal comes after the client's own end of the handshake: an alert, or just an end.
+        contextlib.suppress(ssl.SSLError, ConnectionError),
+    ):
+        assert secure.recv(1) == b""
+    deadline_s = time.monotonic() + 10
+    while (counted := refused(plan["http"]["execution"])) != ["tls_peer_did_not_return_a_certificate"]:
+        assert time.monotonic() < deadline_s, counted
+        time.sleep(0.1)
+    assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in armed.titan("logs", "execution").stdout
+
+
+def refused(url: str) -> list[str]:
+    """Causes that a process has counted refusals by."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+        return re.findall(r'titan_rpc_refused_total\{cause="(\w+)"\}', answer.read().decode())
+
+
+def test_second_stack_on_the_same_state_is_refused(armed: LocalStack) -> None:
+    done = subprocess.run(
+        [TITAN, "up", *DEMO, "--state", armed.state], check=False, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"in use by another `titan up` (process {armed.process.pid})" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert armed.titan("status").returncode == 0
+
+
+def test_port_in_use_is_said_and_nothing_is_started(tmp_path: Path) -> None:
+    offset = port_offset()
+    with socket.create_server(("127.0.0.1", 3100 + offset)):
+        done = subprocess.run(
+            [TITAN, "up", *DEMO, "--state", tmp_path / "state", "--port-offset", str(offset)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"port {3100 + offset} (HTTP of brain) is in use by another program" in done.stderr
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"1723161255000000000 {}\n" * 100)[:-20]])
+def test_bad_recording_is_said_and_everything_stopped(tmp_path: Path, content: bytes) -> None:
+    recording = tmp_path / "recording.gz"
+    recording.write_bytes(content)
+    with local_stack(tmp_path / "state", "--market", str(recording), "--speed", "max", "--until-end") as stack:
+        code, out = stack.result()
+        assert (code, out) == (2, ""), stack.said
+        assert "titan: marketdata cannot start: " in stack.said
+        assert str(recording) in stack.said.splitlines()[-1]
+        assert wait_until_gone(stack.pids()) == []
+
+
+@pytest.mark.replay
+def test_truncated_recording_is_said_when_it_breaks_off(tmp_path: Path) -> None:
+    whole = recording("examples_usdm_btcusdt_20240808.gz")
+    cut = tmp_path / "cut.gz"
+    cut.write_bytes(whole.read_bytes()[:100_000])
+    spot = str(recording("examples_spot_btcusdt_20240808.gz"))
+    arguments = ("--market", str(cut), "--market", spot, "--speed", "max", "--until-end")
+    with local_stack(tmp_path / "state", *arguments, resources=REPLAY) as stack:
+        code, out = stack.result()
+        assert (code, out) == (1, ""), stack.said
+        assert "titan: marketdata fails again and again: ended with exit code 1: " in stack.said
+        assert str(cut) in stack.said.splitlines()[-1]
+        assert wait_until_gone(stack.pids()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_everything_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with local_stack(tmp_path / "state") as stack:
+        stack.wait(READY)
+        pids = stack.pids()
+        assert len(pids) == len(PROCESSES)
+        assert stack.end(number)[0] == 0, stack.said
+        assert [pid for pid in pids if alive(pid)] == []
+        for name in PROCESSES:
+            assert '"stopped"' in (stack.state / name / "log.jsonl").read_text(), name
+
+
+def test_signal_while_it_starts(tmp_path: Path) -> None:
+    with local_stack(tmp_path / "state") as stack:
+        stack.wait("SIMULATED MARKET")
+        assert stack.end()[0] == 0, stack.said
+        assert wait_until_gone(stack.pids()) == []
+
+
+def test_supervisor_killed_leaves_no_process_and_the_state_goes_on(tmp_path: Path) -> None:
+    with local_stack(tmp_path / "state", "--arm") as stack:
+        stack.wait(READY)
+        pids = stack.pids()
+        assert len(pids) == len(PROCESSES)
+        stack.end(signal.SIGKILL)
+        assert wait_until_gone(pids, 5) == []
+    with local_stack(tmp_path / "state", "--arm") as again:
+        again.wait(READY)
+        assert "not armed: this state was armed or halted before and is left as it is" in again.said
+
+
+def test_killed_process_is_started_again(tmp_path: Path) -> None:
+    with local_stack(tmp_path / "state", "--arm") as stack:
+        stack.wait(READY)
+        for name in PROCESSES:
+            pid = stack.processes()[name]["pid"]
+            os.kill(pid, signal.SIGKILL)
+            stack.wait_ready(name, other_than_pid=pid)
+        # Brain and Execution were both killed: the posture is what it was, or lower.
+        assert stack.json("status")["brain"]["posture"]["in_force"] in ("POSTURE_ARMED", "POSTURE_CLOSE_ONLY")
+
+
+def test_halted_stack_stays_halted_until_a_person_arms_it(tmp_path: Path) -> None:
+    with local_stack(tmp_path / "state", "--arm") as stack:
+        stack.wait(READY)
+        done = stack.titan("halt", "--reason", "looks odd")
+        assert (done.returncode, done.stdout.startswith("HALTED, acknowledged by execution: ")) == (0, True), done
+        assert "posture: posture is HALTED, set by" in stack.titan("why").stdout
+        assert stack.titan("down").returncode == 0
+        assert stack.result()[0] == 0
+    with local_stack(tmp_path / "state", "--arm") as again:
+        again.wait("not armed: ")
+        again.wait(READY)
+        assert again.json("status")["brain"]["posture"]["in_force"] == "POSTURE_HALTED"
+        assert again.titan("arm").returncode == 0
+        assert again.json("status")["brain"]["posture"]["in_force"] == "POSTURE_ARMED"
+        flat = again.titan("flatten")
+        assert (flat.returncode, "acknowledged by execution" in flat.stdout) == (0, True), flat
+
+
+def test_new_stack_is_close_only(tmp_path: Path) -> None:
+    with local_stack(tmp_path / "state") as stack:
+        stack.wait(READY)
+        assert stack.json("status")["brain"]["posture"]["in_force"] == "POSTURE_CLOSE_ONLY"
+        assert "this stack was never armed" in stack.titan("why").stdout

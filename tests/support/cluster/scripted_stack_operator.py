@@ -1,0 +1,44 @@
+"""The operator as it is, but for its stacks, which only answer: what is tried is the operator and the API server.
+
+``TITAN_TEST_STACKS`` is the address of a :class:`support.cluster.scripted_stack_service.ToldService`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from support.cluster.engine_scene import Everything
+from support.cluster.scripted_stack_service import RemoteTold
+from titan.runtime.process import run
+from titan.runtime.telemetry.logs import Log
+from titan_operator.admission.image_checks import Verifier
+from titan_operator.app import OperatorApp
+from titan_operator.supplychain.verdict import Verdict
+
+# The one image that nobody vouches for.
+UNLISTED = "registry.test/titan@sha256:" + "f" * 64
+
+
+class AllButOne(Everything):
+    """A verifier that knows every image but one."""
+
+    async def verify(self, image: str) -> Verdict:
+        if image == UNLISTED:
+            return Verdict(False, reason="NotListed", message=f"nobody vouches for {image}")
+        return await super().verify(image)
+
+
+def connect(namespace: str, _folder: Path, _log: Log) -> RemoteTold:
+    return RemoteTold(os.environ["TITAN_TEST_STACKS"], namespace)
+
+
+class ToldOperator(OperatorApp):
+    connect = staticmethod(connect)  # type: ignore[assignment]
+
+    def verifier(self) -> Verifier:
+        return AllButOne()
+
+
+if __name__ == "__main__":
+    run(ToldOperator)

@@ -1,0 +1,153 @@
+"""Holders of a lease in one simulated machine, each of which can be stopped before any of its steps.
+
+A holder runs as a greenlet that gives control back before each read of a clock, each file call, each look at a process
+and each request it sends. So a schedule of (who, how many steps, how much time passes) reaches every state in which a
+SIGSTOP could leave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from greenlet import getcurrent, greenlet
+
+from titan.durable.lease import Lease, LeaseRecord, LeaseState, LeaseTimes, ProcessIdentity
+
+# As with the defaults, the part of a lease in which its holder sends is longer than what a successor adds to its end.
+WINDOW, SKEW, DURATION, RENEW = 2, 1, 8, 1
+WALL_AHEAD = 10**6
+TIMES = LeaseTimes(duration_ns=DURATION, receive_window_ns=WINDOW, skew_ns=SKEW, renew_ns=RENEW)
+
+
+@dataclass
+class Request:
+    """A request that left, and when the venue refuses it at the latest."""
+
+    sender: int
+    term: int
+    checked_ns: int
+    refused_from_ns: int
+
+
+class BothMaySendError(AssertionError):
+    pass
+
+
+@dataclass
+class Observed:
+    """Time, the folder and the venue.
+
+    ``wall_error`` is what the wall clock is ahead of the venue's: at most ``SKEW``, while it may be behind by anything.
+    """
+
+    lease_type: type[Lease] = Lease
+    same_boot: bool = True
+    now_ns: int = 1000
+    wall_error: int = 0
+    terms: set[int] = field(default_factory=set)
+    leases: dict[int, LeaseRecord] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    dead: set[int] = field(default_factory=set)
+    holders: list[Holder] = field(default_factory=list)
+
+    def add_holder(self) -> Holder:
+        self.holders.append(Holder(self, len(self.holders)))
+        return self.holders[-1]
+
+    def run(self, schedule: Iterable[tuple[int, int, int]]) -> None:
+        """Each entry: which holder, how many steps it makes, and how much time passes after them."""
+        for who, steps, passes in schedule:
+            for _ in range(steps):
+                self.holders[who].step()
+            self.now_ns += passes
+
+    def check(self) -> None:
+        """No request of a later term while one of an earlier term could still be accepted; one sender a term."""
+        for earlier in self.requests:
+            for later in self.requests:
+                if earlier.term < later.term and later.checked_ns < earlier.refused_from_ns:
+                    raise BothMaySendError(f"{earlier} and {later}")
+                if earlier.term == later.term and earlier.sender != later.sender:
+                    raise BothMaySendError(f"{earlier} and {later}")
+
+
+class Holder:
+    """A process that wants to send: it acquires, sends, renews, and starts again when it lost the lease."""
+
+    def __init__(self, world: Observed, number: int) -> None:
+        self.world = world
+        self.number = number
+        self.wants_release = False
+        self.lease: Lease | None = None
+        self._main = getcurrent()
+        self._greenlet = greenlet(self._work)
+
+    def step(self) -> None:
+        """Go on to the next place where it can be stopped. A dead one stays where it is."""
+        if self.number not in self.world.dead:
+            self._greenlet.switch()
+
+    def _stop(self) -> None:
+        self._main.switch()
+
+    def _work(self) -> None:
+        while True:
+            boot_id = "boot" if self.world.same_boot else f"boot {self.number}"
+            identity = ProcessIdentity(boot_id=boot_id, pid=self.number, start_ticks=0, pid_namespace=0)
+            lease = self.lease = self.world.lease_type(self, self, identity, self._is_dead, TIMES)
+            while lease.state is not LeaseState.LOST:
+                if self.wants_release:
+                    lease.release(settled=False)
+                    self._stop()
+                    self.wants_release = False
+                    break
+                if lease.state in (LeaseState.WAITING, LeaseState.CLAIMED):
+                    lease.acquire_step()
+                    continue
+                now_ns = self.wall_ns()
+                checked_ns = self.world.now_ns
+                if lease.may_send(now_ns):
+                    self._stop()
+                    refused_from_ns = now_ns - WALL_AHEAD + WINDOW
+                    self.world.requests.append(Request(self.number, lease.term, checked_ns, refused_from_ns))
+                lease.renew()
+
+    def _is_dead(self, process: ProcessIdentity) -> bool:
+        self._stop()
+        return process.pid in self.world.dead
+
+    def wall_ns(self) -> int:
+        self._stop()
+        return self.world.now_ns + WALL_AHEAD + self.world.wall_error
+
+    def boot_ns(self) -> int:
+        self._stop()
+        return self.world.now_ns
+
+    def terms(self) -> list[int]:
+        self._stop()
+        return list(self.world.terms)
+
+    def claim(self, term: int) -> bool:
+        self._stop()
+        fresh = term not in self.world.terms
+        self.world.terms.add(term)
+        return fresh
+
+    def read(self, term: int) -> LeaseRecord | None:
+        self._stop()
+        return self.world.leases.get(term)
+
+    def write(self, term: int, record: LeaseRecord) -> None:
+        self._stop()
+        self.world.leases[term] = record
+
+    def forget_below(self, term: int) -> None:
+        # As in a folder: the names are read, then each is removed on its own.
+        for old in self.terms():
+            if old < term:
+                self._stop()
+                self.world.leases.pop(old, None)
+                self._stop()
+                self.world.terms.discard(old)

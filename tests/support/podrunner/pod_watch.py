@@ -1,0 +1,74 @@
+"""What pods there ever were in a namespace, by a watch of the test's own: past the proxy, and past the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from titan_operator.api.names import LABEL_COMPONENT
+from titan_operator.cluster.client import Cluster
+from titan_operator.cluster.kinds import KINDS
+
+
+@dataclass
+class PodWatch:
+    """Run it beside a test.
+
+    Attributes
+    ----------
+    most
+        The most Executions that were there at once.
+    images
+        Of all containers, init containers included, of all pods that ever were.
+    replicas
+        What any StatefulSet was ever asked for.
+    """
+
+    admin: Cluster
+    namespace: str
+    most: int = 0
+    images: set[str] = field(default_factory=set)
+    replicas: set[int] = field(default_factory=set)
+    _alive: set[str] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Watch until canceled; what happens while the API server is away is seen by the list after it."""
+        await asyncio.gather(self._follow("Pod"), self._follow("StatefulSet"))
+
+    async def _follow(self, name: str) -> None:
+        connection, kind = self.admin.connection, KINDS[name]
+        connector = aiohttp.TCPConnector(ssl=connection.ssl_context())
+        async with aiohttp.ClientSession(connector=connector, read_bufsize=2**22) as session:
+            while True:
+                try:
+                    listed = await self.admin.list(kind, self.namespace)
+                    if name == "Pod":
+                        self._alive.clear()
+                    for item in listed:
+                        self._see(name, "ADDED", item)
+                    query = {"watch": "1", "resourceVersion": listed.resource_version}
+                    url = connection.server + kind.path("", self.namespace)
+                    async with session.get(url, params=query, timeout=aiohttp.ClientTimeout(total=None)) as stream:
+                        async for line in stream.content:
+                            event = json.loads(line)
+                            if event["type"] == "ERROR":
+                                break
+                            self._see(name, event["type"], event["object"])
+                except (aiohttp.ClientError, ConnectionError):
+                    # The API server is on its way out or in.
+                    await asyncio.sleep(0.1)
+
+    def _see(self, name: str, event: str, item: dict[str, Any]) -> None:
+        if name == "StatefulSet":
+            self.replicas.add(item["spec"]["replicas"])
+            return
+        spec = item["spec"]
+        self.images |= {one["image"] for one in (*spec["containers"], *spec.get("initContainers", ()))}
+        if item["metadata"]["labels"].get(LABEL_COMPONENT) == "execution":
+            change = self._alive.discard if event == "DELETED" else self._alive.add
+            change(item["metadata"]["uid"])
+            self.most = max(self.most, len(self._alive))

@@ -1,0 +1,28 @@
+"""What people change in a stack of the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.stack.model import Model, documents
+
+PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
+DEMO = "demo-d7413498"
+
+
+def second_policy() -> dict[str, Any]:
+    """Another policy than the quick start's."""
+    return documents("policies/standard.yaml")[0]
+
+
+def pin(model: Model, policy: dict[str, Any], *names: str) -> None:
+    """Pin a policy in these phases."""
+    reference = {"name": policy["metadata"]["name"], "hash": policy["spec"]["hash"]}
+    for name in names:
+        model.edit("TitanPhase", name, lambda raw: raw["spec"].update(policyRef=reference))
+
+
+def ask_image(model: Model, image: str, *names: str) -> None:
+    """Have these phases ask for an image; without a name all."""
+    for name in names or PHASES:
+        model.edit("TitanPhase", name, lambda raw: raw["spec"].update(image=image))

@@ -1,0 +1,165 @@
+"""A stack on this machine for tests: certificates, free ports and settings for each process.
+
+``stack.settings(BrainSettings, "brain", phases=("scavenger",))`` gives what a composition root takes;
+``stack.client("cli")`` what a test needs to call a process as some role; ``stack.foreign("brain")`` a certificate of
+an authority that nobody trusts.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from titan.runtime.pki.authority_files import ensure_ca, issue
+from titan.runtime.pki.certificates import Authority
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+STACK_NAME = "test"
+# Every role that a local stack of this repository may have; each gets a pair of ports at once, so that the peers of
+# the first process are complete before the second exists.
+ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger", "hunter", "sentinel", "operator", "cli")
+
+S = TypeVar("S")
+
+
+def free_ports(count: int) -> list[int]:
+    """``count`` different TCP ports on loopback that nobody listens on now."""
+    sockets = []
+    for _ in range(count):
+        one = socket.socket()
+        one.bind(("127.0.0.1", 0))
+        sockets.append(one)
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def free_port_offset(ports: Iterable[int]) -> int:
+    """An offset at which every one of ``ports`` is free, below the ports that outgoing connections take."""
+    wanted = [port for port in ports if port]
+    for offset in random.sample(range(10_000, 32_000 - max(wanted), 10), 200):
+        if not any(is_listening(port + offset) for port in wanted):
+            return offset
+    raise RuntimeError("no offset at which all ports are free")
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody listens on the loopback port."""
+    with closing(socket.socket()) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def data_dir() -> Path:
+    """The recordings; skips the test, saying so, where there are none."""
+    path = Path(os.environ.get("TITAN_DATA_DIR") or REPOSITORY.parent / "shared" / "data")
+    if not path.is_dir():
+        pytest.skip(f"no recordings: {path} is no directory (set TITAN_DATA_DIR)")
+    return path
+
+
+def recording(name: str) -> Path:
+    """One recorded file; skips the test where it is absent."""
+    path = data_dir() / name
+    if not path.is_file():
+        pytest.skip(f"no recording {path}")
+    return path
+
+
+class Stack:
+    """Folders, certificates, ports and settings below ``directory``, made when first asked for."""
+
+    def __init__(self, directory: Path, name: str = STACK_NAME) -> None:
+        self.directory = directory
+        self.name = name
+        # Role to the URL of its database; a role that is not here has a file in its folder.
+        self.databases: dict[str, str] = {}
+        self.authority: Authority = ensure_ca(directory / "ca")
+        ports = free_ports(2 * len(ROLES))
+        self.grpc_ports = dict(zip(ROLES, ports[: len(ROLES)], strict=True))
+        self.http_ports = dict(zip(ROLES, ports[len(ROLES) :], strict=True))
+
+    @property
+    def peers(self) -> dict[str, str]:
+        """Role to address, for every role."""
+        return {role: f"127.0.0.1:{port}" for role, port in self.grpc_ports.items()}
+
+    def folder(self, role: str) -> Path:
+        """The process's own state folder."""
+        path = self.directory / role
+        path.mkdir(exist_ok=True)
+        return path
+
+    def tls(self, role: str) -> Path:
+        """Folder with ``ca.pem``, ``cert.pem`` and ``key.pem`` of the role."""
+        path = self.directory / "tls" / role
+        issue(self.authority, role, self.name, path)
+        return path
+
+    def foreign(self, role: str) -> Path:
+        """Like :meth:`tls`, of another authority that carries the same names."""
+        authority = ensure_ca(self.directory / "foreign-ca")
+        path = self.directory / "foreign-tls" / role
+        issue(authority, role, self.name, path)
+        return path
+
+    def settings(self, kind: type[S], role: str, **fields: Any) -> S:
+        """Settings of a process of ``role``; ``fields`` add to and override the common ones."""
+        common: dict[str, Any] = {
+            "role": role,
+            "grpc_port": self.grpc_ports[role],
+            "http_port": self.http_ports[role],
+            "state_dir": str(self.folder(role)),
+            "tls_dir": str(self.tls(role)),
+            "peers": self.peers,
+            "log_format": "console",
+            "log_level": "info",
+        }
+        if role in self.databases and "database_url" in kind.__struct_fields__:
+            common["database_url"] = self.databases[role]
+        return kind(**{**common, **fields})
+
+    def database(self, role: str) -> str:
+        """URL of the role's database."""
+        from titan.storage.schema import default_url
+
+        return self.databases.get(role) or default_url(
+            str(self.folder(role)), "brain" if role == "brain" else "execution"
+        )
+
+    def client(self, role: str, **fields: Any) -> Any:
+        """Settings of a caller that serves nothing, for ``RpcChannel(stack.client("cli"), "brain")``."""
+        from titan.runtime.settings import ProcessSettings
+
+        return self.settings(ProcessSettings, role, **fields)
+
+    def environment(self, settings: Any) -> dict[str, str]:
+        """The environment that makes a process started by exec load ``settings``."""
+        import msgspec
+
+        values = {name: getattr(settings, name) for name in settings.__struct_fields__}
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("TITAN_", "GRPC_"))},
+            **{
+                f"TITAN_{name.upper()}": _environment_value(msgspec.to_builtins(value))
+                for name, value in values.items()
+            },
+        }
+
+
+def _environment_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{name}={item}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from titan.cli.local.why import Picture, obstacles
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
+from titan.v1 import market_pb2 as m
+from titan.v1 import order_pb2 as o
+
+HASH = "sha256:aa"
+
+
+def trading() -> Picture:
+    """Everything as it must be."""
+    return Picture(
+        brain=b.GetBrainResponse(
+            posture=b.PostureState(
+                in_force=c.POSTURE_ARMED,
+                ceiling=c.POSTURE_ARMED,
+                latch=c.POSTURE_ARMED,
+                risk_level=c.RISK_LEVEL_NORMAL,
+            ),
+            equity=o.Equity(known=True, equity="200"),
+            truth=o.TruthSnapshot(known=True, score=100),
+            phases=[
+                b.PhaseState(
+                    phase_id="scavenger",
+                    connected=True,
+                    policy_hash=HASH,
+                    budget=b.Budget(state=b.BUDGET_STATE_ACTIVE),
+                )
+            ],
+            execution_connected=True,
+            execution_policy_hash=HASH,
+            policy_hash=HASH,
+            intents=3,
+            market_time_ns=10,
+            last_decision=b.Decision(intent_id="0190", approved=True),
+        ),
+        execution=e.GetExecutionResponse(policy_hash=HASH, lease_held=True, venue_connected=True),
+        market=m.GetMarketResponse(),
+        not_ready={},
+    )
+
+
+def _never_armed(picture: Picture) -> None:
+    posture = picture.brain.posture
+    posture.in_force = posture.latch = c.POSTURE_CLOSE_ONLY
+    posture.latch_never_set = True
+
+
+def _halted(picture: Picture) -> None:
+    posture = picture.brain.posture
+    posture.in_force = posture.latch = c.POSTURE_HALTED
+    posture.by, posture.reason = "anna", "looks odd"
+
+
+def _ceiling(picture: Picture) -> None:
+    posture = picture.brain.posture
+    posture.in_force = posture.ceiling = c.POSTURE_CLOSE_ONLY
+
+
+def _defensive(picture: Picture) -> None:
+    posture = picture.brain.posture
+    posture.in_force, posture.risk_level, posture.reason = c.POSTURE_CLOSE_ONLY, c.RISK_LEVEL_DEFENSIVE, "drawdown 0.11"
+
+
+def _set(path: str, value: object) -> Callable[[Picture], None]:
+    def change(picture: Picture) -> None:
+        target = picture
+        *parents, last = path.split(".")
+        for name in parents:
+            target = target[int(name)] if name.isdigit() else getattr(target, name)
+        setattr(target, last, value)
+
+    return change
+
+
+def _not_ready(picture: Picture) -> None:
+    picture.not_ready["brain"] = ("execution is away",)
+
+
+def _market_waits(picture: Picture) -> None:
+    picture.market.waiting_for.append("scavenger")
+    picture.not_ready["scavenger"] = ("does not listen",)
+
+
+def _refused(picture: Picture) -> None:
+    last = picture.brain.last_decision
+    last.approved, last.reason, last.message = False, c.REASON_EDGE_TOO_SMALL, "EDGE_TOO_SMALL: min=0.001, edge=0.0004"
+
+
+@pytest.mark.parametrize(
+    ("description", "change", "where", "said", "remedy"),
+    [
+        ("market over", _set("market.ended", True), "market", "has ended", "titan up"),
+        ("market waits", _market_waits, "market", "waits for scavenger", "titan logs scavenger"),
+        ("a process is not ready", _not_ready, "process", "brain is not ready: execution is away", "titan logs brain"),
+        ("never armed", _never_armed, "posture", "CLOSE_ONLY: this stack was never armed", "titan arm"),
+        ("halted by a person", _halted, "posture", "HALTED, set by anna: looks odd", "titan arm"),
+        ("ceiling", _ceiling, "posture", "the RiskPolicy's ceiling is CLOSE_ONLY", "spec.posture"),
+        ("risk level", _defensive, "risk level", "DEFENSIVE: drawdown 0.11", "by itself"),
+        ("another hash", _set("brain.execution_policy_hash", "sha256:bb"), "policy", "sha256:bb, brain", "one policy"),
+        ("phase's hash", _set("brain.phases.0.policy_hash", "sha256:cc"), "policy", "scavenger enforces sha256:cc", ""),
+        ("no stream", _set("brain.execution_connected", False), "links", "brain has no stream to execution", ""),
+        ("no venue", _set("execution.venue_connected", False), "links", "no stream to the venue", "papervenue"),
+        ("no lease", _set("execution.lease_held", False), "links", "does not hold the lease", ""),
+        ("truth unknown", _set("brain.truth.known", False), "truth", "truth is unknown", ""),
+        ("drift", _set("brain.truth.unresolved", 2), "truth", "2 unresolved differences", "status"),
+        ("equity unknown", _set("brain.equity.known", False), "equity", "equity is unknown", ""),
+        ("phase away", _set("brain.phases.0.connected", False), "phase", "scavenger has no stream", "titan logs"),
+        ("loss streak", _set("brain.phases.0.paused_until_ns", 11), "phase", "pauses after losses", "by itself"),
+        (
+            "budget",
+            _set("brain.phases.0.budget.state", b.BUDGET_STATE_CLOSE_ONLY),
+            "budget",
+            "budget is CLOSE_ONLY",
+            "allocation",
+        ),
+        ("no setup yet", _set("brain.intents", 0), "setups", "no phase has seen a setup", "wait"),
+        ("last refused", _refused, "decision", "EDGE_TOO_SMALL: min=0.001", "titan explain 0190"),
+    ],
+)
+def test_first_obstacle(
+    description: str, change: Callable[[Picture], None], where: str, said: str, remedy: str
+) -> None:
+    picture = trading()
+    change(picture)
+    first = obstacles(picture)[0]
+    assert first.where == where
+    assert said in first.sentence
+    assert remedy in first.remedy
+
+
+def test_nothing_in_the_way() -> None:
+    assert obstacles(trading()) == []
+
+
+def test_the_nearest_to_the_market_comes_first() -> None:
+    picture = trading()
+    _refused(picture)
+    _never_armed(picture)
+    _not_ready(picture)
+    assert [obstacle.where for obstacle in obstacles(picture)] == ["process", "posture", "decision"]
+
+
+def test_a_pause_that_is_over_is_no_obstacle() -> None:
+    picture = trading()
+    picture.brain.phases[0].paused_until_ns = 10
+    assert obstacles(picture) == []

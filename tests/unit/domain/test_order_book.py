@@ -1,0 +1,105 @@
+"""Books rebuilt from differences: the venue's chaining rules, gaps and best prices."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from titan.domain.market import Level
+from titan.domain.order_book import BookDiff, BookSide, BookState, OrderBook
+
+
+def levels(*pairs: tuple[str, str]) -> tuple[Level, ...]:
+    return tuple(Level(Decimal(price), Decimal(quantity)) for price, quantity in pairs)
+
+
+def diff(first: int, last: int, previous: int | None = None, bids=(), asks=()) -> BookDiff:
+    return BookDiff(first, last, previous, 0, levels(*bids), levels(*asks))
+
+
+BIDS, ASKS = levels(("99", "1"), ("98", "2")), levels(("101", "1"), ("102", "2"))
+
+
+def opened(last_id: int = 100) -> OrderBook:
+    book = OrderBook()
+    assert book.on_snapshot(last_id, BIDS, ASKS, lambda: None) == []
+    return book
+
+
+@pytest.mark.parametrize(
+    ("description", "first", "second", "applied"),
+    [
+        ("spot: overlaps the snapshot, then chains by first id", diff(95, 105), diff(106, 110), (True, True)),
+        ("spot: begins right after the snapshot", diff(101, 105), diff(106, 110), (True, True)),
+        ("spot: a hole after the snapshot", diff(102, 105), diff(106, 110), (False, False)),
+        ("spot: a hole later", diff(101, 105), diff(107, 110), (True, False)),
+        ("spot: an overlap later is a broken chain too", diff(101, 105), diff(105, 110), (True, False)),
+        ("spot: older than the snapshot is passed over", diff(90, 100), diff(101, 110), (False, True)),
+        ("futures: overlaps the snapshot, then chains by pu", diff(90, 105, 80), diff(300, 310, 105), (True, True)),
+        ("futures: pu is the snapshot's id", diff(200, 205, 100), diff(300, 310, 205), (True, True)),
+        ("futures: a hole after the snapshot", diff(200, 205, 150), diff(300, 310, 205), (False, False)),
+        ("futures: a hole later", diff(90, 105, 80), diff(300, 310, 107), (True, False)),
+    ],
+)
+def test_chaining(description: str, first: BookDiff, second: BookDiff, applied: tuple[bool, bool]) -> None:
+    book = opened()
+    assert (book.on_diff(first), book.on_diff(second)) == applied, description
+
+
+def test_differences_before_the_snapshot_are_kept_and_applied_on_it() -> None:
+    book = OrderBook()
+    calls: list[int] = []
+    kept = [diff(90, 95, bids=[("97", "9")]), diff(96, 103, bids=[("99.5", "3")]), diff(104, 106, asks=[("101", "0")])]
+    assert not any(book.on_diff(one) for one in kept)
+    assert book.state is BookState.WAITING
+    applied = book.on_snapshot(100, BIDS, ASKS, lambda: calls.append(book.last_id))
+    assert applied == kept[1:]
+    assert calls == [103, 106]
+    assert book.bids.best() == Level(Decimal("99.5"), Decimal(3))
+    assert book.asks.best() == Level(Decimal(102), Decimal(2))
+    assert Decimal(97) not in book.bids.levels
+
+
+def test_a_gap_breaks_the_book_until_the_next_snapshot() -> None:
+    book = opened()
+    assert book.on_diff(diff(101, 105))
+    assert not book.on_diff(diff(107, 110, bids=[("99.9", "1")]))
+    assert (book.state, book.gaps) == (BookState.BROKEN, 1)
+    assert not book.on_diff(diff(111, 112))
+    assert book.on_snapshot(109, BIDS, ASKS, lambda: None) is not None
+    assert (book.state, book.last_id, book.gaps) == (BookState.VALID, 112, 1)
+    assert book.bids.best().price == Decimal("99.9")
+
+
+def test_a_snapshot_that_does_not_reach_the_kept_differences_is_refused() -> None:
+    book = OrderBook()
+    book.on_diff(diff(150, 160))
+    assert book.on_snapshot(100, BIDS, ASKS, lambda: None) is None
+    assert (book.state, book.refused_snapshots) == (BookState.WAITING, 1)
+
+
+def test_a_snapshot_older_than_the_book_changes_nothing() -> None:
+    book = opened()
+    book.on_diff(diff(101, 105, bids=[("99.9", "1")]))
+    assert book.on_snapshot(103, (), (), lambda: None) is None
+    assert book.bids.best().price == Decimal("99.9")
+
+
+def test_an_empty_side_has_price_and_quantity_zero() -> None:
+    assert BookSide(bids=True).best() == Level(Decimal(0), Decimal(0))
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3)), max_size=60), st.booleans())
+def test_the_best_price_is_that_of_a_plain_dictionary(changes: list[tuple[int, int]], bids: bool) -> None:
+    side, plain = BookSide(bids), {}
+    for price, quantity in changes:
+        side.apply(levels((str(price), str(quantity))))
+        plain[price] = quantity
+        plain = {one: size for one, size in plain.items() if size}
+        best = (max if bids else min)(plain) if plain else 0
+        assert side.best() == Level(Decimal(best), Decimal(plain.get(best, 0)))
+    expected = sorted(plain, reverse=bids)
+    assert [int(level.price) for level in side.sorted_levels()] == expected

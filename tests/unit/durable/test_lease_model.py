@@ -1,0 +1,116 @@
+"""Two writers never both may send, wherever they are stopped; and the rules that make it so are all needed."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from support.durable.lease_holders import DURATION, SKEW, WINDOW, BothMaySendError, Observed
+from titan.durable.lease import Lease, LeaseState
+
+LONG = DURATION + WINDOW + SKEW
+LATE = DURATION - 1  # a renewal that is just in time
+# Time that passes before the holder runs, after it was stopped, after its successor was, and after the holder's next
+# stop.
+PASSES = [
+    (0, 0, 0, LONG),
+    (0, LONG, 0, 0),
+    (0, LONG, LONG, 0),
+    (LATE, LONG - LATE, 0, 0),
+    (LATE, LONG - LATE, 2, LONG),
+    (LATE, 0, LONG - LATE, 2),
+]
+
+
+def _enumerate(lease_type: type[Lease], *, same_boot: bool = True) -> int:
+    """Every stop of a holder, then of its successor, then of the holder again, over the times that matter.
+
+    Answers in how many schedules both sent.
+    """
+    both = 0
+    for first, second, third in itertools.product(range(12), range(24), range(12)):
+        for passes in PASSES:
+            world = Observed(lease_type, same_boot=same_boot)
+            world.add_holder()
+            world.add_holder()
+            while not world.requests:
+                world.holders[0].step()
+            world.now_ns += passes[0]
+            world.run([(0, first, passes[1]), (1, second, passes[2]), (0, third, passes[3]), (1, 40, 0), (0, 20, 0)])
+            world.check()
+            both += len({request.sender for request in world.requests}) == 2
+    return both
+
+
+def _wander(lease_type: type[Lease], seeds: range) -> int:
+    """Random schedules of three holders with kills, releases and steps of the wall clock. Answers as above."""
+    both = 0
+    for seed in seeds:
+        rng = random.Random(seed)
+        world = Observed(lease_type, same_boot=rng.random() < 0.7)
+        for _ in range(3):
+            world.add_holder()
+        for _ in range(60):
+            who = rng.randrange(len(world.holders))
+            world.run([(who, rng.choice([1, 2, 3, 5, 8, 20]), rng.choice([0, 0, 0, 1, 2, 4, LATE, LONG]))])
+            act = rng.random()
+            if act < 0.02:
+                world.dead.add(who)
+                world.add_holder()
+            elif act < 0.04:
+                world.holders[who].wants_release = True
+            elif act < 0.06:
+                world.wall_error = rng.choice([-50, -3, 0, SKEW] if world.same_boot else [-SKEW, 0])
+        world.check()
+        both += len({request.term for request in world.requests}) > 1
+    return both
+
+
+def test_every_stop_of_two_holders() -> None:
+    assert _enumerate(Lease) > 1000
+
+
+def test_every_stop_of_two_holders_on_two_machines() -> None:
+    assert _enumerate(Lease, same_boot=False) > 1000
+
+
+def test_wandering_holders() -> None:
+    assert _wander(Lease, range(1500)) > 300
+
+
+class TrustsItsRenewal(Lease):
+    def _extend(self, *, first: bool = False) -> None:
+        terms, self._store.terms = self._store.terms, lambda: [self.term]  # type: ignore[method-assign]
+        try:
+            super()._extend(first=first)
+        finally:
+            self._store.terms = terms  # type: ignore[method-assign]
+
+
+class ReadsOnceOnly(Lease):
+    def _wait_out(self) -> int:
+        if self.state is LeaseState.CLAIMED:
+            self.state = LeaseState.HELD
+        return 0
+
+
+class SendsWhileItThinksItHolds(Lease):
+    def may_send(self, now_ns: int) -> bool:
+        return self.state is LeaseState.HELD
+
+
+class WaitsForNoMargin(Lease):
+    def _wait_for_one(self, term: int) -> int:
+        return max(0, super()._wait_for_one(term) - WINDOW - SKEW)
+
+
+@pytest.mark.parametrize("mutant", [TrustsItsRenewal, ReadsOnceOnly, SendsWhileItThinksItHolds, WaitsForNoMargin])
+def test_each_rule_is_needed(mutant: type[Lease]) -> None:
+    def search() -> None:
+        _enumerate(mutant)
+        _wander(mutant, range(4000))
+
+    with pytest.raises(BothMaySendError):
+        search()

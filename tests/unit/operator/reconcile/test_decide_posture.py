@@ -1,0 +1,67 @@
+"""Ceilings, acts and two policies in one stack: tightening is instant, and nothing raises a posture by itself."""
+
+from __future__ import annotations
+
+from support.stack.edits import DEMO, pin, second_policy
+from support.stack.model import installed
+from titan.domain.kinds import Posture
+from titan_operator.reconcile.effects import ForwardAct, SetCeiling, Tighten
+
+
+def test_a_ceiling_that_is_lowered_acts_at_once_and_one_that_is_raised_arms_nothing() -> None:
+    model = installed(latch=Posture.ARMED)
+    assert model.in_force is Posture.ARMED
+    model.log.clear()
+    model.edit("RiskPolicy", DEMO, lambda raw: raw["spec"].update(posture="HALTED"))
+    model.step()
+    assert model.log[0] == Tighten(Posture.HALTED, "the ceiling is HALTED")
+    model.settle()
+    assert (model.in_force, model.ceiling) == (Posture.HALTED, Posture.HALTED)
+    model.edit("RiskPolicy", DEMO, lambda raw: raw["spec"].update(posture="ARMED"))
+    model.settle()
+    assert (model.in_force, model.ceiling) == (Posture.HALTED, Posture.ARMED)
+
+
+def test_an_act_is_carried_once() -> None:
+    model = installed()
+    model.act("arm", "nonce-0001")
+    model.settle()
+    assert model.in_force is Posture.ARMED
+    model.latch = Posture.HALTED  # somebody halted it by another way
+    model.settle()
+    assert model.in_force is Posture.HALTED
+    assert len([effect for effect in model.log if isinstance(effect, ForwardAct)]) == 1
+
+
+def test_a_halt_passes_though_a_gate_refuses() -> None:
+    model = installed(latch=Posture.ARMED)
+    model.admission = "the API server admits a stranger"
+    model.act("halt", "nonce-0002")
+    model.settle()
+    assert model.in_force is Posture.HALTED
+
+
+def test_two_policies_in_one_stack_close_it_at_the_lowest_ceiling() -> None:
+    model = installed(latch=Posture.ARMED)
+    other = second_policy()
+    model.create(other)
+    pin(model, other, "brain")
+    decision = model.step()
+    assert isinstance(decision.effects[0], Tighten)
+    model.settle()
+    assert model.in_force is Posture.CLOSE_ONLY
+    message = model.condition("execution")["message"]
+    assert "brain pins standard-aca777d7" in message
+    assert f"pins {DEMO}" in message
+
+
+def test_a_ceiling_is_not_raised_for_a_policy_that_brain_does_not_enforce() -> None:
+    model = installed()
+    model.edit("RiskPolicy", DEMO, lambda raw: raw["spec"].update(posture="HALTED"))
+    model.settle()
+    model.lies = "sha256:" + "f" * 64
+    model.edit("RiskPolicy", DEMO, lambda raw: raw["spec"].update(posture="ARMED"))
+    model.log.clear()
+    for _ in range(3):
+        model.step()
+    assert not [effect for effect in model.log if isinstance(effect, SetCeiling)]

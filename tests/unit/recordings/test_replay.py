@@ -1,0 +1,183 @@
+"""Recordings: what is shown when, order over files, and every way in which a file can be broken."""
+
+from __future__ import annotations
+
+import copy
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from support.market.recordings import START_NS, spot_lines, write
+from support.stack.local_processes import recording
+from titan.domain.kinds import Side
+from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
+from titan.recordings.replay import ReplaySource
+from titan.recordings.source import SourceError
+
+FUTURES, SPOT = "examples_usdm_btcusdt_20240808.gz", "examples_spot_btcusdt_20240808.gz"
+
+
+def test_a_small_recording_event_by_event(tmp_path: Path) -> None:
+    source = ReplaySource([write(tmp_path / "a.gz", spot_lines())])
+    snapshot, diff, quote, trade, last_diff, last_quote = source.events()
+    assert source.instruments[0].symbol == "BTC/USDT"
+    assert source.start_ns == START_NS
+    at = START_NS + 20_000_000
+    assert isinstance(snapshot, BookEvent)
+    assert (snapshot.snapshot, snapshot.update_id, snapshot.market_time_ns) == (True, 10, at)
+    assert isinstance(diff, BookEvent)
+    assert (diff.snapshot, diff.update_id, diff.market_time_ns) == (False, 12, at)
+    assert diff.bids == (Level(Decimal(100), Decimal(1)),)
+    assert isinstance(quote, QuoteEvent)
+    assert (quote.bid_price, quote.ask_quantity, quote.event_time_ns) == (Decimal(100), Decimal(2), 0)
+    assert trade == TradeEvent(
+        4, "BTC/USDT", 4_000_000, START_NS + 40_000_000, "77", Decimal("100.1"), Decimal("0.5"), Side.SELL
+    )
+    assert isinstance(last_diff, BookEvent)
+    assert isinstance(last_quote, QuoteEvent)
+    counts = source.counts
+    assert (counts.checks.checked, counts.checks.mismatches, counts.gaps) == (2, 0, 0)
+
+
+def test_a_corrupted_difference_is_caught(tmp_path: Path) -> None:
+    lines = spot_lines()
+    lines[5][1]["data"]["b"] = [["100.00", "0.7"]]
+    source = ReplaySource([write(tmp_path / "a.gz", lines)])
+    list(source.events())
+    assert source.counts.checks.mismatches == 1
+    assert "rebuilt 0.7 @ 100" in source.counts.examples[0]
+
+
+def test_a_gap_empties_the_book_and_is_counted(tmp_path: Path) -> None:
+    lines = spot_lines()
+    lines[5][1]["data"]["U"] = 14
+    source = ReplaySource([write(tmp_path / "a.gz", lines)])
+    books = [event for event in source.events() if isinstance(event, BookEvent)]
+    assert [(one.snapshot, len(one.bids)) for one in books] == [(True, 1), (False, 1), (True, 0)]
+    assert source.counts.gaps == 1
+
+
+def test_files_are_merged_by_receive_time_whatever_their_order(tmp_path: Path) -> None:
+    eth = write(tmp_path / "b.gz", spot_lines("ETHUSDT"), START_NS + 5_000_000)
+    btc = write(tmp_path / "a.gz", spot_lines())
+    events = list(ReplaySource([eth, btc]).events())
+    times = [event.market_time_ns for event in events]
+    assert times == sorted(times)
+    assert [event.sequence for event in events] == list(range(1, 13))
+    assert {event.symbol for event in events} == {"BTC/USDT", "ETH/USDT"}
+    assert events[0].symbol == "BTC/USDT"
+
+
+def test_symbols_choose_files(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "a.gz", spot_lines()), write(tmp_path / "b.gz", spot_lines("ETHUSDT"))]
+    source = ReplaySource(paths, ["ETH/USDT"])
+    assert {event.symbol for event in source.events()} == {"ETH/USDT"}
+    with pytest.raises(SourceError, match=r"symbols: 'SOL/USDT' is in no file; the files hold BTC/USDT, ETH/USDT"):
+        ReplaySource(paths, ["SOL/USDT"])
+
+
+def play_to_the_break(source: ReplaySource) -> tuple[list[MarketEvent], str]:
+    events: list[MarketEvent] = []
+    try:
+        for event in source.events():
+            events.append(event)  # noqa: PERF402 — what was read before the error is the point
+    except SourceError as error:
+        return events, str(error)
+    raise AssertionError("the source was read to its end")
+
+
+def without_snapshot(lines):
+    return [line for line in lines if "lastUpdateId" not in line[1]]
+
+
+def changed(index: int, **fields: object):
+    def change(lines):
+        lines = copy.deepcopy(lines)
+        lines[index][1]["data"].update(fields)
+        return lines
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("description", "change", "message"),
+    [
+        ("no snapshot", without_snapshot, r"a\.gz: no book snapshot"),
+        ("no message", lambda lines: lines[2:3], r"a\.gz: no depthUpdate"),
+        ("empty", lambda lines: [], r"a\.gz: holds no line"),
+        ("unknown symbol", changed(0, s="XXUSDT"), r"a\.gz: symbol 'XX/USDT' is not traded here; allowed are BTC"),
+        ("no such quote currency", changed(0, s="BTCXYZ"), r"a\.gz: symbol: 'BTCXYZ' is not known"),
+    ],
+)
+def test_said_before_anything_is_started(tmp_path: Path, description: str, change, message: str) -> None:
+    path = write(tmp_path / "a.gz", change(spot_lines()))
+    with pytest.raises(SourceError, match=message):
+        ReplaySource([path])
+
+
+@pytest.mark.parametrize(
+    ("description", "change", "message", "played"),
+    [
+        ("bad JSON", lambda lines: [*lines[:6], (50, "{"), *lines[6:]], r"a\.gz: line 7: not 'receive_ns json'", 5),
+        (
+            "falling time",
+            lambda lines: [*lines[:6], (49, lines[6][1])],
+            r"line 7: received at .* before the line above",
+            5,
+        ),
+        ("another symbol", changed(6, s="ETHUSDT"), r"line 7: symbol 'ETHUSDT' in a recording of 'BTCUSDT'", 5),
+        ("NaN", changed(6, b="NaN"), r"line 7: ", 5),
+        ("negative quantity", changed(5, b=[["100", "-1"]]), r"line 6: price 100 with quantity -1 is no level", 4),
+        ("price level without list", changed(5, b="1"), r"line 6: price 1 with quantity -1 is no level", 4),
+    ],
+)
+def test_played_up_to_the_bad_line(tmp_path: Path, description: str, change, message: str, played: int) -> None:
+    events, problem = play_to_the_break(ReplaySource([write(tmp_path / "a.gz", change(spot_lines()))]))
+    assert re.search(message, problem), problem
+    assert len(events) == played, description
+
+
+def test_a_truncated_recording_plays_to_the_truncation(tmp_path: Path) -> None:
+    lines = spot_lines() + [(100 + i, spot_lines()[6][1]) for i in range(5_000)]
+    for offset, line in enumerate(lines[7:]):
+        line[1]["data"]["u"] = 15 + offset
+    path = write(tmp_path / "a.gz", lines)
+    path.write_bytes(path.read_bytes()[:-2_000])
+    events, problem = play_to_the_break(ReplaySource([path]))
+    assert re.search(r"a\.gz: line \d+: the file is truncated here", problem)
+    assert len(events) > 100
+
+
+def test_what_is_no_gzip_or_absent_is_said(tmp_path: Path) -> None:
+    (tmp_path / "plain.gz").write_text("1 {}\n")
+    for name, message in (("plain.gz", r"plain\.gz: cannot be read: Not a gzipped"), ("none.gz", "No such file")):
+        with pytest.raises(SourceError, match=message):
+            ReplaySource([tmp_path / name])
+
+
+def test_two_recordings_of_one_symbol_are_refused(tmp_path: Path) -> None:
+    paths = [write(tmp_path / name, spot_lines()) for name in ("a.gz", "b.gz")]
+    with pytest.raises(SourceError, match=r"a\.gz, .*b\.gz all hold BTC/USDT; allowed is one recording a symbol"):
+        ReplaySource(paths)
+
+
+@pytest.mark.replay
+@pytest.mark.parametrize(
+    ("names", "symbols", "events", "checked"),
+    [
+        ([FUTURES], ["BTC/USDT:USDT"], 93_950, 6_547),
+        ([SPOT], ["BTC/USDT"], 41_247, 3_449),
+        ([FUTURES, SPOT], ["BTC/USDT:USDT", "BTC/USDT"], 135_197, 9_996),
+    ],
+)
+def test_the_recorded_books_equal_the_venues_in_every_case(
+    names: list[str], symbols: list[str], events: int, checked: int
+) -> None:
+    source = ReplaySource([recording(name) for name in names])
+    assert [one.symbol for one in source.instruments] == symbols
+    assert sum(1 for _ in source.events()) == events
+    counts = source.counts
+    assert (counts.checks.checked, counts.checks.mismatches, counts.checks.incomparable) == (checked, 0, 0)
+    assert (counts.gaps, counts.unused_snapshots) == (0, 0)
