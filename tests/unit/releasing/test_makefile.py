@@ -67,8 +67,8 @@ def test_each_hook_runs_a_program_of_the_environment() -> None:
     [
         ("The order is canceled.", 0),
         ("if task.cancelled() or code is CANCELLED:", 0),
-        ("The order is cancelled.", 65),
-        ("Recieve an order.", 65),
+        ("The order is cancelled.", 65),  # codespell:ignore
+        ("Recieve an order.", 65),  # codespell:ignore
     ],
 )
 def test_spelling_is_checked(tmp_path: Path, text: str, code: int) -> None:
