@@ -123,7 +123,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def _chart(name: str) -> Path:
-    return Path(__file__).resolve().parents[2] / "charts" / name
+    return Path(__file__).resolve().parents[3] / "charts" / name
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from testcluster.controlplane import ClusterError, ControlPlane, end_leftovers
 
 from support.stack.titan_up import alive, wait_until_gone
 
-CLUSTER = Path(__file__).resolve().parents[2] / "ci" / "cluster"
+CLUSTER = Path(__file__).resolve().parents[3] / "ci" / "cluster"
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager")
 
 
