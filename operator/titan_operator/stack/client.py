@@ -24,7 +24,7 @@ from titan.runtime.rpc.errors import RpcError
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import Log
 from titan.v1 import brain_pb2, execution_pb2
-from titan_operator.stack.answers import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
+from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
 from titan_operator.stack.view import Ack, BrainView, ExecutionView, StackView
 
 ROLE = "operator"

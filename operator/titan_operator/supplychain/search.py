@@ -19,7 +19,7 @@ from titan_operator.supplychain.signatures import (
     judge_bundle,
     judge_simple_signing,
 )
-from titan_operator.supplychain.witness import Witness, settle_image
+from titan_operator.supplychain.sigstore_client import Witness, settle_image
 
 _AT_ONCE = 8
 # cosign's own have some hundred bytes, with a certificate and a log entry some thousand. SBOMs lie there too.

@@ -1,7 +1,7 @@
 """Keyless signatures and log entries, judged by the sigstore library: a process of its own, for its memory.
 
 It is asked on standard input, a JSON document on each line, and answers each with one; it asks no network. Run by
-:mod:`titan_operator.supplychain.witness`.
+:mod:`titan_operator.supplychain.sigstore_client`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from titan_operator.supplychain.search import Search
 from titan_operator.supplychain.signatures import Asked, Judgement, Pending, judge_blob
 from titan_operator.supplychain.trust import TrustPolicy
 from titan_operator.supplychain.verdict import Verdict
-from titan_operator.supplychain.witness import Witness, settle_blob
+from titan_operator.supplychain.sigstore_client import Witness, settle_blob
 
 # For one image, however many signatures lie beside it.
 _LONGEST_S = 30.0

@@ -30,7 +30,7 @@ from support.supplychain.verifying import NAME, NOW, image_at, verifier_of
 from titan_operator.supplychain.refusals import Refused
 from titan_operator.supplychain.signatures import Accepted, Asked, Format, Pending, judge_blob, judge_bundle
 from titan_operator.supplychain.trust import read_trust_policy
-from titan_operator.supplychain.witness import Witness, settle_blob, settle_image
+from titan_operator.supplychain.sigstore_client import Witness, settle_blob, settle_image
 
 WORLD, OTHER = SigstoreWorld(), SigstoreWorld()
 IDENTITY = {"name": "workflow", "issuer": ISSUER, "subject": SUBJECT}

@@ -12,7 +12,7 @@ from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import order_pb2 as o
-from titan_operator.stack.answers import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
+from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
 from titan_operator.stack.view import ExecutionView, PhaseView
 
 HASH = "sha256:" + "a" * 64
