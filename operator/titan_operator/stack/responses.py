@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from titan.v1 import brain_pb2, execution_pb2, order_pb2
+
 from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.reasons import Reason
-from titan.v1 import brain_pb2, execution_pb2, order_pb2
 from titan.wire.orders import equity_from_wire
 from titan_operator.stack.view import Ack, BrainView, ExecutionView, PhaseView
 
@@ -70,14 +71,14 @@ def execution_view(message: execution_pb2.GetExecutionResponse) -> ExecutionView
 
 def act_ack(message: brain_pb2.SetPostureResponse) -> Ack:
     """Brain's answer to an act. Counts are Execution's: without its word there are none."""
-    heard = bool(message.acknowledged_by)
+    acknowledged = bool(message.acknowledged_by)
     return Ack(
         done=message.done,
         reason=_reason(message.reason),
         message=message.message or message.posture.reason,
         acknowledged_by=message.acknowledged_by,
-        working_orders=message.working_orders if heard else None,
-        open_positions=message.open_positions if heard else None,
+        working_orders=message.working_orders if acknowledged else None,
+        open_positions=message.open_positions if acknowledged else None,
         preconditions=tuple(message.preconditions),
     )
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from titan_operator.supplychain.refusals import Refusal, Refused
-from titan_operator.supplychain.signatures import Asked, Judgement, Pending, judge_certified, judge_logged
+from titan_operator.supplychain.signatures import Pending, Requirements, SignatureResult, check_certified, check_logged
 from titan_operator.supplychain.trust import TrustedIdentity
 
 _MODULE = "titan_operator.supplychain.sigstore_process"
@@ -22,7 +22,7 @@ _MOST_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
-class Certified:
+class CertifiedStatement:
     """A statement whose signature, certificate and log entry were verified."""
 
     signer: str
@@ -30,7 +30,7 @@ class Certified:
     payload: bytes
 
 
-class Witness:
+class SigstoreClient:
     """One process at most, asked one thing after the other; an asynchronous context manager.
 
     Parameters
@@ -60,20 +60,22 @@ class Witness:
                 process.kill()
             await process.wait()
 
-    async def certified(self, bundle: bytes, identities: Sequence[TrustedIdentity]) -> Certified | Refused:
+    async def verify_certified(
+        self, bundle: bytes, identities: Sequence[TrustedIdentity]
+    ) -> CertifiedStatement | Refused:
         """Whose statement a bundle with a certificate is."""
         named = [{"name": item.name, "issuer": item.issuer, "subject": item.subject} for item in identities]
-        answer = await self._ask({"bundle": base64.b64encode(bundle).decode(), "identities": named})
+        answer = await self._request({"bundle": base64.b64encode(bundle).decode(), "identities": named})
         if isinstance(answer, Refused):
             return answer
-        return Certified(answer["signer"], answer["type"], base64.b64decode(answer["payload"]))
+        return CertifiedStatement(answer["signer"], answer["type"], base64.b64decode(answer["payload"]))
 
-    async def logged(self, entries: Sequence[object]) -> list[bytes] | Refused:
+    async def verify_entries(self, entries: Sequence[object]) -> list[bytes] | Refused:
         """Bodies of those entries that a trusted log has."""
-        answer = await self._ask({"entries": list(entries)})
+        answer = await self._request({"entries": list(entries)})
         return answer if isinstance(answer, Refused) else [base64.b64decode(body) for body in answer["bodies"]]
 
-    async def _ask(self, request: dict[str, Any]) -> dict[str, Any] | Refused:
+    async def _request(self, request: dict[str, Any]) -> dict[str, Any] | Refused:
         async with self._turn:
             if self._problem is None and self._process is None:
                 await self._start()
@@ -117,18 +119,22 @@ class Witness:
         return dict(json.loads(line)) if line.endswith(b"\n") else None
 
 
-async def settle_image(pending: Pending, raw: bytes, digest: str, asked: Asked, witness: Witness) -> Judgement:
+async def complete_image_check(
+    pending: Pending, raw: bytes, digest: str, required: Requirements, sigstore: SigstoreClient
+) -> SignatureResult:
     """Judge what a bundle (``raw``) of an image still needs."""
     if pending.key is not None:
-        bodies = await witness.logged(pending.bundle.entries)
-        return bodies if isinstance(bodies, Refused) else judge_logged(pending, bodies, asked)
-    found = await witness.certified(raw, asked.policy.identities)
+        bodies = await sigstore.verify_entries(pending.bundle.entries)
+        return bodies if isinstance(bodies, Refused) else check_logged(pending, bodies, required)
+    found = await sigstore.verify_certified(raw, required.policy.identities)
     if isinstance(found, Refused):
         return found
-    return judge_certified(found.signer, found.payload_type, found.payload, digest, asked)
+    return check_certified(found.signer, found.payload_type, found.payload, digest, required)
 
 
-async def settle_blob(pending: Pending, blob: bytes, asked: Asked, witness: Witness) -> Judgement:
+async def complete_blob_check(
+    pending: Pending, blob: bytes, required: Requirements, sigstore: SigstoreClient
+) -> SignatureResult:
     """Judge what a bundle of a blob still needs."""
-    bodies = await witness.logged(pending.bundle.entries)
-    return bodies if isinstance(bodies, Refused) else judge_logged(pending, bodies, asked, blob)
+    bodies = await sigstore.verify_entries(pending.bundle.entries)
+    return bodies if isinstance(bodies, Refused) else check_logged(pending, bodies, required, blob)

@@ -28,7 +28,7 @@ from support.cluster.admission_scene import (
 )
 from support.cluster.as_user import OPERATOR, until
 from titan_operator.admission.probe import AdmissionProbe
-from titan_operator.admission.rules.policies import GUARDS
+from titan_operator.admission.rules.policies import ADMISSION_POLICIES
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig
 
@@ -140,7 +140,7 @@ async def test_the_canary_sees_within_a_minute_that_a_binding_was_taken_away(sce
     now_s = 0.0
     async with Cluster(connection) as cluster:
         canary = AdmissionProbe(cluster, STACK, 60.0, lambda: now_s)
-        for policy in ("titan-images", *GUARDS):
+        for policy in ("titan-images", *ADMISSION_POLICIES):
             assert await canary.check({LISTED: GOOD}) == ""
             path = path_of("validatingadmissionpolicybindings", "", policy)
             bound = binding(scene, path)

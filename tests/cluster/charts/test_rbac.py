@@ -9,7 +9,7 @@ from testcluster.controlplane import ControlPlane
 
 from support.cluster.admission_scene import CHARTS, HOME, OPERATORS, ROOT, STACK
 from support.cluster.as_user import OPERATOR, AsUser
-from titan_operator.admission.rules.policies import GUARDS
+from titan_operator.admission.rules.policies import ADMISSION_POLICIES
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
@@ -44,8 +44,11 @@ ALLOWED = [
     ("get patch", "titan.trading", "verifiedimages", "", "titan"),
     ("create", "titan.trading", "verifiedimages", "", ""),
     ("get patch", "", "namespaces", STACK, STACK),
-    *(("get", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", name) for name in GUARDS),
-    *(("get", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", name) for name in GUARDS),
+    *(
+        ("get", "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "", name)
+        for name in ADMISSION_POLICIES
+    ),
+    *(("get", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", name) for name in ADMISSION_POLICIES),
 ]
 FORBIDDEN = [
     ("get list watch create patch delete", "", "secrets", OTHER, ""),

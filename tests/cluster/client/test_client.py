@@ -95,7 +95,7 @@ async def test_unknown_fields_are_refused_by_each_verb(admin: Cluster, namespace
         await admin.create(CONFIG_MAP, wrong)
     with pytest.raises(ApiError, match=r"\.dat: field not declared in schema") as applied:
         await admin.apply(CONFIG_MAP, wrong)
-    assert (created.value.invalid, applied.value.invalid, applied.value.passing) == (True, True, False)
+    assert (created.value.invalid, applied.value.invalid, applied.value.transient) == (True, True, False)
 
 
 async def test_replace_is_of_one_version(admin: Cluster, namespace: str) -> None:
@@ -248,7 +248,7 @@ async def test_a_denial_names_its_policy(own_cluster: ControlPlane) -> None:
                 await asyncio.sleep(0.1)
     assert denial.denied_by_policy == name
     assert denial.message.endswith("no x here")
-    assert not denial.passing
+    assert not denial.transient
 
 
 async def test_it_goes_on_after_the_server_was_killed(own_cluster: ControlPlane) -> None:

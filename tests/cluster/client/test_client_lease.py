@@ -63,12 +63,12 @@ async def test_a_silent_holder_and_its_return(admin: Cluster, namespace: str) ->
     assert not await two.step()
     for clock in clocks:
         clock.now_s += _DURATION_S + 1
-    assert not one.still_mine()
+    assert not one.is_held()
     assert await two.step()
     # The first one wakes up with the version that it knew.
     assert not await one.step()
     assert not await one.step()
-    assert (one.still_mine(), two.still_mine()) == (False, True)
+    assert (one.is_held(), two.is_held()) == (False, True)
     lease = await admin.get(LEASE, "titan-operator", namespace)
     assert lease is not None
     assert lease["spec"]["leaseTransitions"] == 1
@@ -101,9 +101,9 @@ async def test_both_at_once(admin: Cluster, namespace: str) -> None:
     ]
     for _ in range(5):
         await asyncio.gather(*(each.step() for each in contenders))
-        assert sum(each.still_mine() for each in contenders) == 1
+        assert sum(each.is_held() for each in contenders) == 1
         # Nobody renews: all but the silent one see it expire and take it at the same time.
-        await asyncio.gather(*(each.step() for each in contenders if not each.still_mine()))
+        await asyncio.gather(*(each.step() for each in contenders if not each.is_held()))
         clock.now_s += _DURATION_S + 1
         contenders.append(contenders.pop(0))
 
@@ -116,19 +116,19 @@ async def test_released_and_handed_on_while_running(admin: Cluster, namespace: s
             namespace,
             await pod(admin, namespace, name),
             duration_s=3.0,
-            changed=lambda held, name=name: changes.append((name, held)),
+            changed=lambda wait_until_held, name=name: changes.append((name, wait_until_held)),
         )
         for name in ("one", "two")
     ]
     first = asyncio.create_task(one.run())
     async with asyncio.timeout(10):
-        await one.held()
+        await one.wait_until_held()
     second = asyncio.create_task(two.run())
     first.cancel()
     await asyncio.wait([first])
     await one.release()
     async with asyncio.timeout(2):
-        await two.held()
+        await two.wait_until_held()
     second.cancel()
     await asyncio.wait([second])
     assert changes == [("one", True), ("one", False), ("two", True)]
@@ -148,15 +148,15 @@ async def test_a_holder_that_is_cut_off_stops_in_time(cluster: ControlPlane, adm
         two = contender(admin, namespace, await pod(admin, namespace, "two"), duration_s=3.0)
         running = [asyncio.create_task(one.run())]
         async with asyncio.timeout(10):
-            await one.held()
+            await one.wait_until_held()
         running.append(asyncio.create_task(two.run()))
         await proxy.down()
         async with asyncio.timeout(20):
-            while not two.still_mine():
+            while not two.is_held():
                 await asyncio.sleep(0.005)
                 # The one thing that must never be: both.
-                assert not (one.still_mine() and two.still_mine())
-        assert not one.still_mine()
+                assert not (one.is_held() and two.is_held())
+        assert not one.is_held()
         async with asyncio.timeout(10):
             while changes != [True, False]:
                 await asyncio.sleep(0.01)

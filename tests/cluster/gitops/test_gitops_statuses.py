@@ -87,8 +87,8 @@ def operator(plane: ControlPlane) -> Connection:
 class PoorStack(ToldStack):
     """A stack whose account has less than any phase begins with."""
 
-    async def ask(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
-        view = await super().ask(addresses, timeout_s)
+    async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
+        view = await super().query(addresses, timeout_s)
         return view if view.brain is None else replace(view, brain=replace(view.brain, equity=Decimal(20)))
 
 

@@ -25,7 +25,7 @@ from titan.domain.policy_hash import policy_hash
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan_operator.admission.image_checks import ImageChecker
-from titan_operator.admission.store import PublishedImages
+from titan_operator.admission.store import VerifiedImagesStore
 from titan_operator.api import RiskPolicy
 from titan_operator.api.names import LABEL_COMPONENT, REVISION, authority_secret
 from titan_operator.cluster.client import Cluster
@@ -39,7 +39,7 @@ from titan_operator.controller.controller import StackController
 from titan_operator.metrics import OperatorMetrics
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack.view import Ack, BrainView, ExecutionView, PhaseView, StackView
-from titan_operator.supplychain.verdict import Terms, Verdict
+from titan_operator.supplychain.verdict import TrustTerms, Verdict
 
 SYSTEM = "titan-system"
 # What its watches would do to an engine that has none: it is woken this often.
@@ -53,10 +53,10 @@ _VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "ge
 class Everything:
     """A verifier that knows every image: here it is about the API server."""
 
-    terms = Terms("sha256:" + "7" * 64)
+    terms = TrustTerms("sha256:" + "7" * 64)
     problem = ""
 
-    def look(self) -> bool:
+    def reload(self) -> bool:
         return False
 
     async def verify(self, image: str) -> Verdict:
@@ -70,7 +70,7 @@ class Everything:
 class Held:
     """A Lease that is ours."""
 
-    def still_mine(self) -> bool:
+    def is_held(self) -> bool:
         return True
 
 
@@ -104,7 +104,7 @@ class ToldStack:
     def in_force(self) -> Posture:
         return min(self.latch, self.latch if self.ceiling is None else self.ceiling)
 
-    async def ask(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
+    async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
         running = await self._hashes()
         # Brain and Execution are asked where their pods are; of a phase Brain tells.
         hashes = {role: said for role, said in running.items() if role in addresses or role == "scavenger"}
@@ -246,10 +246,10 @@ class Scene:
         )
         metrics = OperatorMetrics(Metrics())
         async with Cluster(self.operator, observe=metrics.called) as cluster, aiohttp.ClientSession() as session:
-            published = PublishedImages(cluster, [self.namespace], lambda: datetime.now(UTC))
+            store = VerifiedImagesStore(cluster, [self.namespace], lambda: datetime.now(UTC))
             parts = Context(
                 cluster=cluster,
-                judge=ImageChecker(Everything(), published, time.monotonic),
+                judge=ImageChecker(Everything(), store, time.monotonic),
                 events=Events(cluster, instance="operator", log=log),
                 lease=self.lease,
                 watches=WatchTracker(1e9),

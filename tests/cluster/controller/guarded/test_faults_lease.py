@@ -25,7 +25,7 @@ class LostAt(Held):
     at: Faulted
     writes: int
 
-    def still_mine(self) -> bool:
+    def is_held(self) -> bool:
         return len(written(self.at.proxy)) < self.writes
 
 
