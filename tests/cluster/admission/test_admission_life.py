@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.admission_acts import GOOD, PROTECT
-from support.cluster.admission_scene import (
+from support.cluster.admission_requests import GOOD, PROTECT
+from support.cluster.admission_fixture import (
     BOB,
     HOME,
     LISTED,

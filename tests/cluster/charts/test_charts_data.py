@@ -12,7 +12,7 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.charts import DIGEST, ROOT
-from support.cluster.typed_commands import commands, notes, typed
+from support.cluster.documented_commands import commands, notes, typed
 
 CHART = str(ROOT / "charts" / "titan-data")
 DATA, STACK = "titan-data", "titan"

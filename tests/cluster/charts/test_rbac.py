@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.admission_scene import CHARTS, HOME, OPERATORS, ROOT, STACK
+from support.cluster.admission_fixture import CHARTS, HOME, OPERATORS, ROOT, STACK
 from support.cluster.as_user import OPERATOR, AsUser
 from titan_operator.admission.rules.policies import ADMISSION_POLICIES
 from titan_operator.cluster.client import Cluster

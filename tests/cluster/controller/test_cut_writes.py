@@ -19,7 +19,7 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.apiproxy import ApiProxy
-from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
 from support.cluster.stack_acts import DELETE, INSTALL, LIFE, ActOfLife
 from titan_operator.cluster.client import Cluster

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
 from support.gitops.argo import health
 from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
 from support.stack.local_processes import REPOSITORY
 from support.stack.model import IMAGE

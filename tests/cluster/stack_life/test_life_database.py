@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.cluster.installation import NEXT, Installation, installation
-from support.cluster.stack_life import Life, eager
+from support.cluster.running_stack import Life, eager
 from support.storage.postgres import PASSWORD, Postgres
 
 LEDGER = "ledger"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from support.cluster.installation import ROOT, SYSTEM, Installation, installation
-from support.cluster.stack_life import Life, eager
+from support.cluster.running_stack import Life, eager
 
 NAMES = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot")
 # Long enough to see it protected, and short enough to wait for.

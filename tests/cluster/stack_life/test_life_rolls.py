@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from support.cluster.installation import BROKEN, IMAGE, LYING, NEXT, PHASES, ROOT, SYSTEM, Installation, installation
-from support.cluster.stack_life import Life, eager
+from support.cluster.running_stack import Life, eager
 from support.podrunner.runner import PodRunnerError
 from titan.domain.kinds import Posture
 from titan.domain.policy_hash import policy_hash

@@ -14,7 +14,7 @@ import pytest
 
 from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
 from support.cluster.processes import OPERATOR_PORT, log_lines, operator_pod, operator_samples, page, passes, total
-from support.cluster.stack_life import Life
+from support.cluster.running_stack import Life
 from support.gitops.argo import health
 from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 

@@ -16,7 +16,7 @@ import yaml
 from support.cluster import processes
 from support.cluster.installation import IMAGE, ROOT, SYSTEM, Installation, installation
 from support.cluster.processes import operator_pod, passes, samples, total
-from support.cluster.stack_life import EAGER, Life
+from support.cluster.running_stack import EAGER, Life
 from titan.domain.kinds import Posture
 from titan.runtime.topology import ROLES
 

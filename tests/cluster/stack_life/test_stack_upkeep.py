@@ -15,7 +15,7 @@ import yaml
 
 from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
 from support.cluster.processes import kill_operator, passes
-from support.cluster.stack_life import Life
+from support.cluster.running_stack import Life
 from titan.runtime.topology import ROLES
 from titan_operator.api.names import DEFAULT_DENY
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from titan.v1 import common_pb2 as c
 
-from support.cluster.operator_client import client_for, client_of_local
+from support.cluster.stack_client import client_for, client_of_local
 from support.processes import brain_scene, execution_scene
 from support.processes.brain_scene import until
 from support.processes.execution_neighbours import Brain

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from support.cluster.engine_scene import ToldStack
+from support.cluster.controller_fixture import ToldStack
 from titan.domain.kinds import Posture
 from titan_operator.stack.view import Ack, StackView
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.fault_scene import Place, place
+from support.cluster.operator_faults import Place, place
 from support.cluster.guarded_plane import guard
 
 

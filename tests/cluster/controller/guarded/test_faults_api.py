@@ -10,7 +10,7 @@ import os
 import pytest
 
 from support.cluster.fault_rows import KINDS_WATCHED, ROWS, Row
-from support.cluster.fault_scene import Objects, Place, differences
+from support.cluster.operator_faults import Objects, Place, differences
 from support.cluster.stack_acts import LIFE
 
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from support.cluster.fault_scene import Faulted, Objects, Place, differences
+from support.cluster.operator_faults import Faulted, Objects, Place, differences
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.stack_acts import DELETE, HALT, LIFE, UPGRADE
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from support.cluster.engine_scene import Held, Scene
-from support.cluster.fault_scene import Faulted, Place, written
+from support.cluster.controller_fixture import Held, Scene
+from support.cluster.operator_faults import Faulted, Place, written
 from support.cluster.stack_acts import INSTALL
 from titan_operator.cluster.errors import ClusterError
 from titan_operator.controller.controller import StackController

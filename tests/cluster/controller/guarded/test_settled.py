@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from decimal import Decimal
 
-from support.cluster.engine_scene import Scene
-from support.cluster.fault_scene import Place, written
+from support.cluster.controller_fixture import Scene
+from support.cluster.operator_faults import Place, written
 from support.cluster.operator_process import LEASE_S
 from support.cluster.stack_acts import INSTALL
 from support.stack.model import quickstart

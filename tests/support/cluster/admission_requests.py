@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from support.cluster.admission_scene import (
+from support.cluster.admission_fixture import (
     HOME,
     LISTED,
     ROOT,

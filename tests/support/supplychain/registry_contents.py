@@ -18,7 +18,7 @@ from support.supplychain.cosign_material import (
 )
 from support.supplychain.registry import IMAGE_TYPE, INDEX_TYPE, RegistryServer, digest_of
 from support.supplychain.registry_faults import answers
-from support.supplychain.verifying import NAME
+from support.supplychain.verifier_fixture import NAME
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 Put = Callable[[RegistryServer, Material], None]

@@ -14,7 +14,7 @@ from testcluster.controlplane import ControlPlane
 
 from support.cluster.api_requests import Mutation
 from support.cluster.apiproxy import ApiProxy
-from support.cluster.engine_scene import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
 from support.cluster.guarded_plane import beside
 from support.cluster.operator_process import OperatorProcess
 from support.cluster.scripted_stack_service import ToldService
