@@ -100,8 +100,9 @@ e2e: dev ## From Dockerfile to a filled order in pods: on a node of this machine
 chaos: dev tools ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
 	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/stack/test_kills.py tests/service/stack/test_seeds.py \
 		tests/service/execution/test_recovery.py tests/service/execution/test_start.py \
-		tests/cluster/test_crd_constraints.py tests/cluster/test_cut_writes.py tests/cluster/guarded/test_faults_kills.py \
-		tests/cluster/guarded/test_faults_api.py tests/cluster/test_admission.py $(ARGS)
+		tests/cluster/api/test_crd_constraints.py tests/cluster/controller/test_cut_writes.py \
+		tests/cluster/controller/guarded/test_faults_kills.py tests/cluster/controller/guarded/test_faults_api.py \
+		tests/cluster/admission/test_admission.py $(ARGS)
 
 bench: dev ## Latencies, with the floor measured in the same run
 	@$(BIN)/python -m bench $(ARGS)

@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "ci")]
 from testcluster.controlplane import ControlPlane  # noqa: E402
 
 from support.cluster.apiproxy import ApiProxy  # noqa: E402
-from support.cluster.engine_scene import SYSTEM, ToldStack, mark_pods  # noqa: E402
+from support.cluster.controller_fixture import SYSTEM, ToldStack, mark_pods  # noqa: E402
 from support.cluster.scripted_stack_service import ToldService  # noqa: E402
 from support.stack.model import quickstart  # noqa: E402
 from titan_operator.cluster.client import Cluster  # noqa: E402

@@ -24,8 +24,8 @@ import aiohttp  # noqa: E402
 from support.supplychain.signed_images import SignedImages  # noqa: E402
 from support.supplychain.trust_policies import trust_policy  # noqa: E402
 from titan_operator.admission.image_checks import ImageChecker  # noqa: E402
-from titan_operator.admission.store import PublishedImages  # noqa: E402
-from titan_operator.supplychain.mounted_verifier import terms_of  # noqa: E402
+from titan_operator.admission.store import VerifiedImagesStore  # noqa: E402
+from titan_operator.supplychain.mounted_verifier import trust_terms  # noqa: E402
 from titan_operator.supplychain.registry import Registries  # noqa: E402
 from titan_operator.supplychain.trust import TrustPolicy, read_trust_policy  # noqa: E402
 from titan_operator.supplychain.verify import CosignVerifier  # noqa: E402
@@ -52,7 +52,7 @@ class Verifier(CosignVerifier):
 
     def __init__(self, policy: TrustPolicy, registries: Registries) -> None:
         super().__init__(policy, registries, lambda: datetime.now(UTC))
-        self.terms, self.problem = terms_of(policy), ""
+        self.terms, self.problem = trust_terms(policy), ""
 
     def look(self) -> bool:
         return False
@@ -107,12 +107,12 @@ async def measure(images: SignedImages) -> int:
             print(f"verified: {form:26} p50 {p50:8.2f} ms  p99 {p99:8.2f} ms  {ratio:5.1f} round trips", end="")
             print(f"  {requests / ROUNDS:.1f} requests")
             late += [f"{form}: p50 {p50:.1f} ms; to reach: < {P50_MS:g} ms"] if p50 >= P50_MS else []
-        published = PublishedImages(Lists(), ("a",), lambda: datetime.now(UTC))  # type: ignore[arg-type]
-        judge = ImageChecker(verifier, published, time.monotonic)
+        store = VerifiedImagesStore(Lists(), ("a",), lambda: datetime.now(UTC))  # type: ignore[arg-type]
+        judge = ImageChecker(verifier, store, time.monotonic)
         image = forms["bundle v0.3"]
 
         async def known() -> None:
-            told = await judge.images("a", [image], [digest])
+            told = await judge.check_images("a", [image], [digest])
             assert told.verdicts[image].verified, told
 
         await known()

@@ -19,7 +19,7 @@ from titan.runtime.http import Page
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.settings import ProcessSettings
 from titan_operator.admission.image_checks import ImageChecker, Verifier
-from titan_operator.admission.store import PublishedImages
+from titan_operator.admission.store import VerifiedImagesStore
 from titan_operator.api.names import LABEL_MANAGED_BY, OPERATOR
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import Connection, load
@@ -102,10 +102,10 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             changed=self._led,
         )
         self._verifier = self.verifier()
-        published = PublishedImages(self._cluster, settings.namespaces, lambda: datetime.now(UTC))
+        store = VerifiedImagesStore(self._cluster, settings.namespaces, lambda: datetime.now(UTC))
         parts = Context(
             cluster=self._cluster,
-            judge=ImageChecker(self._verifier, published, time.monotonic),
+            judge=ImageChecker(self._verifier, store, time.monotonic),
             events=Events(self._cluster, log=self.log, instance=settings.pod_name, failed=self._measures.event_failed),
             lease=self._lease,
             watches=self._watches,
@@ -185,11 +185,11 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         """Take what is mounted into force, and publish what it says by itself: pinned and revoked images."""
         assert self._lease is not None
         said, owed = "", True
-        verifier.look()
+        verifier.reload()
         if not verifier.terms.trust_policy:
             self.log.warning("no trust policy is in force: no new image passes")
         while True:
-            if verifier.look():
+            if verifier.reload():
                 owed = True
                 self.log.info("trust policy in force", hash=verifier.terms.trust_policy)
                 for engine in self._engines.values():
@@ -197,9 +197,9 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             if verifier.problem != said:
                 said = verifier.problem
                 self.log.warning("trust policy", problem=said or "none any more")
-            if owed and verifier.terms.trust_policy and self._lease.still_mine():
+            if owed and verifier.terms.trust_policy and self._lease.is_held():
                 try:
-                    await judge.publish_terms()
+                    await judge.apply_trust_terms()
                     owed = False
                 except ClusterError as error:
                     self.log.warning("images not published yet", reason=str(error))
@@ -241,7 +241,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         return {
             "role": self.settings.role,
             "version": version("titan"),
-            "leader": self._lease is not None and self._lease.still_mine(),
+            "leader": self._lease is not None and self._lease.is_held(),
             "trust_policy": self._verifier.terms.trust_policy if self._verifier is not None else "",
             "namespaces": {name: engine.failure or "ok" for name, engine in self._engines.items()},
         }

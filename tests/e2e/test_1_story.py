@@ -11,7 +11,7 @@ from itertools import pairwise
 from cryptography import x509
 
 from support.cluster.installation import PHASES
-from support.cluster.stack_life import LONG_MS
+from support.cluster.running_stack import LONG_MS
 from support.e2e.installed import DATA, STACK, SYSTEM, Titan
 from support.e2e.pods import BUSY_MS, PodLife
 from support.e2e.story import Story

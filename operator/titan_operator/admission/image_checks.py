@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from titan_operator.admission.rules.verified_images import digest_of, judged, known, revocation
-from titan_operator.admission.store import PublishedImages
+from titan_operator.admission.rules.verified_images import digest_of, listed_verdict, revocation_reason, with_revocation
+from titan_operator.admission.store import VerifiedImagesStore
 from titan_operator.api import RiskPolicy
 from titan_operator.api.images import VerifiedImagesSpec
 from titan_operator.cluster.backoff import LAST_S, Backoff
-from titan_operator.supplychain.verdict import REVOKED, Terms, Verdict
+from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 
 _IMAGE = "image"
 
@@ -25,14 +25,14 @@ class Verifier(Protocol):
     """Says of an image whether its signature was verified. It answers for every image and raises nothing."""
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> TrustTerms:
         """What the trust policy in force says of the lists."""
 
     @property
     def problem(self) -> str:
         """What is wrong with what it was given to verify by, in a sentence; empty where nothing is."""
 
-    def look(self) -> bool:
+    def reload(self) -> bool:
         """See whether it was given something else; return whether another trust policy is in force now."""
 
     async def verify(self, image: str) -> Verdict:
@@ -43,7 +43,7 @@ class Verifier(Protocol):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ImageCheckResult:
     """What is known of a stack's images.
 
     Attributes
@@ -70,9 +70,9 @@ class Judgement:
 class ImageChecker:
     """One for all stacks of an operator."""
 
-    def __init__(self, verifier: Verifier, published: PublishedImages, clock: Callable[[], float]) -> None:
+    def __init__(self, verifier: Verifier, store: VerifiedImagesStore, clock: Callable[[], float]) -> None:
         self._verifier = verifier
-        self._published = published
+        self._store = store
         self._clock = clock
         # Refusals of one trust policy, which are not asked about again before their time.
         self._asked_under = ""
@@ -80,7 +80,7 @@ class ImageChecker:
         self._refused: dict[str, Verdict] = {}
         self._asked: dict[str, frozenset[str]] = {}
 
-    async def images(self, namespace: str, images: Iterable[str], in_use: Iterable[str]) -> Judgement:
+    async def check_images(self, namespace: str, images: Iterable[str], in_use: Iterable[str]) -> ImageCheckResult:
         """Judge what a stack asks for, and publish it.
 
         Parameters
@@ -95,15 +95,17 @@ class ImageChecker:
         """
         asked, running = sorted(set(images)), frozenset(in_use)
         self._forget(namespace, asked)
-        self._published.uses(namespace, asked, running)
-        seen = await self._published.read()
-        terms, lists = self._verifier.terms, seen or VerifiedImagesSpec()
-        answers = {image: known(image, lists, terms) for image in asked}
+        self._store.record_use(namespace, asked, running)
+        current = await self._store.read()
+        terms, lists = self._verifier.terms, current or VerifiedImagesSpec()
+        answers = {image: listed_verdict(image, lists, terms) for image in asked}
         unknown = [image for image, verdict in answers.items() if verdict is None]
         fresh = await asyncio.gather(*(self._verify(image, terms) for image in unknown))
         verdicts = {image: verdict for image, verdict in answers.items() if verdict is not None}
-        verdicts |= {image: judged(image, verdict, lists, terms) for image, verdict in zip(unknown, fresh, strict=True)}
-        lists = await self._published.publish(verdicts, lambda: self._verifier.terms, seen)
+        verdicts |= {
+            image: with_revocation(image, verdict, lists, terms) for image, verdict in zip(unknown, fresh, strict=True)
+        }
+        lists = await self._store.update(verdicts, lambda: self._verifier.terms, current)
         listed = frozenset(item.digest for item in lists.images)
         # Changed meanwhile: the next pass asks under the trust policy that is in force then.
         verdicts |= {
@@ -114,15 +116,15 @@ class ImageChecker:
             if verdict.verified and digest_of(image) not in listed
         }
         told = {digest_of(image): verdict.message for image, verdict in verdicts.items() if verdict.reason == REVOKED}
-        told |= {digest: why for digest in running - listed if (why := revocation(digest, lists, terms))}
-        return Judgement(verdicts, listed, told, terms.drain, self._waits.next_s())
+        told |= {digest: why for digest in running - listed if (why := revocation_reason(digest, lists, terms))}
+        return ImageCheckResult(verdicts, listed, told, terms.drain, self._waits.next_s())
 
-    async def policies(self, policies: Sequence[RiskPolicy]) -> dict[str, Verdict]:
+    async def check_policies(self, policies: Sequence[RiskPolicy]) -> dict[str, Verdict]:
         """A verdict for each policy, by name; each has a signature."""
         answers = await asyncio.gather(*(self._verifier.verify_policy(policy) for policy in policies))
         return {policy.metadata.name: verdict for policy, verdict in zip(policies, answers, strict=True)}
 
-    async def publish_terms(self) -> None:
+    async def apply_trust_terms(self) -> None:
         """Publish what the trust policy alone says: what it pins and what it revokes.
 
         Raises
@@ -130,9 +132,9 @@ class ImageChecker:
         ApiError, Unreachable
             When the lists cannot be read or written.
         """
-        await self._published.publish({}, lambda: self._verifier.terms)
+        await self._store.update({}, lambda: self._verifier.terms)
 
-    async def _verify(self, image: str, terms: Terms) -> Verdict:
+    async def _verify(self, image: str, terms: TrustTerms) -> Verdict:
         if terms.trust_policy != self._asked_under:
             # Another trust policy: what it says is asked at once.
             self._asked_under, self._waits, self._refused = terms.trust_policy, Backoff(self._clock), {}

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from titan_operator.admission.rules.policies import GUARDS, guard_problem
+from titan_operator.admission.rules.policies import ADMISSION_POLICIES, policy_problem
 from titan_operator.api.names import VERIFIED_IMAGES
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import ApiError, Unreachable
@@ -73,16 +73,16 @@ class AdmissionProbe:
             denied = await self._dry_run(image)
             if denied is not None:
                 return f"{image} is listed in VerifiedImages {VERIFIED_IMAGES}, but refused: {denied}"
-        return await self._read_guards()
+        return await self._check_policies()
 
-    async def _read_guards(self) -> str:
-        for name in GUARDS:
+    async def _check_policies(self) -> str:
+        for name in ADMISSION_POLICIES:
             try:
                 policy = await self._cluster.get(VALIDATING_ADMISSION_POLICY, name)
                 binding = await self._cluster.get(VALIDATING_ADMISSION_POLICY_BINDING, name)
             except (ApiError, Unreachable) as error:
                 return f"whether {name} is in force cannot be read: {error}"
-            if problem := guard_problem(name, policy, binding, self._namespace):
+            if problem := policy_problem(name, policy, binding, self._namespace):
                 return problem
         return ""
 

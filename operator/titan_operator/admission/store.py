@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from titan_operator.admission.rules.verified_images import digest_of, merged
+from titan_operator.admission.rules.verified_images import digest_of, merge_lists
 from titan_operator.api.images import VerifiedImagesSpec, read_verified_images, verified_images_document
 from titan_operator.api.names import GROUP, VERIFIED_IMAGES, VERSION
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.errors import ClusterError
 from titan_operator.cluster.kinds import KINDS
-from titan_operator.supplychain.verdict import Terms, Verdict
+from titan_operator.supplychain.verdict import TrustTerms, Verdict
 
 
 class ListsUnreadableError(ClusterError):
     """The object in the API server is not as an operator writes it."""
 
 
-class PublishedImages:
+class VerifiedImagesStore:
     """``VerifiedImages`` of the whole cluster, kept by one operator for all of its stacks."""
 
     def __init__(self, cluster: Cluster, stacks: Iterable[str], now: Callable[[], datetime]) -> None:
@@ -38,17 +38,20 @@ class PublishedImages:
         ApiError, Unreachable, ListsUnreadableError
             When they cannot be read.
         """
-        return _understood(await self._stored())
+        return _parse(await self._stored())
 
     async def _stored(self) -> Object | None:
         return await self._cluster.get(KINDS["VerifiedImages"], VERIFIED_IMAGES)
 
-    def uses(self, namespace: str, images: Iterable[str], in_use: Iterable[str]) -> None:
+    def record_use(self, namespace: str, images: Iterable[str], in_use: Iterable[str]) -> None:
         """Note what a stack asks for (references) and runs or could go back to (digests): that is never forgotten."""
         self._in_use[namespace] = frozenset(in_use) | {digest_of(image) for image in images}
 
-    async def publish(
-        self, verdicts: Mapping[str, Verdict], terms: Callable[[], Terms], seen: VerifiedImagesSpec | None = None
+    async def update(
+        self,
+        verdicts: Mapping[str, Verdict],
+        terms: Callable[[], TrustTerms],
+        current: VerifiedImagesSpec | None = None,
     ) -> VerifiedImagesSpec:
         """List what was verified or is pinned, take off what was revoked; return the lists as they are then.
 
@@ -64,12 +67,12 @@ class PublishedImages:
         ApiError, Unreachable
             When the lists cannot be read or written; a conflict when another operator wrote them meanwhile.
         """
-        if seen is not None and self._merged(seen, verdicts, terms()) == seen:
-            return seen
+        if current is not None and self._merge(current, verdicts, terms()) == current:
+            return current
         async with self._lock:
             stored = await self._stored()
-            lists = _understood(stored)
-            wanted = self._merged(lists or VerifiedImagesSpec(), verdicts, terms())
+            lists = _parse(stored)
+            wanted = self._merge(lists or VerifiedImagesSpec(), verdicts, terms())
             if wanted != lists:
                 document = verified_images_document(VERIFIED_IMAGES, wanted, f"{GROUP}/{VERSION}")
                 if stored is not None:
@@ -78,14 +81,16 @@ class PublishedImages:
                 await self._cluster.apply(KINDS["VerifiedImages"], document)
         return wanted
 
-    def _merged(self, lists: VerifiedImagesSpec, verdicts: Mapping[str, Verdict], terms: Terms) -> VerifiedImagesSpec:
+    def _merge(
+        self, lists: VerifiedImagesSpec, verdicts: Mapping[str, Verdict], terms: TrustTerms
+    ) -> VerifiedImagesSpec:
         # Nothing is forgotten before every stack has told what it uses.
         told = self._stacks <= self._in_use.keys()
         used = frozenset().union(*self._in_use.values()) if told else None
-        return merged(lists, verdicts, terms, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"), used)
+        return merge_lists(lists, verdicts, terms, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"), used)
 
 
-def _understood(stored: Object | None) -> VerifiedImagesSpec | None:
+def _parse(stored: Object | None) -> VerifiedImagesSpec | None:
     if stored is None:
         return None
     try:

@@ -19,8 +19,8 @@ CATEGORY = "titan"
 
 def crds() -> dict[str, dict[str, Any]]:
     """The three definitions by the name of their file."""
-    found = (risk_policies(), titan_phases(), verified_images())
-    return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in found}
+    definitions = (risk_policies(), titan_phases(), verified_images())
+    return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in definitions}
 
 
 def risk_policies() -> dict[str, Any]:

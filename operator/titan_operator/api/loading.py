@@ -86,8 +86,8 @@ def read_resource(document: object, where: str) -> Resource:
     kind = document.get("kind")
     model = _KINDS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        said = spelled(kind) if "kind" in document else "missing"
-        raise ResourceError([f"{where}kind: {said}; allowed is {WordRule(tuple(_KINDS), '').allowed}"])
+        stated = spelled(kind) if "kind" in document else "missing"
+        raise ResourceError([f"{where}kind: {stated}; allowed is {WordRule(tuple(_KINDS), '').allowed}"])
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -113,10 +113,10 @@ def _sentences(error: ValidationError) -> Iterator[str]:
         if detail["type"] == "titan_rules":
             yield from (f"{path.removesuffix('rules')}{problem}" for problem in detail["ctx"]["problems"])
         else:
-            yield f"{path}: {_what(detail)}" if path else _what(detail)
+            yield f"{path}: {_problem_of(detail)}" if path else _problem_of(detail)
 
 
-def _what(detail: ErrorDetails) -> str:
+def _problem_of(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return "missing; it is required"
     if detail["type"] == "titan":

@@ -95,8 +95,8 @@ def _fits(name: str) -> Check:
 
     def problem(resources: ComputeResources) -> ValueError | None:
         requests, limits = resources.requests or Amounts(), resources.limits or Amounts()
-        asked, most = getattr(requests, unit), getattr(limits, unit)
-        if asked is None or most is None or asked <= most:
+        requested, most = getattr(requests, unit), getattr(limits, unit)
+        if requested is None or most is None or requested <= most:
             return None
         return RuleError(getattr(requests, name), f"requests.{name} up to limits.{name}, {getattr(limits, name)}")
 

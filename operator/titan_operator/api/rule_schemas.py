@@ -210,18 +210,20 @@ def _rises(rising: Ascending) -> dict[str, str]:
 def _parameters(table: ParameterTable[Any]) -> Schema:
     texts, defaults = field_texts(table.kind), _defaults(table)
 
-    def given(field: str) -> str:
+    def value_of(field: str) -> str:
         key, default = to_camel(field), defaults[field]
         absent = f"'{_spelled(default)}'" if isinstance(default, float) else str(default)
         return f"(has(self.{key}) ? self.{key} : {absent})"
 
     pairs = [(lower, "<" if strict else "<=", upper) for lower, upper, strict in table.ascending]
     orders = [
-        validation(f"{given(lower)} {sign} {given(upper)}", f"allowed is {to_camel(lower)} {sign} {to_camel(upper)}")
+        validation(
+            f"{value_of(lower)} {sign} {value_of(upper)}", f"allowed is {to_camel(lower)} {sign} {to_camel(upper)}"
+        )
         for lower, sign, upper in pairs
     ]
     weights = validation(
-        " || ".join(f"{given(field)} != '0'" for field in table.one_above_zero),
+        " || ".join(f"{value_of(field)} != '0'" for field in table.one_above_zero),
         f"allowed is one at least above 0 of {', '.join(map(to_camel, table.one_above_zero))}",
     )
     return {

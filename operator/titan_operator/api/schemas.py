@@ -70,12 +70,12 @@ def union_schema(models: Mapping[str, type[Model]], discriminator: str) -> Schem
     required = [key for key in properties if all(key in schema.get("required", ()) for schema in schemas.values())]
     for key in properties:
         if key != discriminator:
-            union.belongs(key, _having(schemas, key), _demanding(schemas, key))
+            union.restrict(key, _having(schemas, key), _requiring(schemas, key))
     for key, schema in properties.items():
         inner = _having(schemas, key)
         if schema["type"] == "object" and len({repr(_bare(item)) for item in inner.values()}) > 1:
             for inner_key in _keys(inner):
-                union.belongs(f"{key}.{inner_key}", _having(inner, inner_key), _demanding(inner, inner_key))
+                union.restrict(f"{key}.{inner_key}", _having(inner, inner_key), _requiring(inner, inner_key))
     union.own_validations(schemas)
     return {
         "type": "object",
@@ -97,27 +97,27 @@ class _Union:
         if key == self.discriminator:
             return {**first, "enum": list(self.words)}
         if len({repr(_bare(schema)) for schema in having.values()}) == 1:
-            return {**first, "description": self._told_for(self._description(having), having)}
+            return {**first, "description": self._with_words(self._description(having), having)}
         if any("properties" not in schema for schema in having.values()):
             raise TypeError(f"{key} has two schemas: a field of one name is the same for every {self.discriminator}")
         merged: Schema = {
-            "description": self._told_for(self._description(having), having),
+            "description": self._with_words(self._description(having), having),
             "type": "object",
             "properties": {name: self.field(name, _having(having, name)) for name in _keys(having)},
         }
         validations = [item for schema in having.values() for item in schema.get("x-kubernetes-validations", ())]
         return {**merged, "x-kubernetes-validations": validations} if validations else merged
 
-    def belongs(self, path: str, having: Mapping[str, Schema], demanding: Sequence[str]) -> None:
-        """What ``path`` is for: nobody but ``having`` may say it, and ``demanding`` must."""
+    def restrict(self, path: str, having: Mapping[str, Schema], requiring: Sequence[str]) -> None:
+        """What ``path`` is for: nobody but ``having`` may say it, and ``requiring`` must."""
         parent = path.rpartition(".")[0]
         absent = f"!has(self.{parent}) || " if parent else ""
         if len(having) < len(self.words):
-            message = f"{path}: allowed only for {self._told(list(having))}"
+            message = f"{path}: allowed only for {self._phrase(list(having))}"
             self.validations.append(validation(f"{self._is(list(having))} || {absent}!has(self.{path})", message))
-        if demanding and len(demanding) < len(self.words):
-            message = f"{path}: required for {self._told(demanding)}"
-            self.validations.append(validation(f"!({self._is(demanding)}) || {absent}has(self.{path})", message))
+        if requiring and len(requiring) < len(self.words):
+            message = f"{path}: required for {self._phrase(requiring)}"
+            self.validations.append(validation(f"!({self._is(requiring)}) || {absent}has(self.{path})", message))
 
     def own_validations(self, schemas: Mapping[str, Schema]) -> None:
         """The models' own; those that not every model has are for those that have them."""
@@ -129,14 +129,14 @@ class _Union:
             everywhere = len(words) == len(self.words)
             self.validations.append(validation(rule if everywhere else f"!({self._is(words)}) || ({rule})", message))
 
-    def _told_for(self, description: str, having: Mapping[str, Schema]) -> str:
+    def _with_words(self, description: str, having: Mapping[str, Schema]) -> str:
         everybody = len(having) == len(self.words) or "\n\n" in description
-        return description if everybody else f"{description} For {self._told(list(having))}."
+        return description if everybody else f"{description} For {self._phrase(list(having))}."
 
     def _is(self, words: Sequence[str]) -> str:
         return f"self.{self.discriminator} in {list(words)}"
 
-    def _told(self, words: Sequence[str]) -> str:
+    def _phrase(self, words: Sequence[str]) -> str:
         return f"{self.discriminator} {' or '.join(words)}"
 
     @staticmethod
@@ -157,7 +157,7 @@ def _having(schemas: Mapping[str, Schema], key: str) -> dict[str, Schema]:
     return {word: schema["properties"][key] for word, schema in schemas.items() if key in schema["properties"]}
 
 
-def _demanding(schemas: Mapping[str, Schema], key: str) -> list[str]:
+def _requiring(schemas: Mapping[str, Schema], key: str) -> list[str]:
     return [word for word, schema in schemas.items() if key in schema.get("required", ())]
 
 
@@ -195,8 +195,8 @@ def _type(hint: Any) -> Schema:
         names = _LIST_CONSTRAINTS if schema["type"] == "array" else _CONSTRAINTS
         for meta in metas:
             assert isinstance(meta, Meta)
-            said = {names[key]: getattr(meta, key) for key in names if getattr(meta, key) is not None}
-            schema = {**schema, **said, **(meta.extra_json_schema or {})}
+            constraints = {names[key]: getattr(meta, key) for key in names if getattr(meta, key) is not None}
+            schema = {**schema, **constraints, **(meta.extra_json_schema or {})}
         return schema
     if origin in (Union, UnionType):
         (kind,) = (kind for kind in get_args(hint) if kind is not NoneType)

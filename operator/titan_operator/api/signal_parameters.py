@@ -100,15 +100,15 @@ class ParameterTable(Generic[Parameters]):
         """
         if not isinstance(value, dict):
             raise RuleError(value, "an object of parameters")
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for key, item in value.items():
             rule = self.rules.get(key)
             if rule is None:
                 allowed = ", ".join(self.rules)
                 raise InnerError(shown(str(key)), f"{spelled(item)}: no such parameter; allowed are {allowed}")
             try:
-                found[self.fields[key]] = rule.read(item)
+                values[self.fields[key]] = rule.read(item)
             except RuleError as error:
                 raise InnerError(key, str(error)) from error
-        self.kind(**found)  # what concerns several parameters at once is the strategy's own to refuse
-        return found
+        self.kind(**values)  # what concerns several parameters at once is the strategy's own to refuse
+        return values

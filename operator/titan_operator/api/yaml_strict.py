@@ -40,16 +40,16 @@ class _Loader(yaml.SafeLoader):
 
 def _mapping(loader: _Loader, node: yaml.Node) -> dict[str, object]:
     assert isinstance(node, yaml.MappingNode)
-    found: dict[str, object] = {}
+    values: dict[str, object] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != _TAG + "str":
             raise YamlError(f"line {line}: a key that is no string; allowed are strings")
         key = str(key_node.value)
-        if key in found:
+        if key in values:
             raise YamlError(f"line {line}: {shown(key)} is given twice; allowed is once")
-        found[key] = loader.construct_object(value_node, deep=True)
-    return found
+        values[key] = loader.construct_object(value_node, deep=True)
+    return values
 
 
 def _integer(_: _Loader, node: yaml.Node) -> int | NumberLiteral:

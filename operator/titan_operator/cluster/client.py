@@ -72,7 +72,7 @@ class Cluster:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self.connection = connection
-        self._observe = observe or (lambda _verb, _kind, _code, _seconds: None)
+        self._observe = observe or (lambda _observed_verb, _kind, _code, _seconds: None)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(3.0, timeout_s))
         self._agent = agent
         self._sleep = sleep
@@ -83,7 +83,7 @@ class Cluster:
             connector=aiohttp.TCPConnector(ssl=self.connection.ssl_context(), limit=8, keepalive_timeout=60),
             timeout=self._timeout,
             headers={"Accept": _JSON, "User-Agent": self._agent},
-            middlewares=(_once,),
+            middlewares=(_no_resend,),
         )
         return self
 
@@ -130,8 +130,8 @@ class Cluster:
         items: list[Object] = []
         following = ""
         while True:
-            asked = {**query, "continue": following} if following else dict(query)
-            page = await self._read("list", kind, kind.path(namespace=namespace), asked)
+            page_query = {**query, "continue": following} if following else dict(query)
+            page = await self._read("list", kind, kind.path(namespace=namespace), page_query)
             for item in page.get("items") or ():
                 # Lists of the built-in kinds leave these out.
                 item["apiVersion"], item["kind"] = kind.group_version, kind.name
@@ -172,11 +172,11 @@ class Cluster:
         force: bool,
         manager: str,
     ) -> Object:
-        name, namespace = _named(manifest)
+        name, namespace = _name_of(manifest)
         query = {**_write(manager, dry_run=dry_run), "force": "true" if force else "false"}
         body = {**manifest, "apiVersion": kind.group_version, "kind": kind.name}
         path = kind.path(name, namespace, subresource)
-        return await self._send(_verb(verb, dry_run=dry_run), kind, "PATCH", path, query, body, _APPLY)
+        return await self._send(_observed_verb(verb, dry_run=dry_run), kind, "PATCH", path, query, body, _APPLY)
 
     async def patch_merge(
         self, kind: Kind, name: str, namespace: str, body: Mapping[str, Any], *, subresource: str = ""
@@ -195,15 +195,15 @@ class Cluster:
 
     async def create(self, kind: Kind, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Create; ``already_exists`` is true of the error if it is there."""
-        _, namespace = _named(manifest)
+        _, namespace = _name_of(manifest)
         body = {**manifest, "apiVersion": kind.group_version, "kind": kind.name}
         query = _write(FIELD_MANAGER, dry_run=dry_run)
         path = kind.path(namespace=namespace)
-        return await self._send(_verb("create", dry_run=dry_run), kind, "POST", path, query, body, _JSON)
+        return await self._send(_observed_verb("create", dry_run=dry_run), kind, "POST", path, query, body, _JSON)
 
     async def replace(self, kind: Kind, manifest: Mapping[str, Any]) -> Object:
         """Replace exactly the version that ``metadata.resourceVersion`` names; ``conflict`` if it is another by now."""
-        name, namespace = _named(manifest)
+        name, namespace = _name_of(manifest)
         if not (manifest.get("metadata") or {}).get("resourceVersion"):
             raise ValueError(
                 f"metadata.resourceVersion: empty for {kind.name} {name!r}; a blind replace is not allowed"
@@ -231,8 +231,8 @@ class Cluster:
         propagation
             ``Background``, ``Foreground`` or ``Orphan``.
         """
-        wanted = {"uid": uid, "resourceVersion": resource_version}
-        preconditions = {key: value for key, value in wanted.items() if value is not None}
+        requested = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {key: value for key, value in requested.items() if value is not None}
         body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if preconditions:
             body["preconditions"] = preconditions
@@ -253,7 +253,7 @@ class Cluster:
                 return await self._send(verb, kind, "GET", path, query, None, _JSON)
             except ApiError as error:
                 wait_s = max(wait_s, error.retry_after_s or 0.0)
-                if not error.passing or attempt == _ATTEMPTS or wait_s > _LONGEST_WAIT_S:
+                if not error.transient or attempt == _ATTEMPTS or wait_s > _LONGEST_WAIT_S:
                     raise
             except Unreachable:
                 if attempt == _ATTEMPTS:
@@ -329,7 +329,7 @@ class Cluster:
         return answer
 
 
-async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _no_resend(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Keep aiohttp from sending a PUT or DELETE again by itself when a kept connection turns out to be dead."""
     try:
         return await handler(request)
@@ -363,12 +363,12 @@ def _refusal(code: int, content: bytes, retry_after: str) -> ApiError:
     return ApiError(code, str(status.get("reason") or ""), str(status.get("message") or "no message"), details, wait_s)
 
 
-def _named(manifest: Mapping[str, Any]) -> tuple[str, str]:
+def _name_of(manifest: Mapping[str, Any]) -> tuple[str, str]:
     metadata = manifest.get("metadata") or {}
     return str(metadata.get("name") or ""), str(metadata.get("namespace") or "")
 
 
-def _verb(verb: str, *, dry_run: bool) -> str:
+def _observed_verb(verb: str, *, dry_run: bool) -> str:
     return f"{verb}_dry_run" if dry_run else verb
 
 

@@ -97,7 +97,7 @@ class ApiError(ClusterError):
         return self.status == 410
 
     @property
-    def passing(self) -> bool:
+    def transient(self) -> bool:
         """The server is overloaded or in trouble: the same request may do better later."""
         return self.status == 429 or (self.status >= 500 and not self.invalid)
 

@@ -93,7 +93,7 @@ class Events:
             known = None
         try:
             async with asyncio.timeout(_WRITE_WITHIN_S):
-                if known is None or not await self._again(known, str(metadata["namespace"]), now_s):
+                if known is None or not await self._update_series(known, str(metadata["namespace"]), now_s):
                     name = f"{metadata['name'][:200]}.{uuid.uuid4().hex[:16]}"
                     await self._cluster.create(EVENT, self._event(name, regarding, event_type, reason, action, note))
                     self._known[key] = _Series(name, 1, now_s, now_s)
@@ -107,7 +107,7 @@ class Events:
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
-    async def _again(self, known: _Series, namespace: str, now_s: float) -> bool:
+    async def _update_series(self, known: _Series, namespace: str, now_s: float) -> bool:
         """Count one more of a known Event; False if the API server has forgotten it, as it does after an hour."""
         known.count, known.last_s = known.count + 1, now_s
         if now_s - known.written_s < _UPDATE_EVERY_S:

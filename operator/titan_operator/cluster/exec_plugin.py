@@ -48,9 +48,9 @@ def exec_credential(
         hint = f" ({spec['installHint']})" if spec.get("installHint") else ""
         raise CredentialsError(f"{source}: user.exec.command: {command!r} is not installed{hint}") from error
     except subprocess.CalledProcessError as error:
-        told = error.stderr.decode(errors="replace").strip().splitlines()
+        output = error.stderr.decode(errors="replace").strip().splitlines()
         raise CredentialsError(
-            f"{source}: {command} ended with {error.returncode}: {told[-1] if told else 'no message'}"
+            f"{source}: {command} ended with {error.returncode}: {output[-1] if output else 'no message'}"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise CredentialsError(f"{source}: {command} gave no credentials within {_TIMEOUT_S:g} s") from error

@@ -101,18 +101,18 @@ class OperatorLease:
         self._log = log
         self._changed = changed or (lambda _held: None)
         self._clock_s = clock_s
-        self._mine_until_s: float | None = None
+        self._held_until_s: float | None = None
         self._current: Object | None = None
         self._observed: _Observed | None = None
         # Whether there ever was a Lease, as far as we know.
         self._known = False
         self._acquired = asyncio.Event()
 
-    def still_mine(self) -> bool:
+    def is_held(self) -> bool:
         """Whether we may write now. Ask before each write: it turns false by the clock alone."""
-        return self._mine_until_s is not None and self._clock_s() < self._mine_until_s
+        return self._held_until_s is not None and self._clock_s() < self._held_until_s
 
-    async def held(self) -> None:
+    async def wait_until_held(self) -> None:
         """Wait until we hold it."""
         await self._acquired.wait()
 
@@ -127,8 +127,8 @@ class OperatorLease:
                 self._log.warning(
                     "the operator's Lease could not be read or written", lease=self._name, error=str(error)
                 )
-            if self._acquired.is_set() and not self.still_mine():
-                self._lost("it could not be renewed in time")
+            if self._acquired.is_set() and not self.is_held():
+                self._lose("it could not be renewed in time")
             await asyncio.sleep(self._duration_s * (_RENEW if renewed else _TRY))
 
     async def step(self) -> bool:
@@ -158,11 +158,11 @@ class OperatorLease:
         ClusterError
             The API server refused or did not answer; the Lease then runs out by itself.
         """
-        current, mine = self._current, self.still_mine()
+        current, held = self._current, self.is_held()
         self._current = None
         if self._acquired.is_set():
-            self._lost("released")
-        if current is not None and mine:
+            self._lose("released")
+        if current is not None and held:
             spec = {**current["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
             try:
                 await self._cluster.replace(LEASE, {"metadata": current["metadata"], "spec": spec})
@@ -177,7 +177,7 @@ class OperatorLease:
         now_s = self._clock_s()
         if lease is None:
             # If there was one, it was deleted, perhaps from under a holder that goes on until its time is over.
-            silent = self._silent("", self._duration_s, now_s) if self._known and not self.still_mine() else True
+            silent = self._silent("", self._duration_s, now_s) if self._known and not self.is_held() else True
             return await self._write(None, self._clock_s()) if silent else False
         self._known = True
         spec = lease.get("spec") or {}
@@ -185,11 +185,11 @@ class OperatorLease:
         if holder in ("", self._holder.identity):
             return await self._write(lease, self._clock_s())
         if self._acquired.is_set():
-            self._lost(f"{holder} holds it")
-        told_s = float(spec.get("leaseDurationSeconds") or 0)
-        if self._silent(lease["metadata"]["resourceVersion"], max(told_s, self._duration_s), now_s):
+            self._lose(f"{holder} holds it")
+        stored_s = float(spec.get("leaseDurationSeconds") or 0)
+        if self._silent(lease["metadata"]["resourceVersion"], max(stored_s, self._duration_s), now_s):
             why = "its holder fell silent"
-        elif await self._gone(holder):
+        elif await self._holder_gone(holder):
             why = "its holder's pod is gone"
         else:
             return False
@@ -202,7 +202,7 @@ class OperatorLease:
             self._observed = _Observed(version, now_s, duration_s)
         return now_s >= self._observed.since_s + self._observed.duration_s
 
-    async def _gone(self, identity: str) -> bool:
+    async def _holder_gone(self, identity: str) -> bool:
         pod_name, _, uid = identity.rpartition("_")
         if not pod_name:
             return False
@@ -213,13 +213,13 @@ class OperatorLease:
         """Write ourselves into the Lease as it was read; a conflict says that it has changed since."""
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         before: dict[str, Any] = (lease or {}).get("spec") or {}
-        again = before.get("holderIdentity") == self._holder.identity
+        renewing = before.get("holderIdentity") == self._holder.identity
         spec = {
             "holderIdentity": self._holder.identity,
             "leaseDurationSeconds": max(1, round(self._duration_s)),
-            "acquireTime": before.get("acquireTime", now) if again else now,
+            "acquireTime": before.get("acquireTime", now) if renewing else now,
             "renewTime": now,
-            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if again or lease is None else 1),
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if renewing or lease is None else 1),
         }
         if lease is None:
             metadata: Object = {"name": self._name, "namespace": self._namespace}
@@ -227,15 +227,15 @@ class OperatorLease:
         else:
             self._current = await self._cluster.replace(LEASE, {"metadata": lease["metadata"], "spec": spec})
         self._observed, self._known = None, True
-        self._mine_until_s = started_s + self._duration_s * (1 - _MARGIN)
+        self._held_until_s = started_s + self._duration_s * (1 - _MARGIN)
         if not self._acquired.is_set():
             self._acquired.set()
             self._log.info("the operator's Lease is ours", lease=self._name, holder=self._holder.identity)
             self._changed(True)
         return True
 
-    def _lost(self, why: str) -> None:
+    def _lose(self, why: str) -> None:
         self._acquired.clear()
-        self._mine_until_s = None
+        self._held_until_s = None
         self._log.warning("the operator's Lease is no longer ours", lease=self._name, why=why)
         self._changed(False)

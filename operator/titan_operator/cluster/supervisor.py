@@ -48,9 +48,9 @@ class _Run:
         except BaseException as error:  # noqa: BLE001 - handed to the supervisor, which logs and counts it
             failure = error
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, failure)
+            self._loop.call_soon_threadsafe(self._set_ended, failure)
 
-    def _tell(self, failure: BaseException | None) -> None:
+    def _set_ended(self, failure: BaseException | None) -> None:
         if not self.ended.done():
             self.ended.set_result(failure)
 
@@ -83,7 +83,7 @@ class Supervisor:
         self._clock_s = clock_s
         self._sleep = sleep
         self._run: _Run | None = None
-        self._wanted: asyncio.Future[str] | None = None
+        self._restart: asyncio.Future[str] | None = None
 
     @property
     def ready(self) -> bool:
@@ -92,8 +92,8 @@ class Supervisor:
 
     def restart(self, reason: str) -> None:
         """Have the receiver started anew, for a watch is dead; nothing happens while it is between two lives."""
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(reason)
+        if self._restart is not None and not self._restart.done():
+            self._restart.set_result(reason)
 
     async def run(self) -> None:
         """Keep it running.
@@ -107,29 +107,29 @@ class Supervisor:
         while True:
             self._started(reason)
             began_s = self._clock_s()
-            reason = await self._live()
+            reason = await self._run_once()
             wait_s = _FIRST_WAIT_S if self._clock_s() - began_s >= _GOOD_RUN_S else wait_s
             self._log.warning("the watches start anew", why=reason, wait_s=wait_s)
             await self._sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
-    async def _live(self) -> str:
+    async def _run_once(self) -> str:
         """Run it once and return why it ended."""
         run = self._run = _Run(self._start)
-        wanted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._wanted = wanted
+        restart: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._restart = restart
         limit_s = _END_WITHIN_S
         try:
-            either: set[asyncio.Future[Any]] = {run.ended, wanted}
+            either: set[asyncio.Future[Any]] = {run.ended, restart}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             limit_s = _STOP_WITHIN_S
         finally:
-            self._run = self._wanted = None
+            self._run = self._restart = None
             run.stop.set()
             await asyncio.wait({run.ended}, timeout=limit_s)
         if not run.ended.done():
             raise ReceiverStuck(f"the receiver has not stopped within {_STOP_WITHIN_S:g} s")
-        if wanted.done():
-            return wanted.result()
+        if restart.done():
+            return restart.result()
         failure = run.ended.result()
         return "it ended" if failure is None else f"it failed: {type(failure).__name__}: {failure}"

@@ -43,7 +43,7 @@ class _Object:
     missing_s: float | None = None
 
     @property
-    def there(self) -> bool:
+    def exists(self) -> bool:
         """Whether the watch last told that it exists."""
         return bool(self.delivered) and self.delivered[-1] != _DELETED
 
@@ -88,7 +88,7 @@ class WatchTracker:
         objects = self._objects.get((kind, namespace), {})
         for name in [name for name in objects if name not in listed]:
             entry = objects[name]
-            if not entry.there:
+            if not entry.exists:
                 del objects[name]
             elif entry.missing_s is None:
                 # It may have been made since the list was read: the next one tells.

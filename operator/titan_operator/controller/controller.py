@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from opentelemetry.trace import Span
 
-from titan_operator.admission.image_checks import Judgement
+from titan_operator.admission.image_checks import ImageCheckResult
 from titan_operator.admission.probe import AdmissionProbe
 from titan_operator.cluster.backoff import FIRST_S, LAST_S, Backoff
 from titan_operator.cluster.client import Object
@@ -54,7 +54,7 @@ class StackController:
         self._canary = AdmissionProbe(parts.cluster, namespace, parts.settings.canary_s, parts.clock)
         self._identity = StackCertificates(parts.cluster, namespace, parts.settings)
         self._client: StackClient | None = None
-        self._judged = Judgement()
+        self._judged = ImageCheckResult()
         self._backoff_s = 0.0
         self._objects = Backoff(parts.clock)
         self._waits_since: dict[tuple[str, str], float] = {}
@@ -87,7 +87,7 @@ class StackController:
 
     async def _guarded_pass(self) -> float:
         settings = self._parts.settings
-        if not self._parts.lease.still_mine():
+        if not self._parts.lease.is_held():
             self._wake.clear()
             return 1.0
         started = self._parts.clock()
@@ -173,12 +173,12 @@ class StackController:
         await self._identity.prepare()
         if self._client is None:
             self._client = parts.connect(self.namespace, self._identity.directory, self._log)
-        judged = await parts.judge.images(self.namespace, images(found.phases), digests(found.children))
+        judged = await parts.judge.check_images(self.namespace, images(found.phases), digests(found.children))
         self._judged = judged
         named = {image.rpartition("@")[2]: image for image in judged.verdicts}
         admission = await self._canary.check({item: image for item, image in named.items() if item in judged.listed})
         view, reasons, secrets = await asyncio.gather(
-            self._client.ask(found.addresses()),
+            self._client.query(found.addresses()),
             unready(parts.http, found.pods),
             referenced_secrets(parts.cluster, self.namespace, found.phases),
         )
@@ -198,7 +198,7 @@ class StackController:
             drain_revoked=judged.drain,
             admission=admission,
             signatures_required=parts.settings.require_signed_policies,
-            policy_verdicts=await parts.judge.policies(signed(found.policies)),
+            policy_verdicts=await parts.judge.check_policies(signed(found.policies)),
             namespace_raw=found.namespace,
             missing_secrets=missing_secrets(found.phases, secrets),
             not_ready=reasons,

@@ -56,7 +56,7 @@ def require_lease(lease: OperatorLease) -> None:
     Unreachable
         It is no longer ours.
     """
-    if not lease.still_mine():
+    if not lease.is_held():
         raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
 
 

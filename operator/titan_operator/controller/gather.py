@@ -45,7 +45,7 @@ _HEALTH_TIMEOUT_S = 1.0
 class Stack(Protocol):
     """Asks a stack's processes; see :class:`titan_operator.stack.client.StackClient`."""
 
-    async def ask(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
+    async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
         """Ask Brain and Execution at once."""
 
 

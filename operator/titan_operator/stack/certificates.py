@@ -63,8 +63,8 @@ class StackCertificates:
             The Secret cannot be read or written.
         """
         if self._authority is None:
-            self._authority = await self._read_or_make()
-        if not self._good_files():
+            self._authority = await self._read_or_create()
+        if not self._files_are_good():
             leaf = issue_leaf(self._authority, "operator", self._namespace, self._now(), self._lifetime)
             self._write_files(leaf)
 
@@ -73,7 +73,7 @@ class StackCertificates:
         assert self._authority is not None
         data = {name: base64.b64decode(value) for name, value in ((stored or {}).get("data") or {}).items()}
         leaf = Leaf.read(data) if data else None
-        if leaf is None or not self._good(role, leaf):
+        if leaf is None or not self._is_good(role, leaf):
             leaf = issue_leaf(self._authority, role, self._namespace, self._now(), self._lifetime)
             manifest = self._secret(tls_secret(phase), self._namespace, labels(phase, role), leaf.files())
             await self._cluster.apply(KINDS["Secret"], manifest)
@@ -83,7 +83,7 @@ class StackCertificates:
         """Seconds until the first certificate is to be renewed; infinite without one."""
         return max(0.1, min(self._renewals.values()) - time.monotonic()) if self._renewals else float("inf")
 
-    async def _read_or_make(self) -> Authority:
+    async def _read_or_create(self) -> Authority:
         name, namespace = authority_secret(self._namespace), self._settings.operator_namespace
         stored = await self._cluster.get(KINDS["Secret"], name, namespace)
         if stored is not None:
@@ -112,16 +112,16 @@ class StackCertificates:
             "data": {file: base64.b64encode(content).decode() for file, content in files.items()},
         }
 
-    def _good(self, role: str, leaf: Leaf) -> bool:
+    def _is_good(self, role: str, leaf: Leaf) -> bool:
         assert self._authority is not None
         return leaf_is_good(self._authority, role, self._namespace, leaf, self._now(), self._lifetime)
 
-    def _good_files(self) -> bool:
+    def _files_are_good(self) -> bool:
         names = (CA_FILE, CERTIFICATE_FILE, KEY_FILE)
         if not all((self.directory / name).exists() for name in names):
             return False
         leaf = Leaf.read({name: (self.directory / name).read_bytes() for name in names})
-        return leaf is not None and self._good("operator", leaf)
+        return leaf is not None and self._is_good("operator", leaf)
 
     def _write_files(self, leaf: Leaf) -> None:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

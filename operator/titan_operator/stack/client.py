@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.message import Message
+from titan.v1 import brain_pb2, execution_pb2
 
 from titan.domain.kinds import Posture
 from titan.runtime.rpc.client import RpcChannel
@@ -23,8 +24,7 @@ from titan.runtime.rpc.contract import (
 from titan.runtime.rpc.errors import RpcError
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import Log
-from titan.v1 import brain_pb2, execution_pb2
-from titan_operator.stack.answers import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
+from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
 from titan_operator.stack.view import Ack, BrainView, ExecutionView, StackView
 
 ROLE = "operator"
@@ -53,9 +53,9 @@ class StackClient:
         self._log = log.bind(namespace=namespace)
         self._settings = ProcessSettings(role=ROLE, http_port=0, state_dir=str(identity_dir), tls_dir=str(identity_dir))
         self._channels: dict[str, RpcChannel] = {}
-        self._complaints: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
 
-    async def ask(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
+    async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
         """Ask both at once.
 
         Parameters
@@ -64,8 +64,8 @@ class StackClient:
             Role to ``host:port``; a role without one is not asked, and the view says so.
         """
         brain, execution = await asyncio.gather(
-            self._look(BRAIN, addresses, BRAIN_GET_BRAIN, brain_pb2.GetBrainRequest(), brain_view, timeout_s),
-            self._look(
+            self._query_process(BRAIN, addresses, BRAIN_GET_BRAIN, brain_pb2.GetBrainRequest(), brain_view, timeout_s),
+            self._query_process(
                 EXECUTION,
                 addresses,
                 EXECUTION_GET_EXECUTION,
@@ -79,8 +79,8 @@ class StackClient:
         }
         for role in (BRAIN, EXECUTION):
             problem = problems.get(role, "")
-            if problem != self._complaints.get(role, ""):
-                self._complaints[role] = problem
+            if problem != self._problems.get(role, ""):
+                self._problems[role] = problem
                 self._log.info("stack process answers" if not problem else "stack process asked in vain", role=role)
         return StackView(
             brain=brain if isinstance(brain, BrainView) else None,
@@ -96,7 +96,7 @@ class StackClient:
             policy_hash=policy_hash,
             reason=f"the resources of {self._namespace} allow {ceiling.name}",
         )
-        return await self._tell(BRAIN, address, BRAIN_SET_CEILING, request, ceiling_ack)
+        return await self._send(BRAIN, address, BRAIN_SET_CEILING, request, ceiling_ack)
 
     async def act(self, address: str, posture: Posture, by: str, reason: str, nonce: str) -> Ack:
         """Carry a person's act to Brain. Only ARMED raises; anything else is done where the latch is lower already.
@@ -110,7 +110,7 @@ class StackClient:
             nonce=nonce,
             tighten_only=posture is not Posture.ARMED,
         )
-        return await self._tell(BRAIN, address, BRAIN_SET_POSTURE, request, act_ack)
+        return await self._send(BRAIN, address, BRAIN_SET_POSTURE, request, act_ack)
 
     async def tighten(self, address: str, posture: Posture, by: str, reason: str) -> Ack:
         """Have Execution's own latch at ``posture`` at most, also while Brain is away."""
@@ -119,14 +119,14 @@ class StackClient:
             by=by,
             reason=reason,
         )
-        return await self._tell(EXECUTION, address, EXECUTION_TIGHTEN, request, tighten_ack)
+        return await self._send(EXECUTION, address, EXECUTION_TIGHTEN, request, tighten_ack)
 
     async def close(self) -> None:
         """Close every connection."""
         channels, self._channels = self._channels, {}
         await asyncio.gather(*(channel.close() for channel in channels.values()))
 
-    async def _look(
+    async def _query_process(
         self,
         role: str,
         addresses: Mapping[str, str],
@@ -148,7 +148,7 @@ class StackClient:
         except (ValueError, InvalidOperation) as error:
             return f"{role} at {address} says what cannot be read: {error}"
 
-    async def _tell(
+    async def _send(
         self, role: str, address: str, method: Method[Req, Resp], request: Req, read: Callable[[Resp], Ack]
     ) -> Ack:
         try:

@@ -13,7 +13,7 @@ from titan_operator.supplychain.registry import Registries
 from titan_operator.supplychain.registry.credential_files import CredentialFiles, Login
 from titan_operator.supplychain.trust import TrustPolicy
 from titan_operator.supplychain.trust_file import TrustFile
-from titan_operator.supplychain.verdict import Terms, Verdict
+from titan_operator.supplychain.verdict import TrustTerms, Verdict
 from titan_operator.supplychain.verify import CosignVerifier
 
 
@@ -44,13 +44,13 @@ class MountedVerifier:
     ) -> None:
         self._trust = trust
         self._credentials = credentials
-        self._make = make
+        self._verifier_for = make
         self._verifier: SignatureVerifier | None = None
-        self._terms = Terms()
+        self._terms = TrustTerms()
         self._logins: Mapping[str, Login] = {}
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> TrustTerms:
         """What the trust policy in force says of the lists."""
         return self._terms
 
@@ -60,26 +60,26 @@ class MountedVerifier:
         never = self._trust.missing and self._trust.policy is None
         return "; ".join(filter(None, ("" if never else self._trust.problem, self._credentials.problem)))
 
-    def look(self) -> bool:
+    def reload(self) -> bool:
         """Read what was mounted anew; return whether another trust policy is in force now."""
-        changed = self._trust.look()
-        self._credentials.look()
+        changed = self._trust.reload()
+        self._credentials.reload()
         policy = self._trust.policy
         if policy is not None and (changed or self._credentials.logins != self._logins):
             self._logins = self._credentials.logins
-            self._verifier = self._make(policy, self._logins)
-            self._terms = terms_of(policy)
+            self._verifier = self._verifier_for(policy, self._logins)
+            self._terms = trust_terms(policy)
         return changed
 
     async def verify(self, image: str) -> Verdict:
         """Judge ``image``, a reference by digest."""
-        return self._none() if self._verifier is None else await self._verifier.verify(image)
+        return self._no_trust_policy() if self._verifier is None else await self._verifier.verify(image)
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
         """Judge the signature of ``policy`` over its hash, account and sequence; it has one."""
-        return self._none() if self._verifier is None else await self._verifier.verify_policy(policy)
+        return self._no_trust_policy() if self._verifier is None else await self._verifier.verify_policy(policy)
 
-    def _none(self) -> Verdict:
+    def _no_trust_policy(self) -> Verdict:
         return Verdict(False, reason="NoTrustPolicy", message=self._trust.problem)
 
 
@@ -99,9 +99,9 @@ def cosign_verifier(
     return CosignVerifier(policy, registries, lambda: datetime.now(UTC))
 
 
-def terms_of(policy: TrustPolicy) -> Terms:
+def trust_terms(policy: TrustPolicy) -> TrustTerms:
     """What a trust policy says of the lists."""
-    return Terms(
+    return TrustTerms(
         trust_policy=policy.hash,
         revoked_digests=frozenset(policy.revoked_digests),
         revoked_keys=frozenset(signer.name for signer in policy.signers if signer.revoked),

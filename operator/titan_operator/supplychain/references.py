@@ -59,7 +59,7 @@ def parse_reference(text: str) -> ImageReference:
     """
     found = _PARSED.fullmatch(text) if len(text) <= LONGEST else None
     if found is None:
-        raise ReferenceFormatError(_refused(text))
+        raise ReferenceFormatError(_refusal_message(text))
     first, slash, rest = found["name"].partition("/")
     if slash and (first == "localhost" or "." in first or ":" in first):
         registry, repository = first, rest
@@ -70,11 +70,11 @@ def parse_reference(text: str) -> ImageReference:
         if "/" not in repository:
             repository = f"library/{repository}"
     if not _HOST.fullmatch(registry) or not _REPOSITORY.fullmatch(repository):
-        raise ReferenceFormatError(_refused(text))
+        raise ReferenceFormatError(_refusal_message(text))
     return ImageReference(registry, repository, found["digest"])
 
 
-def _refused(text: str) -> str:
+def _refusal_message(text: str) -> str:
     return f"{shown(text)}; allowed is an image by digest only, like registry/titan@sha256:<64 hexadecimal digits>"
 
 

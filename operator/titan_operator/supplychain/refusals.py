@@ -47,7 +47,7 @@ class Refused:
     message: str
 
 
-def most_telling(refused: Sequence[Refused]) -> Refused:
+def primary_refusal(refused: Sequence[Refused]) -> Refused:
     """One refusal for several signatures: the first word's, and how many there are of the others."""
     # By its message too: the same sentence whichever of them was looked at first.
     first = min(refused, key=lambda item: (_RANK[item.reason], item.message))

@@ -9,19 +9,19 @@ from titan_operator.supplychain.formats.bundle import BUNDLE_TYPE
 from titan_operator.supplychain.formats.errors import FormatError
 from titan_operator.supplychain.formats.oci import Layer, read_layers
 from titan_operator.supplychain.formats.simple_signing import PAYLOAD_TYPE
-from titan_operator.supplychain.refusals import Refusal, Refused, most_telling
+from titan_operator.supplychain.refusals import Refusal, Refused, primary_refusal
 from titan_operator.supplychain.registry import Descriptor, Registries, RegistryError, RegistryProblem, Repository
 from titan_operator.supplychain.signatures import (
     Accepted,
-    Asked,
-    Judgement,
     Pending,
-    judge_bundle,
-    judge_simple_signing,
+    Requirements,
+    SignatureResult,
+    check_bundle,
+    check_simple_signing,
 )
-from titan_operator.supplychain.witness import Witness, settle_image
+from titan_operator.supplychain.sigstore_client import SigstoreClient, complete_image_check
 
-_AT_ONCE = 8
+_WORKERS = 8
 # cosign's own have some hundred bytes, with a certificate and a log entry some thousand. SBOMs lie there too.
 _REFERRER_BYTES = 64 * 2**10
 _SIGNATURE_BYTES = 256 * 2**10
@@ -45,10 +45,10 @@ _REFUSALS = {
     RegistryProblem.NOT_FOUND: Refusal.MALFORMED,
 }
 # A referrer of an image, or a layer of the tag .sig; None: there are no more.
-_Lead = Descriptor | Layer | None
+_Candidate = Descriptor | Layer | None
 
 
-class _Found(Exception):  # noqa: N818 - no error: how one of many tasks ends them all
+class _Success(Exception):  # noqa: N818 - no error: how one of many tasks ends them all
     def __init__(self, accepted: Accepted) -> None:
         super().__init__()
         self.accepted = accepted
@@ -63,67 +63,67 @@ class Search:
         Where the image is, and which it is.
     """
 
-    def __init__(self, registries: Registries, repository: Repository, digest: str, asked: Asked) -> None:
+    def __init__(self, registries: Registries, repository: Repository, digest: str, required: Requirements) -> None:
         self._registries = registries
         self._repository = repository
         self._digest = digest
-        self._asked = asked
+        self._required = required
         self._refused: list[Refused] = []
-        self._witness = Witness(asked.policy.trusted_root or "")
-        self._leads: asyncio.Queue[_Lead] = asyncio.Queue(_AT_ONCE)
+        self._sigstore = SigstoreClient(required.policy.trusted_root or "")
+        self._candidates: asyncio.Queue[_Candidate] = asyncio.Queue(_WORKERS)
 
     async def run(self, longest_s: float) -> Accepted | Refused:
         """The first signature that does, or one refusal for all that were found; within ``longest_s`` seconds."""
         try:
-            async with asyncio.timeout(longest_s), self._witness:
+            async with asyncio.timeout(longest_s), self._sigstore:
                 accepted = await self._first_accepted()
                 if accepted is not None:
                     return accepted
                 if not self._refused:
-                    self._refused.append(await self._nothing())
+                    self._refused.append(await self._absence())
         except TimeoutError:
             why = f"{self._repository}: not looked through within {longest_s:g} s"
             return Refused(Refusal.REGISTRY_UNREACHABLE, why)
-        told = most_telling(self._refused)
+        told = primary_refusal(self._refused)
         return Refused(told.reason, f"{self._repository}: {told.message}")
 
     async def _first_accepted(self) -> Accepted | None:
         accepted: Accepted | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._lead())
-                for _ in range(_AT_ONCE):
-                    group.create_task(self._work())
-        except* _Found as found:
+                group.create_task(self._find_candidates())
+                for _ in range(_WORKERS):
+                    group.create_task(self._check_candidates())
+        except* _Success as found:
             first = found.exceptions[0]
-            assert isinstance(first, _Found)
+            assert isinstance(first, _Success)
             accepted = first.accepted
         return accepted
 
-    async def _lead(self) -> None:
-        await asyncio.gather(self._lead_to_referrers(), self._lead_to_layers())
-        for _ in range(_AT_ONCE):
-            await self._leads.put(None)
+    async def _find_candidates(self) -> None:
+        await asyncio.gather(self._find_referrers(), self._find_layers())
+        for _ in range(_WORKERS):
+            await self._candidates.put(None)
 
-    async def _lead_to_referrers(self) -> None:
+    async def _find_referrers(self) -> None:
         try:
             async with aclosing(self._registries.referrers(self._repository, self._digest)) as found:
                 # Every one: what a list says of them is not signed, and nothing is left out for it.
                 async for descriptor in found:
-                    await self._leads.put(descriptor)
+                    await self._candidates.put(descriptor)
         except RegistryError as error:
             self._refused.append(_problem(error))
 
-    async def _lead_to_layers(self) -> None:
+    async def _find_layers(self) -> None:
         tag = f"{self._digest.replace(':', '-')}.sig"
         try:
             async with aclosing(self._registries.tagged(self._repository, tag)) as found:
                 async for manifest in found:
-                    await self._lead_to_layers_of(manifest.content)
+                    await self._queue_layers(manifest.content)
         except RegistryError as error:
             self._refused.append(_problem(error))
 
-    async def _lead_to_layers_of(self, manifest: bytes) -> None:
+    async def _queue_layers(self, manifest: bytes) -> None:
         try:
             layers = read_layers(manifest)
         except FormatError as error:
@@ -133,16 +133,16 @@ class Search:
             why = f"the tag .sig has {len(layers)} signatures; looked at are {_MOST_LAYERS}"
             self._refused.append(Refused(Refusal.TOO_MANY_SIGNATURES, why))
         for layer in layers[:_MOST_LAYERS]:
-            await self._leads.put(layer)
+            await self._candidates.put(layer)
 
-    async def _work(self) -> None:
-        while (lead := await self._leads.get()) is not None:
-            if isinstance(lead, Layer):
-                await self._look_at(lead)
+    async def _check_candidates(self) -> None:
+        while (candidate := await self._candidates.get()) is not None:
+            if isinstance(candidate, Layer):
+                await self._check_layer(candidate)
             else:
-                await self._look_into(lead)
+                await self._check_referrer(candidate)
 
-    async def _look_into(self, referrer: Descriptor) -> None:
+    async def _check_referrer(self, referrer: Descriptor) -> None:
         if referrer.size > _REFERRER_BYTES:
             self._refused.append(_too_large("the referrer", referrer.digest, referrer.size, _REFERRER_BYTES))
             return
@@ -155,9 +155,9 @@ class Search:
             self._refused.append(Refused(Refusal.MALFORMED, f"the referrer {referrer.digest}: {error}"))
         else:
             for layer in layers[:_REFERRER_LAYERS]:
-                await self._look_at(layer)
+                await self._check_layer(layer)
 
-    async def _look_at(self, layer: Layer) -> None:
+    async def _check_layer(self, layer: Layer) -> None:
         # The digest covers the manifest's word on its layers; it only decides how they are read.
         if layer.media_type not in (BUNDLE_TYPE, PAYLOAD_TYPE):
             return
@@ -170,16 +170,16 @@ class Search:
             self._refused.append(_problem(error))
             return
         if layer.media_type == BUNDLE_TYPE:
-            judgement: Judgement | Pending = judge_bundle(raw, self._digest, self._asked)
+            result: SignatureResult | Pending = check_bundle(raw, self._digest, self._required)
         else:
-            judgement = judge_simple_signing(layer, raw, self._digest, self._asked)
-        if isinstance(judgement, Pending):
-            judgement = await settle_image(judgement, raw, self._digest, self._asked, self._witness)
-        if isinstance(judgement, Accepted):
-            raise _Found(judgement)
-        self._refused.append(judgement)
+            result = check_simple_signing(layer, raw, self._digest, self._required)
+        if isinstance(result, Pending):
+            result = await complete_image_check(result, raw, self._digest, self._required, self._sigstore)
+        if isinstance(result, Accepted):
+            raise _Success(result)
+        self._refused.append(result)
 
-    async def _nothing(self) -> Refused:
+    async def _absence(self) -> Refused:
         try:
             await self._registries.manifest(self._repository, self._digest)
         except RegistryError as error:

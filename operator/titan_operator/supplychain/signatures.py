@@ -55,7 +55,7 @@ class Pending:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requirements:
     """What a signature has to be by and for.
 
     Attributes
@@ -79,10 +79,10 @@ class Asked:
         return self.use in uses and (not self.signers or signer.name in self.signers)
 
 
-Judgement = Accepted | Refused
+SignatureResult = Accepted | Refused
 
 
-def judge_bundle(raw: bytes, digest: str, asked: Asked) -> Judgement | Pending:
+def check_bundle(raw: bytes, digest: str, required: Requirements) -> SignatureResult | Pending:
     """Whether a bundle says that the image ``digest`` is signed."""
     try:
         bundle = read_bundle(raw)
@@ -90,25 +90,29 @@ def judge_bundle(raw: bytes, digest: str, asked: Asked) -> Judgement | Pending:
         return Refused(Refusal.MALFORMED, str(error))
     if bundle.statement is None:
         return Refused(Refusal.OTHER_STATEMENT, "a signature of a blob; expected is one of an image")
-    if bundle.keyless and asked.policy.identities:
+    if bundle.keyless and required.policy.identities:
         if not bundle.entries:
             return Refused(Refusal.LOG_ENTRY_MISSING, "signed by a certificate; expected is an entry of a log with it")
         return Pending(bundle, None, Format.BUNDLE)
-    key = _signer(bundle, bundle.signed, asked)
+    key = _signer(bundle, bundle.signed, required)
     if isinstance(key, Refused):
         return key
     refused = _statement_refused(key.name, bundle.payload_type, bundle.statement, digest)
-    return refused or _with_log(bundle, key, Format.BUNDLE, asked)
+    return refused or _with_log(bundle, key, Format.BUNDLE, required)
 
 
-def judge_certified(name: str, payload_type: str, statement: bytes, digest: str, asked: Asked) -> Judgement:
+def check_certified(
+    name: str, payload_type: str, statement: bytes, digest: str, required: Requirements
+) -> SignatureResult:
     """Whether a statement says that the image is signed; that it is by the identity ``name`` was verified."""
-    identity = next(item for item in asked.policy.identities if item.name == name)
+    identity = next(item for item in required.policy.identities if item.name == name)
     refused = _statement_refused(name, payload_type, statement, digest)
-    return refused or _accepted(identity, Format.KEYLESS, asked)
+    return refused or _accepted(identity, Format.KEYLESS, required)
 
 
-def judge_logged(pending: Pending, bodies: Sequence[bytes], asked: Asked, blob: bytes = b"") -> Judgement:
+def check_logged(
+    pending: Pending, bodies: Sequence[bytes], required: Requirements, blob: bytes = b""
+) -> SignatureResult:
     """Whether one of the bodies, of entries that were verified, is of the signature that counts."""
     bundle, key = pending.bundle, pending.key
     assert key is not None
@@ -125,10 +129,10 @@ def judge_logged(pending: Pending, bodies: Sequence[bytes], asked: Asked, blob: 
     return Accepted(key.name, pending.form)
 
 
-def _with_log(bundle: Bundle, key: TrustedKey, form: Format, asked: Asked) -> Judgement | Pending:
-    judgement = _accepted(key, form, asked)
-    if isinstance(judgement, Refused) or not key.transparency_log:
-        return judgement
+def _with_log(bundle: Bundle, key: TrustedKey, form: Format, required: Requirements) -> SignatureResult | Pending:
+    result = _accepted(key, form, required)
+    if isinstance(result, Refused) or not key.transparency_log:
+        return result
     if not bundle.entries:
         return Refused(Refusal.LOG_ENTRY_MISSING, f"signed by {key.name}; expected is an entry of a log with it")
     return Pending(bundle, key, form)
@@ -151,7 +155,7 @@ def _statement_refused(signer: str, payload_type: str, payload: bytes, digest: s
     return None
 
 
-def judge_simple_signing(layer: Layer, payload: bytes, digest: str, asked: Asked) -> Judgement:
+def check_simple_signing(layer: Layer, payload: bytes, digest: str, required: Requirements) -> SignatureResult:
     """Whether a layer of cosign's older format says that the image ``digest`` is signed."""
     try:
         signature = read_signature(layer)
@@ -159,23 +163,23 @@ def judge_simple_signing(layer: Layer, payload: bytes, digest: str, asked: Asked
         return Refused(Refusal.MALFORMED, str(error))
     if is_keyless(layer):
         return Refused(Refusal.UNKNOWN_KEY, "signed by a certificate, in cosign's older format; expected is a bundle")
-    key = next((key for key in asked.policy.keys if key.public.verifies(signature, payload)), None)
+    key = next((key for key in required.policy.keys if key.public.verifies(signature, payload)), None)
     if key is None:
-        return _unknown(asked)
+        return _unknown(required)
     try:
         found = read_payload(payload)
     except FormatError as error:
         return Refused(Refusal.MALFORMED, f"signed by {key.name}: {error}")
     if found != digest:
         return Refused(Refusal.OTHER_IMAGE, f"{key.name} signed {found[:200]}; expected is {digest}")
-    judgement = _accepted(key, Format.SIMPLE_SIGNING, asked)
-    if isinstance(judgement, Accepted) and key.transparency_log:
+    result = _accepted(key, Format.SIMPLE_SIGNING, required)
+    if isinstance(result, Accepted) and key.transparency_log:
         why = f"signed by {key.name} in cosign's older format; expected is a bundle with an entry of a log"
         return Refused(Refusal.LOG_ENTRY_MISSING, why)
-    return judgement
+    return result
 
 
-def judge_blob(raw: bytes, blob: bytes, asked: Asked) -> Judgement | Pending:
+def check_blob(raw: bytes, blob: bytes, required: Requirements) -> SignatureResult | Pending:
     """Whether a bundle of ``cosign sign-blob`` signs ``blob``."""
     try:
         bundle = read_bundle(raw)
@@ -183,31 +187,31 @@ def judge_blob(raw: bytes, blob: bytes, asked: Asked) -> Judgement | Pending:
         return Refused(Refusal.MALFORMED, str(error))
     if bundle.statement is not None:
         return Refused(Refusal.OTHER_STATEMENT, "a statement; expected is a signature as cosign sign-blob makes it")
-    key = _signer(bundle, blob, asked)
-    return key if isinstance(key, Refused) else _with_log(bundle, key, Format.BLOB, asked)
+    key = _signer(bundle, blob, required)
+    return key if isinstance(key, Refused) else _with_log(bundle, key, Format.BLOB, required)
 
 
-def _signer(bundle: Bundle, signed: bytes, asked: Asked) -> TrustedKey | Refused:
+def _signer(bundle: Bundle, signed: bytes, required: Requirements) -> TrustedKey | Refused:
     if bundle.keyless:
         return Refused(Refusal.UNKNOWN_KEY, "signed by a certificate; expected is a key of the trust policy")
     # Who it says it is comes first: with it a forged one costs one check, not one for each key.
-    named = [key for key in asked.policy.keys if key.public.hint == bundle.hint]
-    for key in named or asked.policy.keys:
+    named = [key for key in required.policy.keys if key.public.hint == bundle.hint]
+    for key in named or required.policy.keys:
         if any(key.public.verifies(signature, signed) for signature in bundle.signatures):
             return key
     if named:
         return Refused(Refusal.BAD_SIGNATURE, f"says it is signed by {named[0].name}, which did not sign these bytes")
-    return _unknown(asked)
+    return _unknown(required)
 
 
-def _unknown(asked: Asked) -> Refused:
-    names = ", ".join(key.name for key in asked.policy.keys)
+def _unknown(required: Requirements) -> Refused:
+    names = ", ".join(key.name for key in required.policy.keys)
     return Refused(Refusal.UNKNOWN_KEY, f"made by none of the trust policy's keys; expected is one of {names}"[:500])
 
 
-def _accepted(key: TrustedKey | TrustedIdentity, form: Format, asked: Asked) -> Judgement:
-    if not asked.permitted(key):
-        allowed = ", ".join(item.name for item in asked.policy.signers if asked.permitted(item)) or "none"
+def _accepted(key: TrustedKey | TrustedIdentity, form: Format, required: Requirements) -> SignatureResult:
+    if not required.permitted(key):
+        allowed = ", ".join(item.name for item in required.policy.signers if required.permitted(item)) or "none"
         return Refused(Refusal.SIGNER_NOT_ALLOWED, f"signed by {key.name}; allowed for this are {allowed}"[:500])
     if key.revoked:
         return Refused(Refusal.REVOKED, f"signed by {key.name}, whom the trust policy revokes")
@@ -215,10 +219,10 @@ def _accepted(key: TrustedKey | TrustedIdentity, form: Format, asked: Asked) -> 
         # Its certificate was verified at the time of its signature.
         return Accepted(key.name, form)
     # No word of the hour: a refusal that is said again is the same sentence.
-    if key.not_before is not None and asked.now < instant(key.not_before):
+    if key.not_before is not None and required.now < instant(key.not_before):
         what = f"signed by {key.name}, which counts from {key.not_before} on; expected is a key that counts now"
         return Refused(Refusal.KEY_NOT_YET_VALID, what)
-    if key.not_after is not None and asked.now > instant(key.not_after):
+    if key.not_after is not None and required.now > instant(key.not_after):
         what = f"signed by {key.name}, which counted until {key.not_after}; expected is a key that counts now"
         return Refused(Refusal.KEY_EXPIRED, what)
     return Accepted(key.name, form)

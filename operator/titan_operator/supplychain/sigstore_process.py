@@ -1,7 +1,7 @@
 """Keyless signatures and log entries, judged by the sigstore library: a process of its own, for its memory.
 
 It is asked on standard input, a JSON document on each line, and answers each with one; it asks no network. Run by
-:mod:`titan_operator.supplychain.witness`.
+:mod:`titan_operator.supplychain.sigstore_client`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _MOST_ENTRIES = 8
 Answer = dict[str, Any]
 
 
-def certified(bundle: Bundle, verifier: Verifier, identities: Sequence[Mapping[str, str]]) -> Answer:
+def verify_certified(bundle: Bundle, verifier: Verifier, identities: Sequence[Mapping[str, str]]) -> Answer:
     """Whose statement an envelope is, of these identities; its payload as it was verified."""
     try:
         payload_type, payload = verifier.verify_dsse(bundle, UnsafeNoOp())
     except VerificationError as error:
-        return _refused(_word(error), str(error))
+        return _refused(_reason(error), str(error))
     for identity in identities:
         issuers = AnyOf([OIDCIssuerV2(identity["issuer"]), OIDCIssuer(identity["issuer"])])
         try:
@@ -46,7 +46,7 @@ def certified(bundle: Bundle, verifier: Verifier, identities: Sequence[Mapping[s
     return _refused("UnknownIdentity", f"signed by {found}; expected is an identity of the trust policy")
 
 
-def logged(entries: Sequence[Any], root: TrustedRoot) -> Answer:
+def verify_entries(entries: Sequence[Any], root: TrustedRoot) -> Answer:
     """Bodies of the entries that a trusted log has."""
     keys = root.rekor_keyring(KeyringPurpose.VERIFY)
     bodies, problem = [], "no entry"
@@ -65,14 +65,14 @@ def answer(request: Mapping[str, Any], root: TrustedRoot, verifier: Verifier) ->
     """Answer one question."""
     try:
         if "entries" in request:
-            return logged(request["entries"], root)
+            return verify_entries(request["entries"], root)
         bundle = Bundle.from_json(base64.b64decode(request["bundle"]))
-        return certified(bundle, verifier, request["identities"])
+        return verify_certified(bundle, verifier, request["identities"])
     except Exception as error:  # noqa: BLE001 - whatever a library does with a stranger's bytes: they are refused
         return _refused("Malformed", f"{type(error).__name__}: {error}")
 
 
-def _word(error: VerificationError) -> str:
+def _reason(error: VerificationError) -> str:
     text = str(error).lower()
     if isinstance(error, CertValidationError):
         return "BadCertificate"
@@ -100,15 +100,15 @@ def main() -> int:
         root = TrustedRoot(RawRoot.from_json(json.loads(sys.stdin.readline())["trustedRoot"]))
         verifier = Verifier(trusted_root=root)
     except _ERRORS as error:
-        _say({"problem": " ".join(str(error).split())[:300]})
+        _send({"problem": " ".join(str(error).split())[:300]})
         return 1
-    _say({})
+    _send({})
     for line in sys.stdin:
-        _say(answer(json.loads(line), root, verifier))
+        _send(answer(json.loads(line), root, verifier))
     return 0
 
 
-def _say(document: Answer) -> None:
+def _send(document: Answer) -> None:
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
 

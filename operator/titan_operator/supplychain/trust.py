@@ -305,8 +305,8 @@ def _sentence(message: str, document: object) -> str:
     expected = _EXPECTED.fullmatch(what)
     allowed = expected["allowed"].replace("`", "") if expected else " or ".join(schema["enum"])
     # Who mistook the private key for the public one must not find it in a log.
-    said = "not as it must be" if where.endswith(".pem") else spelled(value)
-    return f"{where or 'trust policy'}: {said}; allowed is {allowed}"
+    stated = "not as it must be" if where.endswith(".pem") else spelled(value)
+    return f"{where or 'trust policy'}: {stated}; allowed is {allowed}"
 
 
 def _at(document: object, path: str) -> tuple[object, dict[str, Any]]:

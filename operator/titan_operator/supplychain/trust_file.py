@@ -32,7 +32,7 @@ class TrustFile:
         self.missing = True
         self.problem = f"no trust policy is mounted, {path} is not there; give trustPolicy in the values of chart titan"
 
-    def look(self) -> bool:
+    def reload(self) -> bool:
         """Read the file if it is another than last time; return whether another policy is in force now."""
         try:
             found = os.stat(self._path)  # noqa: PTH116 - the stamp of what a symbolic link leads to, as elsewhere
@@ -43,20 +43,20 @@ class TrustFile:
         except OSError as error:
             self._seen, self.missing = None, True
             if self.policy is not None:
-                self.problem = f"{self._path}: {error.strerror}; {self._stays()}"
+                self.problem = f"{self._path}: {error.strerror}; {self._unchanged()}"
             return False
         self._seen, self.missing = stamp, False
         try:
             policy = load_trust_policy(text)
         except TrustPolicyError as error:
-            self.problem = f"{self._path}: {error}; {self._stays()}"
+            self.problem = f"{self._path}: {error}; {self._unchanged()}"
             return False
         self.problem = ""
         changed = self.policy is None or policy.hash != self.policy.hash
         self.policy = policy
         return changed
 
-    def _stays(self) -> str:
+    def _unchanged(self) -> str:
         if self.policy is None:
             return "there was none before it: nothing new is verified"
         return f"{self.policy.hash} stays in force, with its revocations"

@@ -22,7 +22,7 @@ REVOKED = "Revoked"
 
 
 @dataclass(frozen=True)
-class Terms:
+class TrustTerms:
     """What the trust policy in force says of the lists of images.
 
     Attributes

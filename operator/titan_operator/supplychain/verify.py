@@ -11,10 +11,10 @@ from titan_operator.supplychain.references import ImageReference, ReferenceForma
 from titan_operator.supplychain.refusals import Refusal, Refused
 from titan_operator.supplychain.registry import Registries, Repository
 from titan_operator.supplychain.search import Search
-from titan_operator.supplychain.signatures import Asked, Judgement, Pending, judge_blob
+from titan_operator.supplychain.signatures import Pending, Requirements, SignatureResult, check_blob
+from titan_operator.supplychain.sigstore_client import SigstoreClient, complete_blob_check
 from titan_operator.supplychain.trust import TrustPolicy
 from titan_operator.supplychain.verdict import Verdict
-from titan_operator.supplychain.witness import Witness, settle_blob
 
 # For one image, however many signatures lie beside it.
 _LONGEST_S = 30.0
@@ -57,45 +57,45 @@ class CosignVerifier:
             reference = parse_reference(image)
         except ReferenceFormatError as error:
             return Verdict(False, reason=Refusal.INVALID_REFERENCE, message=str(error))
-        judgement = await self._judge(reference)
-        return self._verdict(judgement, reference.digest)
+        result = await self._check(reference)
+        return self._verdict(result, reference.digest)
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
         """Judge the signature of ``policy`` over its hash, account and sequence; it has one."""
         signature = policy.spec.signature
         assert signature is not None
         payload = policy_payload(policy.spec.hash, signature.account, signature.sequence)
-        asked = Asked(self._policy, "policies", (), self._now())
-        judgement = judge_blob(signature.bundle.encode(), payload, asked)
-        if isinstance(judgement, Pending):
-            judgement = await self._settled(judgement, payload, asked)
-        return self._verdict(judgement, "")
+        required = Requirements(self._policy, "policies", (), self._now())
+        result = check_blob(signature.bundle.encode(), payload, required)
+        if isinstance(result, Pending):
+            result = await self._complete(result, payload, required)
+        return self._verdict(result, "")
 
-    async def _settled(self, pending: Pending, payload: bytes, asked: Asked) -> Judgement:
+    async def _complete(self, pending: Pending, payload: bytes, required: Requirements) -> SignatureResult:
         try:
-            async with asyncio.timeout(self._longest_s), Witness(self._policy.trusted_root or "") as witness:
-                return await settle_blob(pending, payload, asked, witness)
+            async with asyncio.timeout(self._longest_s), SigstoreClient(self._policy.trusted_root or "") as sigstore:
+                return await complete_blob_check(pending, payload, required, sigstore)
         except TimeoutError:
             return Refused(Refusal.KEYLESS_UNAVAILABLE, f"the log's entry was not judged within {self._longest_s:g} s")
 
-    def _verdict(self, judgement: Judgement, digest: str) -> Verdict:
-        if isinstance(judgement, Refused):
-            return Verdict(False, digest, judgement.reason, judgement.message)
+    def _verdict(self, result: SignatureResult, digest: str) -> Verdict:
+        if isinstance(result, Refused):
+            return Verdict(False, digest, result.reason, result.message)
         evidence = {
-            "verifiedBy": judgement.signer,
-            "format": judgement.format,
+            "verifiedBy": result.signer,
+            "format": result.format,
             "verifiedAt": f"{self._now():%Y-%m-%dT%H:%M:%SZ}",
             "trustPolicy": self._policy.hash,
         }
         return Verdict(True, digest, evidence=evidence)
 
-    async def _judge(self, image: ImageReference) -> Judgement:
+    async def _check(self, image: ImageReference) -> SignatureResult:
         if image.digest in self._policy.revoked_digests:
             return Refused(Refusal.REVOKED, f"{image.digest} is in revokedDigests of {self._policy.hash}")
         rule = self._policy.rule_for(image.name)
         if rule is None:
             patterns = ", ".join(item.pattern for item in self._policy.images)
             return Refused(Refusal.IMAGE_NOT_ALLOWED, f"{image.name}; allowed are {patterns}"[:500])
-        asked = Asked(self._policy, "images", rule.signed_by, self._now())
+        required = Requirements(self._policy, "images", rule.signed_by, self._now())
         repository = Repository(image.registry, image.repository)
-        return await Search(self._registries, repository, image.digest, asked).run(self._longest_s)
+        return await Search(self._registries, repository, image.digest, required).run(self._longest_s)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from titan.v1 import common_pb2 as c
 
 from support.processes.execution_neighbours import PERP, until
 from support.processes.execution_scene import Scene, scene
@@ -16,7 +17,6 @@ from support.stack.local_processes import Stack
 from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
 from titan.durable.journal.journal import JournalUnavailable
-from titan.v1 import common_pb2 as c
 
 
 @pytest.fixture

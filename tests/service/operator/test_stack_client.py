@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from titan.v1 import common_pb2 as c
 
-from support.cluster.operator_client import client_for, client_of_local
+from support.cluster.stack_client import client_for, client_of_local
 from support.processes import brain_scene, execution_scene
 from support.processes.brain_scene import until
 from support.processes.execution_neighbours import Brain
@@ -18,7 +19,6 @@ from support.stack.local_processes import Stack
 from support.stack.titan_up import local_stack
 from titan.domain.kinds import Posture
 from titan.runtime.telemetry.logs import get_logger
-from titan.v1 import common_pb2 as c
 from titan_operator.stack.client import StackClient
 from titan_operator.stack.view import BrainView, ExecutionView
 
@@ -30,7 +30,7 @@ async def test_what_brain_says_and_that_execution_is_not_there(stack: Stack) -> 
     async with brain_scene.scene(stack) as made, client_for(stack) as client:
         await made.armed()
         addresses = {"brain": stack.peers["brain"], "execution": "127.0.0.1:9"}
-        view = await client.ask(addresses)
+        view = await client.query(addresses)
         assert view.brain is not None
         assert (view.brain.in_force, view.brain.ceiling, view.brain.policy_hash) == (
             Posture.ARMED,
@@ -42,7 +42,7 @@ async def test_what_brain_says_and_that_execution_is_not_there(stack: Stack) -> 
         assert view.brain.market_label == "SIMULATED MARKET"
         assert view.execution is None
         assert view.problems["execution"].startswith("execution at 127.0.0.1:9 does not answer: ")
-        nobody = await client.ask({})
+        nobody = await client.query({})
         assert nobody.problems == {"brain": "brain has no address yet", "execution": "execution has no address yet"}
 
 
@@ -93,7 +93,7 @@ async def test_nobody_there_is_an_answer_too(stack: Stack) -> None:
 
 async def test_without_a_certificate_nothing_is_asked_and_it_is_said(stack: Stack, tmp_path: Path) -> None:
     client = StackClient("s", tmp_path, get_logger("operator"))
-    view = await client.ask(stack.peers)
+    view = await client.query(stack.peers)
     assert "holds no identity" in view.problems["brain"]
     ack = await client.act(stack.peers["brain"], Posture.HALTED, "ana", "", "nonce-1")
     assert (ack.done, ack.reached, ack.reason) == (False, False, "NO_CERTIFICATE")
@@ -101,8 +101,8 @@ async def test_without_a_certificate_nothing_is_asked_and_it_is_said(stack: Stac
 
 async def test_a_pod_that_moved_is_asked_at_its_new_address(stack: Stack) -> None:
     async with brain_scene.scene(stack), client_for(stack) as client:
-        assert (await client.ask({"brain": "127.0.0.1:9"})).brain is None
-        assert (await client.ask({"brain": stack.peers["brain"]})).brain is not None
+        assert (await client.query({"brain": "127.0.0.1:9"})).brain is None
+        assert (await client.query({"brain": stack.peers["brain"]})).brain is not None
 
 
 async def test_an_execution_is_tightened_directly_and_drains(stack: Stack) -> None:
@@ -112,7 +112,7 @@ async def test_an_execution_is_tightened_directly_and_drains(stack: Stack) -> No
         await made.market.step(count=4)
         made.brain.place("i2", order_type=c.ORDER_TYPE_LIMIT, time_in_force=c.TIME_IN_FORCE_GTC, limit_price="59500")
         await made.market.step(count=2)
-        before = (await client.ask({"execution": address})).execution
+        before = (await client.query({"execution": address})).execution
         assert before is not None
         assert (before.in_force, before.working_entries, before.open_positions) == (Posture.ARMED, 1, 1)
         assert (before.working_orders, before.reconciled, before.lease_held) == (3, True, True)
@@ -132,7 +132,7 @@ async def test_an_execution_is_tightened_directly_and_drains(stack: Stack) -> No
             lambda: made.session.store.journal.synced_sequence == made.session.store.journal.last_sequence,
             "journal on the disk",
         )
-        after = (await client.ask({"execution": address})).execution
+        after = (await client.query({"execution": address})).execution
         assert after is not None
         assert (after.latch, after.in_force) == (Posture.CLOSE_ONLY, Posture.CLOSE_ONLY)
         assert (after.working_entries, after.unresolved_orders, after.working_orders) == (0, 0, 2)
@@ -160,7 +160,7 @@ async def test_a_silent_brain_keeps_no_position_from_being_flattened(stack: Stac
             await made.market.step()
             if made.session.posture.latch.posture is Posture.HALTED:
                 break
-        after = (await client.ask({"execution": stack.peers["execution"]})).execution
+        after = (await client.query({"execution": stack.peers["execution"]})).execution
         assert after is not None
         assert (after.latch, after.open_positions, after.working_orders) == (Posture.HALTED, 0, 0)
         made.check_equal()
@@ -171,7 +171,7 @@ async def test_a_whole_stack_asked_told_and_left_without_brain(tmp_path: Path) -
     with local_stack(tmp_path / "state", "--arm", "--seed", "5", "--speed", "20") as stack:
         stack.wait("ready: http://127.0.0.1:")
         async with client_of_local(stack, tmp_path / "operator") as (client, addresses):
-            view = await client.ask(addresses)
+            view = await client.query(addresses)
             assert view.problems == {}
             assert view.brain is not None
             assert view.execution is not None
@@ -186,7 +186,7 @@ async def test_a_whole_stack_asked_told_and_left_without_brain(tmp_path: Path) -
             os.kill(brain, signal.SIGSTOP)
             ack = await client.tighten(addresses["execution"], Posture.CLOSE_ONLY, "operator", "Brain does not answer")
             assert (ack.done, ack.acknowledged_by) == (True, "execution")
-            alone = await client.ask(addresses, timeout_s=0.5)
+            alone = await client.query(addresses, timeout_s=0.5)
             assert alone.brain is None
             assert "brain at" in alone.problems["brain"]
             assert alone.execution is not None
@@ -202,7 +202,7 @@ async def test_a_whole_stack_asked_told_and_left_without_brain(tmp_path: Path) -
             done = await client.act(addresses["brain"], Posture.FLATTEN, "ana", "the end", "nonce-flatten")
             assert (done.done, done.acknowledged_by) == (True, "execution")
             await _eventually(client, addresses, lambda _, execution: execution.latch is Posture.HALTED)
-            last = (await client.ask(addresses)).execution
+            last = (await client.query(addresses)).execution
             assert last is not None
             assert (last.open_positions, last.working_orders) == (0, 0)
 
@@ -220,7 +220,7 @@ async def test_execution_flattens_while_brain_is_frozen_and_brain_follows(tmp_pa
             only = {"execution": addresses["execution"]}
             deadline_s = time.monotonic() + PATIENCE_S
             while True:
-                own = (await client.ask(only)).execution
+                own = (await client.query(only)).execution
                 assert time.monotonic() < deadline_s, own
                 if own is not None and own.latch is Posture.HALTED:
                     break
@@ -234,7 +234,7 @@ async def _eventually(
 ) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
-        view = await client.ask(addresses)
+        view = await client.query(addresses)
         if view.brain is not None and view.execution is not None and holds(view.brain, view.execution):
             return
         assert time.monotonic() < deadline_s, view

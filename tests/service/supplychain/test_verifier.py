@@ -21,7 +21,7 @@ from support.supplychain.cosign_material import (
     simple_layer,
 )
 from support.supplychain.registry import RegistryServer, digest_of
-from support.supplychain.verifying import NAME, image_at, policy_of, verifier_of
+from support.supplychain.verifier_fixture import NAME, image_at, policy_of, verifier_of
 
 BY_API, BY_TAG, BY_SIGNATURE_TAG = "bundle by the referrers API", "bundle by the fallback tag", "older format"
 PLACES = (BY_API, BY_TAG, BY_SIGNATURE_TAG)

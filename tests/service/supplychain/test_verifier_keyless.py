@@ -26,11 +26,11 @@ from support.supplychain.local_sigstore import (
 )
 from support.supplychain.registry import RegistryServer
 from support.supplychain.trust_policies import trusted_key
-from support.supplychain.verifying import NAME, NOW, image_at, verifier_of
+from support.supplychain.verifier_fixture import NAME, NOW, image_at, verifier_of
 from titan_operator.supplychain.refusals import Refused
-from titan_operator.supplychain.signatures import Accepted, Asked, Format, Pending, judge_blob, judge_bundle
+from titan_operator.supplychain.signatures import Accepted, Format, Pending, Requirements, check_blob, check_bundle
+from titan_operator.supplychain.sigstore_client import SigstoreClient, complete_blob_check, complete_image_check
 from titan_operator.supplychain.trust import read_trust_policy
-from titan_operator.supplychain.witness import Witness, settle_blob, settle_image
 
 WORLD, OTHER = SigstoreWorld(), SigstoreWorld()
 IDENTITY = {"name": "workflow", "issuer": ISSUER, "subject": SUBJECT}
@@ -176,29 +176,29 @@ def _trust(material: Material, identity: dict[str, Any], **other: Any) -> dict[s
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def witness() -> AsyncIterator[Witness]:
+async def sigstore() -> AsyncIterator[SigstoreClient]:
     """One process for all rows: it takes a second to start."""
-    async with Witness(WORLD.trusted_root()) as one:
+    async with SigstoreClient(WORLD.trusted_root()) as one:
         yield one
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row.says) for row in ROWS])
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_bundle(row: Row, material: Material, witness: Witness) -> None:
+async def test_a_bundle(row: Row, material: Material, sigstore: SigstoreClient) -> None:
     policy = read_trust_policy(_trust(material, row.identity, **row.policy))
     rule = policy.rule_for("r.test/app")
     assert rule is not None
-    asked = Asked(policy, "images", rule.signed_by, NOW)
+    required = Requirements(policy, "images", rule.signed_by, NOW)
     raw = json.dumps(row.make(material)).encode()
-    judgement = judge_bundle(raw, material.digest, asked)
-    if isinstance(judgement, Pending):
-        judgement = await settle_image(judgement, raw, material.digest, asked, witness)
+    result = check_bundle(raw, material.digest, required)
+    if isinstance(result, Pending):
+        result = await complete_image_check(result, raw, material.digest, required, sigstore)
     if row.reason:
-        assert isinstance(judgement, Refused), judgement
-        assert (str(judgement.reason), bool(judgement.message)) == (row.reason, True), judgement
+        assert isinstance(result, Refused), result
+        assert (str(result.reason), bool(result.message)) == (row.reason, True), result
     else:
         form = Format.KEYLESS if row.signer == "workflow" else Format.BUNDLE
-        assert judgement == Accepted(row.signer, form)
+        assert result == Accepted(row.signer, form)
 
 
 @pytest.mark.parametrize("make", [_keyless(), _with_entry(WORLD.log)], ids=["keyless", "by a key with an entry"])
@@ -214,23 +214,23 @@ async def test_in_a_registry(make: Make, material: Material) -> None:
 
 async def test_a_process_that_ends_is_followed_by_another(material: Material) -> None:
     raw = json.dumps(_keyless()(material)).encode()
-    async with Witness(WORLD.trusted_root()) as witness:
-        assert isinstance(await witness.certified(raw, ()), Refused)
-        process = witness._process
+    async with SigstoreClient(WORLD.trusted_root()) as sigstore:
+        assert isinstance(await sigstore.verify_certified(raw, ()), Refused)
+        process = sigstore._process
         assert process is not None
         process.kill()
         await process.wait()
-        ended = await witness.certified(raw, ())
+        ended = await sigstore.verify_certified(raw, ())
         assert isinstance(ended, Refused)
         assert ended.reason == "KeylessUnavailable"
-        again = await witness.certified(raw, ())
+        again = await sigstore.verify_certified(raw, ())
         assert isinstance(again, Refused)
         assert again.reason == "UnknownIdentity"
 
 
 async def test_a_trusted_root_that_is_none_is_said(material: Material) -> None:
-    async with Witness("{}") as broken:
-        answer = await broken.certified(b"{}", ())
+    async with SigstoreClient("{}") as broken:
+        answer = await broken.verify_certified(b"{}", ())
     assert isinstance(answer, Refused)
     assert answer.reason == "KeylessUnavailable"
     assert answer.message.startswith("trustedRoot cannot be used: ")
@@ -272,18 +272,20 @@ async def test_forged_certificates_cost_bounded_time_and_one_process(material: M
     ],
 )
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_files_entry(log: Log | None, body: bytes, reason: str, material: Material, witness: Witness) -> None:
+async def test_a_files_entry(
+    log: Log | None, body: bytes, reason: str, material: Material, sigstore: SigstoreClient
+) -> None:
     trust = _trust(material, {})
     trust["keys"][0]["uses"] = ["policies"]
-    asked = Asked(read_trust_policy(trust), "policies", (), NOW)
+    required = Requirements(read_trust_policy(trust), "policies", (), NOW)
     bundle = json.loads(material.blobs["p256"])
     if log is not None:
         signature = base64.b64decode(bundle["messageSignature"]["signature"])
         entry = log.entry(blob_body(body, signature, public_pem(material.keys["p256"]).encode()))
         bundle["verificationMaterial"]["tlogEntries"] = [entry]
-    judgement = judge_blob(json.dumps(bundle).encode(), BLOB, asked)
-    if isinstance(judgement, Pending):
-        judgement = await settle_blob(judgement, BLOB, asked, witness)
-    assert isinstance(judgement, Refused if reason else Accepted), judgement
-    if isinstance(judgement, Refused):
-        assert judgement.reason == reason
+    result = check_blob(json.dumps(bundle).encode(), BLOB, required)
+    if isinstance(result, Pending):
+        result = await complete_blob_check(result, BLOB, required, sigstore)
+    assert isinstance(result, Refused if reason else Accepted), result
+    if isinstance(result, Refused):
+        assert result.reason == reason

@@ -11,7 +11,7 @@ import yaml
 from support.stack.model import quickstart
 from support.supplychain.cosign_material import ACCOUNT, KINDS, SEQUENCE, Material, new_key, public_pem
 from support.supplychain.trust_policies import trusted_key
-from support.supplychain.verifying import verifier_of
+from support.supplychain.verifier_fixture import verifier_of
 from titan_operator.api import RiskPolicy
 from titan_operator.api.loading import load_resources
 

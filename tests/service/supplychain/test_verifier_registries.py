@@ -16,7 +16,7 @@ from support.supplychain.registry import RegistryServer, digest_of
 from support.supplychain.registry_faults import status
 from support.supplychain.signed_images import SignedImages
 from support.supplychain.trust_policies import trusted_key
-from support.supplychain.verifying import NAME, image_at, policy_of, verifier_of
+from support.supplychain.verifier_fixture import NAME, image_at, policy_of, verifier_of
 from titan_operator.supplychain.registry.credential_files import Login
 
 

@@ -13,7 +13,7 @@ from support.supplychain import beside_image as lies
 from support.supplychain.cosign_material import SIGNATURE, Material, public_pem, put_bundle
 from support.supplychain.registry import RegistryServer
 from support.supplychain.registry_faults import answers, breaks_off, floods, hangs, leads_to, status
-from support.supplychain.verifying import NAME, image_at, policy_of, verifier_of
+from support.supplychain.verifier_fixture import NAME, image_at, policy_of, verifier_of
 
 FORGED = 1000
 PAYLOAD = {"critical": {"identity": {}, "image": {}, "type": "cosign container image signature"}, "optional": None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.cluster.admission_acts import (
+from support.cluster.admission_requests import (
     BAD,
     BINDING,
     EPHEMERAL,
@@ -42,7 +42,7 @@ from support.cluster.admission_acts import (
     trust_policy,
     verified,
 )
-from support.cluster.admission_scene import (
+from support.cluster.admission_fixture import (
     BOB,
     DATA,
     DATAS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support.cluster.apiproxy import WatchFault
-from support.cluster.fault_scene import Faulted, written
+from support.cluster.operator_faults import Faulted, written
 from support.cluster.operator_process import LEASE_S
 from support.cluster.scripted_stack_operator import UNLISTED
 from support.cluster.stack_acts import DELETE, HALT, INSTALL, POLICY_CHANGE, UPGRADE, ActOfLife

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.engine_scene import SYSTEM
+from support.cluster.controller_fixture import SYSTEM
 from support.stack.local_processes import REPOSITORY
 from titan_operator.api.names import OPERATOR, PRIORITY_CLASS
 

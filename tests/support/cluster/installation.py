@@ -11,7 +11,7 @@ from typing import Any
 
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.existing_cluster import Reached
+from support.cluster.cluster_user import Reached
 from support.podrunner.runner import PodRunner
 from support.stack.model import documents
 
@@ -95,7 +95,7 @@ def installation(folder: Path, namespaces: Sequence[str], *, listed: bool = True
         commands = {
             **({"titan-operator": [sys.executable, "-m", "support.cluster.listed_operator"]} if listed else {}),
             BROKEN: [sys.executable, "-c", "raise SystemExit('this image is broken')"],
-            LYING: [sys.executable, "-m", "support.cluster.other_policy"],
+            LYING: [sys.executable, "-m", "support.cluster.changed_policy_program"],
         }
         environment = {
             "PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'ci'}",

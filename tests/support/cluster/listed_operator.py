@@ -14,7 +14,7 @@ from titan.runtime.process import run
 from titan_operator.admission.image_checks import Verifier
 from titan_operator.api import RiskPolicy
 from titan_operator.app import OperatorApp
-from titan_operator.supplychain.verdict import REVOKED, Terms, Verdict
+from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 
 FILE = "TITAN_TEST_IMAGES_FILE"
 
@@ -29,12 +29,12 @@ class Listed:
         self._hash_before = ""
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> TrustTerms:
         """What was revoked, by digest."""
         revoked = {line.removeprefix("revoked ") for line in self._lines() if line.startswith("revoked ")}
-        return Terms(self._hash(), frozenset(line.rpartition("@")[2] for line in revoked))
+        return TrustTerms(self._hash(), frozenset(line.rpartition("@")[2] for line in revoked))
 
-    def look(self) -> bool:
+    def reload(self) -> bool:
         """Whether the list is another than last time."""
         before, self._hash_before = self._hash_before, self._hash()
         return before != self._hash_before

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from support.cluster.apiproxy import ApiProxy
-from support.cluster.engine_scene import SYSTEM
+from support.cluster.controller_fixture import SYSTEM
 from support.stack.local_processes import REPOSITORY
 
 # Long enough that a slow machine's holder keeps its Lease, short enough to wait for its end.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from support.cluster.engine_scene import Everything
+from support.cluster.controller_fixture import Everything
 from support.cluster.scripted_stack_service import RemoteTold
 from titan.runtime.process import run
 from titan.runtime.telemetry.logs import Log

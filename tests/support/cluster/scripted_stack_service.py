@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from support.cluster.engine_scene import ToldStack
+from support.cluster.controller_fixture import ToldStack
 from titan.domain.kinds import Posture
 from titan_operator.stack.view import Ack, StackView
 
@@ -42,7 +42,7 @@ class ToldService:
         answer: StackView | Ack
         match call:
             case "ask":
-                answer = await told.ask(said["addresses"])
+                answer = await told.query(said["addresses"])
             case "ceiling":
                 answer = await told.set_ceiling("", Posture[said["posture"]], said["policy_hash"])
             case "act":
@@ -59,7 +59,7 @@ class RemoteTold:
         self._url = f"{address}/{namespace}"
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
+    async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
         try:
             return msgspec.json.decode(await self._post("ask", addresses=dict(addresses)), type=StackView)
         except (aiohttp.ClientError, TimeoutError) as error:

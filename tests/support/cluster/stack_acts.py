@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from support.cluster.engine_scene import Scene
+from support.cluster.controller_fixture import Scene
 from support.stack.model import NEXT_IMAGE, documents, quickstart
 from titan.domain.kinds import Posture
 from titan_operator.cluster.kinds import KINDS

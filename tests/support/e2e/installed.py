@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from support.cluster.stack_life import EAGER
+from support.cluster.running_stack import EAGER
 from support.e2e.pods import BUSY_MS, Pods
 from support.e2e.release import Release
 from support.e2e.story import Story

@@ -16,9 +16,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from support.cluster.existing_cluster import Reached, WaitError
+from support.cluster.cluster_user import Reached, WaitError
 from support.cluster.installation import PHASES
-from support.cluster.stack_life import LONG_MS, Life
+from support.cluster.running_stack import LONG_MS, Life
 from support.e2e.target import Target
 from support.stack.both_accounts import BothBooks, disagreements, read_both
 from titan.domain.kinds import Posture

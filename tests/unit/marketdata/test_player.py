@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from titan.v1 import common_pb2
+from titan.v1 import market_pb2 as pb
+
 from support.market.recordings import spot_lines, write
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.position import Position, PositionFile
@@ -17,8 +20,6 @@ from titan.marketdata.view import MarketView
 from titan.recordings.replay import ReplaySource
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
-from titan.v1 import common_pb2
-from titan.v1 import market_pb2 as pb
 
 STEP_NS = 1_000_000
 EVERYTHING = SubscriptionFilter(frozenset(), frozenset((pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)), False)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import text
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
 
 from titan.storage.decisions import DecisionStore
 from titan.storage.migrate import upgrade_async
 from titan.storage.schema import make_engine
 from titan.storage.spool import Spool
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
 
 Database = Callable[[str], str]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # Policies of chart titan-admission, each bound under its own name.
-GUARDS = (
+ADMISSION_POLICIES = (
     "titan-writers",
     "titan-configuration",
     "titan-interactive",
@@ -21,7 +21,7 @@ GUARDS = (
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
 
-def guard_problem(
+def policy_problem(
     name: str, policy: Mapping[str, Any] | None, binding: Mapping[str, Any] | None, namespace: str
 ) -> str:
     """Say why policy ``name`` guards ``namespace`` not at all or not wholly; empty if it does.

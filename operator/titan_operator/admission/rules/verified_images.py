@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from titan_operator.api.images import MAX_IMAGES, PinnedImage, RevokedImage, VerifiedImage, VerifiedImagesSpec
-from titan_operator.supplychain.verdict import REVOKED, Terms, Verdict
+from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 
 _Item = TypeVar("_Item", VerifiedImage, RevokedImage)
 
@@ -20,7 +20,7 @@ def digest_of(image: str) -> str:
     return image.rpartition("@")[2]
 
 
-def revocation(digest: str, lists: VerifiedImagesSpec, terms: Terms) -> str:
+def revocation_reason(digest: str, lists: VerifiedImagesSpec, terms: TrustTerms) -> str:
     """Why ``digest`` is revoked, in a sentence; empty where it is not."""
     if digest in terms.revoked_digests:
         return f"{digest} is in revokedDigests of the trust policy {terms.trust_policy}"
@@ -31,30 +31,30 @@ def revocation(digest: str, lists: VerifiedImagesSpec, terms: Terms) -> str:
     return before.message if before is not None else ""
 
 
-def known(image: str, lists: VerifiedImagesSpec, terms: Terms) -> Verdict | None:
+def listed_verdict(image: str, lists: VerifiedImagesSpec, terms: TrustTerms) -> Verdict | None:
     """What is known of ``image`` without asking anybody; None where it has to be verified.
 
     A key that was revoked leaves an image another signature: that is looked for before it is said to be revoked.
     """
     digest = digest_of(image)
     if digest in terms.revoked_digests:
-        return Verdict(False, digest, REVOKED, revocation(digest, lists, terms))
+        return Verdict(False, digest, REVOKED, revocation_reason(digest, lists, terms))
     listed = next((item for item in lists.images if item.digest == digest), None)
     if listed is None or not terms.trust_policy or listed.trust_policy != terms.trust_policy:
         return None
     return Verdict(True, digest, evidence=_evidence(listed))
 
 
-def judged(image: str, verdict: Verdict, lists: VerifiedImagesSpec, terms: Terms) -> Verdict:
+def with_revocation(image: str, verdict: Verdict, lists: VerifiedImagesSpec, terms: TrustTerms) -> Verdict:
     """A fresh verdict in the light of the lists: what was revoked stays so until it is verified anew."""
-    why = revocation(digest_of(image), lists, terms)
+    why = revocation_reason(digest_of(image), lists, terms)
     if verdict.verified or verdict.reason == REVOKED or not why:
         return verdict
     return Verdict(False, digest_of(image), REVOKED, f"{why}; now: {verdict.reason}: {verdict.message}")
 
 
-def merged(
-    lists: VerifiedImagesSpec, verdicts: Mapping[str, Verdict], terms: Terms, now: str, used: frozenset[str] | None
+def merge_lists(
+    lists: VerifiedImagesSpec, verdicts: Mapping[str, Verdict], terms: TrustTerms, now: str, used: frozenset[str] | None
 ) -> VerifiedImagesSpec:
     """The lists as they should be.
 
@@ -86,14 +86,14 @@ def merged(
             images[digest] = _entry(image, verdict, now)
     for digest in [digest for digest in images if digest not in fresh]:
         _, told = by_digest.get(digest, ("", Verdict(False)))
-        why = revocation(digest, lists, terms) or (told.message if told.reason == REVOKED else "")
+        why = revocation_reason(digest, lists, terms) or (told.message if told.reason == REVOKED else "")
         if why:
             revoked[digest] = _revoked(images.pop(digest), why, terms, now)
     for image in terms.infrastructure:
         reference = PinnedImage(digest=digest_of(image), image=image, trust_policy=terms.trust_policy or None)
         pinned.setdefault(reference.digest, reference)
     for digest in [digest for digest in pinned if digest in terms.revoked_digests]:
-        revoked[digest] = _revoked(pinned.pop(digest), revocation(digest, lists, terms), terms, now)
+        revoked[digest] = _revoked(pinned.pop(digest), revocation_reason(digest, lists, terms), terms, now)
     return VerifiedImagesSpec(
         images=_with_room(images.values(), used),
         infrastructure=tuple(pinned.values()),
@@ -117,7 +117,7 @@ def _evidence(entry: VerifiedImage) -> dict[str, str]:
     return {key: value for key, value in told.items() if value}
 
 
-def _revoked(item: VerifiedImage | PinnedImage, why: str, terms: Terms, now: str) -> RevokedImage:
+def _revoked(item: VerifiedImage | PinnedImage, why: str, terms: TrustTerms, now: str) -> RevokedImage:
     return RevokedImage(
         digest=item.digest,
         image=item.image,

@@ -37,7 +37,7 @@ _DIGEST = re.compile(DIGEST_PATTERN)
 # How registries say that they have no referrers API; some do not know the path, some not the method.
 _NO_API = frozenset({400, 404, 405, 406})
 # Docker Hub is asked under another name than references have.
-_ASKED_AT = {"docker.io": "registry-1.docker.io"}
+_API_HOSTS = {"docker.io": "registry-1.docker.io"}
 
 _INDEXES = ", ".join(sorted(INDEX_TYPES))
 _MANIFESTS = ", ".join(MANIFEST_TYPES)
@@ -116,27 +116,27 @@ class Registries:
 
     async def manifest(self, repository: Repository, digest: str) -> Manifest:
         """Return the manifest or index of this digest."""
-        _check_asked(repository, digest)
+        _check_digest_form(repository, digest)
         what = f"manifest {digest} of {repository.path}"
 
-        async def ask(host: str) -> Manifest:
+        async def fetch(host: str) -> Manifest:
             query = self._query(host, f"{repository.path}/manifests/{digest}", what, MANIFEST_LIMIT_BYTES)
-            return _manifest(query, await self._good(query, host, repository.path), digest)
+            return _manifest(query, await self._request_ok(query, host, repository.path), digest)
 
-        return await self._first(repository, ask)
+        return await self._first(repository, fetch)
 
     async def blob(self, repository: Repository, digest: str, limit_bytes: int) -> bytes:
         """Return the blob of this digest, of at most ``limit_bytes``."""
-        _check_asked(repository, digest)
+        _check_digest_form(repository, digest)
         what = f"blob {digest} of {repository.path}"
 
-        async def ask(host: str) -> bytes:
+        async def fetch(host: str) -> bytes:
             query = self._query(host, f"{repository.path}/blobs/{digest}", what, limit_bytes, accept="*/*")
-            answer = await self._good(query, host, repository.path)
+            answer = await self._request_ok(query, host, repository.path)
             _check_digest(query, answer, digest)
             return answer.content
 
-        return await self._first(repository, ask)
+        return await self._first(repository, fetch)
 
     async def tagged(self, repository: Repository, tag: str) -> AsyncGenerator[Manifest]:
         """Give what ``tag`` means, each time another: at the mirrors, then at the registry; nothing where none has it.
@@ -198,7 +198,7 @@ class Registries:
         query: Query | None = self._query(host, path, what, INDEX_LIMIT_BYTES, accept=_INDEXES)
         pages, size = 0, 0
         while query is not None:
-            answer = await self._ask(query, host, repository.path)
+            answer = await self._request(query, host, repository.path)
             if pages == 0 and answer.status in _NO_API:
                 break
             _check_status(query, answer)
@@ -220,45 +220,45 @@ class Registries:
         return self._query(host, path, what, MANIFEST_LIMIT_BYTES)
 
     async def _tag(self, query: Query, host: str, repository: Repository) -> Manifest | None:
-        answer = await self._ask(query, host, repository.path)
+        answer = await self._request(query, host, repository.path)
         if answer.status == 404:
             return None
         _check_status(query, answer)
-        said = answer.headers.get("Docker-Content-Digest", "")
-        return _manifest(query, answer, said if said.startswith("sha256:") else "")
+        stated = answer.headers.get("Docker-Content-Digest", "")
+        return _manifest(query, answer, stated if stated.startswith("sha256:") else "")
 
     def _hosts(self, repository: Repository) -> tuple[str, ...]:
         return (*self._mirrors.get(repository.registry, ()), repository.registry)
 
     def _query(self, host: str, path: str, what: str, limit_bytes: int, *, accept: str = _MANIFESTS) -> Query:
         try:
-            base = self._transport.base(_ASKED_AT.get(host, host))
+            base = self._transport.base(_API_HOSTS.get(host, host))
         except ValueError as error:
             # A port above 65535, or a name that is none: what looks like a host is not always one.
             message = f"{shown(host)}: {what}: expected a host that can be asked, found another name or port"
             raise RegistryError(RegistryProblem.UNREACHABLE, message) from error
         return Query(URL(f"{base}/v2/{path}", encoded=True), what, accept, limit_bytes)
 
-    async def _first(self, repository: Repository, ask: Callable[[str], Awaitable[_T]]) -> _T:
+    async def _first(self, repository: Repository, fetch: Callable[[str], Awaitable[_T]]) -> _T:
         failures: list[RegistryError] = []
         for host in self._hosts(repository):
             try:
-                return await ask(host)
+                return await fetch(host)
             except RegistryError as error:
                 failures.append(error)
         # The registry's own reason counts; what mirrors said helps a person.
         raise RegistryError(failures[-1].reason, "; ".join(failure.message for failure in reversed(failures)))
 
-    async def _good(self, query: Query, host: str, repository: str) -> Answer:
-        answer = await self._ask(query, host, repository)
+    async def _request_ok(self, query: Query, host: str, repository: str) -> Answer:
+        answer = await self._request(query, host, repository)
         _check_status(query, answer)
         return answer
 
-    async def _ask(self, query: Query, host: str, repository: str) -> Answer:
+    async def _request(self, query: Query, host: str, repository: str) -> Answer:
         try:
             async with asyncio.timeout(self._timeout_s):
                 until_s = asyncio.get_running_loop().time() + self._timeout_s
-                sent = self._authenticator.known(host, repository)
+                sent = self._authenticator.cached_header(host, repository)
                 answer = await self._transport.get(query, sent, until_s)
                 if answer.status == 401:
                     header = await self._authenticator.answer(query, answer, sent, host, repository, until_s)
@@ -272,7 +272,7 @@ class Registries:
         return answer
 
 
-def _check_asked(repository: Repository, digest: str) -> None:
+def _check_digest_form(repository: Repository, digest: str) -> None:
     # It can come from a manifest that anybody wrote, and becomes a part of a URL.
     if not _DIGEST.fullmatch(digest):
         expected = "a digest of sha256: and 64 hexadecimal digits"

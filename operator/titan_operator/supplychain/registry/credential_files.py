@@ -95,7 +95,7 @@ class CredentialFiles:
         self.logins: dict[str, Login] = {}
         self.problem = ""
 
-    def look(self) -> None:
+    def reload(self) -> None:
         """Read what has changed."""
         if self._folder is None:
             return

@@ -23,7 +23,7 @@ _MOST_KEPT = 1000
 
 
 @dataclass
-class _Door:
+class _Access:
     """How one repository at one host was opened last."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -52,14 +52,14 @@ class Authenticator:
         self._transport = transport
         self._logins = logins
         self._clock_s = clock_s
-        self._doors: dict[tuple[str, str], _Door] = {}
+        self._access: dict[tuple[str, str], _Access] = {}
 
-    def known(self, host: str, repository: str) -> str:
+    def cached_header(self, host: str, repository: str) -> str:
         """Return the header that opened ``repository`` last, while it is good for the login of now; else empty."""
-        door = self._doors.get((host, repository))
-        if door is None or door.login != self._logins(host) or self._clock_s() >= door.good_until_s:
+        access = self._access.get((host, repository))
+        if access is None or access.login != self._logins(host) or self._clock_s() >= access.good_until_s:
             return ""
-        return door.header
+        return access.header
 
     async def answer(self, query: Query, refused: Answer, sent: str, host: str, repository: str, until_s: float) -> str:
         """Return the header that ``refused`` wants.
@@ -85,11 +85,11 @@ class Authenticator:
         except DocumentError as error:
             expected, found = "a way to log in", f"status 401 with {error}"
             raise query.problem(RegistryProblem.UNAUTHORIZED, expected, found) from error
-        if len(self._doors) >= _MOST_KEPT:
-            self._doors.clear()
-        door = self._doors.setdefault((host, repository), _Door())
-        async with door.lock:
-            header = self.known(host, repository)
+        if len(self._access) >= _MOST_KEPT:
+            self._access.clear()
+        access = self._access.setdefault((host, repository), _Access())
+        async with access.lock:
+            header = self.cached_header(host, repository)
             if header and header != sent:
                 # Another request was quicker.
                 return header
@@ -101,7 +101,7 @@ class Authenticator:
                 header, life_s = basic(login), float("inf")
             else:
                 header, life_s = await self._token(query, challenge, login, repository, until_s)
-            door.header, door.login, door.good_until_s = header, login, self._clock_s() + life_s
+            access.header, access.login, access.good_until_s = header, login, self._clock_s() + life_s
         return header
 
     async def _token(

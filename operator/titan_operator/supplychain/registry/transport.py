@@ -28,7 +28,7 @@ _CHUNK_BYTES = 65_536
 _ERROR_BYTES = 65_536
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,8000}")
 # Where it may be over when asked once more.
-_PASSING = frozenset({RegistryProblem.UNREACHABLE, RegistryProblem.TRUNCATED})
+_TRANSIENT = frozenset({RegistryProblem.UNREACHABLE, RegistryProblem.TRUNCATED})
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Transport:
                 answer = await self._follow(query, authorization)
             except RegistryError as error:
                 retries += 1
-                if error.reason not in _PASSING or retries > 1:
+                if error.reason not in _TRANSIENT or retries > 1:
                     raise
                 await self._sleep(_PAUSE_S)
                 continue
@@ -208,7 +208,7 @@ class Transport:
         url = query.url
         for _ in range(query.redirects + 1):
             self.check_place(query, url)
-            answer = await self._once(query, url, authorization)
+            answer = await self._get_once(query, url, authorization)
             if answer.status not in _REDIRECTS:
                 return answer
             following = self._following(query, answer)
@@ -227,7 +227,7 @@ class Transport:
             raise query.problem(RegistryProblem.REDIRECT_REFUSED, expected, found, at=answer.url)
         return following
 
-    async def _once(self, query: Query, url: URL, authorization: str) -> Answer:
+    async def _get_once(self, query: Query, url: URL, authorization: str) -> Answer:
         # Compressed bytes would have another digest, and could be few that become very many.
         headers = {"Accept": query.accept, "Accept-Encoding": "identity"}
         if authorization:

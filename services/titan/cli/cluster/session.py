@@ -81,7 +81,7 @@ class Cluster:
         except errors.ApiError as error:
             if error.status == 404 and not error.served:
                 raise Refused(f"{phase} has no page /{path}: its image is of an earlier version") from error
-            if error.passing:
+            if error.transient:
                 raise Unreachable(f"the API server cannot reach {phase}: {error.message}") from error
             raise Refused(refusal(error)) from error
         except errors.Unreachable as error:
@@ -139,7 +139,7 @@ async def _said(call: Awaitable[T]) -> T:
     except errors.Unreachable as error:
         raise Unreachable(str(error)) from error
     except errors.ApiError as error:
-        if error.passing:
+        if error.transient:
             raise Unreachable(f"the API server cannot answer now: {error.message}") from error
         raise Refused(refusal(error)) from error
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from support.supplychain.registry import RegistryServer
-from support.supplychain.registry_scene import Scene, registry_scene
+from support.supplychain.registry_fixture import Scene, registry_scene
 
 
 @pytest.fixture

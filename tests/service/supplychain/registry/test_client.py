@@ -16,7 +16,7 @@ from aiohttp import web
 
 from support.supplychain.registry import Fault, RegistryServer, digest_of
 from support.supplychain.registry_faults import answers, breaks_off, drips, floods, hangs, leads_to, speaks, status
-from support.supplychain.registry_scene import (
+from support.supplychain.registry_fixture import (
     NAME,
     NOTHING,
     SECRET,

@@ -8,7 +8,7 @@ import pytest
 
 from support.supplychain.registry import Fault, RegistryServer
 from support.supplychain.registry_faults import answers, hangs, leads_to, status
-from support.supplychain.registry_scene import (
+from support.supplychain.registry_fixture import (
     LOGIN,
     NAME,
     NOTHING,

@@ -16,7 +16,7 @@ from releasing.localregistry import local_registry
 from releasing.signing import Registry, Signer, throw_away_key
 
 from support.supplychain.registry import RegistryServer
-from support.supplychain.registry_scene import BUNDLE, digests, referrers
+from support.supplychain.registry_fixture import BUNDLE, digests, referrers
 from titan_operator.supplychain.registry import Registries, RegistryError, RegistryProblem, Repository
 from titan_operator.supplychain.registry.credential_files import Login, read_docker_config
 

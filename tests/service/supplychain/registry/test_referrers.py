@@ -9,7 +9,7 @@ from aiohttp import web
 
 from support.supplychain.registry import INDEX_TYPE, Fault, RegistryServer, digest_of
 from support.supplychain.registry_faults import answers, hangs, status
-from support.supplychain.registry_scene import (
+from support.supplychain.registry_fixture import (
     BUNDLE,
     LOGIN,
     NAME,

@@ -13,7 +13,7 @@ import pytest
 from support.cluster.loopback_certificate import throw_away_certificate
 from support.supplychain.registry import RegistryServer
 from support.supplychain.registry_faults import leads_to
-from support.supplychain.registry_scene import LOGIN, NAME, NOTHING, SECRET
+from support.supplychain.registry_fixture import LOGIN, NAME, NOTHING, SECRET
 from titan_operator.supplychain.registry import Registries, RegistryError, RegistryProblem, Repository
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from titan_operator.admission.image_checks import ImageChecker, Judgement
-from titan_operator.admission.store import PublishedImages
+from titan_operator.admission.image_checks import ImageChecker, ImageCheckResult
+from titan_operator.admission.store import VerifiedImagesStore
 from titan_operator.api import RiskPolicy
 from titan_operator.cluster.backoff import LAST_S
 from titan_operator.cluster.errors import ApiError, ClusterError
-from titan_operator.supplychain.verdict import REVOKED, Terms, Verdict
+from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 
 POLICY, OTHER_POLICY = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
@@ -52,13 +52,13 @@ class Asked:
     """A verifier that counts."""
 
     def __init__(self) -> None:
-        self.terms = Terms(POLICY)
+        self.terms = TrustTerms(POLICY)
         self.problem = ""
         self.bad: dict[str, str] = {}
         self.asked: list[str] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def look(self) -> bool:
+    def reload(self) -> bool:
         raise AssertionError("the judge looks at nothing")
 
     async def verify(self, image: str) -> Verdict:
@@ -83,15 +83,15 @@ class Desk:
         self.restart()
 
     def restart(self) -> None:
-        published = PublishedImages(
+        store = VerifiedImagesStore(
             self.stored,  # type: ignore[arg-type]
             self._stacks,
             lambda: datetime(2026, 1, 1, tzinfo=UTC),
         )
-        self.judge = ImageChecker(self.asked, published, lambda: self.now_s)
+        self.judge = ImageChecker(self.asked, store, lambda: self.now_s)
 
-    async def images(self, *numbers: int, running: tuple[int, ...] = ()) -> Judgement:
-        return await self.judge.images("a", map(_image, numbers), map(_digest, running))
+    async def images(self, *numbers: int, running: tuple[int, ...] = ()) -> ImageCheckResult:
+        return await self.judge.check_images("a", map(_image, numbers), map(_digest, running))
 
 
 def _digest(number: int) -> str:
@@ -138,7 +138,7 @@ async def test_a_refusal_is_asked_about_less_and_less_often_and_at_once_under_an
         assert not (await desk.images(1)).verdicts[_image(1)].verified
     assert 30 <= len(desk.asked.asked) <= 40
     before = len(desk.asked.asked)
-    desk.asked.terms = Terms(OTHER_POLICY)
+    desk.asked.terms = TrustTerms(OTHER_POLICY)
     await desk.images(1)
     assert len(desk.asked.asked) == before + 1
 
@@ -146,7 +146,7 @@ async def test_a_refusal_is_asked_about_less_and_less_often_and_at_once_under_an
 async def test_another_trust_policy_that_cannot_verify_leaves_what_is_listed() -> None:
     desk = Desk()
     await desk.images(1)
-    desk.asked.terms, desk.asked.bad = Terms(OTHER_POLICY), {_image(1): "KeyExpired"}
+    desk.asked.terms, desk.asked.bad = TrustTerms(OTHER_POLICY), {_image(1): "KeyExpired"}
     told = await desk.images(1, running=(1,))
     assert told.verdicts[_image(1)].reason == "KeyExpired"
     assert (told.listed, told.revoked) == ({_digest(1)}, {})
@@ -156,21 +156,21 @@ async def test_another_trust_policy_that_cannot_verify_leaves_what_is_listed() -
 async def test_what_runs_is_told_to_be_revoked_also_when_something_else_is_asked_for() -> None:
     desk = Desk()
     await desk.images(1)
-    desk.asked.terms = Terms(OTHER_POLICY, revoked_digests=frozenset({_digest(1)}), drain=True)
+    desk.asked.terms = TrustTerms(OTHER_POLICY, revoked_digests=frozenset({_digest(1)}), drain=True)
     told = await desk.images(2, running=(1,))
     assert (told.listed, list(told.revoked), told.drain) == ({_digest(2)}, [_digest(1)], True)
     told = await desk.images(1, running=(1,))
     assert told.verdicts[_image(1)].reason == REVOKED
     # A new process, whose registry is away, and which nobody told of the revocation: it is written down.
     desk.restart()
-    desk.asked.terms, desk.asked.bad = Terms(POLICY), {_image(1): "RegistryUnreachable"}
+    desk.asked.terms, desk.asked.bad = TrustTerms(POLICY), {_image(1): "RegistryUnreachable"}
     told = await desk.images(1, running=(1,))
     assert (told.verdicts[_image(1)].reason, list(told.revoked)) == (REVOKED, [_digest(1)])
 
 
 async def test_a_revocation_that_comes_while_an_image_is_verified_counts() -> None:
     desk = Desk()
-    revoking = Terms(OTHER_POLICY, revoked_digests=frozenset({_digest(1)}))
+    revoking = TrustTerms(OTHER_POLICY, revoked_digests=frozenset({_digest(1)}))
     desk.asked.meanwhile = lambda: setattr(desk.asked, "terms", revoking)
     told = await desk.images(1)
     assert (told.verdicts[_image(1)].reason, desk.stored.digests) == ("TrustPolicyChanged", [])
@@ -180,8 +180,8 @@ async def test_a_revocation_that_comes_while_an_image_is_verified_counts() -> No
 async def test_what_the_trust_policy_alone_says_is_published_without_a_stack() -> None:
     desk = Desk()
     desk.asked.terms = replace(desk.asked.terms, infrastructure=(_image(7),))
-    await desk.judge.publish_terms()
-    await desk.judge.publish_terms()
+    await desk.judge.apply_trust_terms()
+    await desk.judge.apply_trust_terms()
     assert desk.stored.spec is not None
     assert [entry["digest"] for entry in desk.stored.spec["infrastructure"]] == [_digest(7)]
     assert desk.stored.writes == 1
@@ -198,7 +198,7 @@ async def test_lists_that_are_not_understood_stop_a_pass_and_not_the_operator() 
 async def test_stacks_side_by_side_lose_nothing_of_each_other() -> None:
     desk = Desk("a", "b")
     await asyncio.gather(
-        *(desk.judge.images(name, [_image(number)], []) for number, name in enumerate(("a", "b", "a", "b")))
+        *(desk.judge.check_images(name, [_image(number)], []) for number, name in enumerate(("a", "b", "a", "b")))
     )
     assert sorted(desk.stored.digests) == [_digest(number) for number in range(4)]
 

@@ -169,7 +169,7 @@ async def test_a_wait_that_is_too_long_is_the_callers(api: Scripted) -> None:
         with pytest.raises(ApiError) as caught:
             await cluster.get(CONFIG_MAP, "a", "n")
     assert caught.value.retry_after_s == 60
-    assert caught.value.passing
+    assert caught.value.transient
     assert waits.asked_s == []
 
 

@@ -81,7 +81,7 @@ def contender(store: Store, name: str, clock: Clock, changes: list[tuple[str, bo
         holder=Holder(name, uid),
         duration_s=_DURATION_S,
         log=get_logger("test"),
-        changed=lambda held: told.append((name, held)),
+        changed=lambda wait_until_held: told.append((name, wait_until_held)),
         clock_s=clock,
     )
 
@@ -91,7 +91,7 @@ async def test_the_first_acquires_and_the_second_waits() -> None:
     one, two = contender(store, "one", clock), contender(store, "two", clock)
     assert await one.step()
     assert not await two.step()
-    assert (one.still_mine(), two.still_mine()) == (True, False)
+    assert (one.is_held(), two.is_held()) == (True, False)
     assert store.lease is not None
     assert store.lease["spec"]["holderIdentity"] == "one_uid-one"
 
@@ -101,9 +101,9 @@ async def test_it_is_lost_by_the_clock_alone() -> None:
     one = contender(store, "one", clock)
     assert await one.step()
     clock.now_s += _MINE_S - 0.1
-    assert one.still_mine()
+    assert one.is_held()
     clock.now_s += 0.2
-    assert not one.still_mine()
+    assert not one.is_held()
 
 
 async def test_the_time_counts_from_when_the_renewal_began() -> None:
@@ -120,9 +120,9 @@ async def test_the_time_counts_from_when_the_renewal_began() -> None:
     store.replace = slow  # type: ignore[method-assign]
     assert await one.step()
     clock.now_s = began_s + _MINE_S - 0.1
-    assert one.still_mine()
+    assert one.is_held()
     clock.now_s = began_s + _MINE_S + 0.1
-    assert not one.still_mine()
+    assert not one.is_held()
 
 
 async def test_a_silent_holder_is_replaced_by_the_contenders_own_clock() -> None:
@@ -214,10 +214,10 @@ async def test_released_is_free_at_once() -> None:
     one, two = contender(store, "one", clock, changes), contender(store, "two", clock, changes)
     assert await one.step()
     await one.release()
-    assert not one.still_mine()
+    assert not one.is_held()
     assert await two.step()
     await one.release()  # not ours: nothing happens
-    assert two.still_mine()
+    assert two.is_held()
     assert await two.step()
     assert changes == [("one", True), ("one", False), ("two", True)]
 
@@ -243,11 +243,11 @@ async def test_a_lost_write_is_found_out_by_looking(lose: str) -> None:
         await one.step()
     # It does not count as a renewal, whatever became of it.
     clock.now_s += 7.5
-    assert not one.still_mine()
+    assert not one.is_held()
     for _ in range(2):
         renewed = await one.step()
     assert renewed
-    assert one.still_mine()
+    assert one.is_held()
 
 
 async def test_a_deleted_lease_is_not_taken_from_under_its_holder() -> None:
@@ -257,10 +257,10 @@ async def test_a_deleted_lease_is_not_taken_from_under_its_holder() -> None:
     assert not await two.step()
     store.lease = None
     assert not await two.step()
-    assert one.still_mine()
+    assert one.is_held()
     clock.now_s += _DURATION_S
     assert await two.step()
-    assert not one.still_mine()
+    assert not one.is_held()
 
 
 async def test_a_deleted_lease_is_made_anew_by_its_holder_at_once() -> None:
@@ -281,7 +281,7 @@ async def test_the_one_that_lost_it_says_so_when_it_sees_the_other() -> None:
     assert await two.step()
     assert not await one.step()
     assert not await one.step()
-    assert not one.still_mine()
+    assert not one.is_held()
     assert changes == [("one", True), ("two", True), ("one", False)]
 
 
@@ -351,7 +351,7 @@ class TwoContenders(RuleBasedStateMachine):
 
     @invariant()
     def one_at_most(self) -> None:
-        assert sum(lease.still_mine() for lease in self.leases) <= 1
+        assert sum(lease.is_held() for lease in self.leases) <= 1
 
 
 TestTwoContenders = TwoContenders.TestCase

@@ -27,7 +27,7 @@ class Lease:
     def __init__(self) -> None:
         self.mine = True
 
-    def still_mine(self) -> bool:
+    def is_held(self) -> bool:
         return self.mine
 
 

@@ -20,7 +20,7 @@ from titan_operator.supplychain.formats.oci import Layer, read_layers
 from titan_operator.supplychain.formats.simple_signing import PAYLOAD_TYPE, read_payload, read_signature
 from titan_operator.supplychain.keys import KeyFormatError, load_public_key
 from titan_operator.supplychain.refusals import Refused
-from titan_operator.supplychain.signatures import Asked, judge_blob, judge_bundle, judge_simple_signing
+from titan_operator.supplychain.signatures import Asked, check_blob, check_bundle, check_simple_signing
 from titan_operator.supplychain.trust import TrustPolicyError, load_trust_policy, read_trust_policy
 
 DIGEST = "sha256:" + "a" * 64
@@ -101,8 +101,8 @@ def test_odd_bytes_are_refused(read: Callable[[bytes], object], raw: bytes) -> N
 @settings(max_examples=300)
 def test_no_bundle_that_nobody_signed_is_accepted(data: st.DataObject) -> None:
     raw = data.draw(_bytes_like(BUNDLE))
-    assert isinstance(judge_bundle(raw, DIGEST, ASKED), Refused)
-    assert isinstance(judge_blob(raw, b"x", ASKED), Refused)
+    assert isinstance(check_bundle(raw, DIGEST, ASKED), Refused)
+    assert isinstance(check_blob(raw, b"x", ASKED), Refused)
 
 
 @given(payload=_bytes_like(PAYLOAD), signature=st.binary(max_size=80).map(base64.b64encode) | st.binary(max_size=80))
@@ -112,7 +112,7 @@ def test_no_layer_that_nobody_signed_is_accepted(payload: bytes, signature: byte
     layer = Layer(digest=DIGEST, size=3, media_type=PAYLOAD_TYPE, annotations=annotations)
     with suppress(FormatError):
         read_signature(layer)
-    assert isinstance(judge_simple_signing(layer, payload, DIGEST, ASKED), Refused)
+    assert isinstance(check_simple_signing(layer, payload, DIGEST, ASKED), Refused)
 
 
 @given(data=st.data())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from titan_operator.admission.rules.policies import guard_problem
+from titan_operator.admission.rules.policies import policy_problem
 
 NAME = "titan-writers"
 POLICY: dict[str, Any] = {"spec": {"failurePolicy": "Fail"}}
@@ -28,8 +28,8 @@ BINDING: dict[str, Any] = {
 
 
 def test_a_binding_by_the_namespaces_name_guards_it() -> None:
-    assert guard_problem(NAME, POLICY, BINDING, "titan") == ""
-    assert guard_problem(NAME, POLICY, {"spec": {**BINDING["spec"], "matchResources": None}}, "titan") == ""
+    assert policy_problem(NAME, POLICY, BINDING, "titan") == ""
+    assert policy_problem(NAME, POLICY, {"spec": {**BINDING["spec"], "matchResources": None}}, "titan") == ""
 
 
 def _selector(binding: dict[str, Any]) -> dict[str, Any]:
@@ -78,14 +78,14 @@ TAMPERED: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
 def test_a_binding_tampered_with(description: str, tamper: Callable[[dict[str, Any]], Any], says: str) -> None:
     binding = copy.deepcopy(BINDING)
     tamper(binding)
-    assert says in guard_problem(NAME, POLICY, binding, "titan")
+    assert says in policy_problem(NAME, POLICY, binding, "titan")
 
 
 def test_a_binding_or_a_policy_that_is_gone() -> None:
-    assert "its binding is gone" in guard_problem(NAME, POLICY, None, "titan")
-    assert "policy titan-writers is gone" in guard_problem(NAME, None, BINDING, "titan")
+    assert "its binding is gone" in policy_problem(NAME, POLICY, None, "titan")
+    assert "policy titan-writers is gone" in policy_problem(NAME, None, BINDING, "titan")
 
 
 def test_a_policy_that_lets_pass_what_it_cannot_judge() -> None:
-    problem = guard_problem(NAME, {"spec": {"failurePolicy": "Ignore"}}, BINDING, "titan")
+    problem = policy_problem(NAME, {"spec": {"failurePolicy": "Ignore"}}, BINDING, "titan")
     assert problem == "policy titan-writers has failurePolicy Ignore; allowed is Fail"

@@ -71,25 +71,25 @@ def test_a_login_does_not_show_its_password() -> None:
 
 def test_files_are_read_anew_and_a_broken_one_keeps_what_it_said(tmp_path: Path) -> None:
     files = CredentialFiles(tmp_path)
-    files.look()
+    files.reload()
     assert (files.logins, files.problem) == ({}, "")
     (tmp_path / "a.json").write_bytes(_config(a_test=_auth("ana:1")))
     (tmp_path / "b.json").write_bytes(_config(b_test=_auth("ben:2")))
-    files.look()
+    files.reload()
     assert files.logins == {"a.test": Login("ana", "1"), "b.test": Login("ben", "2")}
     (tmp_path / "a.json").write_bytes(_config(a_test=_auth("ana:changed")))
-    files.look()
+    files.reload()
     assert files.logins["a.test"] == Login("ana", "changed")
     (tmp_path / "a.json").write_bytes(b"{ this is no JSON")
-    files.look()
+    files.reload()
     assert files.problem.startswith("a.json: not JSON")
     assert files.logins["a.test"] == Login("ana", "changed")
     (tmp_path / "a.json").unlink()
-    files.look()
+    files.reload()
     assert (list(files.logins), files.problem) == (["b.test"], "")
 
 
 def test_no_folder_is_no_credentials() -> None:
     files = CredentialFiles(None)
-    files.look()
+    files.reload()
     assert (files.logins, files.problem) == ({}, "")

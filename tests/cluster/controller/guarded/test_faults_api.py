@@ -1,0 +1,43 @@
+"""Faults between the operator's real process and the real API server: the end is that of the undisturbed run.
+
+Execution never twice, no posture raised, no unlisted image run, whatever fails; a sample without TITAN_CHAOS.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from support.cluster.fault_rows import KINDS_WATCHED, ROWS, Row
+from support.cluster.operator_faults import Objects, Place, differences
+from support.cluster.stack_acts import LIFE
+
+CHAOS = bool(os.environ.get("TITAN_CHAOS"))
+TRIED = [row for row in ROWS if CHAOS or row.sampled]
+NEEDED = LIFE[: 1 + max(LIFE.index(act) for row in TRIED for act in row.acts)]
+NAMESPACES = [f"fault-{number:03}" for number in range(len(TRIED) + 1)]
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, tuple[Objects, int]]:
+    """What the acts lead to without a fault; the first test finds out."""
+    return {}
+
+
+@pytest.mark.parametrize("row", TRIED, ids=lambda row: row.name)
+async def test_a_fault_changes_nothing_of_the_end(
+    row: Row, here: Place, expected: dict[str, tuple[Objects, int]]
+) -> None:
+    if not expected:
+        expected.update(await here.undisturbed(NEEDED))
+    async with here.faulted() as at:
+        at.operator(**row.settings)
+        for act in LIFE[: LIFE.index(row.acts[-1]) + 1]:
+            if act in row.acts:
+                await row.fault(at)
+            await act.do(at.scene)
+            end = await at.through(act)
+            assert differences(expected[act.name][0], end) == [], f"{act.name}: {row.why}"
+            await at.checked()
+        await at.until(lambda: at.watched(KINDS_WATCHED), "all is watched again")

@@ -1,0 +1,221 @@
+"""Halted by hand: nothing but a person with the verb arms again, whatever Git, Helm or the operator do meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from testcluster.controlplane import ControlPlane
+
+from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.guarded_plane import beside, guard
+from support.stack.local_processes import REPOSITORY
+from support.stack.model import IMAGE
+from titan.domain.kinds import Posture
+from titan_operator.api.names import OPERATOR
+from titan_operator.cluster.client import Cluster
+from titan_operator.cluster.credentials import load
+from titan_operator.cluster.kinds import KINDS
+
+DESK = "desk"
+CHART = str(REPOSITORY / "charts" / "titan-stack")
+PROGRAM = str(Path(sys.executable).parent / "kubectl-titan")
+
+
+@pytest.fixture(scope="module")
+def plane(module_cluster: ControlPlane) -> ControlPlane:
+    """The guarded namespace; ana may write resources there, tom may trade too."""
+    guard(module_cluster, [DESK])
+    module_cluster.kubectl("create", "namespace", DESK)
+    roles = [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": name, "namespace": DESK},
+            "rules": [{"apiGroups": ["titan.trading"], "resources": kinds, "verbs": verbs}],
+        }
+        for name, kinds, verbs in (
+            ("author", ["riskpolicies", "titanphases"], ["get", "list", "patch", "update", "create"]),
+            ("trader", ["riskpolicies"], ["arm", "loosen", "release"]),
+        )
+    ]
+    module_cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(roles))
+    for role, person in (("author", "ana"), ("author", "tom"), ("trader", "tom")):
+        module_cluster.kubectl(
+            "create", "rolebinding", f"{person}-{role}", f"--role={role}", f"--user={person}", "-n", DESK
+        )
+    return module_cluster
+
+
+@dataclass
+class Desk:
+    plane: ControlPlane
+    scene: Scene
+
+    async def titan(self, person: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line as a person, while an operator runs."""
+        command = [PROGRAM, *arguments, "-n", DESK, "--kubeconfig", str(self.plane.kubeconfig(person))]
+        async with self.operating():
+            return await asyncio.to_thread(
+                subprocess.run, command, capture_output=True, text=True, check=False, timeout=60
+            )
+
+    @asynccontextmanager
+    async def operating(self) -> AsyncIterator[None]:
+        """A fresh operator that remembers nothing of one before."""
+        async with self.scene.engine() as engine:
+            task = asyncio.create_task(engine.run())
+            try:
+                yield
+                if task.done():
+                    task.result()
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def settled(self) -> dict[str, Any]:
+        """Let a fresh operator run until all is well; return the pinned policy."""
+        async with self.scene.engine() as engine:
+            await self.scene.run_until(engine, self.scene.settled)
+            for _ in range(3):
+                await engine.reconcile()
+        (policy,) = await self.scene.admin.list(KINDS["RiskPolicy"], DESK)
+        return policy
+
+    def rendered(self, *flags: str) -> str:
+        return self.plane.helm("template", "quickstart", CHART, "-n", DESK, "--set", f"image={IMAGE}", *flags).stdout
+
+    def policy(self) -> dict[str, Any]:
+        documents = yaml.safe_load_all(self.rendered())
+        return next(each for each in documents if each and each["kind"] == "RiskPolicy")
+
+
+@pytest.fixture
+async def desk(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Desk]:
+    operator = load({"KUBECONFIG": str(plane.service_account(SYSTEM, OPERATOR))})
+    async with Cluster(load({"KUBECONFIG": str(plane.admin)})) as admin:
+        scene = Scene(admin, operator, DESK, tmp_path, ToldStack(admin, DESK))
+        async with beside(mark_pods(admin, DESK, plane.admin)):
+            yield Desk(plane, scene)
+
+
+def helm(desk: Desk, *arguments: str) -> None:
+    desk.plane.helm(*arguments, "-n", DESK)
+
+
+def self_heal(desk: Desk) -> None:
+    """What Flux does each interval: server-side apply with force, by a manager of its own."""
+    flags = ("--server-side", "--force-conflicts", "--field-manager=kustomize-controller")
+    desk.plane.kubectl("apply", *flags, "-n", DESK, "-f", "-", stdin=desk.rendered())
+
+
+def sync(desk: Desk) -> None:
+    """What Argo CD does without server-side apply: a client's three-way merge."""
+    desk.plane.kubectl("apply", "-n", DESK, "-f", "-", stdin=desk.rendered())
+
+
+def replace(desk: Desk) -> None:
+    """A person puts the file's own policy back, whole: the act goes, and with it nothing."""
+    policy = desk.policy()
+    live = json.loads(
+        desk.plane.kubectl("get", "riskpolicy", policy["metadata"]["name"], "-n", DESK, "-o", "json").stdout
+    )
+    assert "act" in live["spec"]
+    policy["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
+    policy["metadata"]["finalizers"] = live["metadata"].get("finalizers", [])
+    desk.plane.kubectl("replace", "-n", DESK, "-f", "-", stdin=yaml.safe_dump(policy))
+
+
+def lower_and_raise(desk: Desk) -> None:
+    """The ceiling goes down and up again: a ceiling arms nothing."""
+    name = desk.policy()["metadata"]["name"]
+    for posture in ("CLOSE_ONLY", "ARMED"):
+        body = json.dumps({"spec": {"posture": posture}})
+        desk.plane.kubectl("patch", "riskpolicy", name, "-n", DESK, "--type=merge", "-p", body)
+
+
+def upgrade(desk: Desk) -> None:
+    changed = "phases.papervenue.parameters.latencyMs=60"
+    helm(desk, "upgrade", "quickstart", CHART, "--reuse-values", "--force-conflicts", "--set", changed)
+
+
+def roll_back(desk: Desk) -> None:
+    helm(desk, "rollback", "quickstart", "1", "--force-conflicts")
+
+
+def restart(_: Desk) -> None:
+    """Each operator here is a fresh one."""
+
+
+# What is done, and whether the act stays written.
+MEANWHILE: dict[str, tuple[Callable[[Desk], None], bool]] = {
+    "the operator restarts": (restart, True),
+    "Flux heals": (self_heal, True),
+    "Argo CD syncs": (sync, True),
+    "Helm upgrades": (upgrade, True),
+    "Helm rolls back": (roll_back, True),
+    "the ceiling goes down and up": (lower_and_raise, True),
+    "the policy is replaced by its file": (replace, False),
+}
+
+
+async def test_a_halt_stays_until_a_person_with_the_verb_arms(desk: Desk) -> None:
+    told = desk.scene.told
+    helm(desk, "install", "quickstart", CHART, "--set", f"image={IMAGE}")
+    policy = await desk.settled()
+    name = policy["metadata"]["name"]
+    assert (policy["spec"]["posture"], told.latch) == ("ARMED", Posture.CLOSE_ONLY)
+
+    armed = await desk.titan("tom", "arm", "--reason", "go")
+    assert (armed.returncode, armed.stderr) == (0, "")
+    assert (told.latch, told.raised) == (Posture.ARMED, [Posture.ARMED])
+    first_arm = (await desk.settled())["spec"]["act"]
+
+    halted = await desk.titan("ana", "halt", "--reason", "news")
+    assert (halted.returncode, halted.stderr) == (0, "")
+    assert "HALTED" in halted.stdout
+
+    for what, (act, stays) in MEANWHILE.items():
+        await asyncio.to_thread(act, desk)
+        policy = await desk.settled()
+        posture = policy["status"]["posture"]
+        assert (policy["spec"]["posture"], "act" in policy["spec"]) == ("ARMED", stays), what
+        assert (posture["ceiling"], posture["latch"], posture["inForce"]) == ("ARMED", "HALTED", "HALTED"), what
+        assert (told.latch, told.raised) == (Posture.HALTED, [Posture.ARMED]), what
+
+    # Another person: by the command line, and by hand in tom's name.
+    refused = await desk.titan("ana", "arm")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "ana may not arm: that takes the verb arm" in refused.stderr
+    forged = json.dumps({"spec": {"act": {"verb": "arm", "nonce": os.urandom(8).hex(), "by": "tom"}}})
+    kubectl = ("patch", "riskpolicy", name, "-n", DESK, "--type=merge", "-p")
+    by_hand = desk.plane.kubectl(*kubectl, forged, kubeconfig=desk.plane.kubeconfig("ana"), check=False)
+    assert "spec.act.by is tom, and ana asks: allowed is the own name" in by_hand.stderr
+    # tom himself, with the act of before: a nonce arms once.
+    again = json.dumps({"spec": {"act": {key: first_arm[key] for key in ("verb", "nonce", "by", "reason")}}})
+    desk.plane.kubectl(*kubectl, again, kubeconfig=desk.plane.kubeconfig("tom"))
+    policy = await desk.settled()
+    assert (policy["status"]["act"]["outcome"], told.latch) == ("Refused", Posture.HALTED)
+
+    assert (await desk.titan("tom", "arm")).returncode == 0
+    assert (told.latch, told.raised) == (Posture.ARMED, [Posture.ARMED, Posture.ARMED])
+
+    acts = [
+        (one["user"]["username"], one["responseObject"]["spec"]["act"]["verb"])
+        for one in desk.plane.audit()
+        if one["objectRef"]["resource"] == "riskpolicies"
+        and one["verb"] == "patch"
+        and one["user"]["username"] in ("ana", "tom")
+        and one["responseStatus"]["code"] == 200
+    ]
+    assert acts == [("tom", "arm"), ("ana", "halt"), ("tom", "arm"), ("tom", "arm")]

@@ -1,0 +1,354 @@
+"""Images and policies change under an open position: drained, rolled one by one, never raised, and back if it fails."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.cluster.installation import BROKEN, IMAGE, LYING, NEXT, PHASES, ROOT, SYSTEM, Installation, installation
+from support.cluster.running_stack import Life, eager
+from support.podrunner.runner import PodRunnerError
+from titan.domain.kinds import Posture
+from titan.domain.policy_hash import policy_hash
+from titan_operator.reconcile.rollout import ROLL_ORDER
+
+UNLISTED = "titan/titan@sha256:" + "9" * 64
+DESK, PLAIN, SMALL = "desk", "plain", "small"
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The charts, over a namespace for each stack."""
+    with installation(tmp_path_factory.mktemp("rolls"), (DESK, PLAIN, SMALL)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def desk(at: Installation) -> Iterator[Life]:
+    """A stack with a position that only a person ends."""
+    life = Life(at, DESK)
+    life.start(eager())
+    yield life
+    life.end()
+
+
+def set_images(life: Life, image: str, *names: str) -> None:
+    """What `kubectl apply` of a commit that changes images does."""
+    for name in names or ROLL_ORDER:
+        life.patch(name, {"image": image})
+
+
+def settled(life: Life) -> None:
+    """Wait until every phase is Ready again; then nothing but a person may loosen."""
+    life.at.wait_ready(life.namespace)
+    life.at.wait("the posture", lambda: life.at.posture(life.namespace) == "CLOSE_ONLY")
+
+
+def one_at_a_time(life: Life) -> None:
+    """Each pod was made after its forerunner of the order ran."""
+    pods = life.pods()
+    times = [
+        (pods[role]["metadata"]["creationTimestamp"], pods[role]["status"]["containerStatuses"][0]["state"]["running"])
+        for role in ROLL_ORDER
+    ]
+    for (_, running), (created, _) in pairwise(times):
+        assert created >= running["startedAt"], times
+
+
+def test_a_new_image_is_drained_rolled_and_reconciled_with_the_position_kept(desk: Life) -> None:
+    desk.trade()
+    held, before = desk.held(), desk.pods()
+    with desk.watched() as watch:
+        set_images(desk, NEXT)
+        desk.at.wait("no entries", lambda: desk.latch() is Posture.CLOSE_ONLY)
+        with desk.watched(cap=Posture.CLOSE_ONLY):
+            settled(desk)
+    assert (desk.held(), desk.covered, watch.most) == (held, True, 1)
+    after = desk.pods()
+    for role in PHASES:
+        assert after[role]["metadata"]["uid"] != before[role]["metadata"]["uid"]
+        assert after[role]["spec"]["containers"][0]["image"] == NEXT
+    one_at_a_time(desk)
+    for phase in desk.phases():
+        revision = phase["status"]["revision"]
+        assert (revision["current"], phase["status"]["imageDigest"]) == (revision["lastVerified"], NEXT.split("@")[1])
+
+
+def test_an_image_that_nobody_listed_is_refused_while_the_old_goes_on_trading(desk: Life) -> None:
+    desk.trade()
+    before = desk.pods()["execution"]
+    running = before["spec"]["containers"][0]["image"]
+    set_images(desk, UNLISTED, "execution")
+    desk.at.wait("the refusal", lambda: desk.condition("execution", "ImageVerified").get("status") == "False")
+    ready = desk.condition("execution", "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "ImageVerified")
+    assert UNLISTED in ready["message"]
+    assert "goes on" in ready["message"]
+    assert desk.pods()["execution"]["metadata"]["uid"] == before["metadata"]["uid"]
+    assert desk.latch() is Posture.ARMED
+    desk.stays_protected(1.0)
+    set_images(desk, running, "execution")
+    desk.at.wait_ready(DESK)
+    assert desk.pods()["execution"]["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+def test_a_broken_image_is_returned_from_without_a_person(desk: Life) -> None:
+    desk.trade()
+    held = desk.held()
+    good = desk.at.get("titanphase", "execution", DESK)["status"]["revision"]["lastVerified"]
+    running = desk.pods()["execution"]["spec"]["containers"][0]["image"]
+    with desk.watched():
+        set_images(desk, BROKEN, "execution")
+        desk.at.wait("the end of the old one", lambda: not desk.processes("execution-0"))
+        desk.at.wait("the return", lambda: desk.condition("execution", "Stalled").get("reason") == "RollFailed")
+        desk.at.wait("Execution", lambda: desk.at.posture(DESK) == "CLOSE_ONLY" and desk.protected())
+    status = desk.at.get("titanphase", "execution", DESK)["status"]
+    assert status["revision"]["lastVerified"] == good
+    assert status["revision"]["failed"] != good
+    assert desk.pods()["execution"]["spec"]["containers"][0]["image"] == running
+    assert (desk.held(), desk.latch()) == (held, Posture.CLOSE_ONLY)
+    # The others have gone on all the while, and a new spec is a new try.
+    assert desk.condition("brain", "Ready")["status"] == "True"
+    set_images(desk, running, "execution")
+    settled(desk)
+    assert not desk.condition("execution", "Stalled")
+
+
+def test_the_operator_is_killed_and_a_person_halts_in_the_middle_of_a_roll(desk: Life) -> None:
+    desk.trade()
+    at, held, before = desk.at, desk.held(), desk.pods()
+    old = before["execution"]["spec"]["containers"][0]["image"]
+    wanted = NEXT if old == IMAGE else IMAGE
+
+    def other(role: str) -> bool:
+        pod = desk.pods().get(role)
+        return pod is not None and pod["metadata"]["uid"] != before[role]["metadata"]["uid"]
+
+    points = (
+        ("entries are closed", lambda: desk.latch() < Posture.ARMED),
+        ("Execution has ended", lambda: not desk.processes("execution-0") or other("execution")),
+        ("Execution is another", lambda: other("execution") and desk.processes("execution-0")),
+        ("Brain is another", lambda: other("brain")),
+        ("the phase is another", lambda: other("scavenger")),
+    )
+    with ExitStack() as watches:
+        watch = watches.enter_context(desk.watched())
+        set_images(desk, wanted)
+        for what, reached in points:
+            at.wait(what, reached)
+            kill_operator(at)
+            if what == "entries are closed":
+                watches.enter_context(desk.watched(cap=Posture.CLOSE_ONLY))
+            if what == "Execution is another":
+                at.titan("halt", "--reason", "in the middle", namespace=DESK)
+                watches.enter_context(desk.watched(cap=Posture.HALTED))
+        at.wait_ready(DESK)
+        at.wait("the posture", lambda: at.posture(DESK) == "HALTED")
+    assert watch.most == 1
+    assert (desk.held(), desk.covered) == (held, True)
+    assert {pod["spec"]["containers"][0]["image"] for pod in desk.pods().values()} == {wanted}
+    one_at_a_time(desk)
+
+
+def kill_operator(at: Installation) -> None:
+    """``kill -9``; its pod starts it again."""
+    (pod,) = at.list("pods", SYSTEM)
+
+    def killed() -> bool:
+        try:
+            at.runner.kill(SYSTEM, pod["metadata"]["name"])
+        except PodRunnerError:
+            # The one before has not been started again yet.
+            return False
+        return True
+
+    at.wait("an operator to kill", killed)
+
+
+def test_a_newer_chart_adds_a_rule_and_is_rolled_back(desk: Life, tmp_path: Path) -> None:
+    desk.trade()
+    at, before = desk.at, desk.pods()
+    chart = tmp_path / "titan"
+    shutil.copytree(ROOT / "charts" / "titan", chart)
+    described = yaml.safe_load((chart / "Chart.yaml").read_text())
+    (chart / "Chart.yaml").write_text(yaml.safe_dump(described | {"version": "99.0.0"}))
+    file = chart / "crds" / "titan.trading_riskpolicies.yaml"
+    definition = yaml.safe_load(file.read_text())
+    spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["properties"]["rules"]["properties"]["maxWeeklyLoss"] = {"type": "string", "maxLength": 20}
+    file.write_text(yaml.safe_dump(definition))
+    policy = at.policy(DESK)
+
+    # As the docs say: first the definitions, then the chart; a rollback touches the chart only.
+    at.plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(file))
+    helm = ("-n", SYSTEM, "--wait", "--timeout", "60s")
+    at.plane.helm("upgrade", "titan", str(chart), "--reuse-values", *helm)
+    assert at.policy(DESK)["spec"]["rules"] == policy["spec"]["rules"]
+    at.plane.helm("rollback", "titan", *helm)
+
+    after = at.policy(DESK)
+    assert (after["spec"]["rules"], after["spec"]["hash"]) == (policy["spec"]["rules"], policy["spec"]["hash"])
+    assert policy_hash(after["spec"]["rules"]) == after["spec"]["hash"] == after["status"]["inForce"]["execution"]
+    at.wait_ready(DESK)
+    uids = {role: pod["metadata"]["uid"] for role, pod in desk.pods().items()}
+    assert uids == {role: pod["metadata"]["uid"] for role, pod in before.items()}
+    at.titan("halt", "--reason", "after a rollback", namespace=DESK)
+    assert desk.latch() is Posture.HALTED
+    assert desk.covered
+
+
+def test_a_new_policy_is_in_force_by_a_pin_with_the_position_kept(desk: Life) -> None:
+    desk.trade()
+    at, held = desk.at, desk.held()
+    old = at.policy(DESK)["metadata"]["name"]
+    changed = ("--set", "maxEntryOrdersPerSymbol=4", "--posture", "ARMED", "--name", "demo")
+    new = yaml.safe_load(at.titan("policy", "new", "--from", old, *changed, namespace=DESK).stdout)
+    at.apply(DESK, [new])
+    name, wanted = new["metadata"]["name"], new["spec"]["hash"]
+    assert wanted != at.get("riskpolicy", old, DESK)["spec"]["hash"]
+
+    with desk.watched():
+        at.titan("policy", "pin", name, namespace=DESK)
+        at.wait("no entries", lambda: desk.latch() is Posture.CLOSE_ONLY)
+        with desk.watched(cap=Posture.CLOSE_ONLY):
+            at.wait(
+                "both on the new policy",
+                lambda: (
+                    (at.get("riskpolicy", name, DESK)["status"].get("inForce") or {})
+                    == {"brain": wanted, "execution": wanted}
+                ),
+            )
+            settled_on(desk, name)
+    assert (desk.held(), desk.covered) == (held, True)
+    pods = desk.pods()
+    assert pods["execution"]["metadata"]["creationTimestamp"] <= pods["brain"]["metadata"]["creationTimestamp"]
+    at.wait("one policy's rules", lambda: len(rules_of(desk)) == 1)
+    (file,) = rules_of(desk)
+    assert wanted.removeprefix("sha256:").startswith(file.removeprefix("policy-"))
+    # Nothing is armed again, but what reduces passes: a phase whose time is over closes under CLOSE_ONLY.
+    desk.patch("scavenger", {"parameters": {"holdMs": 1000}})
+    at.wait("the end of the position", lambda: not desk.venue().positions)
+    assert desk.latch() is Posture.CLOSE_ONLY
+    desk.patch("scavenger", {"parameters": {"holdMs": 600_000}})
+    at.plane.kubectl("delete", "riskpolicy", old, "-n", DESK)
+
+
+def settled_on(life: Life, policy: str) -> None:
+    """Wait until every phase is Ready again on a policy that is in force at CLOSE_ONLY."""
+    life.at.wait_ready(life.namespace)
+    posture = life.at.get("riskpolicy", policy, life.namespace)["status"]["posture"]
+    assert (posture["ceiling"], posture["latch"], posture["inForce"]) == ("ARMED", "CLOSE_ONLY", "CLOSE_ONLY")
+
+
+def rules_of(life: Life) -> list[str]:
+    """ConfigMaps that hold a policy's rules."""
+    names = [item["metadata"]["name"] for item in life.at.list("configmaps", life.namespace)]
+    return [name for name in names if name.startswith("policy-")]
+
+
+@pytest.fixture(scope="module")
+def plain(at: Installation) -> Iterator[Life]:
+    """A stack that was never armed."""
+    life = Life(at, PLAIN)
+    at.quickstart(PLAIN)
+    yield life
+    life.end()
+
+
+def refusal(life: Life, name: str, reason: str) -> str:
+    """Wait until a gate refuses; what it says."""
+    life.at.wait(f"{reason} at {name}", lambda: life.condition(name, reason).get("status") == "False")
+    return str(life.condition(name, reason)["message"])
+
+
+def test_a_hash_of_other_bytes_and_two_policies_are_refused_with_both_values(plain: Life) -> None:
+    at, uids = plain.at, {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
+    policy = at.policy(PLAIN)
+    name, right = policy["metadata"]["name"], policy["spec"]["hash"]
+    wrong = "sha256:" + "e" * 64
+    plain.patch("brain", {"policyRef": {"name": name, "hash": wrong}})
+    said = refusal(plain, "brain", "PolicyHashMatches")
+    assert wrong in said
+    assert right in said
+    plain.patch("brain", {"policyRef": {"name": name, "hash": right}})
+    at.wait_ready(PLAIN)
+
+    other = yaml.safe_load(
+        at.titan("policy", "new", "--from", name, "--set", "maxEntryOrdersPerSymbol=3", namespace=PLAIN).stdout
+    )
+    at.apply(PLAIN, [other])
+    pinned = {"name": other["metadata"]["name"], "hash": other["spec"]["hash"]}
+    plain.patch("scavenger", {"policyRef": pinned})
+    said = refusal(plain, "scavenger", "OnePolicyPerStack")
+    assert f"pins {name}" in said
+    assert f"scavenger pins {pinned['name']}" in said
+    arming = at.titan("arm", namespace=PLAIN, check=False)
+    assert arming.returncode != 0
+    assert plain.latch() is Posture.CLOSE_ONLY
+    plain.patch("scavenger", {"policyRef": {"name": name, "hash": right}})
+    at.wait_ready(PLAIN)
+    assert uids == {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
+
+    # Rules that are not those of the hash: a person who wrote them by hand.
+    spec = policy["spec"] | {"rules": policy["spec"]["rules"] | {"maxEntryOrdersPerSymbol": 5}, "hash": wrong}
+    forged = {"name": f"forged-{'e' * 8}"}
+    at.apply(PLAIN, [{"apiVersion": policy["apiVersion"], "kind": "RiskPolicy", "metadata": forged, "spec": spec}])
+    for role in ("execution", "brain", "scavenger"):
+        plain.patch(role, {"policyRef": forged | {"hash": wrong}})
+    at.wait("the refusal", lambda: wrong in plain.condition("execution", "Ready").get("message", ""))
+    assert right in plain.condition("execution", "Ready")["message"]
+    for role in ("execution", "brain", "scavenger"):
+        plain.patch(role, {"policyRef": {"name": name, "hash": right}})
+    plain.delete("riskpolicy", forged["name"], pinned["name"])
+    at.wait_ready(PLAIN)
+    assert uids == {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
+
+
+def test_a_pod_that_reports_another_hash_is_not_believed(plain: Life) -> None:
+    right = plain.at.policy(PLAIN)["spec"]["hash"]
+    verified = plain.at.get("titanphase", "execution", PLAIN)["status"]["revision"]["lastVerified"]
+    set_images(plain, LYING, "execution")
+    plain.at.wait("its word", lambda: "enforces" in plain.condition("execution", "Stalled").get("message", ""))
+    said = plain.condition("execution", "PolicyInForce")
+    told = plain.at.policy(PLAIN)["status"]["inForce"]["execution"]
+    assert (said["status"], told != right) == ("False", True)
+    assert right in said["message"]
+    assert told in said["message"]
+    assert plain.at.get("titanphase", "execution", PLAIN)["status"]["revision"]["lastVerified"] == verified
+    plain.at.titan("arm", namespace=PLAIN, check=False)
+    assert plain.latch() is Posture.CLOSE_ONLY
+    set_images(plain, IMAGE, "execution")
+    plain.at.wait_ready(PLAIN)
+
+
+def test_a_phase_is_suspended_and_comes_back(plain: Life) -> None:
+    before = {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
+    plain.patch("scavenger", {"suspend": True})
+    plain.at.wait("its end", lambda: not plain.processes("scavenger"))
+    plain.at.wait("Suspended", lambda: plain.condition("scavenger", "Ready").get("reason") == "Suspended")
+    assert plain.condition("scavenger", "Ready")["status"] == "True"
+    plain.patch("scavenger", {"suspend": False})
+    plain.at.wait_ready(PLAIN)
+    after = {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
+    assert {role for role in PHASES if before[role] != after[role]} == {"scavenger"}
+
+
+def test_a_phase_without_its_capital_is_dormant_and_ready(at: Installation) -> None:
+    life = Life(at, SMALL)
+    resources = eager()
+    for item in resources:
+        if item["spec"].get("role") == "papervenue":
+            item["spec"]["parameters"]["initialBalance"] = "150"
+    at.apply(SMALL, resources)
+    at.wait("Dormant", lambda: life.condition("scavenger", "Ready").get("reason") == "Dormant")
+    at.wait_ready(SMALL)
+    ready = life.condition("scavenger", "Ready")
+    assert (ready["status"], "150" in ready["message"], "200" in ready["message"]) == ("True", True, True)
+    assert not life.processes("scavenger")
+    life.end()

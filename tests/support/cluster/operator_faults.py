@@ -1,0 +1,239 @@
+"""A stack, the operator's real process, and a proxy between it and the real API server that a test makes fail."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from testcluster.controlplane import ControlPlane
+
+from support.cluster.api_requests import Mutation
+from support.cluster.apiproxy import ApiProxy
+from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.guarded_plane import beside
+from support.cluster.operator_process import OperatorProcess
+from support.cluster.scripted_stack_service import ToldService
+from support.cluster.stack_acts import ActOfLife
+from support.podrunner.pod_watch import PodWatch
+from support.stack.model import IMAGE, NEXT_IMAGE
+from titan_operator.api.names import OPERATOR
+from titan_operator.cluster.client import Cluster
+from titan_operator.cluster.credentials import Connection, load
+from titan_operator.cluster.errors import ApiError
+from titan_operator.cluster.kinds import KINDS, Kind
+
+# Passes that wrote nothing, so that nothing is left to do: so many lists of TitanPhases, one of them a watch's own.
+PASSES = 4
+Objects = Mapping[str, Any]
+
+
+@dataclass
+class Faulted:
+    """One stack in a namespace of its own.
+
+    Attributes
+    ----------
+    operators
+        Processes; each is ended with the scene.
+    """
+
+    plane: ControlPlane
+    scene: Scene
+    proxy: ApiProxy
+    watch: PodWatch
+    token: str
+    folder: Path
+    stacks: str
+    operators: list[OperatorProcess] = field(default_factory=list)
+    _ways: list[ApiProxy] = field(default_factory=list)
+    _open: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _work: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def told(self) -> ToldStack:
+        return self.scene.told
+
+    def operator(self, name: str = "operator-a", proxy: ApiProxy | None = None, **settings: str) -> OperatorProcess:
+        """Start one more."""
+        where = {"TITAN_NAMESPACES": self.scene.namespace, **settings}
+        made = OperatorProcess(name, proxy or self.proxy, self.token, self.folder, self.stacks, **where)
+        made.start()
+        self.operators.append(made)
+        return made
+
+    async def another_way(self) -> ApiProxy:
+        """A proxy for a second operator: what each writes is told apart."""
+        way = await self._open.enter_async_context(ApiProxy(self.scene.operator))
+        self._ways.append(way)
+        return way
+
+    async def until(self, holds: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+        """Wait until ``holds()`` is true, or what it awaits is."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    found = holds()
+                    if await found if inspect.isawaitable(found) else found:
+                        return
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise AssertionError(f"not within {timeout_s:.0f} s: {what}; {await self.scene.picture()}") from None
+
+    async def ready(self, phase: str) -> tuple[str, str]:
+        """Ready of a TitanPhase and its reason."""
+        return (await self.scene.conditions())[phase]
+
+    def meanwhile(self, work: Awaitable[None]) -> None:
+        """Have something done while the act goes on; :meth:`through` waits for its end, too."""
+
+        async def doing() -> None:
+            await work
+
+        self._work.append(asyncio.create_task(doing()))
+
+    def writes(self) -> int:
+        """How many writes the operators have asked for, those to their Lease left out."""
+        return sum(len(written(way)) for way in (self.proxy, *self._ways))
+
+    async def through(self, act: ActOfLife, timeout_s: float = 60.0) -> Objects:
+        """Until an act is through, its faults too, and nothing is left to do; all objects as they are then."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(*self._work)
+                self._work.clear()
+                writes, passes = -1, 0
+                while writes != self.writes() or self._passes() < passes + PASSES:
+                    if not await act.ended(self.scene) or writes != self.writes():
+                        writes, passes = self.writes(), self._passes()
+                    assert all(operator.runs for operator in self.operators), self._logs()
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            told = f"{act.name}: not within {timeout_s:.0f} s; {await self.scene.picture()}\n{self._logs()}"
+            raise AssertionError(told) from None
+        return await self.scene.objects()
+
+    async def checked(self) -> None:
+        """What holds whatever fails."""
+        assert self.watch.most <= 1, f"{self.watch.most} Executions at once"
+        assert self.watch.replicas <= {1}
+        assert self.told.raised == []
+        assert self.watch.images <= {IMAGE, NEXT_IMAGE}
+        stranger = "registry.test/titan@sha256:" + "e" * 64
+        for image, refused in ((stranger, True), (NEXT_IMAGE, False)):
+            assert (await self._refused(image)) is refused, image
+
+    async def _refused(self, image: str) -> bool:
+        """Whether the API server refuses an image to the operator itself, which may write workloads."""
+        labels = {"app.kubernetes.io/name": "probe"}
+        deployment = {
+            "metadata": {"name": "probe", "namespace": self.scene.namespace, "labels": labels},
+            "spec": {
+                "replicas": 0,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [{"name": "probe", "image": image}]},
+                },
+            },
+        }
+        connection = self.scene.admin.connection
+        here = Connection(server=connection.server, source="test", ca_pem=connection.ca_pem, token=self.token)
+        async with Cluster(here) as operator:
+            try:
+                await operator.create(KINDS["Deployment"], deployment, dry_run=True)
+            except ApiError as error:
+                said = error.message
+            else:
+                return False
+        assert "titan-images" in said
+        return True
+
+    def watches_asked(self) -> int:
+        """How many watches the first operator has ever asked for."""
+        return len([path for _, path in self.proxy.requests if "watch=" in path])
+
+    def watched(self, kinds: Sequence[Kind]) -> bool:
+        """Whether each kind is watched now."""
+        return all(any(way.watching(kind) for way in (self.proxy, *self._ways)) for kind in kinds)
+
+    def _passes(self) -> int:
+        asked = [path for way in (self.proxy, *self._ways) for _, path in way.requests]
+        return len([path for path in asked if path.partition("?")[0].endswith("/titanphases") and "watch=" not in path])
+
+    async def close(self) -> None:
+        """End what goes on beside, and the other ways."""
+        for work in self._work:
+            work.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+        await self._open.aclose()
+
+    def _logs(self) -> str:
+        return "\n".join(operator.log()[-4000:] for operator in self.operators)
+
+
+@dataclass
+class Place:
+    """A guarded control plane, and who asks it."""
+
+    plane: ControlPlane
+    admin: Cluster
+    token: str
+    folder: Path
+    names: Iterator[str]
+
+    @asynccontextmanager
+    async def faulted(self) -> AsyncIterator[Faulted]:
+        """A namespace with pods that are marked ready; no operator yet."""
+        name = next(self.names)
+        await self.admin.create(KINDS["Namespace"], {"metadata": {"name": name}})
+        told, watch = ToldStack(self.admin, name), PodWatch(self.admin, name)
+        connection = load({"KUBECONFIG": str(self.plane.admin)})
+        async with ApiProxy(connection) as proxy, ToldService() as stacks:
+            stacks.stacks[name] = told
+            scene = Scene(self.admin, connection, name, self.folder / name, told)
+            made = Faulted(self.plane, scene, proxy, watch, self.token, self.folder / name, stacks.address)
+            async with beside(mark_pods(self.admin, name, self.plane.admin), watch.run()):
+                try:
+                    yield made
+                finally:
+                    await asyncio.gather(*(operator.stop() for operator in made.operators))
+                    await made.close()
+
+    async def undisturbed(self, acts: Sequence[ActOfLife]) -> dict[str, tuple[Objects, int]]:
+        """What the same acts end with, and how many writes each takes, when nothing fails."""
+        ends = {}
+        async with self.faulted() as at:
+            at.operator()
+            for act in acts:
+                before = at.writes()
+                await act.do(at.scene)
+                ends[act.name] = (await at.through(act), at.writes() - before)
+            await at.checked()
+        return ends
+
+
+@asynccontextmanager
+async def place(plane: ControlPlane, folder: Path, names: Iterator[str]) -> AsyncIterator[Place]:
+    """Open the ways to a guarded control plane."""
+    token = plane.kubectl("create", "token", OPERATOR, "-n", SYSTEM, "--duration=2h").stdout.strip()
+    async with Cluster(load({"KUBECONFIG": str(plane.admin)})) as admin:
+        yield Place(plane, admin, token, folder, names)
+
+
+def written(way: ApiProxy) -> list[Mutation]:
+    """What was asked for by this way, but for the Lease."""
+    return [one for one in way.mutations if one.plural != "leases"]
+
+
+def differences(expected: Objects, found: Objects) -> list[str]:
+    """What is not as it would have been, by object."""
+    return [
+        f"{name}: {expected.get(name)} != {found.get(name)}"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
