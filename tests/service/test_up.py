@@ -29,7 +29,7 @@ from support.local_stack import (
     port_offset,
     wait_until_gone,
 )
-from support.stack import recording
+from support.recorded import RECORDED
 
 pytestmark = pytest.mark.slow
 
@@ -184,13 +184,11 @@ def test_bad_recording_is_said_and_everything_stopped(tmp_path: Path, content: b
         assert wait_until_gone(stack.pids()) == []
 
 
-@pytest.mark.replay
 def test_truncated_recording_is_said_when_it_breaks_off(tmp_path: Path) -> None:
-    whole = recording("examples_usdm_btcusdt_20240808.gz")
+    whole, spot = RECORDED.books
     cut = tmp_path / "cut.gz"
     cut.write_bytes(whole.read_bytes()[:100_000])
-    spot = str(recording("examples_spot_btcusdt_20240808.gz"))
-    arguments = ("--market", str(cut), "--market", spot, "--speed", "max", "--until-end")
+    arguments = ("--market", str(cut), "--market", str(spot), "--speed", "max", "--until-end")
     with local_stack(tmp_path / "state", *arguments, resources=REPLAY) as stack:
         code, out = stack.result()
         assert (code, out) == (1, ""), stack.said

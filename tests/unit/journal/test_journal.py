@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.abilities import needs
 from support.lossy_files import LossyFiles
 from titan.journal.files import OS_FILES
 from titan.journal.frames import FRAME_BYTES, FRAMES_OFFSET, MAX_PAYLOAD_BYTES
@@ -324,7 +325,7 @@ def test_folder_that_cannot_be(tmp_path: Path) -> None:
         Journal.open(tmp_path / "absent" / "journal")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into a read-only folder")
+@needs("a user that a read-only folder holds back", os.geteuid() != 0)
 def test_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(JournalUnavailable, match="Permission denied"):

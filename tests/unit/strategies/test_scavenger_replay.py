@@ -5,9 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-import pytest
-
-from support.stack import recording
+from support.recorded import RECORDED
 from support.tape import PERP, SPOT, S, decide, holding, scavenger
 from titan.domain.kinds import Action
 from titan.domain.market import BookEvent, MarketEvent
@@ -20,9 +18,11 @@ DEMO_MIN_CONFIDENCE = 0.6
 LATENCY_NS = 50_000_000
 
 
-def trade_along(events: Iterator[MarketEvent]) -> list[IntentDraft]:
-    """Every entry of enough score is filled after the venue's latency, every exit too; the rest is refused."""
-    strategy = scavenger()
+def trade_along(
+    events: Iterator[MarketEvent], bar: float = DEMO_MIN_CONFIDENCE, **parameters: object
+) -> list[IntentDraft]:
+    """Every entry that scores ``bar`` is filled after the venue's latency, every exit too; the rest is refused."""
+    strategy = scavenger(**parameters)
     drafts: list[IntentDraft] = []
     filling: tuple[int, IntentDraft] | None = None
     for event in events:
@@ -36,7 +36,7 @@ def trade_along(events: Iterator[MarketEvent]) -> list[IntentDraft]:
             filling = None
         for draft in strategy.on_event(event):
             drafts.append(draft)
-            approved = draft.action is Action.CLOSE or draft.setup_score >= DEMO_MIN_CONFIDENCE
+            approved = draft.action is Action.CLOSE or draft.setup_score >= bar
             decide(strategy, draft, approved)
             if approved:
                 filling = (event.market_time_ns + LATENCY_NS, draft)
@@ -47,14 +47,17 @@ def entries(drafts: Sequence[IntentDraft]) -> list[IntentDraft]:
     return [draft for draft in drafts if draft.setup == BREAKOUT_SETUP]
 
 
-@pytest.mark.replay
 def test_the_recording_holds_intents_to_take_and_to_refuse() -> None:
-    names = ("examples_usdm_btcusdt_20240808.gz", "examples_spot_btcusdt_20240808.gz")
-    drafts = trade_along(ReplaySource([recording(name) for name in names]).events())
+    drafts = trade_along(
+        ReplaySource(RECORDED.books).events(),
+        RECORDED.bar,
+        hold_ms=RECORDED.hold_ms,
+        cooldown_ms=RECORDED.cooldown_ms,
+    )
     scores = [draft.setup_score for draft in entries(drafts)]
-    assert len(scores) >= 3
-    assert any(score >= DEMO_MIN_CONFIDENCE for score in scores)
-    assert any(score < DEMO_MIN_CONFIDENCE for score in scores)
+    assert len(scores) >= RECORDED.entries
+    assert any(score >= RECORDED.bar for score in scores)
+    assert any(score < RECORDED.bar for score in scores)
     assert any(draft.setup == TIME_EXIT_SETUP for draft in drafts)
 
 
