@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.stack import REPOSITORY
+from support.sweeps import CHAOS
 
 FUTURES = "examples_usdm_btcusdt_20240808.gz"
 SPOT = "examples_spot_btcusdt_20240808.gz"
-CHAOS = bool(os.environ.get("TITAN_CHAOS"))
 
 
 @dataclass(frozen=True)

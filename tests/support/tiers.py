@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from support.abilities import MARK
+from support.sweeps import CHAOS
+
+_PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 @dataclass
@@ -59,11 +62,7 @@ class Tiers:
             self._skipped[report.nodeid] = reason
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if (
-            self._no_skips
-            and self._skipped
-            and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        ):
+        if self._no_skips and self._skipped and session.exitstatus in _PASSED:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
@@ -93,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("TITAN_CHAOS"):
+    if CHAOS:
         return
     left_out = [item for item in items if item.get_closest_marker("chaos")]
     if left_out:

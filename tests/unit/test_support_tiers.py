@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from support.stack import REPOSITORY
+
 pytest_plugins = ["pytester"]
 
 TESTS = """
@@ -28,6 +30,7 @@ CHAOS = "\n@pytest.mark.chaos\ndef test_sweep(): pass\n"
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A folder of tests, and no environment that changes what is run."""
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "tests"))
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("TITAN_CHAOS", raising=False)
     pytester.makeini("[pytest]\nmarkers = chaos: a sweep\n")
