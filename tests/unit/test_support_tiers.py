@@ -33,7 +33,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Py
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "tests"))
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.delenv("TITAN_CHAOS", raising=False)
-    pytester.makeini("[pytest]\nmarkers = chaos: a sweep\n")
+    pytester.makeini("[pytest]\nmarkers = chaos: a sweep\nasyncio_default_fixture_loop_scope = function\n")
     return pytester
 
 
@@ -41,7 +41,7 @@ def made(run: pytest.Pytester, text: str, *arguments: str) -> pytest.RunResult:
     folder = run.path / "tests" / "unit"
     folder.mkdir(parents=True)
     (folder / "test_it.py").write_text(text)
-    return run.runpytest_subprocess("-p", "support.tiers", *arguments)
+    return run.runpytest_inprocess("-p", "support.tiers", *arguments)
 
 
 @pytest.mark.parametrize(

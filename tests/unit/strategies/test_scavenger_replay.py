@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from support.recorded import RECORDED
+from support.sweeps import CHAOS
 from support.tape import PERP, SPOT, S, decide, holding, scavenger
 from titan.domain.kinds import Action
 from titan.domain.market import BookEvent, MarketEvent
@@ -63,9 +64,11 @@ def test_the_recording_holds_intents_to_take_and_to_refuse() -> None:
 
 def test_on_the_simulated_market_a_first_entry_comes_within_a_minute_for_nearly_every_seed() -> None:
     late = []
-    for seed in range(20):
+    seeds = range(20 if CHAOS else 5)
+    for seed in seeds:
         source = SimulatedSource((SPOT, PERP), seed, lambda: FIXED_START_NS)
         minute = itertools.takewhile(lambda event: event.market_time_ns < FIXED_START_NS + 55 * S, source.events())
         if not any(draft.setup_score >= 0.64 for draft in entries(trade_along(minute))):
             late.append(seed)
-    assert len(late) <= 1, late
+    # 19 of 20: one may be late, but none of the sample is.
+    assert len(late) <= len(seeds) // 20, late
