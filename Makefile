@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory --warn-undefined-variables
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# How pytest reports each tier; support/tiers.py adds the tier's seconds.
+SLOWEST := --durations=10
 # The first interpreter that is new enough; lazily, so that `make help` needs none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
@@ -50,7 +52,9 @@ generate: install ## What is made from the typed models: CRDs, the charts' copie
 	@$(BIN)/python ci/generate.py
 
 test: install lint tools ## Everything that a change must pass: lint, then unit, service and cluster tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) unit
+	@$(MAKE) service
+	@$(MAKE) clustertests
 
 lint: install breaking ## Style, types, layers, protos
 	@$(BIN)/ruff check .
@@ -63,13 +67,13 @@ breaking: install ## Whether the protos still fit those of the last commit on ma
 	@BUF=$(BIN)/buf ci/breaking.sh
 
 unit: install ## The pure tests only
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
+	@$(BIN)/python -m pytest tests/unit -n 2 --dist worksteal $(SLOWEST) $(ARGS)
 
 service: install tools ## Each process over real gRPC, and whole stacks
-	@$(BIN)/python -m pytest tests/service $(ARGS)
+	@$(BIN)/python -m pytest tests/service $(SLOWEST) $(ARGS)
 
 clustertests: install tools ## The operator, charts and CRDs on a real API server
-	@$(BIN)/python -m pytest tests/cluster $(ARGS)
+	@$(BIN)/python -m pytest tests/cluster $(SLOWEST) $(ARGS)
 
 images: install ## The container images, with their sizes against their budgets; as root, on Debian or its kin
 	@ci/tools/apt
@@ -81,16 +85,16 @@ release: install ## Images pushed, signed and attested, and the signed release f
 
 nodetests: install ## Images as pods run them, built twice alike; the node itself, in a network namespace; as root
 	@ci/tools/apt
-	@$(BIN)/python -m pytest tests/images tests/node $(ARGS)
+	@$(BIN)/python -m pytest tests/images tests/node $(SLOWEST) $(ARGS)
 
 e2e: install ## From Dockerfile to a filled order in pods: on a node of this machine as root, or TITAN_E2E_KUBECONFIG's
 	@PYTHON=$(BIN)/python ci/e2e $(ARGS)
 
-chaos: install tools ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
-	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/test_kills.py tests/service/test_seeds.py \
+chaos: install tools ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds, every case of the unit tests' sweeps
+	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/unit tests/service/test_kills.py tests/service/test_seeds.py \
 		tests/service/test_execution_recovery.py tests/service/test_execution_start.py \
 		tests/cluster/test_crd_constraints.py tests/cluster/test_cut_writes.py tests/cluster/guarded/test_faults_kills.py \
-		tests/cluster/guarded/test_faults_api.py tests/cluster/test_admission.py $(ARGS)
+		tests/cluster/guarded/test_faults_api.py tests/cluster/test_admission.py $(SLOWEST) $(ARGS)
 
 bench: install ## Latencies, with the floor measured in the same run
 	@$(BIN)/python -m bench $(ARGS)

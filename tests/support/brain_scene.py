@@ -38,7 +38,7 @@ from titan.v1 import order_pb2 as o
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000
 STEP_NS = 50_000_000
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

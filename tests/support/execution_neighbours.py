@@ -25,7 +25,7 @@ from titan.v1 import market_pb2 as m
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000
 STEP_NS = 50_000_000
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 SUBSCRIBERS = ("papervenue", "execution")
 
 

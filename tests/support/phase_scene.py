@@ -28,7 +28,7 @@ from titan.v1 import common_pb2 as c
 from titan.v1 import market_pb2 as m
 
 STEP_NS = 50_000_000
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
