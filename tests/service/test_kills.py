@@ -17,12 +17,14 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.both_books import BothBooks, disagreements, read_both
 from support.local_stack import PROCESSES, LocalStack, local_stack, port_offset
 from support.recorded import RECORDED
 from support.stack import REPOSITORY
 from titan.domain.kinds import Posture
+from titan.domain.policy_hash import parse_rules, policy_hash
 from titan.runtime.topology import ROLES
 
 pytestmark = [
@@ -30,13 +32,11 @@ pytestmark = [
 ]
 
 SEED = int(os.environ.get("TITAN_CHAOS_SEED", "20240808"))
-# Of the events of the replay: after the start, and early enough before the end for the last to come back.
-MOMENTS = range(RECORDED.events // 100, RECORDED.events * 9 // 10)
 
 
 @pytest.fixture
 def resources(tmp_path: Path) -> tuple[str, str]:
-    """``examples/replay`` with times that let the strategy open and close within the recording."""
+    """``examples/replay`` with times and a bar by which the recording holds whole trades and refused entries."""
     folder = tmp_path / "resources"
     shutil.copytree(REPOSITORY / "examples" / "replay", folder)
     file = folder / "stack.yaml"
@@ -44,14 +44,26 @@ def resources(tmp_path: Path) -> tuple[str, str]:
     for name, shipped, used in (("holdMs", 30_000, RECORDED.hold_ms), ("cooldownMs", 5_000, RECORDED.cooldown_ms)):
         assert text.count(f"{name}: {shipped}\n") == 1
         text = text.replace(f"{name}: {shipped}\n", f"{name}: {used}\n")
-    file.write_text(text)
+    policy = (folder / "policy.yaml").read_text()
+    edited = policy.replace('minConfidence: "0.6"', f'minConfidence: "{RECORDED.bar}"')
+    before, rules = (yaml.safe_load(one)["spec"] for one in (policy, edited))
+    digest = policy_hash(parse_rules(json.dumps(rules["rules"]).encode()))
+    for path, content in ((file, text), (folder / "policy.yaml", edited)):
+        for old, new in ((before["hash"], digest), (_short(before["hash"]), _short(digest))):
+            content = content.replace(old, new)
+        path.write_text(content)
     return "-f", str(folder)
 
 
-def replay_arguments(offset: int) -> list[str]:
+def _short(digest: str) -> str:
+    """The digits of a policy's hash that its name ends in."""
+    return digest.removeprefix("sha256:")[:8]
+
+
+def replay_arguments(offset: int, speed: str) -> list[str]:
     files = [str(path) for path in RECORDED.books]
-    speed = ["--speed", "max", "--until-end", "-o", "json"]
-    return ["--arm", "--port-offset", str(offset), *(word for file in files for word in ("--market", file)), *speed]
+    end = ["--speed", speed, "--until-end", "-o", "json"]
+    return ["--arm", "--port-offset", str(offset), *(word for file in files for word in ("--market", file)), *end]
 
 
 class PostureWatch(threading.Thread):
@@ -102,11 +114,11 @@ def run_with_kills(
 ) -> tuple[BothBooks, PostureWatch, float]:
     """Kill each of ``victims`` at a random event of the replay; ``halt_after`` so many of them the stack is halted."""
     offset = port_offset()
-    moments = sorted(random.Random(SEED).sample(MOMENTS, len(victims)))
+    moments = sorted(random.Random(SEED).sample(RECORDED.moments, len(victims)))
     print(f"seed {SEED}: {list(zip(moments, victims, strict=True))}")
     watch = PostureWatch(offset)
     halted_s = killed_s = 0.0
-    with local_stack(tmp_path / "state", *replay_arguments(offset), resources=resources) as stack:
+    with local_stack(tmp_path / "state", *replay_arguments(offset, RECORDED.speed), resources=resources) as stack:
         stack.wait("ready: http://127.0.0.1:")
         watch.start()
         try:
@@ -162,7 +174,7 @@ def test_one_process_killed_ten_times(tmp_path: Path, resources: tuple[str, str]
 def test_two_undisturbed_runs_are_equal(tmp_path: Path, resources: tuple[str, str]) -> None:
     outs = []
     for number in ("one", "two"):
-        with local_stack(tmp_path / number, *replay_arguments(port_offset()), resources=resources) as stack:
+        with local_stack(tmp_path / number, *replay_arguments(port_offset(), "max"), resources=resources) as stack:
             code, out = stack.result(timeout_s=120)
             assert code == 0, stack.said
         outs.append(json.loads(out))

@@ -36,6 +36,10 @@ class Recorded:
         A setup score that some of its entries reach and others do not.
     entries
         Least number of entries that the strategy drafts.
+    speed
+        Of a replay that lasts long enough for each process to be killed in it.
+    moments
+        Events at which processes are killed: the first trade is made, and the last one killed comes back in time.
     """
 
     folder: Path
@@ -45,6 +49,8 @@ class Recorded:
     cooldown_ms: int
     bar: float
     entries: int
+    speed: str
+    moments: range
 
     @property
     def books(self) -> list[Path]:
@@ -70,6 +76,9 @@ CUT = Recorded(
     cooldown_ms=500,
     bar=0.7,
     entries=2,
+    speed="1",
+    # The first entry is drafted at event 3,720.
+    moments=range(4_000, 6_400),
 )
 WHOLE = Recorded(
     folder=Path(os.environ.get("TITAN_DATA_DIR") or REPOSITORY.parent / "shared" / "data"),
@@ -79,5 +88,7 @@ WHOLE = Recorded(
     cooldown_ms=5_000,
     bar=0.6,
     entries=3,
+    speed="max",
+    moments=range(1_000, 125_000),
 )
 RECORDED = WHOLE if CHAOS and all(path.is_file() for path in [*WHOLE.books, WHOLE.folder / WHOLE.bars]) else CUT
