@@ -40,6 +40,8 @@ class Recorded:
         Of a replay that lasts long enough for each process to be killed in it.
     moments
         Events at which processes are killed: the first trade is made, and the last one killed comes back in time.
+    kills
+        How often each process is killed in one replay.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Recorded:
     entries: int
     speed: str
     moments: range
+    kills: int
 
     @property
     def books(self) -> list[Path]:
@@ -78,7 +81,8 @@ CUT = Recorded(
     entries=2,
     speed="1",
     # The first entry is drafted at event 3,720.
-    moments=range(4_000, 6_400),
+    moments=range(4_000, 5_500),
+    kills=1,
 )
 WHOLE = Recorded(
     folder=Path(os.environ.get("TITAN_DATA_DIR") or REPOSITORY.parent / "shared" / "data"),
@@ -90,5 +94,6 @@ WHOLE = Recorded(
     entries=3,
     speed="max",
     moments=range(1_000, 125_000),
+    kills=2,
 )
 RECORDED = WHOLE if CHAOS and all(path.is_file() for path in [*WHOLE.books, WHOLE.folder / WHOLE.bars]) else CUT
