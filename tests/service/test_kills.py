@@ -1,7 +1,7 @@
 """kill -9 of every process at random moments of a recorded replay; the venue's own records are the judge.
 
-``make test`` kills each process once in one replay of the cut. ``make chaos`` replays the whole recordings: each process
-is killed twice in one run, and ten times in a run of its own.
+``make test`` kills each process once in one replay of the cut. ``make chaos`` replays the whole recordings: each
+process is killed twice in one run, and ten times in a run of its own.
 """
 
 from __future__ import annotations
