@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory --warn-undefined-variables
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# How pytest reports each tier; support/tiers.py adds the tier's seconds.
+SLOWEST := --durations=10
 # The first interpreter that is new enough; lazily, so that `make help` needs none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
@@ -59,7 +61,9 @@ generate: dev ## What is made from the typed models: CRDs, the charts' copies, t
 	@$(BIN)/python ci/generate.py
 
 test: dev lint tools ## Everything that a change must pass: lint, then unit, service and cluster tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) unit
+	@$(MAKE) service
+	@$(MAKE) clustertests
 
 lint: dev breaking ## Style, types, layers, protos, spelling, subjects of commits
 	@$(BIN)/ruff check .
@@ -74,13 +78,13 @@ breaking: dev ## Whether the protos still fit those of the last commit on main t
 	@BUF=$(BIN)/buf ci/breaking.sh
 
 unit: dev ## The pure tests only
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
+	@$(BIN)/python -m pytest tests/unit -n 2 --dist worksteal $(SLOWEST) $(ARGS)
 
 service: dev tools ## Each process over real gRPC, and whole stacks
-	@$(BIN)/python -m pytest tests/service $(ARGS)
+	@$(BIN)/python -m pytest tests/service $(SLOWEST) $(ARGS)
 
 clustertests: dev tools ## The operator, charts and CRDs on a real API server
-	@$(BIN)/python -m pytest tests/cluster $(ARGS)
+	@$(BIN)/python -m pytest tests/cluster $(SLOWEST) $(ARGS)
 
 images: dev ## The container images, with their sizes against their budgets; as root, on Debian or its kin
 	@ci/tools/apt
@@ -92,17 +96,17 @@ release: dev ## Images pushed, signed and attested, and the signed release file:
 
 nodetests: dev ## Images as pods run them, built twice alike; the node itself, in a network namespace; as root
 	@ci/tools/apt
-	@$(BIN)/python -m pytest tests/images tests/node $(ARGS)
+	@$(BIN)/python -m pytest tests/images tests/node $(SLOWEST) $(ARGS)
 
 e2e: dev ## From Dockerfile to a filled order in pods: on a node of this machine as root, or TITAN_E2E_KUBECONFIG's
 	@PYTHON=$(BIN)/python ci/e2e $(ARGS)
 
-chaos: dev tools ## The long fault sweeps: each process killed ten times in a replay, recovery at every record, all seeds
-	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/service/stack/test_kills.py tests/service/stack/test_seeds.py \
+chaos: dev tools ## Long fault sweeps: processes killed ten times in a replay, recovery at every record, all seeds, whole sweeps
+	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/unit tests/service/stack/test_kills.py tests/service/stack/test_seeds.py \
 		tests/service/execution/test_recovery.py tests/service/execution/test_start.py \
 		tests/cluster/api/test_crd_constraints.py tests/cluster/controller/test_cut_writes.py \
 		tests/cluster/controller/guarded/test_faults_kills.py tests/cluster/controller/guarded/test_faults_api.py \
-		tests/cluster/admission/test_admission.py $(ARGS)
+		tests/cluster/admission/test_admission.py $(SLOWEST) $(ARGS)
 
 bench: dev ## Latencies, with the floor measured in the same run
 	@$(BIN)/python -m bench $(ARGS)

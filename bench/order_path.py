@@ -34,9 +34,6 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
 from _floor import METHOD, open_channel  # noqa: E402
-from titan.v1 import brain_pb2 as b  # noqa: E402
-from titan.v1 import common_pb2 as c  # noqa: E402
-from titan.v1 import market_pb2 as m  # noqa: E402
 
 from support.stack.local_processes import Stack, free_ports  # noqa: E402
 from titan.brain.settings import BrainSettings  # noqa: E402
@@ -55,6 +52,9 @@ from titan.runtime.telemetry.logs import configure_logging, get_logger  # noqa: 
 from titan.runtime.telemetry.metrics import Metrics  # noqa: E402
 from titan.storage.migrate import upgrade  # noqa: E402
 from titan.storage.schema import default_url  # noqa: E402
+from titan.v1 import brain_pb2 as b  # noqa: E402
+from titan.v1 import common_pb2 as c  # noqa: E402
+from titan.v1 import market_pb2 as m  # noqa: E402
 
 PERP = "BTC/USDT:USDT"
 PERIOD_S = 0.05

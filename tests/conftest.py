@@ -14,10 +14,15 @@ from hypothesis import HealthCheck, settings
 
 from support.stack.local_processes import Stack
 from support.storage.postgres import Postgres
+from support.sweeps import CHAOS
+
+pytest_plugins = ["support.tiers"]
 
 # How long an example takes is the machine's affair: what is too slow is a benchmark's to say.
 settings.register_profile("titan", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("titan")
+settings.register_profile("default", settings.get_profile("titan"), max_examples=50)
+settings.register_profile("chaos", settings.get_profile("titan"), max_examples=300)
+settings.load_profile("chaos" if CHAOS else "default")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from support.abilities import skip_without
 from support.e2e.installed import STACK, SYSTEM, Titan, container_of, pod_of
 from support.e2e.pods import PodLife
 from support.e2e.story import Story
@@ -219,6 +220,6 @@ def _other(life: PodLife, before: dict[str, Any]) -> bool:
 def registry_down(titan: Titan) -> Callable[[], None]:
     """Take the registry away; returns what brings it back."""
     if titan.target.node is None:
-        pytest.skip("the registry of this cluster is not ours to end")
+        skip_without("a node of ours, whose registry may be ended")
     titan.target.disturb("halt", "registry")
     return lambda: titan.target.disturb("resume", "registry")

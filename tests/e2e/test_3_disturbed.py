@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from support.abilities import skip_without
 from support.e2e.installed import DATA, STACK, Titan
 from support.e2e.pods import PodLife
 from support.e2e.story import Story
@@ -18,7 +19,7 @@ CUT_S = 10.0
 def trading(titan: Titan, life: PodLife) -> PodLife:
     """A stack that opens and closes every few seconds, on a node of ours."""
     if titan.target.node is None:
-        pytest.skip("parts of this cluster are not ours to kill")
+        skip_without("a node of ours, whose parts may be killed")
     life.busy()
     return life
 

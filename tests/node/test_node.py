@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ RESTRICTED: dict[str, Any] = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-READY_WITHIN_S = 20.0
 
 
 def pod(name: str, image: str, *command: str, **container: Any) -> dict[str, Any]:
@@ -181,15 +179,14 @@ def test_pods_and_images_outlive_a_part_that_is_killed(node: Node, image: str, p
 # Its life
 
 
-def run_by_hand(folder: Path) -> tuple[subprocess.Popen[str], float]:
-    """``ci/node run`` as a person starts it, and how long it took to be ready, in seconds."""
-    started = time.monotonic()
+def run_by_hand(folder: Path) -> subprocess.Popen[str]:
+    """``ci/node run`` as a person starts it, once it is ready."""
     process = subprocess.Popen(
         [COMMAND, "--folder", folder, "run"], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("export KUBECONFIG=")
-    return process, time.monotonic() - started
+    return process
 
 
 def start_a_pod(place: Place, folder: Path) -> None:
@@ -205,14 +202,14 @@ def test_stopped_or_killed_it_leaves_nothing_behind(tmp_path: Path) -> None:
     settings = [Path("/proc/sys", name) for name in ("kernel/panic", "vm/overcommit_memory", "net/ipv4/ip_forward")]
     before = [setting.read_text() for setting in settings]
     folder = tmp_path / "node"
-    first, first_s = run_by_hand(folder)
+    first = run_by_hand(folder)
     place = of_folder(folder)
     start_a_pod(place, folder)
     first.send_signal(signal.SIGINT)
     assert first.wait(60) == 0
     assert place.left() == []
     # Killed, its containers go on: whoever starts next, anywhere, removes them.
-    second, second_s = run_by_hand(folder)
+    second = run_by_hand(folder)
     place = of_folder(folder)
     start_a_pod(place, folder)
     second.kill()
@@ -222,8 +219,6 @@ def test_stopped_or_killed_it_leaves_nothing_behind(tmp_path: Path) -> None:
     assert place.left() == []
     assert not list(CGROUPS.glob(f"*/{place.name}"))
     assert [setting.read_text() for setting in settings] == before
-    # The better of two: what else the machine does is not ours.
-    assert min(first_s, second_s) <= READY_WITHIN_S
 
 
 def test_a_command_runs_beside_it_and_its_end_is_the_node_s(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.message import Message
-from titan.v1 import brain_pb2, execution_pb2
 
 from titan.domain.kinds import Posture
 from titan.runtime.rpc.client import RpcChannel
@@ -24,6 +23,7 @@ from titan.runtime.rpc.contract import (
 from titan.runtime.rpc.errors import RpcError
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import Log
+from titan.v1 import brain_pb2, execution_pb2
 from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
 from titan_operator.stack.view import Ack, BrainView, ExecutionView, StackView
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
+from support.cluster.admission_fixture import BOB, HOME, STACK, STRANGER, Scene, install
 from support.cluster.admission_requests import PROTECT, Act
 from support.cluster.admission_rows import ADMITTED, DENIED
-from support.cluster.admission_fixture import BOB, HOME, STACK, STRANGER, Scene, install
 from support.cluster.as_user import OPERATOR, until
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"

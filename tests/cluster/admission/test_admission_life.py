@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.admission_requests import GOOD, PROTECT
 from support.cluster.admission_fixture import (
     BOB,
     HOME,
@@ -26,6 +25,7 @@ from support.cluster.admission_fixture import (
     pod_spec,
     workload,
 )
+from support.cluster.admission_requests import GOOD, PROTECT
 from support.cluster.as_user import OPERATOR, until
 from titan_operator.admission.probe import AdmissionProbe
 from titan_operator.admission.rules.policies import ADMISSION_POLICIES

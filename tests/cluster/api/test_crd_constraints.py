@@ -5,7 +5,6 @@ On a control plane of their own, for definitions that come and go disturb what o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -102,7 +101,7 @@ def test_every_constraint_is_missed_when_all_of_its_kind_are_gone(
     assert _judged_without(api, witnesses, removals) == []
 
 
-@pytest.mark.skipif("TITAN_CHAOS" not in os.environ, reason="a definition for each constraint: TITAN_CHAOS=1")
+@pytest.mark.chaos
 @pytest.mark.timeout(1800)
 def test_every_constraint_is_missed_when_it_alone_is_gone(
     api: CrdApi, witnesses: dict[tuple[str, Constraint], list[Row]]

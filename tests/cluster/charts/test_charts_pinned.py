@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from support.cluster.charts import ROOT
-from support.cluster.installation import SYSTEM, Installation, installation
 from support.cluster.documented_commands import commands, notes, typed
+from support.cluster.installation import SYSTEM, Installation, installation
 from support.supplychain.trust_policies import trust_policy
 
 STACK, DATA = "titan", "titan-data"

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import yaml
 from testcluster.controlplane import ControlPlane
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
 
 from support.cluster.objects import HASH, IMAGE
 from titan.brain.status import decisions_page
 from titan.cli.cluster.app import app
 from titan.cli.root import run_app
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
 
 LABELS = {"app": "brain"}
 # The endpoints controller wants a pod's node to be there.

@@ -1,10 +1,9 @@
-"""The control plane itself: quickly there, real users, and nothing left of it, however it ends."""
+"""The control plane itself: started by hand, real users, and nothing left of it, however it ends."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -20,35 +19,32 @@ def pids(folder: Path) -> dict[str, int]:
     return {file.stem: int(file.read_text().split()[0]) for file in folder.glob("*.pid")}
 
 
-def run_by_hand(folder: Path) -> tuple[subprocess.Popen[str], float]:
-    """``ci/cluster run`` as a person starts it, and how long it took to be ready, in seconds."""
-    started = time.monotonic()
+def run_by_hand(folder: Path) -> subprocess.Popen[str]:
+    """``ci/cluster run`` as a person starts it, once it is ready."""
     process = subprocess.Popen(
         [CLUSTER, "run", "--folder", folder], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("export KUBECONFIG=")
-    return process, time.monotonic() - started
+    return process
 
 
-def test_it_is_ready_within_ten_seconds_and_a_killed_one_is_no_hindrance(tmp_path: Path) -> None:
+def test_it_starts_by_hand_and_a_killed_one_is_no_hindrance(tmp_path: Path) -> None:
     folder = tmp_path / "plane"
-    first, first_s = run_by_hand(folder)
+    first = run_by_hand(folder)
     parts = pids(folder)
     assert set(parts) == set(PARTS)
     first.kill()
     first.wait()
     assert wait_until_gone(list(parts.values())) == []
     # Its files are there still; the next one starts all the same, on data of its own.
-    second, second_s = run_by_hand(folder)
+    second = run_by_hand(folder)
     again = pids(folder)
     assert not set(again.values()) & set(parts.values())
     second.send_signal(signal.SIGINT)
     assert second.wait(30) == 0
     assert [pid for pid in again.values() if alive(pid)] == []
     assert not pids(folder)
-    # The better of two: what else the machine does is not ours.
-    assert min(first_s, second_s) <= 10
 
 
 def test_what_a_killed_one_left_running_is_ended_and_nothing_else(tmp_path: Path) -> None:

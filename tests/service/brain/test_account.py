@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from support.processes.brain_scene import PERP, START_NS, scene, until
+from support.stack.local_processes import Stack
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import order_pb2 as o
-
-from support.processes.brain_scene import PERP, START_NS, scene, until
-from support.stack.local_processes import Stack
 
 
 async def test_execution_away_refuses_opening_and_keeps_a_reducing_order_for_it(stack: Stack) -> None:

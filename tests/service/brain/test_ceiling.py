@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import execution_pb2 as e
 
 from support.processes.brain_scene import scene, until
 from support.stack.local_processes import Stack
 from titan.runtime.rpc.contract import BRAIN_SET_CEILING
 from titan.runtime.rpc.errors import RpcError
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
 
 
 async def test_a_lower_ceiling_takes_effect_at_once_and_a_higher_one_raises_nothing(stack: Stack) -> None:

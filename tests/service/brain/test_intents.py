@@ -5,12 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import order_pb2 as o
 
 from support.processes.brain_scene import PERP, START_NS, FakePhase, scene, until
 from support.stack.local_processes import Stack
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import order_pb2 as o
 
 OTHER_HASH = "sha256:" + "1" * 64
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import order_pb2 as o
-
 from support.processes.brain_scene import scene, until
 from support.stack.local_processes import Stack
 from titan.runtime.rpc.contract import BRAIN_LIST_DECISIONS
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import order_pb2 as o
 
 
 async def test_lockstep_waits_for_execution_and_every_phase_and_decides_in_rank_order(stack: Stack) -> None:

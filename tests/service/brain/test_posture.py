@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import execution_pb2 as e
-from titan.v1 import order_pb2 as o
 
 from support.processes.brain_scene import START_NS, scene, until
 from support.stack.local_processes import Stack
 from titan.runtime.rpc.contract import BRAIN_SET_POSTURE
 from titan.runtime.rpc.errors import RpcError
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
+from titan.v1 import order_pb2 as o
 
 
 async def test_a_new_stack_is_close_only_and_refuses_to_open(stack: Stack) -> None:

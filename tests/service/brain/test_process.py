@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
 
 from support.processes.brain_scene import FakePhase, Scene, scene, state_folder, until
 from support.stack.local_processes import Stack
@@ -15,6 +13,8 @@ from titan.brain.app import BrainApp
 from titan.brain.settings import BrainSettings
 from titan.runtime.process import StartError, running
 from titan.runtime.rpc.contract import BRAIN_EXPLAIN_DECISION, BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
 
 
 async def test_a_restart_keeps_posture_term_and_decisions(stack: Stack) -> None:

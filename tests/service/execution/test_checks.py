@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from titan.v1 import common_pb2 as c
 
 from support.processes.execution_neighbours import PERP, until
 from support.processes.execution_scene import Scene, scene
@@ -17,6 +16,7 @@ from support.stack.local_processes import Stack
 from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
 from titan.durable.journal.journal import JournalUnavailable
+from titan.v1 import common_pb2 as c
 
 
 @pytest.fixture

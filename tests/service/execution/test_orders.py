@@ -7,13 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
 
 from support.processes.execution_neighbours import PERP, until
 from support.processes.execution_scene import Scene, scene
 from support.stack.local_processes import Stack
 from titan.domain.kinds import OrderRole, OrderState
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
 
 OTHER_HASH = "sha256:" + "0" * 64
 
@@ -208,10 +208,9 @@ async def test_resting_entries_are_canceled(stack: Stack, how: str) -> None:
             made.brain.beating = False
             await until(lambda: made.session.posture.brain_silent, "Brain is silent")
         else:
-            from titan.v1 import execution_pb2 as e
-
             from titan.runtime.rpc.client import RpcChannel
             from titan.runtime.rpc.contract import EXECUTION_TIGHTEN
+            from titan.v1 import execution_pb2 as e
 
             channel = RpcChannel(made.stack.client("cli"), "execution")
             answer = await channel.call(
@@ -266,10 +265,9 @@ async def test_flatten_closes_everything_and_ends_halted(armed: Scene) -> None:
 
 
 async def test_positions_and_equity_as_people_are_told(armed: Scene) -> None:
-    from titan.v1 import execution_pb2 as e
-
     from titan.runtime.rpc.client import RpcChannel
     from titan.runtime.rpc.contract import EXECUTION_GET_EQUITY, EXECUTION_LIST_ORDERS, EXECUTION_LIST_POSITIONS
+    from titan.v1 import execution_pb2 as e
 
     armed.brain.place("i1")
     await armed.market.step(count=4)

@@ -10,8 +10,6 @@ from contextlib import AsyncExitStack
 from decimal import Decimal
 
 import pytest
-from titan.v1 import common_pb2 as c
-from titan.v1 import execution_pb2 as e
 
 from support.processes.execution_neighbours import until
 from support.processes.execution_process import ExecutionProcess
@@ -21,6 +19,8 @@ from titan.domain.kinds import OrderRole, OrderState, Posture
 from titan.domain.protection import covered, open_lots
 from titan.execution.app import ExecutionApp
 from titan.runtime.process import running
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
 
 # Every boundary belongs to `make chaos`; a sample of them to `make test`.
 EVERY = "TITAN_CHAOS" in os.environ

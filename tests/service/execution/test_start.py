@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import func, select
-from titan.v1 import common_pb2 as c
 
 from support.processes.execution_neighbours import until
 from support.processes.execution_scene import execution_settings, policy_document, scene
@@ -20,6 +19,7 @@ from titan.execution.settings import ExecutionSettings
 from titan.runtime.process import StartError, running
 from titan.storage import execution_tables as tables
 from titan.storage.schema import make_engine
+from titan.v1 import common_pb2 as c
 
 
 async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack_on_each_database: Stack) -> None:

@@ -11,8 +11,6 @@ from typing import Any
 
 import grpc
 import pytest
-from titan.v1 import common_pb2
-from titan.v1 import market_pb2 as pb
 
 from support.market.recordings import START_NS, spot_lines, write
 from support.stack.local_processes import Stack
@@ -23,6 +21,8 @@ from titan.runtime.process import StartError, running
 from titan.runtime.rpc.client import ClientStream, RpcChannel
 from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
 from titan.runtime.rpc.errors import RpcError
+from titan.v1 import common_pb2
+from titan.v1 import market_pb2 as pb
 
 ALL = (pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)
 SILENCE_S = 0.15

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from titan.v1 import common_pb2 as c
 
 from support.cluster.stack_client import client_for, client_of_local
 from support.processes import brain_scene, execution_scene
@@ -19,6 +18,7 @@ from support.stack.local_processes import Stack
 from support.stack.titan_up import local_stack
 from titan.domain.kinds import Posture
 from titan.runtime.telemetry.logs import get_logger
+from titan.v1 import common_pb2 as c
 from titan_operator.stack.client import StackClient
 from titan_operator.stack.view import BrainView, ExecutionView
 

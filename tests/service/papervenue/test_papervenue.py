@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from titan.v1 import venue_pb2
 
 from support.durable.full_disk import full_disk
 from support.market.scripted_market import ScriptedMarket
@@ -45,6 +44,7 @@ from titan.runtime.process import StartError, running
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import PAPERVENUE_TRADE
 from titan.runtime.telemetry.logs import get_logger
+from titan.v1 import venue_pb2
 from titan.venues.base import VenueUnavailableError
 from titan.venues.paper import PaperVenue
 

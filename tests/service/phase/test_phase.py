@@ -8,10 +8,6 @@ import json
 import uuid
 
 import pytest
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import market_pb2 as m
-from titan.v1 import order_pb2 as o
 
 from support.market.tape import MS, PERP, T0, S, Tape
 from support.processes.phase_scene import STEP_NS, Scene, budget, posture, scene, until
@@ -21,6 +17,10 @@ from titan.domain.market import MarketEvent
 from titan.marketdata.bars import BarHistory
 from titan.phase.app import PhaseApp
 from titan.runtime.process import StartError, running
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import market_pb2 as m
+from titan.v1 import order_pb2 as o
 
 
 def breakout(side: Side = Side.BUY) -> list[MarketEvent]:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
 
 from support.stack.local_processes import REPOSITORY, Stack
 from titan.brain.settings import BrainSettings
@@ -31,6 +29,8 @@ from titan.runtime.rpc.server import Peer, RpcServer, ServerStream
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
 
 LIFETIME = timedelta(seconds=3)
 STOPPED_S = 20.0

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from titan.v1 import brain_pb2 as b
 
 from support.stack.both_accounts import disagreements, read_both
 from support.stack.titan_up import PROCESSES, LocalStack, local_stack
@@ -18,6 +17,7 @@ from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import BRAIN_GET_BRAIN
 from titan.runtime.rpc.errors import RpcError
 from titan.runtime.settings import ProcessSettings
+from titan.v1 import brain_pb2 as b
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import order_pb2 as o
 
 from support.processes import brain_scene, execution_scene
 from support.processes.brain_scene import FakePhase
@@ -27,6 +24,9 @@ from titan.storage import brain_tables
 from titan.storage import execution_tables as tables
 from titan.storage.migrate import upgrade_async
 from titan.storage.schema import make_engine
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import order_pb2 as o
 
 
 @pytest.fixture

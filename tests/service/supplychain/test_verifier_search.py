@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from support.supplychain.registry import RegistryServer
 from support.supplychain.registry_faults import answers, breaks_off, floods, hangs, leads_to, status
 from support.supplychain.verifier_fixture import NAME, image_at, policy_of, verifier_of
 
+# Only what hangs takes longer.
+PATIENCE_S = 120.0
 FORGED = 1000
 PAYLOAD = {"critical": {"identity": {}, "image": {}, "type": "cosign container image signature"}, "optional": None}
 
@@ -197,10 +199,8 @@ async def test_what_lies_beside_an_image(row: Row, material: Material) -> None:
         server.put_manifest(NAME, material.image)
         row.put(server, material)
         async with verifier_of(policy_of(pem, row.key, **row.policy), (server.host,), timeout_s=2.0) as verifier:
-            started = time.monotonic()
-            verdict = await verifier.verify(image_at(server, material.digest))
-            took_s = time.monotonic() - started
+            async with asyncio.timeout(PATIENCE_S):
+                verdict = await verifier.verify(image_at(server, material.digest))
     assert (verdict.verified, str(verdict.reason)) == (not row.reason, row.reason), verdict
-    assert took_s < 15
     if row.reason == "ImageNotAllowed":
         assert not server.asked

@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+from support.cluster.admission_fixture import (
+    BOB,
+    DATA,
+    DATAS,
+    DORA,
+    HOME,
+    LISTED,
+    NODE,
+    NODES,
+    OPERATORS,
+    STACK,
+    STRANGER,
+    TESS,
+    container,
+    image,
+    path_of,
+    pod_spec,
+    workload,
+)
 from support.cluster.admission_requests import (
     BAD,
     BINDING,
@@ -41,25 +60,6 @@ from support.cluster.admission_requests import (
     token_secret,
     trust_policy,
     verified,
-)
-from support.cluster.admission_fixture import (
-    BOB,
-    DATA,
-    DATAS,
-    DORA,
-    HOME,
-    LISTED,
-    NODE,
-    NODES,
-    OPERATORS,
-    STACK,
-    STRANGER,
-    TESS,
-    container,
-    image,
-    path_of,
-    pod_spec,
-    workload,
 )
 from support.cluster.as_user import OPERATOR, controller
 

@@ -35,7 +35,7 @@ class BothMaySendError(AssertionError):
 
 
 @dataclass
-class Observed:
+class SimulatedMachine:
     """Time, the folder and the venue.
 
     ``wall_error`` is what the wall clock is ahead of the venue's: at most ``SKEW``, while it may be behind by anything.
@@ -75,7 +75,7 @@ class Observed:
 class Holder:
     """A process that wants to send: it acquires, sends, renews, and starts again when it lost the lease."""
 
-    def __init__(self, world: Observed, number: int) -> None:
+    def __init__(self, world: SimulatedMachine, number: int) -> None:
         self.world = world
         self.number = number
         self.wants_release = False

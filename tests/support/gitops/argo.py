@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ ARGOCD_CM = HEALTH_LUA.with_name("argocd-cm.yaml")
 STATUSES = ("Healthy", "Progressing", "Degraded", "Suspended")
 
 
+@functools.cache
 def configured_lua() -> str:
     """What Argo CD would run: the text in the ConfigMap."""
     settings = yaml.safe_load(ARGOCD_CM.read_text())

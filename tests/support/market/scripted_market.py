@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from titan.v1 import market_pb2 as pb
-
 from support.stack.local_processes import Stack
 from support.venues.matching import MS, PERP, SPOT, levels
 from titan.domain.instruments import PAPER_INSTRUMENTS
@@ -17,6 +15,7 @@ from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
 from titan.runtime.watermark import Watermark
+from titan.v1 import market_pb2 as pb
 from titan.wire.market import event_to_wire, instrument_to_wire
 
 STEP_MS = 50

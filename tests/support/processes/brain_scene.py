@@ -11,11 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import execution_pb2 as e
-from titan.v1 import market_pb2 as m
-from titan.v1 import order_pb2 as o
 
 from support.stack.local_processes import REPOSITORY, Stack
 from titan.brain.app import BrainApp
@@ -34,12 +29,17 @@ from titan.runtime.rpc.server import RpcServer, ServerStream
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
 from titan.storage.migrate import upgrade_async
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
+from titan.v1 import market_pb2 as m
+from titan.v1 import order_pb2 as o
 from titan.wire.market import instrument_to_wire
 
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000
 STEP_NS = 50_000_000
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

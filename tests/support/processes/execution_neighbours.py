@@ -8,11 +8,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import execution_pb2 as e
-from titan.v1 import market_pb2 as m
-
 from support.stack.local_processes import Stack
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.runtime.rpc.client import RpcChannel
@@ -22,12 +17,16 @@ from titan.runtime.rpc.server import RpcServer, ServerStream
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
+from titan.v1 import market_pb2 as m
 from titan.wire.market import instrument_to_wire
 
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000
 STEP_NS = 50_000_000
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 SUBSCRIBERS = ("papervenue", "execution")
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from titan.v1 import common_pb2 as c
-from titan.v1 import execution_pb2 as e
 
 from support.processes.execution_neighbours import PERP, Brain, Market, until
 from support.stack.local_processes import REPOSITORY, Stack, free_ports
@@ -22,6 +20,8 @@ from titan.papervenue.app import PaperVenueApp
 from titan.papervenue.settings import PaperVenueSettings
 from titan.runtime.process import running
 from titan.storage.migrate import upgrade_async
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
 from titan.wire import venue as venue_wire
 
 POLICY = "demo"

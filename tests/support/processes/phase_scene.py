@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import market_pb2 as m
 
 from support.market.tape import T0, S
 from support.stack.local_processes import REPOSITORY, Stack
@@ -25,10 +22,13 @@ from titan.runtime.rpc.contract import BRAIN_SUBMIT, MARKETDATA_SUBSCRIBE
 from titan.runtime.rpc.server import RpcServer, ServerStream
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import market_pb2 as m
 from titan.wire.market import bar_to_wire, event_to_wire, instrument_to_wire
 
 STEP_NS = 50_000_000
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

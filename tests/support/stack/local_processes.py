@@ -15,8 +15,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
 from titan.runtime.pki.authority_files import ensure_ca, issue
 from titan.runtime.pki.certificates import Authority
 
@@ -56,22 +54,6 @@ def is_listening(port: int) -> bool:
     with closing(socket.socket()) as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def data_dir() -> Path:
-    """The recordings; skips the test, saying so, where there are none."""
-    path = Path(os.environ.get("TITAN_DATA_DIR") or REPOSITORY.parent / "shared" / "data")
-    if not path.is_dir():
-        pytest.skip(f"no recordings: {path} is no directory (set TITAN_DATA_DIR)")
-    return path
-
-
-def recording(name: str) -> Path:
-    """One recorded file; skips the test where it is absent."""
-    path = data_dir() / name
-    if not path.is_file():
-        pytest.skip(f"no recording {path}")
-    return path
 
 
 class Stack:

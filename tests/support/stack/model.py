@@ -7,6 +7,7 @@ do is what tests/cluster are for.
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -50,8 +51,13 @@ NOW = "2026-01-01T00:00:00Z"
 def documents(*paths: str) -> list[dict[str, Any]]:
     found = []
     for path in paths:
-        found += [item for item in yaml.safe_load_all((ROOT / path).read_text()) if item]
-    return found
+        found += [item for item in _documents(path) if item]
+    return copy.deepcopy(found)
+
+
+@functools.cache
+def _documents(path: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((ROOT / path).read_text()))
 
 
 @dataclass
@@ -371,7 +377,17 @@ def quickstart(policy: str = "demo", image: str = IMAGE) -> list[dict[str, Any]]
 
 
 def installed(**fields: Any) -> Model:
-    """A settled stack of the quick start."""
+    """A settled stack of the quick start; each caller gets its own."""
+    key = repr(sorted(fields.items()))
+    if key not in _INSTALLED:
+        _INSTALLED[key] = _install(**fields)
+    return copy.deepcopy(_INSTALLED[key])
+
+
+_INSTALLED: dict[str, Model] = {}
+
+
+def _install(**fields: Any) -> Model:
     model = Model(verdicts={image: Verdict(True, image.rpartition("@")[2]) for image in (IMAGE, NEXT_IMAGE)})
     model = replace(model, **fields)
     model.create(*quickstart())

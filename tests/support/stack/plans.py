@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from titan_operator.api import Resource, load_resources
@@ -17,7 +18,13 @@ OPTIONS = KubernetesOptions("trading", "titan-system", "1.2.3")
 
 def read(*texts: str) -> list[Resource]:
     """Resources of some documents."""
-    return [resource for text in texts for resource in load_resources(text, "stack.yaml")]
+    return [resource for text in texts for resource in _resources(text)]
+
+
+@functools.cache
+def _resources(text: str) -> tuple[Resource, ...]:
+    # Resources are frozen, and the same few texts are read by most tests of plans.
+    return tuple(load_resources(text, "stack.yaml"))
 
 
 def stack_under(policy: str, stack: str = STACK) -> list[Resource]:

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -192,15 +191,12 @@ def test_debug_shows_the_trace(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_help_is_fast_and_imports_little() -> None:
+def test_help_imports_little() -> None:
     program = "import sys; from titan.cli.app import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
-    began_s = time.monotonic()
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     heavy = {"grpc", "pydantic", "sqlalchemy", "cryptography", "alembic", "asyncio", "google.protobuf"}
     assert heavy & set(done.stderr.split()) == set()
     assert "up" in done.stdout
-    # Generous for a busy machine; alone it takes a third of a second.
-    assert time.monotonic() - began_s < 3
 
 
 @pytest.mark.parametrize("name", ["titan", "kubectl-titan"])

@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from titan.v1 import common_pb2 as c
-from titan.v1 import execution_pb2 as e
-from titan.v1 import order_pb2 as o
 
 from titan.cli import output
 from titan.cli.output import Column, Output, clock, document, number, percent, print_document, print_table, word
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
+from titan.v1 import order_pb2 as o
 
 
 @pytest.mark.parametrize(

@@ -354,4 +354,4 @@ class AccountMachine(RuleBasedStateMachine):
 
 
 TestAccountMachine = AccountMachine.TestCase
-TestAccountMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestAccountMachine.settings = settings(stateful_step_count=25)

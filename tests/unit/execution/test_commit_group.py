@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from titan.v1.execution_pb2 import PlaceOrder
 
 from titan.execution.commit_group import LARGEST, TURNS, WAITED_NS, CommitGroup, Request
+from titan.v1.execution_pb2 import PlaceOrder
 
 # Receipts on the monotonic clock that are surely before and surely long after any commit of this test: a slow machine
 # must not change what is tested.

@@ -8,9 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from titan.v1 import common_pb2
-from titan.v1 import market_pb2 as pb
-
 from support.market.recordings import spot_lines, write
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.position import Position, PositionFile
@@ -20,6 +17,8 @@ from titan.marketdata.view import MarketView
 from titan.recordings.replay import ReplaySource
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
+from titan.v1 import common_pb2
+from titan.v1 import market_pb2 as pb
 
 STEP_NS = 1_000_000
 EVERYTHING = SubscriptionFilter(frozenset(), frozenset((pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)), False)
@@ -63,7 +62,7 @@ async def test_a_subscriber_that_comes_while_the_past_is_read_gets_the_state_at_
     serving = asyncio.ensure_future(player.serve("brain", EVERYTHING, stream))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     assert stream.posted == []
-    await asyncio.wait_for(player.run(resume_after=45), 5)
+    await asyncio.wait_for(player.run(resume_after=45), 60)
     serving.cancel()
     _, state, *steps = stream.posted
     assert (state.snapshot, state.step, len(state.events)) == (True, 45, 2)
@@ -75,10 +74,10 @@ async def test_a_subscriber_that_comes_while_the_past_is_read_gets_the_state_at_
 
 
 async def test_at_most_speed_a_step_is_due_at_once() -> None:
-    started = time.monotonic_ns()
-    for _ in range(100):
-        await Pace(0, catch_up=False).wait(10**12)
-    assert time.monotonic_ns() - started < 10**9
+    # Paced, each of them would take a thousand seconds.
+    async with asyncio.timeout(60):
+        for _ in range(100):
+            await Pace(0, catch_up=False).wait(10**12)
 
 
 async def test_a_paced_step_takes_its_time_and_only_real_time_makes_up_for_a_pause() -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from support.sweeps import CHAOS
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
 from titan.marketdata.simulation.parameters import PriceParameters
 from titan.marketdata.simulation.price import PricePath
@@ -16,6 +17,7 @@ from titan.recordings.source import SourceError
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
 S = 1_000_000_000
+MINUTES = 6_000 if CHAOS else 2_000
 
 
 def simulated(seed: int = 7, symbols: tuple[str, ...] = (PERP, SPOT), **fields: object) -> SimulatedSource:
@@ -29,11 +31,11 @@ def stretch(source: SimulatedSource, seconds: float) -> list[MarketEvent]:
 
 @pytest.fixture(scope="module")
 def minute_returns() -> np.ndarray:
-    """Returns of 24,000 simulated minutes, four markets of four days each."""
+    """Returns of 24,000 simulated minutes, four markets of four days each; of 8,000 without TITAN_CHAOS."""
     returns = []
     for seed in range(4):
         path = PricePath(np.random.default_rng(seed), PriceParameters(), 61_800.0)
-        closes = np.array([path.block(60).log_price[-1] for _ in range(6_000)])
+        closes = np.array([path.block(60).log_price[-1] for _ in range(MINUTES)])
         returns.append(np.diff(closes))
     return np.array(returns)
 
@@ -69,7 +71,7 @@ def test_returns_have_no_memory_and_no_drift(minute_returns: np.ndarray) -> None
 def test_a_gaussian_path_would_fail_the_tail_test() -> None:
     """The estimator tells: without waves and jumps the same sample has no such tail."""
     path = PricePath(np.random.default_rng(1), PriceParameters(waves=(), jumps_per_hour=0), 61_800.0)
-    sizes = np.sort(np.abs(np.diff([path.block(60).log_price[-1] for _ in range(6_000)])))[::-1]
+    sizes = np.sort(np.abs(np.diff([path.block(60).log_price[-1] for _ in range(MINUTES)])))[::-1]
     count = int(sizes.size * 1_199 / 45_030)
     assert 1 / np.mean(np.log(sizes[:count] / sizes[count])) > 5
 

@@ -7,7 +7,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from titan.v1 import market_pb2 as pb
 
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
@@ -16,6 +15,7 @@ from titan.marketdata.steps import Step, cut_steps
 from titan.marketdata.subscribers import StepBatches, SubscriptionFilter
 from titan.marketdata.view import MarketView
 from titan.recordings.source import SourceError
+from titan.v1 import market_pb2 as pb
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
 

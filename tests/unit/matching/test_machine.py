@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -227,9 +227,7 @@ class Venue(RuleBasedStateMachine):
 
 
 TestVenue = Venue.TestCase
-TestVenue.settings = settings(
-    max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestVenue.settings = settings(stateful_step_count=50)
 
 
 def test_two_runs_tell_the_same() -> None:

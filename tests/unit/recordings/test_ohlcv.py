@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.stack.local_processes import recording
+from support.recorded import RECORDED
 from titan.domain.market import BookEvent, QuoteEvent, TradeEvent
 from titan.recordings.ohlcv import OhlcvSource
 from titan.recordings.source import SourceError
@@ -78,11 +78,11 @@ def test_exactly_one_symbol(tmp_path: Path) -> None:
         OhlcvSource(tmp_path / "bars.csv", [], False)
 
 
-@pytest.mark.replay
 def test_the_recorded_bars_are_rebuilt_exactly() -> None:
-    path = recording("btc-perp-20211231-20220201_1m.csv")
+    path = RECORDED.folder / RECORDED.bars
     with path.open(newline="") as file:
         rows = list(itertools.islice(csv.DictReader(file), 500))
+    assert len(rows) >= 15
     events = OhlcvSource(path, ["BTC/USDT:USDT"], True).events()
     trades = (event for event in events if isinstance(event, TradeEvent))
     for row in rows:

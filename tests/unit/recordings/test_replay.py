@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from support.market.recordings import START_NS, spot_lines, write
-from support.stack.local_processes import recording
+from support.recorded import FUTURES, RECORDED, SPOT
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.recordings.replay import ReplaySource
 from titan.recordings.source import SourceError
-
-FUTURES, SPOT = "examples_usdm_btcusdt_20240808.gz", "examples_spot_btcusdt_20240808.gz"
 
 
 def test_a_small_recording_event_by_event(tmp_path: Path) -> None:
@@ -163,19 +161,17 @@ def test_two_recordings_of_one_symbol_are_refused(tmp_path: Path) -> None:
         ReplaySource(paths)
 
 
-@pytest.mark.replay
 @pytest.mark.parametrize(
-    ("names", "symbols", "events", "checked"),
+    ("names", "symbols"),
     [
-        ([FUTURES], ["BTC/USDT:USDT"], 93_950, 6_547),
-        ([SPOT], ["BTC/USDT"], 41_247, 3_449),
-        ([FUTURES, SPOT], ["BTC/USDT:USDT", "BTC/USDT"], 135_197, 9_996),
+        ((FUTURES,), ["BTC/USDT:USDT"]),
+        ((SPOT,), ["BTC/USDT"]),
+        ((FUTURES, SPOT), ["BTC/USDT:USDT", "BTC/USDT"]),
     ],
 )
-def test_the_recorded_books_equal_the_venues_in_every_case(
-    names: list[str], symbols: list[str], events: int, checked: int
-) -> None:
-    source = ReplaySource([recording(name) for name in names])
+def test_the_recorded_books_equal_the_venues_in_every_case(names: tuple[str, ...], symbols: list[str]) -> None:
+    events, checked = RECORDED.counts[names]
+    source = ReplaySource([RECORDED.folder / name for name in names])
     assert [one.symbol for one in source.instruments] == symbols
     assert sum(1 for _ in source.events()) == events
     counts = source.counts

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from titan.v1 import execution_pb2 as e
-
 from support.risk.scene import HASH, NOW, PERP, rules
 from titan.brain.book_updater import BookUpdater
 from titan.domain.equity import Equity
@@ -16,6 +14,7 @@ from titan.domain.positions import PhaseShare, Position
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
 from titan.risk.state import RiskState
+from titan.v1 import execution_pb2 as e
 from titan.wire.orders import equity_to_wire, fill_to_wire, order_to_wire, position_to_wire
 
 SHARE = PhaseShare(phase_id="scavenger", intent_id="i", quantity=Decimal("-0.004"), average_entry_price=Decimal(61755))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.market.tape import MS, PERP, SPOT, T0, Tape, decide, holding, play, scavenger
@@ -37,7 +37,6 @@ def wander(steps: list[tuple[int, str, int, bool, int]]) -> list[MarketEvent]:
     return tape.events
 
 
-@settings(max_examples=60, deadline=None)
 @given(STEPS, st.booleans())
 def test_every_opening_draft_has_stop_and_target_on_the_right_sides(
     steps: list[tuple[int, str, int, bool, int]], approved: bool
@@ -66,7 +65,6 @@ def test_every_opening_draft_has_stop_and_target_on_the_right_sides(
     assert references == list(range(1, len(references) + 1))
 
 
-@settings(max_examples=40, deadline=None)
 @given(STEPS)
 def test_equal_tapes_give_equal_drafts_and_the_future_changes_nothing(
     steps: list[tuple[int, str, int, bool, int]],
@@ -80,7 +78,6 @@ def test_equal_tapes_give_equal_drafts_and_the_future_changes_nothing(
     assert all(draft.event_time_ns >= events[half].market_time_ns for draft in whole[len(part) :])
 
 
-@settings(max_examples=40, deadline=None)
 @given(STEPS)
 def test_a_warmed_strategy_sees_the_levels_of_one_that_never_stopped(
     steps: list[tuple[int, str, int, bool, int]],

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-import pytest
-
 from support.market.tape import PERP, SPOT, S, decide, holding, scavenger
-from support.stack.local_processes import recording
+from support.recorded import RECORDED
+from support.sweeps import CHAOS
 from titan.domain.kinds import Action
 from titan.domain.market import BookEvent, MarketEvent
 from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
@@ -20,9 +19,11 @@ DEMO_MIN_CONFIDENCE = 0.6
 LATENCY_NS = 50_000_000
 
 
-def trade_along(events: Iterator[MarketEvent]) -> list[IntentDraft]:
-    """Every entry of enough score is filled after the venue's latency, every exit too; the rest is refused."""
-    strategy = scavenger()
+def trade_along(
+    events: Iterator[MarketEvent], bar: float = DEMO_MIN_CONFIDENCE, **parameters: object
+) -> list[IntentDraft]:
+    """Every entry that scores ``bar`` is filled after the venue's latency, every exit too; the rest is refused."""
+    strategy = scavenger(**parameters)
     drafts: list[IntentDraft] = []
     filling: tuple[int, IntentDraft] | None = None
     for event in events:
@@ -36,7 +37,7 @@ def trade_along(events: Iterator[MarketEvent]) -> list[IntentDraft]:
             filling = None
         for draft in strategy.on_event(event):
             drafts.append(draft)
-            approved = draft.action is Action.CLOSE or draft.setup_score >= DEMO_MIN_CONFIDENCE
+            approved = draft.action is Action.CLOSE or draft.setup_score >= bar
             decide(strategy, draft, approved)
             if approved:
                 filling = (event.market_time_ns + LATENCY_NS, draft)
@@ -47,22 +48,27 @@ def entries(drafts: Sequence[IntentDraft]) -> list[IntentDraft]:
     return [draft for draft in drafts if draft.setup == BREAKOUT_SETUP]
 
 
-@pytest.mark.replay
 def test_the_recording_holds_intents_to_take_and_to_refuse() -> None:
-    names = ("examples_usdm_btcusdt_20240808.gz", "examples_spot_btcusdt_20240808.gz")
-    drafts = trade_along(ReplaySource([recording(name) for name in names]).events())
+    drafts = trade_along(
+        ReplaySource(RECORDED.books).events(),
+        RECORDED.bar,
+        hold_ms=RECORDED.hold_ms,
+        cooldown_ms=RECORDED.cooldown_ms,
+    )
     scores = [draft.setup_score for draft in entries(drafts)]
-    assert len(scores) >= 3
-    assert any(score >= DEMO_MIN_CONFIDENCE for score in scores)
-    assert any(score < DEMO_MIN_CONFIDENCE for score in scores)
+    assert len(scores) >= RECORDED.entries
+    assert any(score >= RECORDED.bar for score in scores)
+    assert any(score < RECORDED.bar for score in scores)
     assert any(draft.setup == TIME_EXIT_SETUP for draft in drafts)
 
 
 def test_on_the_simulated_market_a_first_entry_comes_within_a_minute_for_nearly_every_seed() -> None:
     late = []
-    for seed in range(20):
+    seeds = range(20 if CHAOS else 5)
+    for seed in seeds:
         source = SimulatedSource((SPOT, PERP), seed, lambda: FIXED_START_NS)
         minute = itertools.takewhile(lambda event: event.market_time_ns < FIXED_START_NS + 55 * S, source.events())
         if not any(draft.setup_score >= 0.64 for draft in entries(trade_along(minute))):
             late.append(seed)
-    assert len(late) <= 1, late
+    # 19 of 20: one may be late, but none of the sample is.
+    assert len(late) <= len(seeds) // 20, late

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from titan.v1 import brain_pb2 as b
 
 from support.risk.scene import budget, close, decide, intent, risk_state
 from titan.domain.budgets import PostureState
 from titan.domain.kinds import OrderType, Posture, RiskLevel, TimeInForce
+from titan.v1 import brain_pb2 as b
 from titan.wire.brain import (
     InvalidIntentError,
     budget_from_wire,

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from titan.v1 import order_pb2
 
 from titan.domain.equity import Equity
 from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
@@ -14,6 +13,7 @@ from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.domain.reasons import Reason
 from titan.domain.truth import Drift, TruthSnapshot
+from titan.v1 import order_pb2
 from titan.wire import orders as wire
 
 D = Decimal

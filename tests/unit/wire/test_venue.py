@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from titan.v1 import venue_pb2 as pb
 
 from support.venues.matching import PERP, D, send
 from titan.domain.kinds import OrderType, Side, TimeInForce
@@ -22,6 +21,7 @@ from titan.domain.venue import (
     VenueReject,
     VenueTrade,
 )
+from titan.v1 import venue_pb2 as pb
 from titan.venues.base import VenueUpdate
 from titan.wire import venue as wire
 

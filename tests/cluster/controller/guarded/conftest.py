@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.operator_faults import Place, place
 from support.cluster.guarded_plane import guard
+from support.cluster.operator_faults import Place, place
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
-from titan.v1 import execution_pb2 as e
-from titan.v1 import order_pb2 as o
 
 from titan.cli.explain import GUARD_COLUMNS, guard_rows, headline, most_telling, print_decision
 from titan.cli.local import listings
 from titan.cli.output import Column, print_table
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
+from titan.v1 import order_pb2 as o
 
 INTENT = "01912f3c-7a1b-7c3d-8e4f-0123456789ab"
 TIME_NS = 1_723_161_255_123_456_789

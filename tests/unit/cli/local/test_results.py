@@ -3,14 +3,14 @@ from __future__ import annotations
 import json
 
 import pytest
+
+from titan.cli.local.results import print_totals, totals, undone
+from titan.cli.output import Output
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
 from titan.v1 import order_pb2 as o
-
-from titan.cli.local.results import print_totals, totals, undone
-from titan.cli.output import Output
 
 MARKET = m.GetMarketResponse(events=135_000, book_checks=9_996, book_mismatches=0, market_time_ns=50)
 BRAIN = b.GetBrainResponse(

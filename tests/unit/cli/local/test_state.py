@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.abilities import skip_without
 from titan.cli.errors import BadInput
 from titan.cli.local.state import State, locate, unwritable
 
@@ -52,7 +53,7 @@ def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> object:
         ["mount", "-t", "tmpfs", "-o", request.param, "tmpfs", path], check=False, capture_output=True, text=True
     )
     if made.returncode != 0:
-        pytest.skip(f"no right to mount here: {made.stderr.strip()}")
+        skip_without(f"the right to mount: {made.stderr.strip()}")
     yield path
     subprocess.run(["umount", path], check=True)
 

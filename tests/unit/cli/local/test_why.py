@@ -3,13 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
+from titan.cli.local.why import Picture, obstacles
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import market_pb2 as m
 from titan.v1 import order_pb2 as o
-
-from titan.cli.local.why import Picture, obstacles
 
 HASH = "sha256:aa"
 

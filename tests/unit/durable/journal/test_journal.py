@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from support.abilities import needs
 from support.durable.lossy_files import LossyFiles
+from support.sweeps import swept
 from titan.durable.journal.file_ops import OS_FILES
 from titan.durable.journal.frames import FRAME_BYTES, FRAMES_OFFSET, MAX_PAYLOAD_BYTES
 from titan.durable.journal.journal import Journal, JournalCorrupt, JournalUnavailable
@@ -114,7 +116,7 @@ def test_truncated_header_is_an_error() -> None:
 def test_a_flipped_byte_in_a_synced_record_is_an_error_that_says_where() -> None:
     for image in (_written(5), _written(5, each=True)):
         ends = _ends()
-        for offset in range(FRAMES_OFFSET, ends[-1]):
+        for offset in swept(range(FRAMES_OFFSET, ends[-1]), 5):
             broken = bytearray(image)
             broken[offset] ^= 0x40
             number = sum(end <= offset for end in ends)
@@ -130,7 +132,7 @@ def test_a_flipped_byte_in_a_synced_record_is_an_error_that_says_where() -> None
 
 def test_a_flipped_byte_in_an_unsynced_record_ends_the_journal_there() -> None:
     image, ends = _written(3), _ends()
-    for offset in range(ends[3], ends[5]):
+    for offset in swept(range(ends[3], ends[5]), 3):
         broken = bytearray(image)
         broken[offset] ^= 0x40
         found, dropped = _recovered(bytes(broken))
@@ -324,7 +326,7 @@ def test_folder_that_cannot_be(tmp_path: Path) -> None:
         Journal.open(tmp_path / "absent" / "journal")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into a read-only folder")
+@needs("a user that a read-only folder holds back", os.geteuid() != 0)
 def test_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(JournalUnavailable, match="Permission denied"):

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.durable.lossy_files import LossyFiles, PowerCut, everything_unsynced, nothing_unsynced
@@ -84,7 +84,6 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(ACTIONS)
 def test_nothing_acknowledged_is_lost_and_nothing_is_invented(actions: list[tuple[str, int]]) -> None:
     run = Run(LossyFiles())

@@ -355,4 +355,4 @@ class TwoContenders(RuleBasedStateMachine):
 
 
 TestTwoContenders = TwoContenders.TestCase
-TestTwoContenders.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestTwoContenders.settings = settings(stateful_step_count=30)

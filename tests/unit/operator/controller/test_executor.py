@@ -20,7 +20,7 @@ from titan_operator.reconcile.observed import Observed
 
 Answer = Callable[[str, str], Awaitable[None]]
 MOUNTED = ("ServiceAccount", "NetworkPolicy", "ConfigMap", "Service")
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 class Lease:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+
+from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.reasons import Reason
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import order_pb2 as o
-
-from titan.domain.kinds import Posture, RiskLevel
-from titan.domain.reasons import Reason
 from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
 from titan_operator.stack.view import ExecutionView, PhaseView
 

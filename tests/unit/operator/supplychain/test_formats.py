@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.supplychain.trust_policies import public_pem, trust_policy
@@ -82,7 +82,6 @@ def test_what_is_good_is_read(read: Callable[[bytes], object], document: Any) ->
 
 @pytest.mark.parametrize(("read", "document"), [pytest.param(read, good, id=name) for name, read, good in READERS])
 @given(data=st.data())
-@settings(max_examples=300)
 def test_readers_raise_their_own_error_only(
     read: Callable[[bytes], object], document: Any, data: st.DataObject
 ) -> None:
@@ -98,7 +97,6 @@ def test_odd_bytes_are_refused(read: Callable[[bytes], object], raw: bytes) -> N
 
 
 @given(data=st.data())
-@settings(max_examples=300)
 def test_no_bundle_that_nobody_signed_is_accepted(data: st.DataObject) -> None:
     raw = data.draw(_bytes_like(BUNDLE))
     assert isinstance(check_bundle(raw, DIGEST, ASKED), Refused)
@@ -106,7 +104,6 @@ def test_no_bundle_that_nobody_signed_is_accepted(data: st.DataObject) -> None:
 
 
 @given(payload=_bytes_like(PAYLOAD), signature=st.binary(max_size=80).map(base64.b64encode) | st.binary(max_size=80))
-@settings(max_examples=300)
 def test_no_layer_that_nobody_signed_is_accepted(payload: bytes, signature: bytes) -> None:
     annotations = {"dev.cosignproject.cosign/signature": signature.decode("latin-1")}
     layer = Layer(digest=DIGEST, size=3, media_type=PAYLOAD_TYPE, annotations=annotations)
@@ -116,14 +113,12 @@ def test_no_layer_that_nobody_signed_is_accepted(payload: bytes, signature: byte
 
 
 @given(data=st.data())
-@settings(max_examples=300)
 def test_a_trust_policy_is_read_or_refused_with_its_own_error(data: st.DataObject) -> None:
     with suppress(TrustPolicyError):
         assert load_trust_policy(data.draw(_bytes_like(TRUST))).hash.startswith("sha256:")
 
 
 @given(data=st.data())
-@settings(max_examples=200)
 def test_a_key_is_read_or_refused_with_its_own_error(data: st.DataObject) -> None:
     whole = public_pem("release")
     at = data.draw(st.integers(0, len(whole) - 1))
@@ -133,6 +128,5 @@ def test_a_key_is_read_or_refused_with_its_own_error(data: st.DataObject) -> Non
 
 
 @given(signature=st.binary(max_size=100), message=st.binary(max_size=100))
-@settings(max_examples=200)
 def test_keys_refuse_whatever_they_did_not_sign(signature: bytes, message: bytes) -> None:
     assert not load_public_key(public_pem("release")).verifies(signature, message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.risk.changes import Change, nothing
@@ -28,7 +28,6 @@ from titan.domain.truth import TruthSnapshot
     hop_ns=st.integers(0, 10**15),
     thousandths=st.integers(1, 10),
 )
-@settings(max_examples=60, deadline=None)
 def test_reducing_is_always_possible(
     posture: Posture,
     level: RiskLevel,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from support.risk.changes import Change, leased, nothing, phase, setting
@@ -100,7 +100,6 @@ def test_the_numbers_of_the_domain_s_example() -> None:
     wish=st.decimals(0, 20_000, places=2),
     symbol=st.sampled_from([PERP, ETH]),
 )
-@settings(max_examples=150, deadline=None)
 def test_an_approved_size_keeps_every_limit(
     equity_now: Decimal,
     used: Decimal,

@@ -6,12 +6,12 @@ from enum import IntEnum
 
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
-from titan.v1 import brain_pb2, common_pb2, execution_pb2, journal_pb2, market_pb2, order_pb2, venue_pb2
 
 from titan.domain import kinds
 from titan.domain.reasons import Reason
 from titan.runtime.rpc.contract import METHODS
 from titan.runtime.topology import CALLERS, ROLES, may_call, peers_of
+from titan.v1 import brain_pb2, common_pb2, execution_pb2, journal_pb2, market_pb2, order_pb2, venue_pb2
 
 FILES = (common_pb2, market_pb2, order_pb2, brain_pb2, execution_pb2, venue_pb2, journal_pb2)
 SERVICES = {name: service for file in FILES for name, service in file.DESCRIPTOR.services_by_name.items()}

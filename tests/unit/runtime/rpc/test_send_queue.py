@@ -5,9 +5,9 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from titan.v1.common_pb2 import StepMarker
 
 from titan.runtime.rpc.send_queue import SendQueue
+from titan.v1.common_pb2 import StepMarker
 
 
 class Transport:

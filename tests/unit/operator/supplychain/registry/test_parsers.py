@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from titan_operator.supplychain.references import ReferenceFormatError, parse_reference
@@ -269,10 +269,8 @@ _HEADER = st.text() | st.lists(
     ),
     max_size=40,
 ).map("".join)
-_FEW = settings(max_examples=200, deadline=None)
 
 
-@_FEW
 @given(_DOCUMENT)
 def test_no_document_breaks_the_readers_of_indexes_tokens_and_errors(content: bytes) -> None:
     with suppress(DocumentError):
@@ -282,7 +280,6 @@ def test_no_document_breaks_the_readers_of_indexes_tokens_and_errors(content: by
     assert read_error_code(content).isascii()
 
 
-@_FEW
 @given(_HEADER)
 def test_no_header_breaks_the_readers_of_challenges_links_and_times(header: str) -> None:
     with suppress(DocumentError):
@@ -298,7 +295,6 @@ _LOGIN = st.fixed_dictionaries({}, optional={"auth": _AUTH, "username": _JSON, "
 _CONFIG = st.dictionaries(st.text(), _LOGIN | _JSON).map(lambda hosts: json.dumps({"auths": hosts}).encode())
 
 
-@_FEW
 @given(_DOCUMENT | _CONFIG)
 def test_no_file_breaks_the_reader_of_logins(content: bytes) -> None:
     with suppress(CredentialsFileError):
@@ -326,7 +322,6 @@ _REFERENCE = st.text() | st.lists(
 ).map("".join)
 
 
-@_FEW
 @given(_REFERENCE)
 def test_no_text_breaks_the_reader_of_references(text: str) -> None:
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.abilities import skip_without
 from support.durable.powercut import PowerCutImage
 from titan.domain.kinds import Posture
 from titan.durable.journal.journal import Journal
@@ -42,7 +43,7 @@ def test_a_power_cut_keeps_what_was_synced(tmp_path: Path, forgets: bool) -> Non
     try:
         image = PowerCutImage(tmp_path / "powercut")
     except LookupError as error:
-        pytest.skip(str(error))
+        skip_without(str(error))
     state, after = tmp_path / "state", tmp_path / "after"
     state.mkdir()
     with subprocess.Popen(

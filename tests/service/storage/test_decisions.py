@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import text
-from titan.v1 import brain_pb2 as b
-from titan.v1 import common_pb2 as c
 
 from titan.storage.decisions import DecisionStore
 from titan.storage.migrate import upgrade_async
 from titan.storage.schema import make_engine
 from titan.storage.spool import Spool
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
 
 Database = Callable[[str], str]
 
@@ -80,7 +80,9 @@ async def test_what_a_database_does_not_take_outlives_the_process(database: Data
     assert last.unsaved == 0
     assert await listed(last) == ["late", *(f"early-{index}" for index in reversed(range(600)))]
     await last.stop()
-    assert await begun(store_of(url, tmp_path)) == [], "nothing waits any more"
+    empty = store_of(url, tmp_path)
+    assert await begun(empty) == [], "nothing waits any more"
+    await empty.stop()
 
 
 async def test_before_its_past_is_known_it_writes_nothing_and_loses_nothing(database: Database, tmp_path: Path) -> None:
