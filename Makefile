@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory --warn-undefined-variables
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# How pytest reports each tier; support/tiers.py adds the tier's seconds.
+# How pytest reports each tier; support/tiers/summary.py adds the tier's seconds.
 SLOWEST := --durations=10
 # The first interpreter that is new enough; lazily, so that `make help` needs none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \

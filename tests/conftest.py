@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, settings
 
 from support.stack.local_processes import Stack
 from support.storage.postgres import Postgres
-from support.sweeps import CHAOS
+from support.tiers.sweeps import CHAOS
 
-pytest_plugins = ["support.tiers"]
+pytest_plugins = ["support.tiers.summary"]
 
 # How long an example takes is the machine's affair: what is too slow is a benchmark's to say.
 settings.register_profile("titan", deadline=None, suppress_health_check=[HealthCheck.too_slow])

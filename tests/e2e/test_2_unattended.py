@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from support.abilities import skip_without
 from support.e2e.installed import STACK, SYSTEM, Titan, container_of, pod_of
 from support.e2e.pods import PodLife
 from support.e2e.story import Story
+from support.tiers.abilities import skip_without
 from titan.domain.kinds import Posture
 
 REPLICASETS = "system:serviceaccount:kube-system:replicaset-controller"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from support.abilities import skip_without
 from support.e2e.installed import DATA, STACK, Titan
 from support.e2e.pods import PodLife
 from support.e2e.story import Story
+from support.tiers.abilities import skip_without
 
 CUT_S = 10.0
 

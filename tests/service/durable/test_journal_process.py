@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.abilities import skip_without
 from support.durable.powercut import PowerCutImage
+from support.tiers.abilities import skip_without
 from titan.domain.kinds import Posture
 from titan.durable.journal.journal import Journal
 from titan.durable.latch import Latch

@@ -222,10 +222,10 @@ async def test_http_shows_readiness_and_status(stack: Stack) -> None:
     async with scene(stack) as made:
 
         def get(path: str) -> tuple[int, str]:
-            connection = http.client.HTTPConnection("127.0.0.1", made.settings.http_port, timeout=5)
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
+            with closing(http.client.HTTPConnection("127.0.0.1", made.settings.http_port, timeout=60)) as connection:
+                connection.request("GET", path)
+                response = connection.getresponse()
+                return response.status, response.read().decode()
 
         async with made.phase():
             made.market.post(Tape().range(0, 8).events)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.recorded import RECORDED
+from support.market.recorded import RECORDED
 from support.stack.both_accounts import BothBooks, disagreements, read_both
 from support.stack.local_processes import REPOSITORY
 from support.stack.titan_up import PROCESSES, LocalStack, local_stack, port_offset

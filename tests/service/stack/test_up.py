@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from support.recorded import RECORDED
+from support.market.recorded import RECORDED
 from support.stack.titan_up import (
     DEMO,
     PROCESSES,

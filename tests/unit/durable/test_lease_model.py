@@ -8,7 +8,7 @@ import random
 import pytest
 
 from support.durable.lease_holders import DURATION, SKEW, WINDOW, BothMaySendError, SimulatedMachine
-from support.sweeps import CHAOS, swept
+from support.tiers.sweeps import CHAOS, swept
 from titan.durable.lease import Lease, LeaseState
 
 LONG = DURATION + WINDOW + SKEW

@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from support.sweeps import CHAOS
+from support.tiers.sweeps import CHAOS
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
 from titan.marketdata.simulation.parameters import PriceParameters
 from titan.marketdata.simulation.price import PricePath

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.sweeps import swept
+from support.tiers.sweeps import swept
 from support.venues.matching import MS, PERP, SPOT, D, levels, send
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import Side

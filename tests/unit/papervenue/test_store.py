@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from support.durable.full_disk import full_disk
-from support.sweeps import swept
+from support.tiers.sweeps import swept
 from support.venues.matching import PERP, Bench, D, send, state_of
 from titan.domain.venue import VenueReject
 from titan.matching.state import VenueDelta, VenueState

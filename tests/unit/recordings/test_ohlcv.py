@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.recorded import RECORDED
+from support.market.recorded import RECORDED
 from titan.domain.market import BookEvent, QuoteEvent, TradeEvent
 from titan.recordings.ohlcv import OhlcvSource
 from titan.recordings.source import SourceError

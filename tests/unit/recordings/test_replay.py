@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from support.market.recorded import FUTURES, RECORDED, SPOT
 from support.market.recordings import START_NS, spot_lines, write
-from support.recorded import FUTURES, RECORDED, SPOT
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.recordings.replay import ReplaySource

@@ -37,7 +37,9 @@ def test_what_runs_needs_one_lock_and_no_tools(target: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("target", ["dev", "lint", "unit", "test", "service", "clustertests", "bench", "images", "e2e"])
 def test_developing_needs_both(target: str, tmp_path: Path) -> None:
-    assert _LOCK.findall(commands(target, tmp_path / "venv")) == ["requirements.lock", "requirements-dev.lock"]
+    # A target that makes others shows their commands too.
+    found = dict.fromkeys(_LOCK.findall(commands(target, tmp_path / "venv")))
+    assert list(found) == ["requirements.lock", "requirements-dev.lock"]
 
 
 def test_an_installed_environment_is_let_be(tmp_path: Path) -> None:

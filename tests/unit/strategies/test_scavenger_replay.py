@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
+from support.market.recorded import RECORDED
 from support.market.tape import PERP, SPOT, S, decide, holding, scavenger
-from support.recorded import RECORDED
-from support.sweeps import CHAOS
+from support.tiers.sweeps import CHAOS
 from titan.domain.kinds import Action
 from titan.domain.market import BookEvent, MarketEvent
 from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource

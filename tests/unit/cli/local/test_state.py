@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.abilities import skip_without
+from support.tiers.abilities import skip_without
 from titan.cli.errors import BadInput
 from titan.cli.local.state import State, locate, unwritable
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support.abilities import needs
 from support.durable.lossy_files import LossyFiles
-from support.sweeps import swept
+from support.tiers.abilities import needs
+from support.tiers.sweeps import swept
 from titan.durable.journal.file_ops import OS_FILES
 from titan.durable.journal.frames import FRAME_BYTES, FRAMES_OFFSET, MAX_PAYLOAD_BYTES
 from titan.durable.journal.journal import Journal, JournalCorrupt, JournalUnavailable

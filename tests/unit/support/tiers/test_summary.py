@@ -10,7 +10,7 @@ pytest_plugins = ["pytester"]
 
 TESTS = """
 import pytest
-from support.abilities import needs, skip_without
+from support.tiers.abilities import needs, skip_without
 
 def test_passes(): pass
 
@@ -41,7 +41,7 @@ def made(run: pytest.Pytester, text: str, *arguments: str) -> pytest.RunResult:
     folder = run.path / "tests" / "unit"
     folder.mkdir(parents=True)
     (folder / "test_it.py").write_text(text)
-    return run.runpytest_inprocess("-p", "support.tiers", *arguments)
+    return run.runpytest_inprocess("-p", "support.tiers.summary", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.stack.local_processes import REPOSITORY
-from support.sweeps import CHAOS
+from support.tiers.sweeps import CHAOS
 
 FUTURES = "examples_usdm_btcusdt_20240808.gz"
 SPOT = "examples_spot_btcusdt_20240808.gz"

@@ -1,6 +1,6 @@
 """Skips for an ability that the machine lacks: the only skips that CI accepts.
 
-The plugin ``support.tiers`` fails a run of CI for every other skipped test.
+The plugin ``support.tiers.summary`` fails a run of CI for every other skipped test.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A pytest plugin: seconds of each tier, the sweeps of ``make chaos`` left out elsewhere, and no silent skips in CI.
 
 In CI (``CI=true``, or with ``--no-skips``) a skipped test fails the run, unless its reason names an ability that the
-machine lacks (``support.abilities``).
+machine lacks (``support.tiers.abilities``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from support.abilities import MARK
+from support.tiers.abilities import MARK
 
 _PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
@@ -70,7 +70,7 @@ class Tiers:
             terminalreporter.section("skipped tests fail this run", red=True, bold=True)
             for nodeid, reason in self._skipped.items():
                 terminalreporter.line(f"{nodeid}: {reason}")
-            terminalreporter.line(f"allowed is a reason that begins with {MARK!r} (support.abilities)")
+            terminalreporter.line(f"allowed is a reason that begins with {MARK!r} (support.tiers.abilities)")
         for name, tier in self._tiers.items():
             terminalreporter.line(f"tier {name}: {len(tier.tests)} tests, {tier.end_s - tier.begin_s:.0f} s")
 
