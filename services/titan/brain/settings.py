@@ -10,24 +10,23 @@ import msgspec
 
 from titan.domain.kinds import Posture
 from titan.domain.numbers import parse_decimal
-from titan.domain.policy import PolicyError
-from titan.domain.policy_hash import Policy, read_policy
+from titan.domain.policy_rules import Mode
 from titan.durable.files import write_durably
 from titan.risk.parameters import RiskParameters
+from titan.runtime.policy_file import read_input
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 
-Mode = Literal["paper", "shadow", "live"]
 PostureName = Literal["FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED"]
 
 
 class BrainSettings(ProcessSettings, kw_only=True, frozen=True):
-    """Brain's own.
+    """Settings of Brain beside those of every process.
 
-    ``phases`` are expected, in rank order: in lockstep a step waits for each of them. ``posture_ceiling`` is the
-    RiskPolicy resource's. ``margin_leverage`` lowers a phase's venue setting ("scavenger=15"). ``parameters_file``
-    holds a JSON object of :class:`~titan.risk.parameters.RiskParameters`; empty: its defaults. ``database_url`` empty:
-    a SQLite file in the state folder.
+    ``phases`` are in rank order: in lockstep a step waits for each of them. ``posture_ceiling`` is the RiskPolicy
+    resource's. ``margin_leverage`` lowers a phase's venue setting ("scavenger=15"). ``parameters_file`` holds a JSON
+    object of :class:`~titan.risk.parameters.RiskParameters`; empty: its defaults. ``database_url`` empty: a SQLite
+    file in the state folder.
     """
 
     phases: tuple[str, ...] = ("scavenger",)
@@ -45,24 +44,8 @@ class BrainSettings(ProcessSettings, kw_only=True, frozen=True):
         return Posture[self.posture_ceiling]
 
 
-def load_policy(settings: BrainSettings) -> Policy:
-    """Read the rules that this process was given, and hash what was read.
-
-    Raises
-    ------
-    StartError
-        One sentence when there is no file, it cannot be read, or holds no policy.
-    """
-    if not settings.policy_file:
-        raise StartError("policy_file is missing; it holds the rules of the policy in force")
-    try:
-        return read_policy(_read(settings.policy_file, "policy_file"))
-    except PolicyError as error:
-        raise StartError(f"policy_file: {settings.policy_file!r} holds no policy: {error}") from error
-
-
 def load_parameters(settings: BrainSettings) -> RiskParameters:
-    """Read Brain's parameters and put in what the settings say of the planned phases.
+    """Read Brain's parameters and apply the settings of the planned phases.
 
     Raises
     ------
@@ -72,7 +55,9 @@ def load_parameters(settings: BrainSettings) -> RiskParameters:
     parameters = RiskParameters()
     if settings.parameters_file:
         try:
-            parameters = msgspec.json.decode(_read(settings.parameters_file, "parameters_file"), type=RiskParameters)
+            parameters = msgspec.json.decode(
+                read_input(settings.parameters_file, "parameters_file"), type=RiskParameters
+            )
         except msgspec.DecodeError as error:
             raise StartError(f"parameters_file: {settings.parameters_file!r}: {error}") from error
     known = ", ".join(parameters.phases)
@@ -92,12 +77,12 @@ def load_parameters(settings: BrainSettings) -> RiskParameters:
 
 
 def next_term(state_dir: str) -> int:
-    """Count one more start of Brain on this state folder, durably, and return the count.
+    """Count one more start of Brain on this state folder, sync the count and return it.
 
     Raises
     ------
     StartError
-        One sentence when the counter cannot be read or written: without it Execution cannot tell two Brains apart.
+        One sentence when the count cannot be read or written: without it Execution cannot tell two Brains apart.
     """
     path = Path(state_dir) / "term"
     try:
@@ -118,10 +103,3 @@ def _leverage(phase: str, text: str) -> Decimal:
     if setting < 1:
         raise StartError(f"margin_leverage of {phase}: {text} is below 1")
     return setting
-
-
-def _read(path: str, field: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise StartError(f"{field}: {path!r} cannot be read: {error.strerror or error}") from error

@@ -9,14 +9,15 @@ from pathlib import Path
 import grpc
 
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.policy import PolicyError, mode_problem, untradable_symbols
-from titan.domain.policy_hash import Policy, read_policy
+from titan.domain.policy import mode_problem, untradable_symbols
+from titan.domain.policy_hash import Policy
 from titan.durable.journal.journal import JournalCorrupt, JournalUnavailable
 from titan.durable.lease import Lease, LeaseState, LeaseTimes, LeaseUnavailable
 from titan.durable.lease_files import open_lease
 from titan.execution.brain_session import PlaceStream
 from titan.execution.session import TradingSession
 from titan.execution.settings import RENEWALS_PART, ExecutionSettings, check_settings
+from titan.runtime.policy_file import load_policy
 from titan.runtime.process import ServiceApp, StartError, run
 from titan.runtime.rpc.contract import EXECUTION_PLACE
 from titan.runtime.rpc.errors import RpcRefused
@@ -178,25 +179,19 @@ class ExecutionApp(ServiceApp[ExecutionSettings]):
 
 
 def _policy(settings: ExecutionSettings) -> Policy:
-    """Read the rules that are enforced, and hash what was read.
+    """Read the rules that are enforced, and check that this Execution can trade under them.
 
     Raises
     ------
     StartError
-        One sentence: the file and what is wrong with it.
+        One sentence: the file and the first problem with it.
     """
-    path = Path(settings.policy_file)
-    try:
-        policy = read_policy(path.read_bytes())
-    except OSError as error:
-        raise StartError(f"policy_file: {str(path)!r} cannot be read: {error.strerror}") from error
-    except PolicyError as error:
-        raise StartError(f"policy_file: {str(path)!r} is no policy: {error}") from error
+    policy = load_policy(settings.policy_file)
     problems = untradable_symbols(policy.rules, PAPER_INSTRUMENTS)
     if problem := mode_problem(policy.rules, settings.mode):
         problems.append(problem)
     if problems:
-        raise StartError(f"policy_file: {str(path)!r}: {problems[0]}")
+        raise StartError(f"policy_file: {settings.policy_file!r}: {problems[0]}")
     return policy
 
 

@@ -1,4 +1,4 @@
-"""The composition root of a phase: one process class for all of them; the settings say which strategy it runs."""
+"""The composition root of a phase: one process class for all of them; the settings name its strategy."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import time
 from titan.domain.numbers import format_decimal
 from titan.phase.brain_client import BrainClient
 from titan.phase.gauges import StrategyCounts
-from titan.phase.settings import PhaseSettings, load_policy, load_strategy
+from titan.phase.settings import PhaseSettings, load_strategy
 from titan.phase.state_file import StateFile
 from titan.runtime.market_feed import MarketFeed
+from titan.runtime.policy_file import load_policy
 from titan.runtime.process import ServiceApp, run
 from titan.v1 import market_pb2 as pb
 from titan.wire.market import bar_from_wire, event_from_wire, instrument_from_wire
 
 
 class PhaseApp(ServiceApp[PhaseSettings]):
-    """Market events in, intents out; what became of them comes back."""
+    """Market events in, intents out; decisions, orders and fills back in."""
 
     SETTINGS = PhaseSettings
 
     def __init__(self, settings: PhaseSettings) -> None:
         super().__init__(settings)
-        self.policy = load_policy(settings)
+        self.policy = load_policy(settings.policy_file)
         self.strategy = load_strategy(settings)
-        self.memory = StateFile(settings.state_dir)
-        self.desk = BrainClient(
-            settings, self.policy.hash, self.strategy, self.metrics, self.log, self.fail, self._keep_memory
+        self.state_file = StateFile(settings.state_dir)
+        self.brain = BrainClient(
+            settings, self.policy.hash, self.strategy, self.metrics, self.log, self.fail, self._store_state
         )
         needs = self.strategy.needs
         self.feed = MarketFeed(
@@ -43,49 +44,49 @@ class PhaseApp(ServiceApp[PhaseSettings]):
         self._posture_gauge = self.metrics.gauge(
             "titan_phase_posture", "Posture in force: 1 FLATTEN to 4 ARMED; 0 unknown."
         )
-        self._posture_gauge.set_function(lambda: self.desk.posture.in_force if self.desk.posture else 0)
+        self._posture_gauge.set_function(lambda: self.brain.posture.in_force if self.brain.posture else 0)
         budget_gauge = self.metrics.gauge(
             "titan_phase_budget_left_seconds", "Market time until the budget expires; 0 without a live budget."
         )
         budget_gauge.set_function(self._budget_left_s)
-        self._memory_failures = self.metrics.counter("titan_phase_memory_failures", "Failures to keep the own state.")
+        self._store_failures = self.metrics.counter("titan_phase_memory_failures", "Failures to store the state.")
 
     async def start(self) -> None:
-        """Take up the state of an earlier life, then connect to Brain and the market.
+        """Restore the stored state, then connect to Brain and the market.
 
         Raises
         ------
         StartError
-            One sentence when that state cannot be read.
+            One sentence when the state cannot be read.
         """
-        self.strategy.load_state(self.memory.load())
-        # Found out now rather than with the first fill: a folder that takes nothing.
-        self.memory.keep(self.strategy.dump_state())
-        self.desk.start()
+        self.strategy.load_state(self.state_file.load())
+        # A folder that cannot be written is found at the start rather than with the first fill.
+        self.state_file.store(self.strategy.dump_state())
+        self.brain.start()
         self.feed.start()
 
     async def stop(self) -> None:
-        """Stop looking, then let what was posted go out."""
+        """Stop receiving, then send the posted intents."""
         await self.feed.stop()
-        await self.desk.stop()
+        await self.brain.stop()
 
     def not_ready(self) -> list[str]:
-        """Why it cannot trade; being told not to open is no reason."""
+        """Why it cannot trade; a posture or budget that forbids opening is no reason."""
         reasons = []
         if not self.feed.connected:
             reasons.append("the market feed is not connected")
-        if not self.desk.connected:
+        if not self.brain.connected:
             reasons.append("Brain is not connected")
-        elif self.desk.posture is None:
-            reasons.append("Brain has not told the posture yet")
+        elif self.brain.posture is None:
+            reasons.append("no posture from Brain yet")
         return reasons
 
     def status(self) -> dict[str, object]:
         """Levels, traps, position, budget, posture and the last decision."""
-        desk, feed = self.desk, self.feed
-        posture, budget, decision = desk.posture, desk.budget, desk.last_decision
+        brain, feed = self.brain, self.feed
+        posture, budget, decision = brain.posture, brain.budget, brain.last_decision
         return {
-            "phase": desk.phase_id,
+            "phase": brain.phase_id,
             "strategy": self.strategy.name,
             "policy_hash": self.policy.hash,
             "market": {
@@ -96,9 +97,11 @@ class PhaseApp(ServiceApp[PhaseSettings]):
                 "market_time_ns": feed.clock.now_ns or None,
                 "ended": feed.ended,
             },
-            "brain": {"connected": desk.connected, "policy_hash": posture.policy_hash if posture else None},
+            "brain": {"connected": brain.connected, "policy_hash": posture.policy_hash if posture else None},
             "posture": posture.in_force.name if posture else None,
-            "opening": desk.permission.reason if feed.clock.now_ns >= desk.permission.opening_until_ns else "permitted",
+            "opening": brain.permission.reason
+            if feed.clock.now_ns >= brain.permission.opening_until_ns
+            else "permitted",
             "budget": None
             if budget is None
             else {
@@ -109,7 +112,7 @@ class PhaseApp(ServiceApp[PhaseSettings]):
                 "expires_in_s": round(self._budget_left_s(), 3),
                 "reason": budget.reason,
             },
-            "undecided_intents": list(desk.undecided),
+            "undecided_intents": list(brain.undecided),
             "last_decision": None
             if decision is None
             else {
@@ -122,16 +125,16 @@ class PhaseApp(ServiceApp[PhaseSettings]):
         }
 
     def _budget_left_s(self) -> float:
-        budget = self.desk.budget
+        budget = self.brain.budget
         return max(0.0, (budget.expires_at_ns - self.feed.clock.now_ns) / 1e9) if budget is not None else 0.0
 
-    def _keep_memory(self) -> None:
+    def _store_state(self) -> None:
         try:
-            self.memory.keep(self.strategy.dump_state())
+            self.state_file.store(self.strategy.dump_state())
         except OSError as error:
-            # What is kept in memory goes on to hold; only a restart would forget it.
-            self._memory_failures.inc()
-            self.log.error("own state could not be kept", reason=str(error))  # noqa: TRY400
+            # The state in memory stays valid; only a restart would lose it.
+            self._store_failures.inc()
+            self.log.error("state could not be stored", reason=str(error))  # noqa: TRY400
 
     def _on_hello(self, hello: pb.MarketHello) -> None:
         try:
@@ -144,24 +147,24 @@ class PhaseApp(ServiceApp[PhaseSettings]):
     async def _on_batch(self, batch: pb.MarketBatch) -> None:
         if self.feed.lockstep and not batch.snapshot:
             # Fills, budgets and posture of this step are known before the strategy runs over it.
-            await self.desk.brain_marker.reached(batch.step)
+            await self.brain.brain_marker.reached(batch.step)
         try:
-            self._work_on(batch, time.monotonic_ns())
+            self._process(batch, time.monotonic_ns())
         except Exception as error:
-            self.fail(f"step {batch.step} could not be worked on: {error}")
+            self.fail(f"step {batch.step} could not be processed: {error}")
             raise
         if batch.step_complete and not batch.snapshot:
-            self.desk.mark(batch.step, batch.market_time_ns)
+            self.brain.mark(batch.step, batch.market_time_ns)
 
-    def _work_on(self, batch: pb.MarketBatch, taken_up_ns: int) -> None:
+    def _process(self, batch: pb.MarketBatch, started_ns: int) -> None:
         strategy, queued_ns = self.strategy, batch.queued_ns
         for wire in batch.events:
             drafts = strategy.on_event(event_from_wire(wire))
             if drafts:
-                self.desk.submit(drafts, queued_ns, taken_up_ns)
+                self.brain.submit(drafts, queued_ns, started_ns)
         drafts = strategy.on_time(batch.market_time_ns) if not batch.snapshot else ()
         if drafts:
-            self.desk.submit(drafts, queued_ns, taken_up_ns)
+            self.brain.submit(drafts, queued_ns, started_ns)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The phase's side of its stream with Brain: intents up; decisions, budgets, posture, fills and positions down."""
+"""The phase's side of its stream with Brain: intents out; decisions, budgets, posture, fills and positions in."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Undecided(msgspec.Struct, frozen=True):
 
 
 class BrainClient:
-    """Keeps what Brain said last, and says again what Brain has not answered.
+    """Keeps Brain's latest messages, and sends undecided intents again on each new stream.
 
-    Handlers run on the event loop in the order of the stream. ``on_defect`` is told when one of them fails: a phase
-    that misread its positions or budget must not go on.
+    Handlers run on the event loop in the order of the stream. ``on_defect`` is called when one of them fails: a phase
+    that misread its positions or budget must not go on. ``on_fills`` is called after each fill.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class BrainClient:
         self.budget: Budget | None = None
         self.last_decision: Decision | None = None
         self.permission = NOTHING_PERMITTED
-        self.heard = False
+        # Whether the positions have arrived on this stream.
+        self.positions_received = False
         self.undecided: dict[str, Undecided] = {}
         self._strategy = strategy
         self._log = log
@@ -75,41 +76,41 @@ class BrainClient:
         self._resent = metrics.counter("titan_phase_intents_resent", "Undecided intents posted again.")
         self._fills = metrics.counter("titan_phase_fills", "Own fills.", ["leg"])
         self._latency = metrics.histogram(
-            "titan_phase_event_to_intent_seconds", "From taking up a batch to posting an intent of it."
+            "titan_phase_event_to_intent_seconds", "From the start of a batch's processing to posting an intent of it."
         )
 
     @property
     def connected(self) -> bool:
-        """Whether the stream is up."""
+        """Whether the stream is open."""
         return self._link.connected
 
     def start(self) -> None:
-        """Connect, and go on for ever."""
+        """Connect, and reconnect until stopped."""
         self._link.start()
 
     async def stop(self) -> None:
-        """Let what was posted go out, then end the stream."""
+        """Send what was posted, then end the stream."""
         await self._link.stop()
 
-    def submit(self, drafts: Sequence[IntentDraft], queued_ns: int, taken_up_ns: int) -> None:
+    def submit(self, drafts: Sequence[IntentDraft], queued_ns: int, started_ns: int) -> None:
         """Post drafts as intents.
 
         Parameters
         ----------
         queued_ns
-            How long the batch waited in marketdata.
-        taken_up_ns
-            Monotonic time at which this process began to work on the batch.
+            Time that the batch waited in marketdata.
+        started_ns
+            Monotonic time at which this process began to process the batch.
         """
         for draft in drafts:
             intent_id = uuid7(draft.event_time_ns, secrets.randbits(74))
             posted_ns = time.monotonic_ns()
-            hops = (("marketdata", queued_ns), (self.phase_id, posted_ns - taken_up_ns))
+            hops = (("marketdata", queued_ns), (self.phase_id, posted_ns - started_ns))
             intent = draft.to_intent(intent_id, self.phase_id, self.policy_hash, hops)
             self.undecided[intent_id] = Undecided(intent, draft.reference, posted_ns)
-            # When the stream is away, _hello says it again.
+            # While the stream is down nothing is sent: _hello sends the undecided intents.
             self._link.post(b.SubmitRequest(intent=intent_to_wire(intent)))
-            self._latency.observe((posted_ns - taken_up_ns) / 1e9)
+            self._latency.observe((posted_ns - started_ns) / 1e9)
             self._intents.labels(draft.setup).inc()
             self._log.info(
                 "intent",
@@ -121,7 +122,7 @@ class BrainClient:
             )
 
     def mark(self, step: int, market_time_ns: int) -> None:
-        """Say that everything of this step has been posted."""
+        """Send the marker of a step of which everything has been posted."""
         self._own_marker = c.StepMarker(step=step, market_time_ns=market_time_ns)
         self._link.post(b.SubmitRequest(marker=self._own_marker))
 
@@ -131,27 +132,27 @@ class BrainClient:
         messages = [b.SubmitRequest(hello=hello)]
         now_ns = time.monotonic_ns()
         for waiting in self.undecided.values():
-            # Its age is honest: the time it could not be told counts.
+            # The time without a stream counts towards the intent's age.
             hops = (*waiting.intent.hops, ("brain-away", now_ns - waiting.posted_ns))
             messages.append(b.SubmitRequest(intent=intent_to_wire(msgspec.structs.replace(waiting.intent, hops=hops))))
             self._resent.inc()
         if self._own_marker is not None:
             messages.append(b.SubmitRequest(marker=self._own_marker))
-        self._permit()
+        self._update_permission()
         return messages
 
     def _lost(self, _reason: str) -> None:
-        # A posture or budget of before may have been withdrawn since.
-        self._streaming = self.heard = False
+        # The last posture and budget may have been withdrawn since.
+        self._streaming = self.positions_received = False
         self.posture = None
         self.budget = None
-        self._permit()
+        self._update_permission()
 
     def _receive(self, message: b.SubmitResponse) -> None:
         try:
             self._handle(message)
         except Exception as error:
-            self._on_defect(f"a message of Brain could not be worked on: {error}")
+            self._on_defect(f"a message of Brain could not be processed: {error}")
             raise
 
     def _handle(self, message: b.SubmitResponse) -> None:
@@ -162,10 +163,10 @@ class BrainClient:
             self._on_decision(decision_from_wire(message.decision))
         elif kind == "budget":
             self.budget = budget_from_wire(message.budget)
-            self._permit()
+            self._update_permission()
         elif kind == "posture":
             self.posture = posture_from_wire(message.posture)
-            self._permit()
+            self._update_permission()
         elif kind == "order":
             self._strategy.on_order(order_from_wire(message.order))
         elif kind == "fill":
@@ -174,19 +175,18 @@ class BrainClient:
             self._strategy.on_fill(fill)
             self._on_fills()
         elif kind == "positions":
-            self.heard = True
+            self.positions_received = True
             self._strategy.on_positions(self._holdings(message.positions))
         else:
-            raise ValueError(
-                f"Brain sent {kind!r}; known are posture, decision, budget, order, fill, marker, positions"
-            )
+            known = "posture, decision, budget, order, fill, marker, positions"
+            raise ValueError(f"message of Brain: {kind!r} is not known; allowed are {known}")
 
     def _on_decision(self, decision: Decision) -> None:
         self.last_decision = decision
         self._decisions.labels(decision.reason.name).inc()
         waiting = self.undecided.pop(decision.intent_id, None)
         if waiting is None:
-            # Decided twice (sent again on both sides), or decided for our earlier life.
+            # Answered twice, for both sides sent it again; or an intent of before this process started.
             return
         log = self._log.info if decision.approved else self._log.warning
         log("decision", intent_id=decision.intent_id, approved=decision.approved, message=decision.message)
@@ -214,16 +214,16 @@ class BrainClient:
             if share.phase_id == self.phase_id
         ]
 
-    def _permit(self) -> None:
+    def _update_permission(self) -> None:
         self.permission = permission(self._streaming, self.posture, self.budget)
         self._strategy.permit(self.permission)
 
 
 def permission(streaming: bool, posture: PostureState | None, budget: Budget | None) -> Permission:
-    """What a phase may propose under the posture in force and its budget.
+    """Derive what a phase may propose from the posture in force and its budget.
 
-    HALTED stops deciding, and exits go on; in FLATTEN closing is Execution's own work. Under CLOSE_ONLY the phase goes
-    on deciding, and Brain refuses with its reasons, so that they can be seen.
+    HALTED stops opening, and exits go on; in FLATTEN closing is Execution's own work. Under CLOSE_ONLY the phase goes
+    on proposing, and Brain refuses with its reasons, so that they can be seen.
     """
     if not streaming or posture is None:
         return Permission(0, False, "no stream to Brain" if not streaming else "no posture from Brain yet")

@@ -1,4 +1,4 @@
-"""The strategy's own counts as metrics, read when somebody asks."""
+"""The strategy's own counts as metrics, read at each scrape."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class StrategyCounts(Collector):
         self._strategy = strategy
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Give all counts."""
+        """Yield all counts."""
         family = CounterMetricFamily(
-            "titan_phase_strategy", "What the strategy saw and did, by reason.", labels=["what", "reason"]
+            "titan_phase_strategy", "Observations and actions of the strategy, by reason.", labels=["what", "reason"]
         )
         for (what, reason), count in self._strategy.counters.items():
             family.add_metric([what, reason], count)

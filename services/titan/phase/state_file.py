@@ -1,4 +1,4 @@
-"""The little that a phase must not forget, in its own folder: what no other process can tell it again."""
+"""The state that a phase keeps over a restart: the numbers that no other process can send it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StateFile:
         self._written: dict[str, int] | None = None
 
     def load(self) -> dict[str, int]:
-        """What was kept; empty where nothing was.
+        """Read the stored state; empty where nothing is stored.
 
         Raises
         ------
@@ -34,13 +34,13 @@ class StateFile:
         self._written = state
         return state
 
-    def keep(self, state: dict[str, int]) -> None:
-        """Write ``state`` if it differs from what is kept.
+    def store(self, state: dict[str, int]) -> None:
+        """Write ``state`` if it differs from the stored one.
 
         Raises
         ------
         OSError
-            When the disk does not take it; the file then holds what it held before.
+            When it cannot be written; the file then is as before.
         """
         if state != self._written:
             write_durably(self._path, msgspec.json.encode(state))

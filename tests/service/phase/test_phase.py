@@ -61,7 +61,7 @@ async def test_a_breakout_becomes_an_intent_with_all_that_an_order_needs(stack: 
         assert (intent.stop_price, intent.target_price) == ("59654.9", "60555.2")
         assert app.status()["undecided_intents"] == [intent.intent_id]
         made.brain.decide(intent, approved=False)
-        await until(lambda: not app.desk.undecided, "the decision")
+        await until(lambda: not app.brain.undecided, "the decision")
         assert app.status()["last_decision"]["reason"] == "SCORE_TOO_LOW"  # type: ignore[index]
         await until(lambda: made.market.acked == last, "acknowledgement")
         assert metric(app, "titan_phase_decisions_total", reason="SCORE_TOO_LOW") == 1
@@ -97,9 +97,9 @@ async def test_a_brain_that_comes_back_hears_the_undecided_intent_and_the_marker
         first = await the_intent(made)
         await until(lambda: made.market.acked == last, "acknowledgement")
         await made.brain.leave()
-        await until(lambda: app.desk.posture is None, "the loss")
+        await until(lambda: app.brain.posture is None, "the loss")
         assert "Brain is not connected" in app.not_ready()
-        assert app.desk.permission.reason == "no stream to Brain"
+        assert app.brain.permission.reason == "no stream to Brain"
         await made.brain.come_back()
         again = await the_intent(made)
         assert again.intent_id == first.intent_id
@@ -109,7 +109,7 @@ async def test_a_brain_that_comes_back_hears_the_undecided_intent_and_the_marker
         assert made.brain.kinds()[:3] == ["hello", "intent", "marker"]
         assert made.brain.of("marker")[0].step == last
         made.brain.decide(again, approved=True)
-        await until(lambda: not app.desk.undecided, "the decision")
+        await until(lambda: not app.brain.undecided, "the decision")
         # Sent again by both sides: a second answer is no second decision.
         made.brain.decide(again, approved=True)
         made.brain.post(positions=b.PhasePositions())
@@ -237,7 +237,7 @@ async def test_http_shows_readiness_and_status(stack: Stack) -> None:
             assert (status["policy_hash"], status["posture"]) == (made.policy_hash, "ARMED")
             assert 'titan_phase_strategy_total{reason="",what="warm_up_bar"}' not in body
             await made.brain.leave()
-            await until(lambda: not made.app.desk.connected, "the loss")
+            await until(lambda: not made.app.brain.connected, "the loss")
             code, body = await asyncio.to_thread(get, "/health")
             assert (code, json.loads(body)["reasons"]) == (503, ["Brain is not connected"])
 

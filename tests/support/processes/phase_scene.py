@@ -221,7 +221,7 @@ class Scene:
         hellos = self.brain.hellos
         async with running(self.app):
             await until(lambda: self.app.feed.connected, "the market")
-            await until(lambda: self.brain.hellos > hellos and self.app.desk.heard, "Brain")
+            await until(lambda: self.brain.hellos > hellos and self.app.brain.positions_received, "Brain")
             yield self.app
 
 
