@@ -1,8 +1,8 @@
 """Posture acts of people and the operator. Source: domain.md section 4.
 
-Tightening is instant and needs one actor: Brain's latch first, then Execution, whose answer says who obeyed. Raising
-is one-shot: every precondition holds, Execution raises first, Brain last; so a crash between leaves the lower posture
-in force.
+Lowering is instant and needs one actor: Brain's latch first, then Execution, which acknowledges. Raising is one-shot
+and needs every precondition. Execution raises first and Brain last, so that a crash between leaves the lower posture in
+force.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Callable
 import grpc
 
 from titan.brain.execution_client import ExecutionClient
-from titan.brain.risk_controller import RiskController
+from titan.brain.stored_latch import StoredLatch
 from titan.domain.kinds import Posture
 from titan.domain.reasons import Reason
-from titan.durable.latch import LatchRefused, LatchUnavailable
-from titan.risk.posture import ArmingFacts, arming_problems
+from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
+from titan.risk.controller import RiskController
+from titan.risk.posture import EXECUTION_AWAY, ArmingFacts, arming_problems
 from titan.risk.state import RiskState
 from titan.runtime.rpc.errors import RpcRefused
 from titan.runtime.rpc.server import Peer
@@ -31,14 +32,18 @@ class PostureActs:
 
     def __init__(
         self,
-        governor: RiskController,
+        controller: RiskController,
+        latch: Latch,
+        stored_latch: StoredLatch,
         execution: ExecutionClient,
         risk_state: RiskState,
         now_ns: Callable[[], int],
         timeout_s: float,
         log: Log,
     ) -> None:
-        self._governor = governor
+        self._controller = controller
+        self._latch = latch
+        self._stored_latch = stored_latch
         self._execution = execution
         self._risk_state = risk_state
         self._now_ns = now_ns
@@ -54,9 +59,9 @@ class PostureActs:
             When the request itself is wrong: field, value, what is allowed.
         """
         posture, by = _posture(request.posture, "posture"), _by(request.by, peer)
-        latch = self._governor.latch
+        latch = self._latch
         if posture <= latch.posture and not (posture is Posture.ARMED or request.only_if_never_set):
-            return await self._tighten(posture, by, request.reason)
+            return await self._lower(posture, by, request.reason)
         if request.tighten_only:
             sentence = f"the latch is {latch.posture.name} by {latch.by or 'nobody'}, below {posture.name}"
             return self._response(True, Reason.OK, f"{sentence}; only arming raises it")
@@ -73,43 +78,40 @@ class PostureActs:
             When the request itself is wrong: field, value, what is allowed.
         """
         ceiling, by = _posture(request.ceiling, "ceiling"), _by(request.by, peer)
-        governor, own = self._governor, self._risk_state.limits.policy_hash
+        controller, latch, own = self._controller, self._latch, self._risk_state.limits.policy_hash
         if request.policy_hash != own:
             self._log.warning("ceiling refused", ceiling=ceiling.name, its_policy=request.policy_hash, own_policy=own)
             return b.SetCeilingResponse(
                 done=False,
                 reason=Reason.POLICY_HASH_MISMATCH.value,  # type: ignore[arg-type]
                 message=f"the ceiling is of policy {request.policy_hash or 'none'}, Brain enforces {own}",
-                posture=posture_to_wire(governor.state),
+                posture=posture_to_wire(controller.state),
             )
         not_stored = ""
-        if ceiling is not governor.ceiling:
-            self._log.warning("ceiling", ceiling=ceiling.name, before=governor.ceiling.name, by=by)
-            before = governor.latch.posture
-            not_stored = governor.set_ceiling(ceiling, by)
-            governor.announce()
-            governor.lease_now(self._now_ns())
-            if governor.latch.posture < before:
+        if ceiling is not controller.ceiling:
+            self._log.warning("ceiling", ceiling=ceiling.name, before=controller.ceiling.name, by=by)
+            before = latch.posture
+            not_stored = controller.set_ceiling(ceiling, by)
+            self._apply()
+            if latch.posture < before:
                 # Execution's own latch follows, so that it holds without Brain too.
-                await self._execution.act(ceiling, by, governor.latch.reason, self._timeout_s)
+                await self._execution.act(ceiling, by, latch.reason, self._timeout_s)
         return b.SetCeilingResponse(
             done=True,
             reason=Reason.OK.value,  # type: ignore[arg-type]
             message=not_stored or request.reason,
-            posture=posture_to_wire(governor.state),
+            posture=posture_to_wire(controller.state),
         )
 
-    async def _tighten(self, posture: Posture, by: str, reason: str) -> b.SetPostureResponse:
-        governor = self._governor
-        not_stored = governor.tighten(posture, by, reason)
-        governor.announce()
-        governor.lease_now(self._now_ns())
+    async def _lower(self, posture: Posture, by: str, reason: str) -> b.SetPostureResponse:
+        not_stored = self._stored_latch.lower(posture, by, reason)
+        self._apply()
         result = await self._execution.act(posture, by, reason, self._timeout_s)
         response = self._response(True, Reason.OK, not_stored)
         return _acknowledged(response, result)
 
     async def _raise(self, posture: Posture, by: str, request: b.SetPostureRequest) -> b.SetPostureResponse:
-        governor, latch = self._governor, self._governor.latch
+        latch = self._latch
         if request.only_if_never_set and not latch.never_set:
             sentence = f"the latch was set to {latch.posture.name} by {latch.by or 'an earlier act'} ({latch.reason})"
             return self._response(False, Reason.POSTURE, f"{sentence}; only a person raises it again")
@@ -135,26 +137,25 @@ class PostureActs:
         except LatchUnavailable as error:
             return self._response(False, Reason.PRECONDITION, error.reason)
         self._log.warning("posture raised", latch=posture.name, by=by, reason=request.reason)
-        governor.announce()
-        governor.lease_now(self._now_ns())
+        self._apply()
         return _acknowledged(self._response(True, Reason.OK, ""), result)
 
     def _problems(self, posture: Posture) -> list[str]:
-        governor, risk_state = self._governor, self._risk_state
+        controller, risk_state = self._controller, self._risk_state
         problems = []
-        if governor.latch.posture is Posture.FLATTEN:
+        if self._latch.posture is Posture.FLATTEN:
             problems.append("latch: FLATTEN is not finished; raising needs a flat account")
-        if governor.blocked:
-            problems.append(governor.blocked)
+        if controller.blocked:
+            problems.append(controller.blocked)
         if not risk_state.execution_connected:
-            problems.append("execution: not connected; arming needs its stream")
+            problems.append(EXECUTION_AWAY)
         if posture is not Posture.ARMED:
             return problems
         if risk_state.limits.rules.two_person_arm:
             problems.append("policy: twoPersonArm is true; one person alone cannot arm")
         facts = ArmingFacts(
-            ceiling=governor.ceiling,
-            risk_level=governor.level.level,
+            ceiling=controller.ceiling,
+            risk_level=controller.level.level,
             equity=risk_state.equity,
             truth=risk_state.truth,
             min_truth_score=risk_state.limits.min_truth_score,
@@ -166,12 +167,17 @@ class PostureActs:
         )
         return problems + (arming_problems(facts) if risk_state.execution_connected else [])
 
+    def _apply(self) -> None:
+        """Put the acts' effect in force at once, in the posture and in the budgets."""
+        self._controller.update_posture()
+        self._controller.grant_budgets(self._now_ns())
+
     def _response(self, done: bool, reason: Reason, message: str) -> b.SetPostureResponse:
         return b.SetPostureResponse(
             done=done,
             reason=reason.value,  # type: ignore[arg-type]
             message=message,
-            posture=posture_to_wire(self._governor.state),
+            posture=posture_to_wire(self._controller.state),
         )
 
 
@@ -186,7 +192,7 @@ def _posture(number: int, field: str) -> Posture:
 
 def _by(name: str, peer: Peer) -> str:
     if not name:
-        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "by: empty; an act names who makes it")
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "by: empty; an act names its actor")
     return f"{name} ({peer.role})"
 
 

@@ -1,10 +1,11 @@
-"""Brain's side of its stream to Execution: orders, heartbeats, acts and markers out; what became of them back in."""
+"""Brain's side of its stream to Execution: orders, heartbeats, acts and markers out, reports in."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from titan.domain.budgets import PostureState
 from titan.domain.kinds import Posture
@@ -19,44 +20,50 @@ from titan.v1 import execution_pb2 as e
 from titan.wire.brain import posture_to_wire
 
 
+class ExecutionListener(Protocol):
+    """Receives Execution's reports, in their order."""
+
+    @property
+    def posture(self) -> PostureState:
+        """The posture that a new stream begins with."""
+
+    def on_report(self, message: e.PlaceResponse) -> None:
+        """Handle any message but a marker."""
+
+    def on_execution_lost(self) -> None:
+        """Note that the stream has ended."""
+
+
 class ExecutionClient:
     """One stream, and what was sent on it without an answer.
 
-    A connection counts only once Execution has told its whole account: then what it has not spoken of is sent again,
-    and after it the last marker. In lockstep what arrives between two markers is handed on at the second, so that two
-    runs take it in at the same place.
+    A connection counts only once Execution has sent its whole account. Then the orders that it does not know are sent
+    again, and the last marker after them.
 
-    ``on_message`` takes all but markers; ``on_lost`` is called when the stream ends, ``on_defect`` when a message could
-    not be worked on.
+    Attributes
+    ----------
+    holding
+        Set while a lockstep step waits for its marker: reports wait with it, so that two runs apply them at the same
+        place.
+    flatten_act
+        The last act that requested FLATTEN: its second answer reports the account flat.
     """
 
     def __init__(
-        self,
-        settings: ProcessSettings,
-        term: int,
-        policy_hash: str,
-        posture: Callable[[], PostureState],
-        in_steps: Callable[[], bool],
-        on_message: Callable[[e.PlaceResponse], None],
-        on_lost: Callable[[], None],
-        on_defect: Callable[[str], None],
-        log: Log,
+        self, settings: ProcessSettings, term: int, policy_hash: str, on_defect: Callable[[str], None], log: Log
     ) -> None:
         self.marker = Watermark()
         self.connected = False
-        # The last act that asked for FLATTEN: its second answer says that it is done.
+        self.holding = False
         self.flatten_act = 0
         self.pending: dict[str, e.PlaceOrder] = {}
         self._term = term
         self._policy_hash = policy_hash
-        self._posture = posture
-        self._in_steps = in_steps
-        self._on_message = on_message
-        self._on_lost = on_lost
         self._on_defect = on_defect
         self._log = log
-        # Asked for while Execution was away, by phase.
-        self._uncanceled: dict[str, e.CancelEntries] = {}
+        self._listener: ExecutionListener
+        # Requested while Execution was away, by phase.
+        self._unsent_cancels: dict[str, e.CancelEntries] = {}
         self._held: deque[e.PlaceResponse] = deque()
         self._own_marker: c.StepMarker | None = None
         self._acts: dict[int, asyncio.Future[e.PostureActResult]] = {}
@@ -65,12 +72,13 @@ class ExecutionClient:
             RpcChannel(settings, "execution"), EXECUTION_PLACE, self._hello, self._receive, self._lost, log
         )
 
-    def start(self) -> None:
-        """Connect, and go on for ever."""
+    def start(self, listener: ExecutionListener) -> None:
+        """Connect, and reconnect until stopped."""
+        self._listener = listener
         self._link.start()
 
     async def stop(self) -> None:
-        """Let what was posted go out, then end the stream."""
+        """Send what was posted, then end the stream."""
         await self._link.stop()
 
     def place(self, order: e.PlaceOrder) -> None:
@@ -80,21 +88,21 @@ class ExecutionClient:
         self.pending[order.intent_id] = order
 
     def answered(self, intent_id: str) -> None:
-        """Execution has spoken of this intent: it has the order, or has refused it."""
+        """Note that Execution has accepted or refused the order of this intent."""
         self.pending.pop(intent_id, None)
 
-    def heartbeat(self) -> None:
-        """Say that Brain lives, and what posture it has in force."""
-        self._link.post(self._heartbeat())
+    def heartbeat(self, posture: PostureState) -> None:
+        """Send a sign of life with the posture in force."""
+        self._link.post(self._heartbeat(posture))
 
     def cancel_entries(self, phase_id: str, reason: str) -> None:
-        """Ask to cancel resting entries of a phase; of all where ``phase_id`` is empty. While it is away, it waits."""
+        """Cancel the resting entries of a phase, or of all where ``phase_id`` is empty; sent later while it is away."""
         cancel = e.CancelEntries(phase_id=phase_id, reason=reason)
         if not self._link.post(e.PlaceRequest(cancel_entries=cancel)):
-            self._uncanceled[phase_id] = cancel
+            self._unsent_cancels[phase_id] = cancel
 
     def mark(self, step: int, market_time_ns: int) -> None:
-        """Say that everything of this step has been decided."""
+        """Send the marker of a step of which everything has been decided."""
         self._own_marker = c.StepMarker(step=step, market_time_ns=market_time_ns)
         if self.connected:
             self._link.post(e.PlaceRequest(marker=self._own_marker))
@@ -108,7 +116,7 @@ class ExecutionClient:
         nonce: str = "",
         only_if_never_set: bool = False,
     ) -> e.PostureActResult | None:
-        """Hand on a posture act, and wait for the answer; None where none came in time."""
+        """Send a posture act and wait for the answer; None where none came in time."""
         act_id = self._last_act + 1
         future: asyncio.Future[e.PostureActResult] = asyncio.get_running_loop().create_future()
         self._acts[act_id] = future
@@ -130,7 +138,7 @@ class ExecutionClient:
         nonce: str = "",
         only_if_never_set: bool = False,
     ) -> bool:
-        """Hand on a posture act without waiting; False while Execution is away."""
+        """Send a posture act without waiting; False while Execution is away."""
         self._last_act += 1
         if posture is Posture.FLATTEN:
             self.flatten_act = self._last_act
@@ -145,61 +153,61 @@ class ExecutionClient:
         )
         return self._link.post(e.PlaceRequest(act=act))
 
-    def let_through(self) -> None:
-        """Hand on what is held for a marker: there will be none (the market has ended)."""
+    def release(self) -> None:
+        """Pass the held reports to the listener."""
         while self._held:
-            self._on_message(self._held.popleft())
+            self._listener.on_report(self._held.popleft())
 
-    def _heartbeat(self) -> e.PlaceRequest:
-        return e.PlaceRequest(heartbeat=e.BrainHeartbeat(term=self._term, posture=posture_to_wire(self._posture())))
+    def _heartbeat(self, posture: PostureState) -> e.PlaceRequest:
+        return e.PlaceRequest(heartbeat=e.BrainHeartbeat(term=self._term, posture=posture_to_wire(posture)))
 
     def _hello(self) -> list[e.PlaceRequest]:
         hello = e.BrainHello(term=self._term, policy_hash=self._policy_hash)
-        return [e.PlaceRequest(hello=hello), self._heartbeat()]
+        return [e.PlaceRequest(hello=hello), self._heartbeat(self._listener.posture)]
 
     def _lost(self, _reason: str) -> None:
         self.connected = False
         # A new stream begins with a whole account.
         self._held.clear()
-        self._on_lost()
+        self._listener.on_execution_lost()
 
     def _receive(self, message: e.PlaceResponse) -> None:
         try:
             self._handle(message)
         except Exception as error:
-            self._on_defect(f"a message of Execution could not be worked on: {error}")
+            self._on_defect(f"a message of Execution could not be processed: {error}")
             raise
 
     def _handle(self, message: e.PlaceResponse) -> None:
         kind = message.WhichOneof("message")
         if kind == "marker":
-            self.let_through()
+            self.release()
             self.marker.advance(message.marker.step)
         elif kind == "act":
-            self._on_message(message)
+            self._listener.on_report(message)
             future = self._acts.get(message.act.act_id)
             if future is not None and not future.done():
                 future.set_result(message.act)
         elif kind == "account":
-            self._take_account(message)
-        elif self._in_steps():
+            self._on_account(message)
+        elif self.holding:
             self._held.append(message)
         else:
-            self._on_message(message)
+            self._listener.on_report(message)
 
-    def _take_account(self, message: e.PlaceResponse) -> None:
+    def _on_account(self, message: e.PlaceResponse) -> None:
         account = message.account
-        heard = {order.intent_id for order in account.working} | set(account.recent_intent_ids)
-        for intent_id in [known for known in self.pending if known in heard]:
+        known = {order.intent_id for order in account.working} | set(account.recent_intent_ids)
+        for intent_id in [pending for pending in self.pending if pending in known]:
             del self.pending[intent_id]
         self._held.clear()
         self.connected = True
-        self._on_message(message)
+        self._listener.on_report(message)
         for order in self.pending.values():
             self._log.warning("order sent again", intent_id=order.intent_id)
             self._link.post(e.PlaceRequest(order=order))
-        for cancel in self._uncanceled.values():
+        for cancel in self._unsent_cancels.values():
             self._link.post(e.PlaceRequest(cancel_entries=cancel))
-        self._uncanceled.clear()
+        self._unsent_cancels.clear()
         if self._own_marker is not None:
             self._link.post(e.PlaceRequest(marker=self._own_marker))

@@ -22,7 +22,7 @@ PhaseStream = ServerStream[b.SubmitRequest, b.SubmitResponse]
 
 
 class PhaseSession:
-    """One planned phase: its stream, if it is there, and how far it has come."""
+    """One planned phase: its stream while it is connected, and the last step that it finished."""
 
     def __init__(self, phase_id: str) -> None:
         self.phase_id = phase_id
@@ -33,41 +33,63 @@ class PhaseSession:
         self.approved = 0
 
     def post(self, message: b.SubmitResponse) -> None:
-        """Send to the phase, if it is there."""
+        """Send to the phase, if it is connected."""
         if self.stream is not None:
             self.stream.post(message)
 
 
-class Decides(Protocol):
-    """Who answers intents. ``received_ns`` on the monotonic clock."""
+class PhaseListener(Protocol):
+    """Receives the phases' messages, in the order of each stream."""
 
-    def __call__(self, message: b.Intent, seat: PhaseSession, received_ns: int) -> None:
-        """Decide on an intent that ``seat`` has sent."""
+    def on_intent(self, message: b.Intent, session: PhaseSession, received_ns: int) -> None:
+        """Handle an intent; ``received_ns`` is on the monotonic clock."""
+
+    def on_phase_connected(self, session: PhaseSession) -> None:
+        """Send the phase its posture, positions and budget before anything else."""
+
+    def on_phase_lost(self, session: PhaseSession) -> None:
+        """Note that the phase's stream has ended."""
 
 
 class PhaseSessions:
-    """Admits the planned phases and passes on what they say, in order.
+    """The planned phases by id, in rank order."""
 
-    ``on_hello`` sends a phase what it must know first; ``on_gone`` is told when its stream has ended.
-    """
+    def __init__(self, phases: Iterable[str]) -> None:
+        self.by_id = {phase: PhaseSession(phase) for phase in phases}
+        self.last_marker: c.StepMarker | None = None
+
+    def mark(self, step: int, market_time_ns: int) -> None:
+        """Send every phase the marker of a step of which everything has been posted."""
+        self.last_marker = c.StepMarker(step=step, market_time_ns=market_time_ns)
+        self.post_all(b.SubmitResponse(marker=self.last_marker))
+
+    def post_to(self, phase_id: str, message: b.SubmitResponse) -> None:
+        """Send to a phase, if it is planned and connected."""
+        session = self.by_id.get(phase_id)
+        if session is not None:
+            session.post(message)
+
+    def post_all(self, message: b.SubmitResponse) -> None:
+        """Send to every connected phase."""
+        for session in self.by_id.values():
+            session.post(message)
+
+
+class PhaseService:
+    """Serves ``Brain.Submit``: admits the planned phases and passes their messages to the listener."""
 
     def __init__(
         self,
-        phases: Iterable[str],
-        decide: Decides,
-        on_hello: Callable[[PhaseSession], None],
-        on_gone: Callable[[PhaseSession], None],
+        sessions: PhaseSessions,
+        listener: PhaseListener,
         on_defect: Callable[[str], None],
         metrics: Metrics,
         log: Log,
     ) -> None:
-        self.seats = {phase: PhaseSession(phase) for phase in phases}
-        self._decide = decide
-        self._on_hello = on_hello
-        self._on_gone = on_gone
+        self._sessions = sessions
+        self._listener = listener
         self._on_defect = on_defect
         self._log = log
-        self._own_marker: c.StepMarker | None = None
         self._refused = metrics.counter("titan_brain_phases_refused", "Streams of phases refused, by cause.", ["cause"])
 
     async def serve(self, stream: PhaseStream) -> None:
@@ -76,39 +98,28 @@ class PhaseSessions:
         Raises
         ------
         RpcRefused
-            When the phase is not planned, or is not who its certificate says.
+            When the phase is not planned, or its certificate names another one.
         """
-        seat: PhaseSession | None = None
+        session: PhaseSession | None = None
         try:
             async for request in stream:
                 received_ns = time.monotonic_ns()
                 kind = request.WhichOneof("message")
-                if seat is None:
-                    seat = self._admit(stream, request)
+                if session is None:
+                    session = self._admit(stream, request)
                 elif kind == "intent":
-                    self._guarded(self._decide, request.intent, seat, received_ns)
+                    self._guarded(self._listener.on_intent, request.intent, session, received_ns)
                 elif kind == "marker":
-                    seat.marker.advance(request.marker.step)
+                    session.marker.advance(request.marker.step)
                 else:
                     raise self._refusal(
-                        "order", f"{kind or 'an empty message'} after the hello; intents and markers are"
+                        "order", f"message: {kind or 'empty'} after the hello; allowed are intent and marker"
                     )
         finally:
-            if seat is not None and seat.stream is stream:
-                seat.stream = None
-                self._log.warning("phase gone", phase_id=seat.phase_id)
-                self._on_gone(seat)
-
-    def mark(self, step: int, market_time_ns: int) -> None:
-        """Tell every phase that all of this step has been posted."""
-        self._own_marker = c.StepMarker(step=step, market_time_ns=market_time_ns)
-        for seat in self.seats.values():
-            seat.post(b.SubmitResponse(marker=self._own_marker))
-
-    def post_all(self, message: b.SubmitResponse) -> None:
-        """Send to every phase that is there."""
-        for seat in self.seats.values():
-            seat.post(message)
+            if session is not None and session.stream is stream:
+                session.stream = None
+                self._log.warning("phase lost", phase_id=session.phase_id)
+                self._listener.on_phase_lost(session)
 
     def _admit(self, stream: PhaseStream, request: b.SubmitRequest) -> PhaseSession:
         role = stream.peer.role
@@ -117,25 +128,28 @@ class PhaseSessions:
         claimed = request.hello.phase_id
         if claimed != role:
             raise self._refusal("foreign_id", f"phase_id: {claimed!r} by {role}; allowed is its own, {role}")
-        seat = self.seats.get(role)
-        if seat is None:
-            raise self._refusal("not_planned", f"phase_id: {role} is not planned; allowed: {', '.join(self.seats)}")
-        if seat.stream is not None:
-            self._log.warning("phase connected anew; its old stream ends", phase_id=role)
-            seat.stream.close()
-        seat.stream = stream
-        seat.policy_hash = request.hello.policy_hash
-        self._log.info("phase connected", phase_id=role, policy_hash=seat.policy_hash, strategy=request.hello.strategy)
-        self._guarded(self._on_hello, seat)
-        if self._own_marker is not None:
-            seat.post(b.SubmitResponse(marker=self._own_marker))
-        return seat
+        session = self._sessions.by_id.get(role)
+        if session is None:
+            planned = ", ".join(self._sessions.by_id)
+            raise self._refusal("not_planned", f"phase_id: {role} is not planned; allowed: {planned}")
+        if session.stream is not None:
+            self._log.warning("phase reconnected; its old stream ends", phase_id=role)
+            session.stream.close()
+        session.stream = stream
+        session.policy_hash = request.hello.policy_hash
+        self._log.info(
+            "phase connected", phase_id=role, policy_hash=session.policy_hash, strategy=request.hello.strategy
+        )
+        self._guarded(self._listener.on_phase_connected, session)
+        if self._sessions.last_marker is not None:
+            session.post(b.SubmitResponse(marker=self._sessions.last_marker))
+        return session
 
     def _guarded(self, handle: Callable[..., None], *arguments: object) -> None:
         try:
             handle(*arguments)
         except Exception as error:
-            self._on_defect(f"a message of a phase could not be worked on: {error}")
+            self._on_defect(f"a phase's message could not be processed: {error}")
             raise
 
     def _refusal(self, cause: str, sentence: str) -> RpcRefused:
@@ -145,5 +159,5 @@ class PhaseSessions:
 
 
 def positions_message(positions: Iterable[Position]) -> b.SubmitResponse:
-    """A phase's shares."""
+    """Encode a phase's shares."""
     return b.SubmitResponse(positions=b.PhasePositions(positions=[position_to_wire(one) for one in positions]))

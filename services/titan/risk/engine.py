@@ -13,7 +13,7 @@ from titan.domain.kinds import Action, PositionEffect, Side, Verdict
 from titan.domain.numbers import ONE, ZERO, floor_to
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import Evaluation, Outcome, Raw
-from titan.risk.guards.checks import GUARDS
+from titan.risk.guards.table import GUARDS
 from titan.risk.limits import Limits
 from titan.risk.reservations import Reservation
 from titan.risk.state import RiskState

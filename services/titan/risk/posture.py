@@ -8,6 +8,8 @@ from titan.domain.equity import Equity
 from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.truth import TruthSnapshot
 
+EXECUTION_AWAY = "execution: not connected; arming needs its stream"
+
 _OF_LEVEL = {
     RiskLevel.NORMAL: Posture.ARMED,
     RiskLevel.CAUTIOUS: Posture.ARMED,
@@ -32,7 +34,7 @@ def posture_in_force(ceiling: Posture, latch: Posture, level: RiskLevel) -> Post
 
 
 class ArmingFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is looked at before arming. Hashes as ``sha256:…``; ``execution_hash`` empty: not heard."""
+    """The preconditions of arming. Hashes as ``sha256:…``; an empty ``execution_hash`` is unknown."""
 
     ceiling: Posture
     risk_level: RiskLevel
@@ -56,7 +58,7 @@ def arming_problems(facts: ArmingFacts) -> list[str]:
     if facts.risk_level >= RiskLevel.DEFENSIVE:
         problems.append(f"risk level: {facts.risk_level.name}; arming needs NORMAL or CAUTIOUS")
     if not facts.execution_connected:
-        problems.append("execution: not connected; arming needs its stream")
+        problems.append(EXECUTION_AWAY)
     elif facts.execution_hash != facts.policy_hash:
         problems.append(f"policy hash: Brain {facts.policy_hash}, Execution {facts.execution_hash}; they must be equal")
     if not facts.reconciled:

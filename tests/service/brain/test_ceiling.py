@@ -56,7 +56,7 @@ async def test_a_ceiling_of_flatten_flattens_once(stack: Stack) -> None:
             act_id=act.act_id, done=True, reason=c.REASON_OK, in_force=c.POSTURE_HALTED, latch=c.POSTURE_HALTED
         )
         made.execution.post(act=finished)
-        await until(lambda: made.app.governor.state.in_force.name == "HALTED", "the flatten finished")
+        await until(lambda: made.app.controller.state.in_force.name == "HALTED", "the flatten finished")
         assert (await made.ceiling(c.POSTURE_FLATTEN)).posture.in_force == c.POSTURE_HALTED
         assert made.execution.of("act")[-1].act_id == act.act_id, "nothing is flattened twice"
 
@@ -89,7 +89,7 @@ async def test_the_ceiling_at_the_start_lowers_the_latch_of_before_for_good(stac
     async with scene(stack, posture_ceiling="CLOSE_ONLY") as made:
         assert made.app.latch.posture.name == "CLOSE_ONLY"
     async with scene(stack) as made:
-        assert made.app.governor.state.in_force.name == "CLOSE_ONLY"
+        assert made.app.controller.state.in_force.name == "CLOSE_ONLY"
 
 
 async def test_an_execution_that_was_told_to_flatten_is_followed_to_the_end(stack: Stack) -> None:
@@ -111,7 +111,7 @@ async def test_a_cancel_that_execution_could_not_hear_is_said_when_it_is_back(st
         await made.armed()
         await made.execution.server.stop(0)
         await until(lambda: not made.app.risk_state.execution_connected, "execution away")
-        made.app.on_budget_expired("scavenger", "budget scavenger-1 has expired")
+        made.app.notifier.on_budget_expired("scavenger", "budget scavenger-1 has expired")
         assert not made.execution.of("cancel_entries")
         await made.execution.restart()
         await until(lambda: made.execution.of("cancel_entries"), "the cancel")

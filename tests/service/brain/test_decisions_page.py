@@ -50,7 +50,7 @@ async def test_an_id_must_mean_one_decision(stack: Stack) -> None:
         await made.armed()
         for name in ("aaaa-1", "aaaa-2"):
             await made.phase.ask(intent_id=name)
-        found = made.app.decider.newest()
+        found = made.app.intent_handler.recent.newest()
     with pytest.raises(Refused, match="2 decisions have ids that begin with 'aaaa': aaaa-2, aaaa-1; allowed is one"):
         chosen(found, "aaaa")
     with pytest.raises(Refused, match="none of the last 2 decisions has an id that begins with 'bbbb'"):

@@ -23,7 +23,7 @@ async def test_lockstep_waits_for_execution_and_every_phase_and_decides_in_rank_
         # The lower rank is quicker, and is decided second all the same.
         hunter.stream.post(b.SubmitRequest(intent=hunter.intent()))
         hunter.mark(step)
-        await until(lambda: made.app._waiting, "the waiting intent")
+        await until(lambda: made.app.core.waiting, "the waiting intent")
         assert not hunter.of("decision")
         scavenger.stream.post(b.SubmitRequest(intent=scavenger.intent()))
         assert made.market.acked == -1

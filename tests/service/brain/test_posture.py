@@ -87,7 +87,7 @@ async def test_an_emergency_flattens_and_latches_until_a_person_arms(stack: Stac
             made.execution.post(equity=worse)
             if step == 1:
                 await until(lambda: made.app.risk_state.equity.equity == 160, "the print")
-                assert made.app.governor.state.risk_level.name == "NORMAL"
+                assert made.app.controller.state.risk_level.name == "NORMAL"
         await until(lambda: made.execution.of("act")[-1].posture == c.POSTURE_FLATTEN, "flatten")
         assert (await made.phase.ask()).reason == c.REASON_RISK_LEVEL
         assert made.app.latch.posture.name == "FLATTEN"
@@ -101,7 +101,7 @@ async def test_an_emergency_flattens_and_latches_until_a_person_arms(stack: Stac
             act=e.PostureActResult(done=True, in_force=c.POSTURE_HALTED, latch=c.POSTURE_HALTED, act_id=done)
         )
         await until(lambda: made.app.latch.posture.name == "HALTED", "the finished flatten")
-        assert made.app.governor.state.in_force.name == "HALTED"
+        assert made.app.controller.state.in_force.name == "HALTED"
 
 
 async def test_a_lower_latch_of_execution_is_followed(stack: Stack) -> None:

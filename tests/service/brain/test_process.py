@@ -26,11 +26,11 @@ async def test_a_restart_keeps_posture_term_and_decisions(stack: Stack) -> None:
     app = BrainApp(made.settings)
     async with running(app):
         assert app.term == 2
-        assert app.governor.state.in_force.name == "HALTED"
+        assert app.controller.state.in_force.name == "HALTED"
         phase = FakePhase(stack)
         await phase.connect(made.policy_hash)
         # Known before any market or Execution is there.
-        app._deciding = True
+        app.core.deciding = True
         again = await phase.ask(intent_id="before-the-restart")
         await phase.close()
         await made.cli.close()

@@ -65,15 +65,15 @@ async def test_a_ceiling_an_act_and_what_is_refused(stack: Stack) -> None:
         assert (foreign.done, foreign.reason) == (False, "POLICY_HASH_MISMATCH")
         assert made.policy_hash in foreign.message
         assert OTHER_HASH in foreign.message
-        assert made.app.governor.state.in_force is Posture.ARMED
+        assert made.app.controller.state.in_force is Posture.ARMED
         lowered = await client.set_ceiling(address, Posture.HALTED, made.policy_hash)
         assert lowered.done
-        assert made.app.governor.state.in_force is Posture.HALTED
+        assert made.app.controller.state.in_force is Posture.HALTED
         # What asks for less does not loosen what is there.
         kept = await client.act(address, Posture.CLOSE_ONLY, "ana", "a test", "nonce-2")
         assert kept.done
         assert "only arming raises it" in kept.message
-        assert made.app.governor.state.in_force is Posture.HALTED
+        assert made.app.controller.state.in_force is Posture.HALTED
         refused = await client.act(address, Posture.ARMED, "ana", "a test", "nonce-3")
         assert (refused.done, refused.reason) == (False, "PRECONDITION")
         assert refused.preconditions[0].startswith("ceiling: HALTED")

@@ -198,8 +198,8 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
         assert await health(made.settings) == 200
     async with restarted(both) as (again, phase):
         # What came before is in a database that nobody can ask: nothing is opened, and what reduces is placed.
-        assert again.app.governor.state.in_force.name == "CLOSE_ONLY"
-        assert "database" in again.app.governor.state.reason
+        assert again.app.controller.state.in_force.name == "CLOSE_ONLY"
+        assert "database" in again.app.controller.state.reason
         assert again.app.not_ready() == []
         refused = await phase.ask(intent_id="dead-4")
         assert refused.reason == c.REASON_POSTURE
@@ -215,8 +215,8 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
         assert await phase.ask(intent_id="dead-1") == first, "what waits beside the database is known"
         assert not (await again.act(c.POSTURE_ARMED, nonce="nonce-2")).done, "a person cannot arm it either"
         await started(server)
-        await until(lambda: again.app.earlier_life.problem is None, "the past is known")
-        assert again.app.governor.state.in_force.name == "ARMED"
+        await until(lambda: again.app.restore.problem is None, "the past is known")
+        assert again.app.controller.state.in_force.name == "ARMED"
         assert await again.app.store.flush(5.0)
         assert again.app.store.unsaved == 0
     assert await decided(url) == ["before", "dead-1", "dead-2", "dead-3", "dead-4", "reduces"]
@@ -309,10 +309,10 @@ async def test_a_brain_that_began_without_its_database_takes_up_a_worse_risk_lev
         assert await made.app.store.flush(5.0)
     server.kill()
     async with restarted(both) as (again, _phase):
-        assert again.app.governor.level.level == 1
+        assert again.app.controller.level.level == 1
         await started(server)
-        await until(lambda: again.app.earlier_life.problem is None, "the past is known")
-        assert (again.app.governor.level.level, again.app.governor.level.reason) == (3, "of before")
+        await until(lambda: again.app.restore.problem is None, "the past is known")
+        assert (again.app.controller.level.level, again.app.controller.level.reason) == (3, "of before")
 
 
 async def test_a_schema_that_is_upgraded_later_is_taken_up_without_a_restart(both: Stack) -> None:

@@ -306,7 +306,7 @@ async def scene(
             await until(lambda: made.app.execution.connected and made.app.feed.connected, "Brain connected")
             for phase in made.phases.values():
                 await phase.connect(made.policy_hash)
-            await until(lambda: all(one.stream for one in made.app.phases.seats.values()), "phases seated")
+            await until(lambda: all(one.stream for one in made.app.phases.by_id.values()), "phases seated")
             yield made
             for phase in made.phases.values():
                 await phase.close()

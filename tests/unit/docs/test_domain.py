@@ -12,7 +12,7 @@ from support.stack.local_processes import REPOSITORY
 from titan.domain.kinds import DriftClass
 from titan.domain.policy_rules import RULES
 from titan.domain.truth import CRITICAL, CRITICAL_COST, PLAIN_COST
-from titan.risk.guards.checks import GUARDS
+from titan.risk.guards.table import GUARDS
 from titan.risk.parameters import RiskParameters
 
 TEXT = (REPOSITORY / "docs" / "domain.md").read_text()

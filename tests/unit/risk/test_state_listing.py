@@ -1,12 +1,10 @@
-"""Execution may tell the account before the market tells what is traded: nothing held or filled is forgotten."""
+"""Execution may report the account before the market lists its instruments: no position and no fill is lost."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 from support.risk.scene import HASH, NOW, PERP, rules
-from titan.brain.book_updater import BookUpdater
-from titan.domain.equity import Equity
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Fill, Order
@@ -14,8 +12,7 @@ from titan.domain.positions import PhaseShare, Position
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
 from titan.risk.state import RiskState
-from titan.v1 import execution_pb2 as e
-from titan.wire.orders import equity_to_wire, fill_to_wire, order_to_wire, position_to_wire
+from titan.risk.state_updater import AccountReport, StateUpdater
 
 SHARE = PhaseShare(phase_id="scavenger", intent_id="i", quantity=Decimal("-0.004"), average_entry_price=Decimal(61755))
 HELD = Position(
@@ -27,8 +24,14 @@ HELD = Position(
 )
 
 
-def unlisted_book() -> RiskState:
+def unlisted_state() -> RiskState:
     return RiskState(Limits(rules(), HASH, RiskParameters(), "paper"), (), ("scavenger", "hunter"))
+
+
+def account() -> AccountReport:
+    return AccountReport(
+        working=[], positions=[HELD], round_trips=[], equity=None, truth=None, reconciled=True, policy_hash=HASH
+    )
 
 
 def fill(trade_id: str, quantity: str, side: Side, order_role: OrderRole) -> Fill:
@@ -72,53 +75,50 @@ def stop_at(trigger: str) -> Order:
     )
 
 
-def test_a_position_told_before_its_symbol_is_listed_counts_from_then() -> None:
-    risk_state = unlisted_book()
+def test_a_position_reported_before_its_symbol_is_listed_counts_from_the_listing() -> None:
+    risk_state = unlisted_state()
     risk_state.set_positions([HELD])
     risk_state.list_instruments(PAPER_INSTRUMENTS.values())
     held = risk_state.symbols[PERP]
     assert (held.net, held.stop_price, held.shares) == (HELD.quantity, HELD.stop_price, {"scavenger": HELD.quantity})
 
 
-def test_an_account_that_no_longer_has_it_is_believed() -> None:
-    risk_state = unlisted_book()
+def test_a_later_account_without_the_position_removes_it() -> None:
+    risk_state = unlisted_state()
     risk_state.set_positions([HELD])
     risk_state.set_positions([])
     risk_state.list_instruments(PAPER_INSTRUMENTS.values())
     assert not risk_state.symbols[PERP].net
 
 
-def test_a_fill_told_before_its_symbol_is_listed_is_booked_and_handed_on() -> None:
-    picture = BookUpdater(unlisted_book())
-    account = e.AccountState(
-        positions=[position_to_wire(HELD)], equity=equity_to_wire(Equity(known=False)), reconciled=True
-    )
-    picture.on_account(account, frozenset())
-    part = fill_to_wire(fill("9", "0.001", Side.BUY, OrderRole.EXIT))
-    assert picture.on_fill(part) is not None
-    assert picture.on_fill(part) is None, "told twice, booked once"
-    picture.on_order(order_to_wire(stop_at("62000")))
-    picture.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
-    held = picture.risk_state.symbols[PERP]
+def test_a_fill_reported_before_its_symbol_is_listed_is_applied_once() -> None:
+    updater = StateUpdater(unlisted_state())
+    updater.on_account(account(), frozenset())
+    part = fill("9", "0.001", Side.BUY, OrderRole.EXIT)
+    assert updater.on_fill(part)
+    assert not updater.on_fill(part), "reported twice, applied once"
+    updater.risk_state.on_order(stop_at("62000"))
+    updater.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    held = updater.risk_state.symbols[PERP]
     assert (held.net, held.shares) == (Decimal("-0.003"), {"scavenger": Decimal("-0.003")})
     assert held.stop_price == 62000
-    assert [one.quantity for one in picture.shares.of("scavenger")] == [Decimal("-0.003")]
-    picture.risk_state.refresh()
-    assert picture.risk_state.gross_notional == Decimal("0.003") * held.mid > 0
+    assert [one.quantity for one in updater.shares.of("scavenger")] == [Decimal("-0.003")]
+    updater.risk_state.refresh()
+    assert updater.risk_state.gross_notional == Decimal("0.003") * held.mid > 0
 
 
-def test_a_fill_that_closes_it_before_it_is_listed_leaves_nothing_and_finishes_the_trip() -> None:
-    picture = BookUpdater(unlisted_book())
-    picture.on_account(e.AccountState(positions=[position_to_wire(HELD)], reconciled=True), frozenset())
-    assert picture.on_fill(fill_to_wire(fill("9", "0.004", Side.BUY, OrderRole.STOP))) is not None
-    picture.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
-    held = picture.risk_state.symbols[PERP]
+def test_a_fill_that_closes_an_unlisted_position_finishes_the_trip() -> None:
+    updater = StateUpdater(unlisted_state())
+    updater.on_account(account(), frozenset())
+    assert updater.on_fill(fill("9", "0.004", Side.BUY, OrderRole.STOP))
+    updater.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    held = updater.risk_state.symbols[PERP]
     assert (held.net, held.stop_price, held.shares) == (0, 0, {})
-    assert len(picture.risk_state.phases["scavenger"].history.trips) == 1
+    assert len(updater.risk_state.phases["scavenger"].history.trips) == 1
 
 
-def test_what_is_filled_first_and_listed_later_is_bounded_by_its_stop() -> None:
-    risk_state = unlisted_book()
+def test_a_position_filled_before_its_listing_has_its_stop() -> None:
+    risk_state = unlisted_state()
     risk_state.on_fill(fill("9", "0.004", Side.SELL, OrderRole.ENTRY))
     risk_state.on_order(stop_at("62126"))
     risk_state.list_instruments(PAPER_INSTRUMENTS.values())

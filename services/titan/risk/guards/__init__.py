@@ -1,1 +1,1 @@
-"""The guards of Brain, in their order: checks, then those that size."""
+"""The guards that Brain applies to an intent: ``table`` has their order, ``checks`` and ``sizing`` their rules."""

@@ -1,28 +1,15 @@
-"""The guards of Brain, in order; the first rejection wins. Source: domain.md section 3.
+"""The guards that pass or reject: 0 to 7, 18 and 19. Source: domain.md section 3.
 
-Each is a tiny pure function of an :class:`~titan.risk.evaluation.Evaluation`. Guards 9 to 14 (volatility, latency,
-execution quality, regime, tail, correlation) need sources that do not exist yet; they are absent, not passing.
+Each is a small pure function of an :class:`~titan.risk.evaluation.Evaluation`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 from titan.domain.kinds import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, capped
-from titan.risk.guards.sizing import edge, leverage, losses, notionals
 from titan.risk.history import MINUTE_NS
-
-
-class Guard(NamedTuple):
-    """One guard of the table."""
-
-    number: int
-    name: str
-    check: Callable[[Evaluation], Outcome]
 
 
 def position_effect(e: Evaluation) -> Outcome:
@@ -209,21 +196,3 @@ def opposition(e: Evaluation) -> Outcome:
                 value = ("{} has {}", other, quantity)
                 return REJECT, Reason.OPPOSES_PHASE, value, "no other phase on the other side", None
     return PASS, OK, "none", "no other phase on the other side", None
-
-
-GUARDS: tuple[Guard, ...] = (
-    Guard(0, "lane", position_effect),
-    Guard(1, "intent", intent_valid),
-    Guard(2, "posture", posture),
-    Guard(3, "budget", budget),
-    Guard(4, "symbol", symbol),
-    Guard(5, "price_age", price_age),
-    Guard(6, "truth", truth),
-    Guard(7, "score", score),
-    Guard(8, "edge", edge),
-    Guard(15, "notionals", notionals),
-    Guard(16, "leverage", leverage),
-    Guard(17, "losses", losses),
-    Guard(18, "entry_orders", entry_orders),
-    Guard(19, "opposition", opposition),
-)

@@ -27,7 +27,7 @@ from titan.domain.equity import Equity
 from titan.domain.kinds import BudgetState, OrderType, PositionEffect, Posture, RiskLevel, Side, Verdict
 from titan.domain.reasons import Reason
 from titan.domain.truth import TruthSnapshot
-from titan.risk.guards.checks import GUARDS
+from titan.risk.guards.table import GUARDS
 
 
 def test_the_table_is_the_domain_s_order_without_the_guards_that_do_not_exist_yet() -> None:

@@ -1,0 +1,187 @@
+"""One view of Brain at one moment, which ``/status``, the gauges and ``GetBrain`` render."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from titan.brain.execution_client import ExecutionClient
+from titan.brain.intent_handler import IntentHandler
+from titan.brain.phase_sessions import PhaseSession, PhaseSessions
+from titan.domain.budgets import Budget, PostureState
+from titan.domain.equity import Equity
+from titan.domain.policy_rules import Mode
+from titan.domain.positions import Position
+from titan.domain.truth import TruthSnapshot
+from titan.risk.controller import RiskController
+from titan.risk.state import RiskState
+from titan.risk.state_updater import StateUpdater
+from titan.runtime.market_feed import MarketFeed
+from titan.storage.decisions import DecisionStore
+from titan.v1 import brain_pb2 as b
+
+_PLACES = 8
+
+
+class MarketSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The market feed; ``label`` is empty and ``market_time_ns`` 0 before the market has begun."""
+
+    label: str
+    connected: bool
+    lockstep: bool
+    step: int
+    market_time_ns: int
+    ended: bool
+
+
+class PhaseSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One planned phase; ``used_notional`` in quote units, ``paused_until_ns`` on the market clock (0: no pause)."""
+
+    phase_id: str
+    connected: bool
+    policy_hash: str
+    intents: int
+    approved: int
+    paused_until_ns: int
+    used_notional: Decimal
+    budget: Budget | None
+    budget_expired: bool
+
+
+class BrainSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that Brain shows. Money in quote units; an unknown policy hash is empty.
+
+    Attributes
+    ----------
+    unanswered
+        Orders that Execution has neither accepted nor refused.
+    positions
+        Net positions at Brain's own marks, with each phase's share.
+    decisions
+        Count of decisions by reason number, ascending.
+    decisions_unsaved
+        Decisions that are not in the table, waiting or dropped.
+    database_problem
+        One sentence; empty where the database is used.
+    """
+
+    market: MarketSnapshot
+    mode: Mode
+    policy_hash: str
+    term: int
+    posture: PostureState
+    equity: Equity
+    truth: TruthSnapshot
+    execution_connected: bool
+    execution_policy_hash: str
+    unanswered: int
+    gross_notional: Decimal
+    worst_case: Decimal
+    entries_in_flight: int
+    exits_in_flight: int
+    phases: tuple[PhaseSnapshot, ...]
+    positions: tuple[Position, ...]
+    intents: int
+    decisions: tuple[tuple[int, int], ...]
+    last_decision: b.Decision | None
+    decisions_unsaved: int
+    database_problem: str
+
+
+class SnapshotTaker:
+    """Reads the parts of Brain into one snapshot."""
+
+    def __init__(
+        self,
+        term: int,
+        updater: StateUpdater,
+        controller: RiskController,
+        execution: ExecutionClient,
+        phases: PhaseSessions,
+        intent_handler: IntentHandler,
+        store: DecisionStore,
+        feed: MarketFeed,
+    ) -> None:
+        self._term = term
+        self._updater = updater
+        self._risk_state = updater.risk_state
+        self._controller = controller
+        self._execution = execution
+        self._phases = phases
+        self._intent_handler = intent_handler
+        self._store = store
+        self._feed = feed
+
+    def take(self) -> BrainSnapshot:
+        """Read everything at this moment."""
+        risk_state, handler, feed = self._risk_state, self._intent_handler, self._feed
+        now_ns = feed.clock.now_ns
+        return BrainSnapshot(
+            market=MarketSnapshot(
+                label=feed.label,
+                connected=feed.connected,
+                lockstep=feed.lockstep,
+                step=feed.last_step,
+                market_time_ns=now_ns,
+                ended=feed.ended,
+            ),
+            mode=risk_state.limits.mode,
+            policy_hash=risk_state.limits.policy_hash,
+            term=self._term,
+            posture=self._controller.state,
+            equity=risk_state.equity,
+            truth=risk_state.truth,
+            execution_connected=self._execution.connected,
+            execution_policy_hash=risk_state.execution_hash,
+            unanswered=len(self._execution.pending),
+            gross_notional=risk_state.gross_notional,
+            worst_case=risk_state.worst_case,
+            entries_in_flight=len(risk_state.reservations.entries),
+            exits_in_flight=len(risk_state.reservations.exits),
+            phases=tuple(self._phase(session, now_ns) for session in self._phases.by_id.values()),
+            positions=_positions(risk_state, self._updater),
+            intents=handler.intents,
+            decisions=tuple(sorted(handler.counts.items())),
+            last_decision=handler.last,
+            decisions_unsaved=self._store.unsaved + self._store.dropped,
+            database_problem=self._controller.blocked or self._store.problem or "",
+        )
+
+    def _phase(self, session: PhaseSession, now_ns: int) -> PhaseSnapshot:
+        phase = self._risk_state.phases[session.phase_id]
+        return PhaseSnapshot(
+            phase_id=session.phase_id,
+            connected=session.stream is not None,
+            policy_hash=session.policy_hash,
+            intents=session.intents,
+            approved=session.approved,
+            paused_until_ns=phase.paused_until_ns,
+            used_notional=phase.used_notional,
+            budget=phase.budget,
+            budget_expired=phase.budget is not None and phase.budget.expired(now_ns),
+        )
+
+
+def _positions(risk_state: RiskState, updater: StateUpdater) -> tuple[Position, ...]:
+    shares = [share for phase in risk_state.phases for share in updater.shares.of(phase)]
+    positions = []
+    for symbol, held in risk_state.symbols.items():
+        if not held.net:
+            continue
+        own = [share for share in shares if share.symbol == symbol]
+        total = sum(share.quantity for share in own)
+        average = sum(share.quantity * share.average_entry_price for share in own) / total if total else held.mid
+        positions.append(
+            Position(
+                symbol=symbol,
+                quantity=held.net,
+                average_entry_price=round(average, _PLACES),
+                mark_price=round(held.mid, _PLACES),
+                unrealized_pnl=round(held.net * (held.mid - average), _PLACES),
+                stop_price=held.stop_price,
+                opened_ns=min((share.opened_ns for share in own), default=0),
+                shares=tuple(part for share in own for part in share.shares),
+            )
+        )
+    return tuple(positions)

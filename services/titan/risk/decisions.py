@@ -1,0 +1,79 @@
+"""Decide each intent once: duplicates, guards, and the reservation of an approved one. Source: domain.md section 3.
+
+Synchronous and without I/O: the Brain process and a backtest give it domain records and the market clock's value.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from msgspec.structs import replace
+
+from titan.domain.decisions import Decision
+from titan.domain.intents import Intent
+from titan.domain.kinds import Action
+from titan.domain.reasons import Reason
+from titan.risk.engine import RiskEngine, reserve
+from titan.risk.state import RiskState
+
+# Number of openings and of decisions kept to detect a repetition. Beyond it Execution's own idempotency holds.
+KEPT_DECISIONS = 2_000
+
+_OpeningKey = tuple[str, str, str, int, int]
+
+
+class IntentDecisions:
+    """The rules between an intent and its decision.
+
+    Attributes
+    ----------
+    journalled
+        Intents that Execution has journalled; the record of a decision made before a restart may be lost.
+    """
+
+    def __init__(self, engine: RiskEngine, risk_state: RiskState) -> None:
+        self.engine = engine
+        self.journalled: frozenset[str] = frozenset()
+        self._risk_state = risk_state
+        self._openings: OrderedDict[_OpeningKey, None] = OrderedDict()
+
+    def decide(self, intent: Intent, phase_id: str, now_ns: int) -> Decision:
+        """Decide on an intent that the phase ``phase_id`` sent, at ``now_ns`` of the market clock."""
+        if intent.phase_id != phase_id:
+            sentence = f"phase_id: {intent.phase_id!r} on the stream of {phase_id}; allowed is its own"
+            return self.engine.invalid(intent, sentence, now_ns)
+        if intent.intent_id in self.journalled:
+            return self._decided_before(intent, now_ns)
+        # A phase that was killed and processed the same event again sends a new intent id.
+        seen = intent.action is Action.OPEN and _opening_key(intent) in self._openings
+        return self.engine.decide(intent, self._risk_state, now_ns, seen=seen)
+
+    def reserve(self, intent: Intent, decision: Decision) -> None:
+        """Count an approved decision as if done."""
+        reserve(self._risk_state, intent, decision)
+        self._risk_state.refresh()
+
+    def remember_opening(self, phase_id: str, setup: str, symbol: str, side: int, event_time_ns: int) -> None:
+        """Remember an approved opening: a second one for the same event is a duplicate."""
+        self._openings[phase_id, setup, symbol, side, event_time_ns] = None
+        if len(self._openings) > KEPT_DECISIONS:
+            self._openings.popitem(last=False)
+
+    def forget_openings(self) -> None:
+        """Forget all openings, before they are restored in their order."""
+        self._openings.clear()
+
+    def _decided_before(self, intent: Intent, now_ns: int) -> Decision:
+        """Answer an intent whose order Execution has, and whose decision was lost with a kill."""
+        sentence = "Execution has its order; the decision was made before a restart and its record is Execution's"
+        decision = self.engine.invalid(intent, sentence, now_ns)
+        return replace(decision, approved=True, reason=Reason.DUPLICATE_INTENT, message=sentence)
+
+
+def needs_order(decision: Decision) -> bool:
+    """Whether an order has to be sent: an intent that was approved before a restart has its order already."""
+    return decision.approved and decision.reason is Reason.OK
+
+
+def _opening_key(intent: Intent) -> _OpeningKey:
+    return intent.phase_id, intent.setup, intent.symbol, intent.side.value, intent.event_time_ns

@@ -1,0 +1,85 @@
+"""Fold Execution's reports, as domain records, into the risk state that the guards read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from titan.domain.equity import Equity
+from titan.domain.orders import Fill, Order
+from titan.domain.positions import Position, RoundTrip
+from titan.domain.truth import TruthSnapshot
+from titan.risk.history import MINUTE_NS, PhaseHistory
+from titan.risk.shares import Shares
+from titan.risk.state import RiskState
+
+
+class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Execution's whole account; ``equity`` and ``truth`` are None where the report leaves them out."""
+
+    working: Sequence[Order]
+    positions: Sequence[Position]
+    round_trips: Sequence[RoundTrip]
+    equity: Equity | None
+    truth: TruthSnapshot | None
+    reconciled: bool
+    policy_hash: str
+
+
+class StateUpdater:
+    """Apply reports in their order. The caller refreshes the risk state once a batch of them is applied."""
+
+    def __init__(self, risk_state: RiskState) -> None:
+        self.risk_state = risk_state
+        self.shares = Shares()
+        self._trades: set[str] = set()
+
+    def on_account(self, account: AccountReport, unanswered: frozenset[str]) -> None:
+        """Replace the account; ``unanswered`` intents are sent but unknown to Execution, and stay reserved."""
+        risk_state = self.risk_state
+        risk_state.set_positions(account.positions)
+        risk_state.reservations.rebuild(account.working, unanswered)
+        self.shares.rebuild(account.positions)
+        for phase in risk_state.phases.values():
+            phase.history = PhaseHistory()
+        for trip in account.round_trips:
+            self._on_trip(trip)
+        if account.equity is not None:
+            risk_state.equity = account.equity
+        if account.truth is not None:
+            risk_state.truth = account.truth
+        risk_state.reconciled = account.reconciled
+        risk_state.execution_hash = account.policy_hash
+        for order in account.working:
+            risk_state.on_order(order)
+
+    def on_fill(self, fill: Fill) -> bool:
+        """Apply a fill; return False where it was reported before."""
+        key = f"{fill.symbol} {fill.trade_id}"
+        if key in self._trades:
+            return False
+        self._trades.add(key)
+        entry = self.risk_state.reservations.entries.get(fill.intent_id)
+        self.risk_state.on_fill(fill)
+        trip = self.shares.on_fill(fill, entry.setup if entry is not None else "")
+        if trip is not None:
+            self._on_trip(trip)
+        return True
+
+    def on_truth(self, truth: TruthSnapshot) -> None:
+        """Replace the truth score; the first clean pass is what makes the orders reconciled."""
+        self.risk_state.truth = truth
+        self.risk_state.reconciled = self.risk_state.reconciled or truth.known
+
+    def _on_trip(self, trip: RoundTrip) -> None:
+        phase = self.risk_state.phases.get(trip.phase_id)
+        if phase is None or not phase.history.add(trip):
+            return
+        limits = self.risk_state.limits
+        until_ns = phase.history.streak_pause_until(
+            limits.rules.loss_streak_count,
+            limits.parameters.loss_streak_window_ns,
+            limits.rules.loss_streak_pause_minutes * MINUTE_NS,
+        )
+        phase.paused_until_ns = max(phase.paused_until_ns, until_ns)
