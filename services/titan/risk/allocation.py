@@ -1,6 +1,6 @@
-"""How equity is shared among phases, and how much account leverage its tier allows. Source: domain.md section 2.
+"""Share equity among the phases and bound the account leverage by its tier. Source: domain.md section 2.
 
-State goes in and comes out: reading the allocation changes nothing.
+The hysteresis goes in and comes out: computing an allocation changes nothing.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _WEIGHT_PLACES = Decimal("0.000000001")
 
 
 class AllocationState(msgspec.Struct, frozen=True):
-    """The hysteresis: the tier that was entered (index into the tiers) and the phases that became eligible."""
+    """The hysteresis: the entered tier (index into the tiers) and the phases that became eligible."""
 
     tier: int = 0
     eligible: tuple[str, ...] = ()
 
 
 class Allocation(msgspec.Struct, frozen=True):
-    """Weight by phase (fractions of equity), the reserve that nobody gets, and the tier's account leverage."""
+    """Weight by phase (fractions of equity), the reserve of no phase, and the tier's account leverage."""
 
     weights: dict[str, Decimal]
     reserve: Decimal
@@ -37,7 +37,7 @@ class Allocation(msgspec.Struct, frozen=True):
 
 
 def base_weights(equity: Decimal, tier: int) -> tuple[Decimal, Decimal, Decimal]:
-    """Weights of ranks 1, 2 and 3 at ``equity`` (USDT) within ``tier``; they sum to 1."""
+    """Compute the weights of ranks 1, 2 and 3 at ``equity`` (USDT) within ``tier``; they sum to 1."""
     if tier >= _UPPER_TIER:
         third = _UPPER_SHARE * _sigmoid(_UPPER_SLOPE * (equity - _UPPER_CENTRE))
         return _BASE, _REST - third, third
@@ -84,7 +84,7 @@ def allocate(
 def _apply_caps(
     equity: Decimal, eligible: Sequence[str], weights: dict[str, Decimal], parameters: RiskParameters
 ) -> Decimal:
-    """Move what exceeds a phase's cap to the next one above, then below; what nobody can take is returned."""
+    """Move the excess over a phase's cap to the next phase above, then below; return the excess that none can take."""
     caps = {phase: cap for phase in eligible if (cap := parameters.phases[phase].allocation_cap) is not None}
     excesses = {phase: max(ZERO, weights[phase] - cap / equity) for phase, cap in caps.items()}
     for phase, excess in excesses.items():

@@ -1,4 +1,4 @@
-"""Budgets: the expiring grants of Brain to each phase, for some seconds of market time. Source: domain.md section 2."""
+"""Grant each phase its budget for some seconds of market time. Source: domain.md section 2."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLACES = Decimal("1e-8")
 
 
 def grant(risk_state: RiskState, phase: PhaseState, allocation: Allocation, now_ns: int, budget_id: str) -> Budget:
-    """Make the phase's next budget from what is known at ``now_ns`` of the market clock."""
+    """Make the phase's next budget from the risk state at ``now_ns`` of the market clock."""
     parameters = risk_state.limits.parameters
     weight = allocation.weights.get(phase.phase_id, ZERO) if risk_state.equity.known else ZERO
     allocated = risk_state.equity.equity * weight if risk_state.equity.known else ZERO
@@ -41,7 +41,7 @@ def grant(risk_state: RiskState, phase: PhaseState, allocation: Allocation, now_
 def budget_state(
     risk_state: RiskState, phase: PhaseState, weight: Decimal, allocated: Decimal, now_ns: int
 ) -> tuple[BudgetState, str]:
-    """How much of its strategy a phase may run, and why."""
+    """Decide how much of its strategy a phase may run, and give the reason."""
     if risk_state.posture <= Posture.HALTED:
         return BudgetState.HALTED, f"posture {risk_state.posture.name}: {risk_state.posture_source}"
     if risk_state.posture is Posture.CLOSE_ONLY:

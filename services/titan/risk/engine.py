@@ -1,4 +1,4 @@
-"""Decides on intents: runs the guards over an intent and the book, and writes the explain record."""
+"""Run the guards over an intent and the risk state, and write the explain record."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from titan.risk.limits import Limits
 from titan.risk.reservations import Reservation
 from titan.risk.state import RiskState
 
-# Numbers in records: no finer than any venue's prices.
+# Places of the numbers in records: no venue's prices are finer.
 _PLACES = Decimal("1e-8")
 _EXEMPT: Outcome = (Verdict.EXEMPT, Reason.OK, "reducing", "", None)
 _NOT_REACHED: Outcome = (Verdict.NOT_REACHED, Reason.OK, "", "", None)
 
 
 class Assessment(msgspec.Struct, frozen=True, gc=False):
-    """What the guards said of one intent, before it is written down: raw values.
+    """The guards' raw outcomes for one intent, before they are written out.
 
     ``outcomes`` end with a rejection, or hold every guard. ``quantity`` in base units, ``notional`` in quote units.
     """
@@ -38,7 +38,7 @@ class Assessment(msgspec.Struct, frozen=True, gc=False):
 
 
 class RiskEngine:
-    """Pure: the same intent, book and time give the same decision. It changes neither; :meth:`reserve` is apart."""
+    """Pure: the same intent, risk state and time give the same decision. :func:`reserve` changes the risk state."""
 
     __slots__ = ("limits", "term")
 
@@ -52,7 +52,7 @@ class RiskEngine:
         Parameters
         ----------
         seen
-            Whether this intent id was decided before, and that decision is not at hand.
+            Whether the intent repeats one that was decided before, whose decision is not at hand.
         """
         symbol = risk_state.symbols.get(intent.symbol)
         if symbol is None:
@@ -65,7 +65,7 @@ class RiskEngine:
         return self.record(self.assess(Evaluation(intent, risk_state, phase, symbol, now_ns, seen)))
 
     def assess(self, evaluation: Evaluation) -> Assessment:
-        """Run the guards; the first rejection ends it."""
+        """Run the guards; the first rejection ends the evaluation."""
         outcomes: list[Outcome] = []
         rejects = Verdict.REJECT
         reducing = PositionEffect.REDUCING
@@ -78,15 +78,15 @@ class RiskEngine:
                 quantity = evaluation.intent.quantity
                 outcomes.extend([_EXEMPT] * (len(GUARDS) - 2))
                 return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.price)
-        wanted = evaluation.notional
-        assert wanted is not None  # guard 3 bounds it
+        notional = evaluation.notional
+        assert notional is not None  # guard 3 bounds it
         if evaluation.scale is not ONE:
-            wanted *= evaluation.scale
-        quantity = floor_to(wanted / evaluation.price, evaluation.symbol.instrument.quantity_step)
+            notional *= evaluation.scale
+        quantity = floor_to(notional / evaluation.price, evaluation.symbol.instrument.quantity_step)
         return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.price)
 
     def record(self, assessment: Assessment) -> Decision:
-        """Write an assessment down as a decision with its explain record."""
+        """Write out an assessment as a decision with its explain record."""
         e = assessment.evaluation
         intent = e.intent
         outcomes = assessment.outcomes
@@ -137,7 +137,7 @@ class RiskEngine:
         )
 
     def invalid(self, intent: Intent, sentence: str, now_ns: int) -> Decision:
-        """Refuse an intent that could be read, but means nothing here."""
+        """Refuse an intent that can be read but does not apply here."""
         return self.unreadable(
             intent.intent_id,
             intent.phase_id,
@@ -194,7 +194,7 @@ class RiskEngine:
 
 
 def reserve(risk_state: RiskState, intent: Intent, decision: Decision) -> None:
-    """Count an approved decision as if done. The caller refreshes the book afterwards."""
+    """Count an approved decision as if done. The caller refreshes the risk state afterwards."""
     symbol = risk_state.symbols[intent.symbol]
     opening = decision.position_effect is PositionEffect.OPENING
     price = decision.reference_price
@@ -220,7 +220,7 @@ def reserve(risk_state: RiskState, intent: Intent, decision: Decision) -> None:
 
 
 def written(raw: Raw) -> str:
-    """Text of a guard's raw value or limit."""
+    """Write out a guard's raw value or limit."""
     if isinstance(raw, str):
         return raw
     template = raw[0]

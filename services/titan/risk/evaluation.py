@@ -1,4 +1,4 @@
-"""One intent under evaluation: what the guards read, and what they leave for each other."""
+"""One intent under evaluation: the guards' inputs, and their results for the guards that follow."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from titan.risk.state import PhaseState, RiskState, SymbolState
 PASS, SHRINK, REJECT = Verdict.PASS, Verdict.SHRINK, Verdict.REJECT
 OK = Reason.OK
 
-# A value or limit as a guard gives it: text, or a template with its arguments. Written out only in the record.
+# A guard's value or limit: text, or a template with its arguments. Only the record writes it out.
 Raw = str | tuple[object, ...]
-# What a guard says: verdict, reason, value, limit, and the largest notional that it would let pass (quote units).
+# A guard's outcome: verdict, reason, value, limit, and the largest notional that would pass (quote units).
 Outcome = tuple[Verdict, Reason, Raw, Raw, Decimal | None]
 
 
 class Evaluation:
-    """The intent with everything it is measured by.
+    """The intent with everything that the guards compare it with.
 
     Attributes
     ----------
     price
         Quote units: the limit price, or the far side of the quote, or (no quote) the intent's own reference.
     least
-        Quote units: the smallest notional that the instrument takes at ``price`` after ``scale`` is applied.
+        Quote units: the smallest notional that the instrument accepts at ``price`` after ``scale`` is applied.
     notional
-        Quote units: what is left of the wish; None while nothing has bounded it. It only shrinks.
+        Quote units: the largest size so far; None while nothing has bounded it. It only shrinks.
     scale
-        What the final size is multiplied by (a risk level below NORMAL).
+        Factor on the final size, at a risk level worse than NORMAL.
     loss_fraction
         Stop distance plus cost, a fraction of price; set by guard 8.
     """
@@ -84,12 +84,12 @@ class Evaluation:
 
     @property
     def maker(self) -> bool:
-        """Whether the entry only makes."""
+        """Whether the entry is post-only, and so pays the maker fee."""
         return self.intent.time_in_force is TimeInForce.POST_ONLY
 
 
 def capped(e: Evaluation, largest: Decimal, reason: Reason, value: Raw, limit: Raw) -> Outcome:
-    """Shrink the wish to ``largest`` (quote units), or reject when that cannot be traded.
+    """Shrink the notional to ``largest`` (quote units), or reject when that cannot be traded.
 
     ``reason`` is for a cap that leaves nothing; one that leaves something below the instrument's minimum rejects with
     BELOW_MINIMUM: a size is never rounded up.

@@ -1,4 +1,4 @@
-"""A phase's finished trades: what win rates, loss streaks and the day's result are made of."""
+"""A phase's finished trades, from which win rates, loss streaks and the day's result are computed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from titan.domain.positions import RoundTrip
 
 MINUTE_NS = 60_000_000_000
 DAY_NS = 86_400_000_000_000
-# Enough for the longest streak of any policy, and for the trades of a busy day.
+# The longest streak of any policy and the trades of a busy day fit.
 _KEPT = 1_000
 
 
 class PhaseHistory:
-    """Finished round trips of one phase, newest last; a trip that came before is not counted twice."""
+    """Finished round trips of one phase, newest last; a repeated trip is not counted twice."""
 
     __slots__ = ("by_setup", "seen", "trips")
 
@@ -37,9 +37,9 @@ class PhaseHistory:
         return True
 
     def streak_pause_until(self, count: int, window_ns: int, pause_ns: int) -> int:
-        """End of the pause (market time) that the last ``count`` trips cause; 0 where they cause none.
+        """Compute the end (market time) of the pause that the last ``count`` trips cause; 0 where they cause none.
 
-        They do when all of them lost and lie within ``window_ns``.
+        They cause one when all of them lost within ``window_ns``.
         """
         if len(self.trips) < count:
             return 0
@@ -49,11 +49,11 @@ class PhaseHistory:
         return last[0].closed_ns + pause_ns
 
     def day_result(self, now_ns: int) -> Decimal:
-        """Net result in quote units of the trips closed since 00:00 UTC of ``now_ns``."""
+        """Sum the net results, in quote units, of the trips closed since 00:00 UTC of ``now_ns``."""
         start = now_ns - now_ns % DAY_NS
         return sum((result(trip) for trip in self.trips if trip.closed_ns >= start), ZERO)
 
 
 def result(trip: RoundTrip) -> Decimal:
-    """Net result of a trip, after fees, in quote units."""
+    """Compute a trip's result after fees, in quote units."""
     return trip.realized_pnl - trip.fees

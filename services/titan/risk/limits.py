@@ -1,4 +1,4 @@
-"""The policy as guards want it: every number in the type and unit in which it is compared, made once."""
+"""The policy's numbers, converted once to the type and unit in which the guards compare them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ class Limits:
     __slots__ = (
         "kelly_scale",
         "max_account_leverage",
-        "max_daily_loss",
-        "max_daily_loss_fraction",
         "max_entry_orders",
         "max_loss_per_trade",
         "max_margin_leverage",
@@ -59,8 +57,6 @@ class Limits:
         self.max_order_notional = rules.max_order_notional
         self.max_entry_orders = rules.max_entry_orders_per_symbol
         self.max_loss_per_trade = rules.max_loss_per_trade
-        self.max_daily_loss = rules.max_daily_loss
-        self.max_daily_loss_fraction = rules.max_daily_loss_fraction
         self.max_price_age_ns = rules.max_price_age_ms * MILLISECOND_NS
         self.max_signal_age_ns = rules.max_signal_age_ms * MILLISECOND_NS
         self.min_truth_score = rules.min_truth_score

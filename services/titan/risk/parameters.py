@@ -13,7 +13,7 @@ SECOND_NS = 1_000_000_000
 
 
 class PhaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one phase may do. Source: domain.md section 1.
+    """Limits of one phase. Source: domain.md section 1.
 
     ``starts_at_equity`` and ``allocation_cap`` in USDT (cap None: none); ``margin_leverage`` is the venue's margin
     setting, a multiple; ``margin_use_max`` and the daily drawdowns are fractions of the phase's allocation.
@@ -69,11 +69,11 @@ def _phases() -> dict[str, PhaseParameters]:
 
 
 class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything else that decides. Source: domain.md sections 2 to 4.
+    """All other parameters. Source: domain.md sections 2 to 4.
 
     Durations in nanoseconds of the market clock; ``budget_drawdown``, ``hysteresis`` and the daily loss thresholds
-    (of the day's limit) are fractions; ``prior_trades`` is the weight of p0 in finished trades; ``tail_alpha`` is what
-    is assumed of every symbol while there is no estimate.
+    (of the day's limit) are fractions; ``prior_trades`` is the weight of p0 in finished trades; ``tail_alpha`` is
+    assumed for every symbol while there is no estimate.
     """
 
     phases: dict[str, PhaseParameters] = msgspec.field(default_factory=_phases)
@@ -106,13 +106,13 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     cautious_waits_rank: int = 2
     daily_loss_cautious: Decimal = Decimal("0.5")
     daily_loss_defensive: Decimal = Decimal("0.75")
-    # A mark that stands so long without another print is no wild one.
+    # A mark that stands so long without another print is no outlier.
     mark_confirmed_after_ns: int = SECOND_NS
     risk_level_dwell_ns: int = 600 * SECOND_NS
     loss_streak_window_ns: int = 3_600 * SECOND_NS
 
     def kelly_scale(self, alpha: float) -> float:
-        """Factor on the Kelly fraction at tail exponent ``alpha``."""
+        """Interpolate the factor on the Kelly fraction at tail exponent ``alpha``."""
         points = self.kelly_by_tail
         if alpha <= points[0].alpha:
             return points[0].kelly

@@ -1,4 +1,4 @@
-"""The posture in force, and what must hold before a person may arm. Source: domain.md section 4."""
+"""The posture in force, and the preconditions of arming. Source: domain.md section 4."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _OF_LEVEL = {
 
 
 def level_posture(level: RiskLevel) -> Posture:
-    """The most that a risk level allows."""
+    """The highest posture that a risk level allows."""
     return _OF_LEVEL[level]
 
 
 def posture_in_force(ceiling: Posture, latch: Posture, level: RiskLevel) -> Posture:
-    """The lowest of the three sources: none of them can raise what another lowers.
+    """Combine the three sources: the lowest is in force, so none can raise what another lowers.
 
-    FLATTEN is carried out through the latch (FLATTEN, then HALTED when the account is flat), so EMERGENCY and a ceiling
-    of FLATTEN add it only until the latch has been moved: a finished FLATTEN must not begin again.
+    The latch carries out a FLATTEN: it goes to FLATTEN, then to HALTED when the account is flat. EMERGENCY and a
+    ceiling of FLATTEN therefore add FLATTEN only until the latch has moved: a finished one must not begin again.
     """
     lowest = min(ceiling, latch, _OF_LEVEL[level])
     return Posture.HALTED if lowest is Posture.FLATTEN and latch is Posture.HALTED else lowest
@@ -49,7 +49,7 @@ class ArmingFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def arming_problems(facts: ArmingFacts) -> list[str]:
-    """Every precondition of arming that does not hold, each a sentence; empty when all hold."""
+    """List every precondition of arming that does not hold, each as a sentence."""
     problems = []
     if facts.ceiling is not Posture.ARMED:
         problems.append(f"ceiling: {facts.ceiling.name} in the RiskPolicy resource; arming needs ARMED")
@@ -64,7 +64,7 @@ def arming_problems(facts: ArmingFacts) -> list[str]:
     if not facts.reconciled:
         problems.append("orders: not all of those open at start are resolved with the venue yet")
     if not facts.equity.known:
-        problems.append(f"equity: unknown ({facts.equity.reason or 'not heard yet'}); arming needs it known")
+        problems.append(f"equity: unknown ({facts.equity.reason or 'not reported yet'}); arming needs it known")
     if not facts.truth.known:
         problems.append("truth: unknown, no clean reconciliation yet; arming needs one")
     elif facts.truth.score < facts.min_truth_score:

@@ -1,4 +1,4 @@
-"""What was decided and is not yet final: it counts as if done. Source: domain.md section 2.
+"""Decided orders that are not final: they count as if done. Source: domain.md section 2.
 
 An entry reserves exposure, margin and its worst case; an exit reserves the part of the position that it closes.
 Fills turn a reservation into a position piece by piece; the rest ends with the order.
@@ -21,11 +21,11 @@ FINAL_STATES = frozenset(
 
 
 class Reservation(msgspec.Struct, kw_only=True):
-    """One decided order.
+    """One decided order that is not final.
 
     ``quantity`` and ``filled`` in base units, prices in quote units; ``loss_fraction`` is stop distance plus cost as a
-    fraction of price, None where it is not known (an order of before a restart). ``final_quantity`` is what the final
-    order filled, None while it works: fills may still be on their way.
+    fraction of price, None where it is unknown (an order decided before a restart). ``final_quantity`` is the filled
+    quantity of the final order, None while it works: its fills may still be on their way.
     """
 
     intent_id: str
@@ -57,33 +57,33 @@ class Reservations:
         self.exits: dict[str, Reservation] = {}
 
     def release(self, intent_id: str) -> None:
-        """Forget an intent: Execution refused it, or it was never sent."""
+        """Release an intent that Execution refused, or that was never sent."""
         self.entries.pop(intent_id, None)
         self.exits.pop(intent_id, None)
 
     def on_order(self, order: Order) -> None:
-        """Take in what an order of ours has become. Stops and targets reserve nothing."""
+        """Apply an order's new state. Stops and targets reserve nothing."""
         held = self._of(order.order_role, order.intent_id)
         if held is not None and order.state in FINAL_STATES:
             held.final_quantity = order.filled_quantity
             self._drop_if_done(order.order_role, held)
 
     def on_fill(self, fill: Fill) -> None:
-        """Take in a fill: its part is a position now."""
+        """Apply a fill: its part is a position now."""
         held = self._of(fill.order_role, fill.intent_id)
         if held is not None:
             held.filled += fill.quantity
             self._drop_if_done(fill.order_role, held)
 
     def rebuild(self, working: Iterable[Order], unanswered: frozenset[str]) -> None:
-        """Start again from Execution's working orders.
+        """Rebuild the reservations from Execution's working orders.
 
         Parameters
         ----------
         working
             Every order that is not final.
         unanswered
-            Intents that were sent, or wait to be sent again, and that Execution has not spoken of: they stay.
+            Intents that were sent, or wait to be sent again, and that Execution has not reported: they stay.
         """
         known = {**self.entries, **self.exits}
         kept_entries = {key: value for key, value in self.entries.items() if key in unanswered}

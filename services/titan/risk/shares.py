@@ -1,4 +1,4 @@
-"""Each phase's shares of positions as Brain follows them between two accounts of Execution, fill by fill."""
+"""Each phase's shares of positions, which Brain updates fill by fill between two accounts of Execution."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Shares:
         self._shares: dict[tuple[str, str], _Share] = {}
 
     def rebuild(self, positions: Iterable[Position]) -> None:
-        """Start again from Execution's positions.
+        """Rebuild the shares from Execution's positions.
 
-        What a share has earned and paid since it was flat is not told, so a trip that is open now counts the fees of
-        its exit only; the next account brings the exact trip.
+        Positions do not hold the profit and the fees of the open trip. It therefore counts the fees of its exit only,
+        until the next account brings the exact trip.
         """
         self._shares = {}
         for position in positions:
@@ -50,7 +50,7 @@ class Shares:
                 self._shares[share.phase_id, position.symbol] = _Share(holding, progress)
 
     def on_fill(self, fill: Fill, setup: str) -> RoundTrip | None:
-        """Book a fill; the finished trip where it made the share flat or turned it over."""
+        """Apply a fill; return the finished trip where it made the share flat or reversed it."""
         key = (fill.phase_id, fill.symbol)
         share = self._shares.get(key)
         signed = fill.quantity * fill.side.sign
@@ -58,7 +58,7 @@ class Shares:
         before = share.holding if share is not None else Holding()
         after, _ = trade(before, signed, fill.price, fill.event_time_ns)
         if share is None:
-            self._shares[key] = _Share(after, _begun(fill, setup, fill.quantity, fee))
+            self._shares[key] = _Share(after, _begin(fill, setup, fill.quantity, fee))
             return None
         turned = after.quantity != ZERO and (after.quantity > ZERO) != (before.quantity > ZERO)
         # A reversal finishes one trip and begins another: the fill is split between them.
@@ -70,13 +70,13 @@ class Shares:
             return None
         finished = share.progress.finished(fill.phase_id, fill.symbol, fill.event_time_ns)
         if turned:
-            self._shares[key] = _Share(after, _begun(fill, setup, abs(after.quantity), fee * (1 - part)))
+            self._shares[key] = _Share(after, _begin(fill, setup, abs(after.quantity), fee * (1 - part)))
         else:
             del self._shares[key]
         return finished
 
     def of(self, phase_id: str) -> list[Position]:
-        """The phase's own shares, as positions that hold nothing else."""
+        """List the phase's shares, as positions that hold nothing else."""
         return [
             Position(
                 symbol=symbol,
@@ -97,8 +97,8 @@ class Shares:
         ]
 
 
-def _begun(fill: Fill, setup: str, quantity: Decimal, fee: Decimal) -> TripProgress:
-    """A trip that this fill begins."""
+def _begin(fill: Fill, setup: str, quantity: Decimal, fee: Decimal) -> TripProgress:
+    """Begin a trip with this fill."""
     return TripProgress(
         intent_id=fill.intent_id,
         setup=setup,

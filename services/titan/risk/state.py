@@ -1,7 +1,7 @@
-"""What Brain knows while it decides: quotes, positions, reservations and phases, with their sums kept ready.
+"""The risk state that the guards read: quotes, positions, reservations and phases, with their sums.
 
-Guards only read. Whoever changes something calls :meth:`RiskState.refresh` once afterwards; so the sums are computed
-when an order, a fill or a price changes, and not while an intent waits.
+Guards only read. A change is followed by one call of :meth:`RiskState.refresh`: the sums are computed when an order, a
+fill or a price changes, and not while an intent waits.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from titan.risk.history import PhaseHistory
 from titan.risk.limits import Limits
 from titan.risk.parameters import PhaseParameters
 from titan.risk.reservations import FINAL_STATES, Reservation, Reservations
+from titan.risk.risk_level import daily_loss
 
 
 class Held:
-    """What is held in one symbol, whether or not the market has said yet what that symbol is.
+    """The holding in one symbol, whether or not the market has listed its instrument yet.
 
     Signed base units: the account's net and each phase's share. ``mid`` and ``stop_price`` in quote units; zero where
     not known.
@@ -38,7 +39,7 @@ class Held:
         self.shares: dict[str, Decimal] = {}
 
     def replace(self, position: Position | None) -> None:
-        """Hold what Execution says; nothing where it says nothing."""
+        """Replace the holding by Execution's position; None is flat."""
         if position is None:
             self.net = self.stop_price = ZERO
             self.shares = {}
@@ -50,7 +51,7 @@ class Held:
             self.mid = position.mark_price or position.average_entry_price
 
     def move(self, phase_id: str, signed: Decimal) -> None:
-        """Book a fill of a phase."""
+        """Apply a phase's fill."""
         self.net += signed
         share = self.shares.get(phase_id, ZERO) + signed
         if share:
@@ -62,7 +63,7 @@ class Held:
 
 
 class SymbolState(Held):
-    """One symbol: its quote, the account's net position, and what is in flight on it.
+    """One symbol: its quote, the account's net position, and its orders in flight.
 
     Quantities are signed base units, notionals quote units. ``cost_maker`` and ``cost_taker`` are fractions: fees of
     entry (maker, taker) and exit (taker: stops and targets trigger at market) plus the spread.
@@ -102,7 +103,7 @@ class SymbolState(Held):
         self.entries: dict[str, Decimal] = {}
 
     def quote(self, bid: Decimal, ask: Decimal, market_time_ns: int) -> None:
-        """Take in the best bid and ask; a one-sided quote is no price and leaves the old one to age."""
+        """Apply the best bid and ask; a one-sided quote is no price, and the previous one ages."""
         if not (bid and ask):
             return
         self.bid, self.ask, self.quote_ns = bid, ask, market_time_ns
@@ -113,7 +114,7 @@ class SymbolState(Held):
 
 
 class PhaseState:
-    """One phase: its budget and history, and what it has in the market (quote units)."""
+    """One phase: its budget, its history, and its exposure and margin (quote units)."""
 
     __slots__ = (
         "budget",
@@ -141,7 +142,7 @@ class PhaseState:
 
 
 class RiskState:
-    """The whole picture. Mutable, without I/O and without a clock of its own."""
+    """Everything that the guards read. Mutable, without I/O and without a clock of its own."""
 
     __slots__ = (
         "_unlisted",
@@ -167,11 +168,11 @@ class RiskState:
     def __init__(self, limits: Limits, instruments: Iterable[Instrument], phases: Iterable[str]) -> None:
         self.limits = limits
         self.symbols = {instrument.symbol: SymbolState(instrument, limits) for instrument in instruments}
-        # After a restart Execution may speak before the market says what is traded.
+        # After a restart Execution may report positions before the market lists their instruments.
         self._unlisted: dict[str, Held] = {}
         self.phases = {phase: PhaseState(phase, limits.parameters.phases[phase]) for phase in phases}
         self.reservations = Reservations()
-        self.equity = Equity(known=False, reason="Execution has not told it yet")
+        self.equity = Equity(known=False, reason="not reported by Execution yet")
         self.truth = TruthSnapshot(known=False)
         self.reconciled = False
         self.execution_connected = False
@@ -184,12 +185,12 @@ class RiskState:
         self.gross_notional = self.worst_case = self.day_loss = ZERO
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:
-        """Learn what is traded; a symbol that is known keeps its state."""
+        """Add the traded instruments; a known symbol keeps its state."""
         for instrument in instruments:
             if instrument.symbol not in self.symbols:
-                risk_state = self.symbols[instrument.symbol] = SymbolState(instrument, self.limits)
+                symbol = self.symbols[instrument.symbol] = SymbolState(instrument, self.limits)
                 if (held := self._unlisted.pop(instrument.symbol, None)) is not None:
-                    risk_state.mid, risk_state.net, risk_state.shares, risk_state.stop_price = (
+                    symbol.mid, symbol.net, symbol.shares, symbol.stop_price = (
                         held.mid,
                         held.net,
                         held.shares,
@@ -197,7 +198,7 @@ class RiskState:
                     )
 
     def set_positions(self, positions: Iterable[Position]) -> None:
-        """Replace all positions by Execution's; one whose symbol is not listed yet counts from when it is."""
+        """Replace all positions by Execution's; one in an unlisted symbol counts once the symbol is listed."""
         self._unlisted = {}
         for symbol in self.symbols.values():
             symbol.replace(None)
@@ -205,13 +206,13 @@ class RiskState:
             self._held(position.symbol).replace(position)
 
     def on_order(self, order: Order) -> None:
-        """Take in what an order of ours has become."""
+        """Apply an order's new state."""
         self.reservations.on_order(order)
         if order.order_role is OrderRole.STOP and order.trigger_price and order.state not in FINAL_STATES:
             self._held(order.symbol).stop_price = order.trigger_price
 
     def on_fill(self, fill: Fill) -> None:
-        """Move the net position and the phase's share by a fill; what is not listed yet counts from when it is."""
+        """Move the net position and the phase's share by a fill; an unlisted symbol counts once it is listed."""
         held = self._held(fill.symbol)
         if fill.order_role is OrderRole.ENTRY and (entry := self.reservations.entries.get(fill.intent_id)) is not None:
             held.stop_price = entry.stop_price
@@ -219,7 +220,7 @@ class RiskState:
         held.move(fill.phase_id, fill.quantity * fill.side.sign)
 
     def refresh(self) -> None:
-        """Bring every sum up to date with quotes, positions, reservations and equity."""
+        """Recompute every sum from quotes, positions, reservations and equity."""
         gross = worst = ZERO
         used = dict.fromkeys(self.phases, ZERO)
         margin = dict.fromkeys(self.phases, ZERO)
@@ -239,35 +240,35 @@ class RiskState:
                     used[phase_id] += notional
                     margin[phase_id] += notional / self._margin_leverage(phase_id, symbol)
         for entry in self.reservations.entries.values():
-            risk_state = self.symbols.get(entry.symbol)
-            if risk_state is None:
+            listed = self.symbols.get(entry.symbol)
+            if listed is None:
                 continue
-            notional = entry.remaining * (entry.price or risk_state.mid)
-            risk_state.reserved_notional += notional
+            notional = entry.remaining * (entry.price or listed.mid)
+            listed.reserved_notional += notional
             signed = entry.remaining * entry.side.sign
-            risk_state.entries[entry.phase_id] = risk_state.entries.get(entry.phase_id, ZERO) + signed
+            listed.entries[entry.phase_id] = listed.entries.get(entry.phase_id, ZERO) + signed
             gross += notional
             worst += self._entry_worst_case(entry, notional)
             if entry.phase_id in used:
                 used[entry.phase_id] += notional
-                margin[entry.phase_id] += notional / self._margin_leverage(entry.phase_id, risk_state)
+                margin[entry.phase_id] += notional / self._margin_leverage(entry.phase_id, listed)
         for leaving in self.reservations.exits.values():
-            risk_state = self.symbols.get(leaving.symbol)
-            if risk_state is not None:
-                risk_state.exits[leaving.phase_id] = risk_state.exits.get(leaving.phase_id, ZERO) + leaving.remaining
+            listed = self.symbols.get(leaving.symbol)
+            if listed is not None:
+                listed.exits[leaving.phase_id] = listed.exits.get(leaving.phase_id, ZERO) + leaving.remaining
         for phase_id, phase in self.phases.items():
             phase.used_notional, phase.margin_used = used[phase_id], margin[phase_id]
         self.gross_notional, self.worst_case = gross, worst
-        self.day_loss = max(ZERO, self.equity.day_start_equity - self.equity.equity) if self.equity.known else ZERO
+        self.day_loss = daily_loss(self.equity)
 
     def entries_open(self, symbol: str) -> int:
-        """How many entry orders are decided and not final on ``symbol``."""
+        """Count the entry orders on ``symbol`` that are decided and not final."""
         return sum(1 for entry in self.reservations.entries.values() if entry.symbol == symbol)
 
     def _held(self, symbol: str) -> Held:
-        """Where this symbol is held: its book, or what stands for it until the market lists it."""
-        risk_state = self.symbols.get(symbol)
-        return risk_state if risk_state is not None else self._unlisted.setdefault(symbol, Held())
+        """Return the symbol's state, or its stand-in until the market lists it."""
+        listed = self.symbols.get(symbol)
+        return listed if listed is not None else self._unlisted.setdefault(symbol, Held())
 
     def _margin_leverage(self, phase_id: str, symbol: SymbolState) -> Decimal:
         return min(symbol.margin_leverage, self.phases[phase_id].parameters.margin_leverage)
@@ -275,12 +276,12 @@ class RiskState:
     def _entry_worst_case(self, entry: Reservation, notional: Decimal) -> Decimal:
         if entry.loss_fraction is not None:
             return notional * entry.loss_fraction
-        # Decided before a restart: it was within the limit of a trade then.
+        # Decided before a restart, when it was within the limit of a trade.
         return min(notional, self.limits.max_loss_per_trade * self.equity.equity) if self.equity.known else notional
 
 
 def _position_worst_case(symbol: SymbolState) -> Decimal:
-    """Loss from mark to stop and the exit's fee; a position without a known stop may lose all of itself."""
+    """Compute the loss from mark to stop with the exit's fee; without a known stop all of it may be lost."""
     notional = abs(symbol.net_notional)
     if not (symbol.stop_price and symbol.mid):
         return notional

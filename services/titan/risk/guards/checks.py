@@ -13,7 +13,7 @@ from titan.risk.history import MINUTE_NS
 
 
 def position_effect(e: Evaluation) -> Outcome:
-    """0: reducing, when it opposes and fits both the phase's share and the account's net less exits in flight."""
+    """0: reducing, when the order opposes and fits the phase's share and the account's net less exits in flight."""
     intent = e.intent
     if intent.action is Action.OPEN:
         return PASS, OK, "lane=OPENING", "", None
@@ -31,13 +31,13 @@ def position_effect(e: Evaluation) -> Outcome:
     if intent.quantity <= share_left and intent.quantity <= net_left:
         e.position_effect = PositionEffect.REDUCING
         return PASS, OK, value, limit, None
-    # Any excess makes the whole order opening; it was sized by the phase, so that size bounds it.
+    # Any excess makes the whole order opening; the phase's own size then bounds it.
     e.notional = intent.quantity * e.price
     return PASS, OK, ("lane=OPENING quantity={}", intent.quantity), limit, None
 
 
 def intent_valid(e: Evaluation) -> Outcome:
-    """1: not seen before, in the instrument's ticks and steps, sides in order, young enough."""
+    """1: not decided before, in the instrument's ticks and steps, stop and target on their sides, young enough."""
     intent = e.intent
     if e.seen:
         return REJECT, Reason.DUPLICATE_INTENT, ("intent_id={}", intent.intent_id), "decided before", None
@@ -65,7 +65,7 @@ def intent_valid(e: Evaluation) -> Outcome:
         return REJECT, Reason.INVALID_INTENT, value, ("on their sides of reference_price={}", reference), None
     if intent.side is Side.SELL and instrument.kind == "spot":
         return REJECT, Reason.INVALID_INTENT, "side=SELL", "on spot only what is held is sold, by CLOSE", None
-    # Faster than real time, measured durations say nothing about market time.
+    # Faster than real time, measured durations are no market time.
     age_ns = e.now_ns - intent.event_time_ns if e.risk_state.lockstep else intent.age_ns
     value_age = ("age_ms={}", age_ns / 1e6)
     limit_age = ("max={}", e.limits.rules.max_signal_age_ms)
@@ -75,7 +75,7 @@ def intent_valid(e: Evaluation) -> Outcome:
 
 
 def posture(e: Evaluation) -> Outcome:
-    """2: one policy everywhere, Execution there, ARMED, a risk level that opens, no pause after losses."""
+    """2: one policy everywhere, Execution connected, ARMED, a risk level that opens, no pause after losses."""
     risk_state = e.risk_state
     ours = e.limits.policy_hash
     if e.intent.policy_hash != ours or e.phase.policy_hash != ours:
@@ -109,14 +109,14 @@ def posture(e: Evaluation) -> Outcome:
 
 
 def budget(e: Evaluation) -> Outcome:
-    """3: equity known, a live grant with weight, orders a minute, and what is left of the grant."""
+    """3: equity known, a live grant with weight, orders a minute, and the unused part of the grant."""
     phase = e.phase
     grant = phase.budget
     if not e.risk_state.equity.known:
         return REJECT, Reason.EQUITY_UNKNOWN, ("equity=unknown ({})", e.risk_state.equity.reason), "known", None
     if grant is None or grant.expired(e.now_ns):
-        said = "none" if grant is None else ("expired {} ms ago", (e.now_ns - grant.expires_at_ns) // 1_000_000)
-        return REJECT, Reason.BUDGET_EXPIRED, said, "a live budget", None
+        value: Raw = "none" if grant is None else ("expired {} ms ago", (e.now_ns - grant.expires_at_ns) // 1_000_000)
+        return REJECT, Reason.BUDGET_EXPIRED, value, "a live budget", None
     if grant.weight <= ZERO:
         value = ("weight={} equity={}", grant.weight, e.risk_state.equity.equity)
         return REJECT, Reason.NO_ALLOCATION, value, ("from equity={}", phase.parameters.starts_at_equity), None
@@ -156,7 +156,7 @@ def price_age(e: Evaluation) -> Outcome:
 
 
 def truth(e: Evaluation) -> Outcome:
-    """6: Execution's picture agrees with the venue's."""
+    """6: Execution's account agrees with the venue's."""
     known = e.risk_state.truth
     minimum = ("min={} unresolved=0", e.limits.min_truth_score)
     if not known.known or not e.risk_state.reconciled:
@@ -178,7 +178,7 @@ def score(e: Evaluation) -> Outcome:
 
 
 def entry_orders(e: Evaluation) -> Outcome:
-    """18: entry orders open on the symbol, with this one; stops and targets do not count."""
+    """18: entry orders open on the symbol, including this one; stops and targets do not count."""
     count = e.risk_state.entries_open(e.intent.symbol) + 1
     value, limit = ("entries={} with this one", count), ("max={}", e.limits.max_entry_orders)
     if count > e.limits.max_entry_orders:
@@ -187,7 +187,7 @@ def entry_orders(e: Evaluation) -> Outcome:
 
 
 def opposition(e: Evaluation) -> Outcome:
-    """19: on a netting account no phase opens against another one's position or entry."""
+    """19: no position or entry of another phase on the other side, for the account nets."""
     phase_id = e.intent.phase_id
     buys = e.intent.side is Side.BUY
     for held in (e.symbol.shares, e.symbol.entries):

@@ -8,6 +8,7 @@ from titan.domain.kinds import Side
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import REJECT, Evaluation, Outcome, Raw, capped
+from titan.risk.risk_level import daily_loss_limit
 
 # Probabilities become factors on money with this many places, rounded down.
 _PLACES = 1_000_000_000
@@ -15,7 +16,7 @@ _PLACE = Decimal("1e-9")
 
 
 def probability(score: float, stop: float, target: float, wins: int, trades: int, e: Evaluation) -> float:
-    """Probability of reaching the target first, from a driftless prior and the phase's own finished trades.
+    """Estimate the probability of reaching the target first, from a driftless prior and the phase's own trades.
 
     Parameters
     ----------
@@ -49,8 +50,8 @@ def edge(e: Evaluation) -> Outcome:
         target = float((price - intent.target_price) / price)
     stop = float(stop_exact)
     if stop <= 0.0 or target <= 0.0:
-        passed = ("stop={} target={}", intent.stop_price, intent.target_price)
-        return REJECT, Reason.EDGE_TOO_SMALL, passed, ("both sides of price={}", price), None
+        prices = ("stop={} target={}", intent.stop_price, intent.target_price)
+        return REJECT, Reason.EDGE_TOO_SMALL, prices, ("both sides of price={}", price), None
     symbol = e.symbol
     cost_exact = symbol.cost_maker if e.maker else symbol.cost_taker
     e.stop_fraction = stop_exact
@@ -86,9 +87,9 @@ def edge(e: Evaluation) -> Outcome:
 
 
 def notionals(e: Evaluation) -> Outcome:
-    """15: position, order and total notional, with what is reserved counted as if done."""
+    """15: position, order and total notional, with reservations counted as if done."""
     limits, symbol = e.limits, e.symbol
-    # What opposes the net position first takes it back; reservations count in the trade's own direction.
+    # An order against the net position reduces it first; reservations count in the trade's own direction.
     held = symbol.net_notional if e.intent.side is Side.BUY else -symbol.net_notional
     position = held + symbol.reserved_notional
     total = e.risk_state.gross_notional
@@ -114,7 +115,7 @@ def notionals(e: Evaluation) -> Outcome:
 
 
 def leverage(e: Evaluation) -> Outcome:
-    """16: account leverage after the trade, the phase's margin, and how far away liquidation would be."""
+    """16: account leverage after the trade, the phase's margin, and the distance to liquidation."""
     risk_state, phase, symbol = e.risk_state, e.phase, e.symbol
     budget = phase.budget
     assert budget is not None  # guard 3
@@ -143,7 +144,7 @@ def losses(e: Evaluation) -> Outcome:
     limits, risk_state = e.limits, e.risk_state
     budget = e.phase.budget
     assert budget is not None  # guard 3
-    day_limit = min(limits.max_daily_loss, limits.max_daily_loss_fraction * risk_state.equity.day_start_equity)
+    day_limit = daily_loss_limit(risk_state.equity, limits.rules)
     trade_limit = limits.max_loss_per_trade * risk_state.equity.equity * budget.weight
     day_room = day_limit - risk_state.day_loss - risk_state.worst_case
     value = ("day_loss={} reserved={} loss_fraction={}", risk_state.day_loss, risk_state.worst_case, e.loss_fraction)
