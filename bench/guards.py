@@ -1,4 +1,4 @@
-"""All guards for one intent, in process: p50 and p99, with the explain record and the message beside.
+"""Time all guards for one intent in one process: p50 and p99, with the explain record and the message beside.
 
 Run: ``python bench/guards.py``. To reach (docs, quality): guards p50 < 15 us, p99 < 50 us.
 """
@@ -36,7 +36,7 @@ PERP = "BTC/USDT:USDT"
 
 
 def percentiles(durations: list[int]) -> tuple[float, float]:
-    """p50 and p99 in microseconds."""
+    """Compute p50 and p99, in microseconds."""
     ordered = sorted(durations)
     return ordered[len(ordered) // 2] / 1e3, ordered[len(ordered) * 99 // 100] / 1e3
 
@@ -55,7 +55,7 @@ def measure(call: Callable[[], object]) -> tuple[float, float]:
 
 
 def scene() -> tuple[RiskEngine, RiskState, Intent]:
-    """An armed book at equity 200 and an intent that passes every guard."""
+    """Make an armed risk state at equity 200 and an intent that passes every guard."""
     document = yaml.safe_load((Path(__file__).parents[1] / "policies" / "demo.yaml").read_text())
     limits = Limits(parse_rules(document["spec"]["rules"]), HASH, RiskParameters(), "paper")
     risk_state = RiskState(limits, PAPER_INSTRUMENTS.values(), ("scavenger",))

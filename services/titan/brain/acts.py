@@ -15,7 +15,7 @@ from titan.brain.execution_client import ExecutionClient
 from titan.brain.stored_latch import StoredLatch
 from titan.domain.kinds import Posture
 from titan.domain.reasons import Reason
-from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
+from titan.durable.latch import LatchRefused, LatchUnavailable
 from titan.risk.controller import RiskController
 from titan.risk.posture import EXECUTION_AWAY, ArmingFacts, arming_problems
 from titan.risk.state import RiskState
@@ -33,8 +33,7 @@ class PostureActs:
     def __init__(
         self,
         controller: RiskController,
-        latch: Latch,
-        stored_latch: StoredLatch,
+        latch: StoredLatch,
         execution: ExecutionClient,
         risk_state: RiskState,
         now_ns: Callable[[], int],
@@ -43,7 +42,6 @@ class PostureActs:
     ) -> None:
         self._controller = controller
         self._latch = latch
-        self._stored_latch = stored_latch
         self._execution = execution
         self._risk_state = risk_state
         self._now_ns = now_ns
@@ -104,7 +102,7 @@ class PostureActs:
         )
 
     async def _lower(self, posture: Posture, by: str, reason: str) -> b.SetPostureResponse:
-        not_stored = self._stored_latch.lower(posture, by, reason)
+        not_stored = self._latch.lower(posture, by, reason)
         self._apply()
         result = await self._execution.act(posture, by, reason, self._timeout_s)
         response = self._response(True, Reason.OK, not_stored)
@@ -168,7 +166,7 @@ class PostureActs:
         return problems + (arming_problems(facts) if risk_state.execution_connected else [])
 
     def _apply(self) -> None:
-        """Put the acts' effect in force at once, in the posture and in the budgets."""
+        """Put an act in force at once, in the posture and in the budgets."""
         self._controller.update_posture()
         self._controller.grant_budgets(self._now_ns())
 

@@ -138,7 +138,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         await self.store.stop()
 
     def not_ready(self) -> list[str]:
-        """Why Brain cannot decide; neither a low posture nor a disconnected phase is a reason."""
+        """List the reasons that Brain cannot decide; neither a low posture nor a disconnected phase is one."""
         reasons = []
         problem = self.restore.problem
         if problem is not None and not problem.away:
@@ -171,7 +171,6 @@ class BrainApp(ServiceApp[BrainSettings]):
         service = PhaseService(self.phases, self.core, self.fail, self.metrics, self.log)
         acts = PostureActs(
             self.controller,
-            self.latch,
             latch,
             self.execution,
             self.risk_state,

@@ -30,7 +30,7 @@ class StateRestore:
     Attributes
     ----------
     problem
-        Why the state is not restored; None once it is.
+        Reason that the state is not restored; None once it is.
     """
 
     def __init__(

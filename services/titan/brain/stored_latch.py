@@ -1,4 +1,4 @@
-"""Brain's latch as the risk controller uses it: lowering takes effect in memory even where the disk fails."""
+"""Brain's latch: lowering it takes effect in memory even where the disk fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from titan.runtime.telemetry.logs import Log
 
 
 class StoredLatch:
-    """Lowers the latch on the disk and logs each change."""
+    """Changes the latch on the disk, and logs what is lowered."""
 
     def __init__(self, latch: Latch, log: Log) -> None:
         self._latch = latch
@@ -21,7 +21,7 @@ class StoredLatch:
 
     @property
     def never_set(self) -> bool:
-        """Whether no act has set it yet."""
+        """Return whether no act has set it yet."""
         return self._latch.never_set
 
     @property
@@ -43,6 +43,22 @@ class StoredLatch:
             self._log.error("latch lowered, but not stored", reason=error.reason)
             return error.reason
         return ""
+
+    def used(self, nonce: str) -> bool:
+        """Return whether an act with this nonce has raised the latch before."""
+        return self._latch.used(nonce)
+
+    def raise_to(self, posture: Posture, by: str, nonce: str, reason: str, *, only_if_never_set: bool) -> None:
+        """Raise the latch by a one-shot act.
+
+        Raises
+        ------
+        LatchRefused
+            When the nonce was used, or ``only_if_never_set`` and an act has set the latch before.
+        LatchUnavailable
+            When it cannot be stored; nothing is raised then.
+        """
+        self._latch.raise_to(posture, by, nonce, reason, only_if_never_set=only_if_never_set)
 
     def finish_flatten(self) -> None:
         """Move from FLATTEN to HALTED: Execution reports the account flat."""

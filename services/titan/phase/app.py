@@ -71,7 +71,7 @@ class PhaseApp(ServiceApp[PhaseSettings]):
         await self.brain.stop()
 
     def not_ready(self) -> list[str]:
-        """Why it cannot trade; a posture or budget that forbids opening is no reason."""
+        """List the reasons that it cannot trade; a posture or budget that forbids opening is none."""
         reasons = []
         if not self.feed.connected:
             reasons.append("the market feed is not connected")

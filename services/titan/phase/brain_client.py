@@ -81,7 +81,7 @@ class BrainClient:
 
     @property
     def connected(self) -> bool:
-        """Whether the stream is open."""
+        """Return whether the stream is open."""
         return self._link.connected
 
     def start(self) -> None:

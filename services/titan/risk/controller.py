@@ -29,7 +29,7 @@ class PostureLatch(Protocol):
 
     @property
     def never_set(self) -> bool:
-        """Whether no act has set it yet."""
+        """Return whether no act has set it yet."""
 
     @property
     def by(self) -> str:
@@ -71,7 +71,7 @@ class RiskController:
     Attributes
     ----------
     blocked
-        Why nothing may be opened whatever the posture is; empty when nothing blocks.
+        Reason to open nothing whatever the posture is; empty when there is none.
     level, allocation_state
         State that has to survive a restart.
     """

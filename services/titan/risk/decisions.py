@@ -71,7 +71,7 @@ class IntentDecisions:
 
 
 def needs_order(decision: Decision) -> bool:
-    """Whether an order has to be sent: an intent that was approved before a restart has its order already."""
+    """Return whether an order has to be sent: an intent approved before a restart has its order already."""
     return decision.approved and decision.reason is Reason.OK
 
 

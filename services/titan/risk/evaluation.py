@@ -84,7 +84,7 @@ class Evaluation:
 
     @property
     def maker(self) -> bool:
-        """Whether the entry is post-only, and so pays the maker fee."""
+        """Return whether the entry is post-only, and so pays the maker fee."""
         return self.intent.time_in_force is TimeInForce.POST_ONLY
 
 
