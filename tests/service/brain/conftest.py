@@ -1,4 +1,4 @@
-"""Brain on SQLite and on PostgreSQL: it behaves alike."""
+"""Run each test of this folder on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from support.stack.local_processes import Stack
 
 @pytest.fixture
 def stack(stack_on_each_database: Stack) -> Stack:
-    """Each test of this folder on each."""
+    """A stack on each database."""
     return stack_on_each_database

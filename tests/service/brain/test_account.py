@@ -1,4 +1,4 @@
-"""What Execution tells: fills, refusals and its absence, in reservations, budgets and positions."""
+"""Execution's reports: fills, refusals and its absence, in reservations, budgets and positions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ async def test_execution_away_refuses_opening_and_keeps_a_reducing_order_for_it(
         await until(lambda: made.app.risk_state.symbols[PERP].net, "the position")
         await made.execution.server.stop(0)
         await until(lambda: not made.app.risk_state.execution_connected, "execution away")
-        opening = await made.phase.ask()
+        opening = await made.phase.submit()
         assert opening.reason == c.REASON_EXECUTION_AWAY
-        closing = await made.phase.ask(
+        closing = await made.phase.submit(
             action=b.ACTION_CLOSE, side=c.SIDE_SELL, quantity="0.01", stop_price="", target_price=""
         )
         assert closing.approved, closing.message
@@ -42,7 +42,7 @@ async def test_execution_away_refuses_opening_and_keeps_a_reducing_order_for_it(
 async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        decision = await made.phase.ask()
+        decision = await made.phase.submit()
         fill = o.Fill(
             trade_id="1",
             client_order_id="t1",
@@ -59,14 +59,14 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
             event_time_ns=START_NS,
         )
         made.execution.post(fill=fill)
-        made.execution.post(fill=fill)  # told twice, booked once
+        made.execution.post(fill=fill)  # reported twice, applied once
         await until(lambda: made.phase.of("fill"), "the fill at the phase")
         held = made.app.risk_state.symbols[PERP]
         assert held.net == Decimal(decision.quantity)
         assert held.stop_price == Decimal("61112.1")
         assert not made.app.risk_state.reservations.entries
-        told = made.phase
-        await until(lambda: told.of("positions") and told.of("positions")[-1].positions, "the position at the phase")
+        phase = made.phase
+        await until(lambda: phase.of("positions") and phase.of("positions")[-1].positions, "the position at the phase")
         assert made.phase.of("positions")[-1].positions[0].shares[0].quantity == decision.quantity
         exit_fill = o.Fill()
         exit_fill.CopyFrom(fill)
@@ -80,13 +80,13 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
         await until(lambda: len(made.phase.of("fill")) == 2, "the stop's fill")
         assert held.net == 0
         assert made.app.risk_state.phases["scavenger"].history.by_setup == {"breakout": (0, 1)}
-        await until(lambda: not told.of("positions")[-1].positions, "no position at the phase")
+        await until(lambda: not phase.of("positions")[-1].positions, "no position at the phase")
 
 
 async def test_a_refusal_of_execution_frees_the_reservation(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        decision = await made.phase.ask()
+        decision = await made.phase.submit()
         assert made.app.risk_state.gross_notional > 0
         made.execution.post(
             refusal=e.PlaceRefusal(intent_id=decision.intent_id, reason=c.REASON_JOURNAL_UNAVAILABLE, message="full")
@@ -95,11 +95,11 @@ async def test_a_refusal_of_execution_frees_the_reservation(stack: Stack) -> Non
         assert not made.app.execution.pending
 
 
-async def test_a_budget_that_expires_cancels_what_rests(stack: Stack) -> None:
+async def test_an_expired_budget_cancels_the_resting_entries(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
         await made.phase.close()
-        await until(lambda: not made.app.risk_state.phases["scavenger"].connected, "the phase gone")
+        await until(lambda: not made.app.risk_state.phases["scavenger"].connected, "the phase is disconnected")
         made.market.post_step(jump_ns=11_000_000_000)
         await until(
             lambda: [one.phase_id for one in made.execution.of("cancel_entries")][-1:] == ["scavenger"], "the cancel"

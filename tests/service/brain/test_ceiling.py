@@ -1,4 +1,4 @@
-"""The ceiling of the resource, and acts that are one-shot: nothing of them raises a posture by itself."""
+"""The ceiling of the resource, and one-shot acts: neither raises a posture by itself."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ async def test_a_lower_ceiling_takes_effect_at_once_and_a_higher_one_raises_noth
         lowered = await made.ceiling(c.POSTURE_CLOSE_ONLY)
         assert lowered.done
         assert lowered.posture.in_force == lowered.posture.ceiling == lowered.posture.latch == c.POSTURE_CLOSE_ONLY
-        # Execution hears of it twice: its latch by an act, Brain's word by a heartbeat; and what rests is canceled.
+        # Execution receives it twice, as an act for its latch and in a heartbeat; resting entries are canceled.
         assert made.execution.of("act")[-1].posture == c.POSTURE_CLOSE_ONLY
         assert made.execution.of("heartbeat")[-1].posture.ceiling == c.POSTURE_CLOSE_ONLY
         assert made.execution.of("cancel_entries")
-        assert (await made.phase.ask()).reason == c.REASON_POSTURE
+        assert (await made.phase.submit()).reason == c.REASON_POSTURE
 
         raised = await made.ceiling(c.POSTURE_ARMED)
         assert raised.done
@@ -62,17 +62,17 @@ async def test_a_ceiling_of_flatten_flattens_once(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "fields", "says"),
+    ("description", "fields", "expected"),
     [
         ("nobody", {"by": ""}, "by: empty"),
         ("no posture", {"ceiling": 0}, "ceiling: 0 is not known; allowed are FLATTEN, HALTED, CLOSE_ONLY, ARMED"),
     ],
 )
 async def test_ceilings_that_are_malformed_are_refused(
-    stack: Stack, description: str, fields: dict[str, Any], says: str
+    stack: Stack, description: str, fields: dict[str, Any], expected: str
 ) -> None:
     async with scene(stack) as made:
-        with pytest.raises(RpcError, match=says):
+        with pytest.raises(RpcError, match=expected):
             await made.ceiling(**{"ceiling": c.POSTURE_HALTED, **fields})
 
 
@@ -83,7 +83,7 @@ async def test_people_set_no_ceiling(stack: Stack) -> None:
             await made.cli.call(BRAIN_SET_CEILING, request)
 
 
-async def test_the_ceiling_at_the_start_lowers_the_latch_of_before_for_good(stack: Stack) -> None:
+async def test_the_ceiling_at_the_start_lowers_the_stored_latch_for_good(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
     async with scene(stack, posture_ceiling="CLOSE_ONLY") as made:
@@ -92,13 +92,15 @@ async def test_the_ceiling_at_the_start_lowers_the_latch_of_before_for_good(stac
         assert made.app.controller.state.in_force.name == "CLOSE_ONLY"
 
 
-async def test_an_execution_that_was_told_to_flatten_is_followed_to_the_end(stack: Stack) -> None:
+async def test_a_flatten_that_execution_began_is_followed_to_the_end(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        told = e.PostureActResult(act_id=0, done=True, reason=c.REASON_OK, latch=c.POSTURE_FLATTEN, message="by ana")
-        made.execution.post(act=told)
+        reported = e.PostureActResult(
+            act_id=0, done=True, reason=c.REASON_OK, latch=c.POSTURE_FLATTEN, message="by ana"
+        )
+        made.execution.post(act=reported)
         await until(lambda: made.app.latch.posture.name == "FLATTEN", "Brain's latch follows")
-        await until(lambda: made.execution.of("act")[-1].posture == c.POSTURE_FLATTEN, "asked for by Brain too")
+        await until(lambda: made.execution.of("act")[-1].posture == c.POSTURE_FLATTEN, "requested by Brain too")
         finished = e.PostureActResult(
             act_id=made.execution.of("act")[-1].act_id, done=True, reason=c.REASON_OK, latch=c.POSTURE_HALTED
         )
@@ -106,7 +108,7 @@ async def test_an_execution_that_was_told_to_flatten_is_followed_to_the_end(stac
         await until(lambda: made.app.latch.posture.name == "HALTED", "the flatten finished")
 
 
-async def test_a_cancel_that_execution_could_not_hear_is_said_when_it_is_back(stack: Stack) -> None:
+async def test_a_cancel_while_execution_is_away_is_sent_when_it_is_back(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
         await made.execution.server.stop(0)
@@ -119,16 +121,16 @@ async def test_a_cancel_that_execution_could_not_hear_is_said_when_it_is_back(st
         assert (cancel.phase_id, cancel.reason) == ("scavenger", "budget scavenger-1 has expired")
         await made.execution.restart()
         await until(lambda: len(made.execution.of("hello")) == 3, "connected once more")
-        await until(lambda: made.app.execution.connected, "told the account")
-        assert len(made.execution.of("cancel_entries")) == 1, "said once"
+        await until(lambda: made.app.execution.connected, "the account is received")
+        assert len(made.execution.of("cancel_entries")) == 1, "sent once"
 
 
 async def test_an_act_that_may_only_tighten_loosens_no_halt(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.act(c.POSTURE_HALTED, nonce="")
-        asked = await made.act(c.POSTURE_CLOSE_ONLY, nonce="nonce-9", tighten_only=True)
-        assert asked.done
-        assert "the latch is HALTED by tester (cli), below CLOSE_ONLY" in asked.message
+        response = await made.act(c.POSTURE_CLOSE_ONLY, nonce="nonce-9", tighten_only=True)
+        assert response.done
+        assert "the latch is HALTED by tester (cli), below CLOSE_ONLY" in response.message
         assert made.app.latch.posture.name == "HALTED"
         assert (await made.act(c.POSTURE_HALTED, nonce="nonce-9", tighten_only=True)).done
 

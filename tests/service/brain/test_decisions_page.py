@@ -1,4 +1,4 @@
-"""Brain's page of its latest decisions: what ``kubectl titan explain`` reads through the API server."""
+"""Brain's page of its latest decisions, which ``kubectl titan explain`` reads through the API server."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ async def page(server: HttpServer) -> dict[str, Any]:
     def read() -> dict[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/decisions", timeout=5) as response:
             assert response.headers["content-type"] == "application/json"
-            found: dict[str, Any] = json.load(response)
-            return found
+            listed: dict[str, Any] = json.load(response)
+            return listed
 
     return await asyncio.to_thread(read)
 
 
-async def test_the_page_holds_what_was_decided_guard_by_guard(stack: Stack) -> None:
+async def test_the_page_holds_each_decision_guard_by_guard(stack: Stack) -> None:
     async with scene(stack) as made:
         server = HttpServer(made.app.pages(), made.app.log)
         await server.start("127.0.0.1", 0)
         try:
             assert decisions_of(await page(server)) == []
             await made.armed()
-            taken = await made.phase.ask(intent_id="aaaa-taken")
-            refused = await made.phase.ask(intent_id="bbbb-refused", setup_score=0.1)
-            found = decisions_of(await page(server))
+            approved = await made.phase.submit(intent_id="aaaa-approved")
+            refused = await made.phase.submit(intent_id="bbbb-refused", setup_score=0.1)
+            listed = decisions_of(await page(server))
         finally:
             await server.stop()
-    assert found == [refused, taken]
-    assert chosen(found, None) == [taken, refused]
-    assert chosen(found, "bbbb") == [refused]
-    assert any(row[4] == "REJECT SCORE_TOO_LOW" for row in guard_rows(found[0]))
+    assert listed == [refused, approved]
+    assert chosen(listed, None) == [approved, refused]
+    assert chosen(listed, "bbbb") == [refused]
+    assert any(row[4] == "REJECT SCORE_TOO_LOW" for row in guard_rows(listed[0]))
 
 
-async def test_an_id_must_mean_one_decision(stack: Stack) -> None:
+async def test_an_id_prefix_must_match_one_decision(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
         for name in ("aaaa-1", "aaaa-2"):
-            await made.phase.ask(intent_id=name)
-        found = made.app.intent_handler.recent.newest()
+            await made.phase.submit(intent_id=name)
+        listed = made.app.intent_handler.recent.newest()
     with pytest.raises(Refused, match="2 decisions have ids that begin with 'aaaa': aaaa-2, aaaa-1; allowed is one"):
-        chosen(found, "aaaa")
+        chosen(listed, "aaaa")
     with pytest.raises(Refused, match="none of the last 2 decisions has an id that begins with 'bbbb'"):
-        chosen(found, "bbbb")
+        chosen(listed, "bbbb")
 
 
-def test_a_page_of_another_version_is_said_to_be() -> None:
+def test_a_page_of_another_version_is_reported() -> None:
     with pytest.raises(Refused, match="brain's page /decisions is not what this version reads: "):
         decisions_of({"decisions": [{"no_such_field": 1}]})

@@ -1,4 +1,4 @@
-"""Intents over real mTLS gRPC: what becomes an order with its decision inside, and what is refused by which guard."""
+"""Intents over real mTLS gRPC: those that become an order with its decision, and those that a guard refuses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHER_HASH = "sha256:" + "1" * 64
 async def test_an_intent_becomes_an_order_with_its_decision_inside(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        decision = await made.phase.ask()
+        decision = await made.phase.submit()
         assert decision.approved, decision.message
         await until(lambda: made.execution.of("order"), "an order")
         (order,) = made.execution.of("order")
@@ -32,14 +32,14 @@ async def test_an_intent_becomes_an_order_with_its_decision_inside(stack: Stack)
         # .01 of 200 USDT at risk over stop and cost: 2 / .003002 = 666 USDT of notional, floored to the step.
         assert order.quantity == "0.01"
         assert Decimal(decision.notional) == Decimal("612.346")
-        # What is decided counts at once: the second one meets the reserved exposure of the first.
-        second = await made.phase.ask()
+        # A decision counts at once: the second intent meets the reserved exposure of the first.
+        second = await made.phase.submit()
         fifteen = next(guard for guard in second.guards if guard.number == 15)
         assert "total=612.346" in fifteen.value
 
 
 @pytest.mark.parametrize(
-    ("description", "fields", "says"),
+    ("description", "fields", "expected"),
     [
         ("negative bound", {"max_notional": "-5"}, "max_notional: -5 is below 0"),
         ("NaN", {"stop_price": "NaN"}, "stop_price: 'NaN' is not a canonical decimal"),
@@ -55,21 +55,21 @@ async def test_an_intent_becomes_an_order_with_its_decision_inside(stack: Stack)
     ],
 )
 async def test_bad_input_is_an_enumerated_refusal_with_a_sentence(
-    stack: Stack, description: str, fields: dict[str, object], says: str
+    stack: Stack, description: str, fields: dict[str, object], expected: str
 ) -> None:
     async with scene(stack) as made:
         await made.armed()
-        decision = await made.phase.ask(**fields)
+        decision = await made.phase.submit(**fields)
         assert not decision.approved, description
         assert decision.reason == c.REASON_INVALID_INTENT
-        assert says in decision.message
+        assert expected in decision.message
         assert not made.execution.of("order")
 
 
-async def test_a_missing_stop_is_refused_by_its_guard(stack: Stack) -> None:
+async def test_an_opening_intent_without_a_stop_is_refused_by_guard_8(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        decision = await made.phase.ask(stop_price="")
+        decision = await made.phase.submit(stop_price="")
         assert decision.reason == c.REASON_STOP_MISSING
         verdicts = {guard.number: guard.verdict for guard in decision.guards}
         assert verdicts[8] == b.VERDICT_REJECT
@@ -79,18 +79,18 @@ async def test_a_missing_stop_is_refused_by_its_guard(stack: Stack) -> None:
 async def test_a_repeated_intent_gets_its_first_decision(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        first = await made.phase.ask(intent_id="the-same")
+        first = await made.phase.submit(intent_id="the-same")
         made.phase.received.clear()
-        again = await made.phase.ask(intent_id="the-same")
+        again = await made.phase.submit(intent_id="the-same")
         assert again == first
         assert len(made.execution.of("order")) == 1
 
 
-async def test_a_killed_phase_that_asks_again_with_a_new_id_is_refused(stack: Stack) -> None:
+async def test_a_killed_phase_that_sends_the_same_event_with_a_new_id_is_refused(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        await made.phase.ask(event_time_ns=START_NS)
-        twin = await made.phase.ask(event_time_ns=START_NS)
+        await made.phase.submit(event_time_ns=START_NS)
+        twin = await made.phase.submit(event_time_ns=START_NS)
         assert twin.reason == c.REASON_DUPLICATE_INTENT
         assert len(made.execution.of("order")) == 1
 
@@ -100,12 +100,12 @@ async def test_a_foreign_policy_refuses_opening_and_shows_both_hashes(stack: Sta
     async with scene(stack) as made:
         await made.armed()
         if which == "phase":
-            decision = await made.phase.ask(policy_hash=OTHER_HASH)
+            decision = await made.phase.submit(policy_hash=OTHER_HASH)
         else:
             made.execution.account.policy_hash = OTHER_HASH
             made.execution.post(account=made.execution.account)
             await until(lambda: made.app.risk_state.execution_hash == OTHER_HASH, "the other hash")
-            decision = await made.phase.ask()
+            decision = await made.phase.submit()
         assert decision.reason == c.REASON_POLICY_HASH_MISMATCH
         assert OTHER_HASH in decision.message
         assert made.policy_hash in decision.message
@@ -138,17 +138,17 @@ async def test_reducing_passes_under_halt_foreign_hash_and_unknown_truth(stack: 
             "policy_hash": OTHER_HASH,
             "hops": [c.Hop(name="phase", duration_ns=60_000_000_000)],
         }
-        decision = await made.phase.ask(quantity="0.006", **close)
+        decision = await made.phase.submit(quantity="0.006", **close)
         assert decision.approved, decision.message
         assert decision.position_effect == b.POSITION_EFFECT_REDUCING
         assert [guard.verdict for guard in decision.guards[2:]] == [b.VERDICT_EXEMPT] * 12
         await until(lambda: made.execution.of("order"), "the exit")
         assert made.execution.of("order")[0].position_effect == b.POSITION_EFFECT_REDUCING
         # The first exit reserves its part: the second, together with it, would be more than there is.
-        second = await made.phase.ask(quantity="0.006", **close)
+        second = await made.phase.submit(quantity="0.006", **close)
         assert not second.approved
         assert second.position_effect == b.POSITION_EFFECT_OPENING
-        third = await made.phase.ask(quantity="0.004", **close)
+        third = await made.phase.submit(quantity="0.004", **close)
         assert third.approved, third.message
 
 
@@ -157,23 +157,23 @@ async def test_a_stale_price_refuses(stack: Stack) -> None:
         await made.armed()
         made.market.post_step(bid="0", ask="0", jump_ns=6_000_000_000)
         await until(lambda: made.app.now_ns() > made.market.now_ns - 1, "the step")
-        decision = await made.phase.ask()
+        decision = await made.phase.submit()
         assert decision.reason == c.REASON_PRICE_STALE
         assert "max=5000" in decision.message
 
 
-async def test_who_is_not_planned_or_not_himself_is_turned_away(stack: Stack) -> None:
+async def test_a_phase_that_is_not_planned_or_claims_another_id_is_refused(stack: Stack) -> None:
     async with scene(stack) as made:
         hunter = FakePhase(stack, "hunter")
         await hunter.connect(made.policy_hash)
         await until(lambda: hunter.failure, "the refusal")
         assert "hunter is not planned; allowed: scavenger" in hunter.failure
-        liar = FakePhase(stack, "sentinel")
-        await liar.connect(made.policy_hash, claimed="scavenger")
-        await until(lambda: liar.failure, "the refusal")
-        assert "'scavenger' by sentinel" in liar.failure
+        impostor = FakePhase(stack, "sentinel")
+        await impostor.connect(made.policy_hash, claimed="scavenger")
+        await until(lambda: impostor.failure, "the refusal")
+        assert "'scavenger' by sentinel" in impostor.failure
         exposition = made.app.metrics.exposition().decode()
         assert 'titan_brain_phases_refused_total{cause="not_planned"} 1.0' in exposition
         assert 'titan_brain_phases_refused_total{cause="foreign_id"} 1.0' in exposition
-        for one in (hunter, liar):
+        for one in (hunter, impostor):
             await one.close()

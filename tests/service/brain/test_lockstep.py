@@ -35,7 +35,7 @@ async def test_lockstep_waits_for_execution_and_every_phase_and_decides_in_rank_
         assert [one.phase_id for one in listed.decisions] == ["hunter", "scavenger"]
 
 
-async def test_lockstep_takes_what_execution_says_at_its_marker(stack: Stack) -> None:
+async def test_lockstep_applies_execution_s_reports_at_its_marker(stack: Stack) -> None:
     async with scene(stack, lockstep=True) as made:
         made.market.post_step()
         made.execution.post(marker=c.StepMarker(step=0))

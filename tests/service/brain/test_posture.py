@@ -1,4 +1,4 @@
-"""The posture: armed by a person only, tightened at once, latched, and followed where Execution's is lower."""
+"""The posture: a person arms it, an act lowers it at once, the latch keeps it, Execution's lower latch is followed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def test_a_new_stack_is_close_only_and_refuses_to_open(stack: Stack) -> No
     async with scene(stack) as made:
         made.market.post_step()
         await until(lambda: made.app.now_ns(), "market time")
-        decision = await made.phase.ask()
+        decision = await made.phase.submit()
         assert decision.reason == c.REASON_POSTURE
         assert "posture=CLOSE_ONLY" in decision.message
         assert made.phase.of("posture")[-1].latch_never_set
@@ -30,7 +30,9 @@ async def test_arming_names_every_precondition_that_does_not_hold(stack: Stack) 
     async with scene(stack) as made:
         made.execution.post(truth=o.TruthSnapshot(known=True, score=60, unresolved=2, passes=1))
         made.execution.post(equity=o.Equity(known=False, reason="no price of BTC yet"))
-        await until(lambda: made.app.risk_state.truth.score == 60 and not made.app.risk_state.equity.known, "news")
+        await until(
+            lambda: made.app.risk_state.truth.score == 60 and not made.app.risk_state.equity.known, "the reports"
+        )
         response = await made.act(c.POSTURE_ARMED)
         assert not response.done
         assert response.reason == c.REASON_PRECONDITION
@@ -63,7 +65,7 @@ async def test_tightening_is_instant_although_execution_does_not_answer(stack: S
         assert response.done
         assert response.acknowledged_by == ""
         assert made.execution.of("cancel_entries")[-1].phase_id == ""
-        assert (await made.phase.ask()).reason == c.REASON_POSTURE
+        assert (await made.phase.submit()).reason == c.REASON_POSTURE
         assert made.phase.of("budget")[-1].state == b.BUDGET_STATE_CLOSE_ONLY
 
 
@@ -80,7 +82,7 @@ async def test_an_emergency_flattens_and_latches_until_a_person_arms(stack: Stac
         made.execution.obeys = False
         equity = made.execution.account.equity
         for step in (1, 2):
-            # One wild print trips nothing; the second one confirms it.
+            # One outlier changes nothing; the second print confirms it.
             worse = o.Equity()
             worse.CopyFrom(equity)
             worse.equity, worse.drawdown, worse.market_time_ns = "160", "0.2", START_NS + step
@@ -89,7 +91,7 @@ async def test_an_emergency_flattens_and_latches_until_a_person_arms(stack: Stac
                 await until(lambda: made.app.risk_state.equity.equity == 160, "the print")
                 assert made.app.controller.state.risk_level.name == "NORMAL"
         await until(lambda: made.execution.of("act")[-1].posture == c.POSTURE_FLATTEN, "flatten")
-        assert (await made.phase.ask()).reason == c.REASON_RISK_LEVEL
+        assert (await made.phase.submit()).reason == c.REASON_RISK_LEVEL
         assert made.app.latch.posture.name == "FLATTEN"
         made.execution.post(
             act=e.PostureActResult(done=True, in_force=c.POSTURE_HALTED, latch=c.POSTURE_HALTED, act_id=1)
@@ -114,10 +116,10 @@ async def test_a_lower_latch_of_execution_is_followed(stack: Stack) -> None:
 
 async def test_acts_that_are_malformed_are_refused(stack: Stack) -> None:
     async with scene(stack) as made:
-        for request, says in (
+        for request, expected in (
             (b.SetPostureRequest(posture=c.POSTURE_ARMED, nonce="n"), "by: empty"),
             (b.SetPostureRequest(posture=c.POSTURE_ARMED, by="me"), "nonce: empty"),
             (b.SetPostureRequest(by="me"), "posture: 0 is not known; allowed are FLATTEN, HALTED, CLOSE_ONLY, ARMED"),
         ):
-            with pytest.raises(RpcError, match=says):
+            with pytest.raises(RpcError, match=expected):
                 await made.cli.call(BRAIN_SET_POSTURE, request)

@@ -1,4 +1,4 @@
-"""Brain's process: what it starts with, what it keeps, and what it tells people."""
+"""Brain's process: its settings, the state that it keeps, and its answers to people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from titan.v1 import common_pb2 as c
 async def test_a_restart_keeps_posture_term_and_decisions(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        first = await made.phase.ask(intent_id="before-the-restart")
+        first = await made.phase.submit(intent_id="before-the-restart")
         await made.act(c.POSTURE_HALTED, nonce="")
     made = Scene(stack, False, ("scavenger",))
     app = BrainApp(made.settings)
@@ -31,31 +31,31 @@ async def test_a_restart_keeps_posture_term_and_decisions(stack: Stack) -> None:
         await phase.connect(made.policy_hash)
         # Known before any market or Execution is there.
         app.core.deciding = True
-        again = await phase.ask(intent_id="before-the-restart")
+        again = await phase.submit(intent_id="before-the-restart")
         await phase.close()
         await made.cli.close()
     assert again == first
 
 
-async def test_what_people_ask(stack: Stack) -> None:
+async def test_people_see_state_and_decisions(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        taken = await made.phase.ask(intent_id="aaaa-taken")
-        refused = await made.phase.ask(intent_id="bbbb-refused", setup_score=0.1)
-        picture = await made.cli.call(BRAIN_GET_BRAIN, b.GetBrainRequest())
-        assert picture.market_label == "SIMULATED MARKET"
-        assert {one.reason: one.count for one in picture.decisions} == {c.REASON_OK: 1, c.REASON_SCORE_TOO_LOW: 1}
-        assert picture.phases[0].approved == 1
+        taken = await made.phase.submit(intent_id="aaaa-taken")
+        refused = await made.phase.submit(intent_id="bbbb-refused", setup_score=0.1)
+        brain = await made.cli.call(BRAIN_GET_BRAIN, b.GetBrainRequest())
+        assert brain.market_label == "SIMULATED MARKET"
+        assert {one.reason: one.count for one in brain.decisions} == {c.REASON_OK: 1, c.REASON_SCORE_TOO_LOW: 1}
+        assert brain.phases[0].approved == 1
         listed = await made.cli.call(BRAIN_LIST_DECISIONS, b.ListDecisionsRequest(limit=10))
         assert list(listed.decisions) == [refused, taken]
         only = await made.cli.call(BRAIN_LIST_DECISIONS, b.ListDecisionsRequest(approved=True))
         assert list(only.decisions) == [taken]
         explained = await made.cli.call(BRAIN_EXPLAIN_DECISION, b.ExplainDecisionRequest(intent_id="bbbb"))
         assert explained.decision == refused
-        for beginning, says in (("zzzz", "no decision"), ("bb", "too short")):
+        for beginning, expected in (("zzzz", "no decision"), ("bb", "too short")):
             none = await made.cli.call(BRAIN_EXPLAIN_DECISION, b.ExplainDecisionRequest(intent_id=beginning))
             assert not none.found
-            assert says in none.message
+            assert expected in none.message
         status = json.loads(json.dumps(made.app.status(), default=str))
         assert status["decisions"] == {"OK": 1, "SCORE_TOO_LOW": 1}
         exposition = made.app.metrics.exposition().decode()
@@ -74,37 +74,39 @@ async def test_a_foreign_schema_stays_unready_and_cannot_be_armed(stack: Stack) 
 async def test_a_file_that_goes_away_does_not_stop_trading(stack_dir: Path) -> None:
     async with scene(Stack(stack_dir)) as made:
         await made.armed()
-        await made.phase.ask()
+        await made.phase.submit()
         assert await made.app.store.flush(5.0)
         for name in ("brain.db", "brain.db-wal", "brain.db-shm"):
             (state_folder(made) / name).unlink(missing_ok=True)
         await made.app._database.dispose()
-        decision = await made.phase.ask()
+        decision = await made.phase.submit()
         assert decision.approved, decision.message
-        await until(lambda: made.app.store.problem, "the problem told")
-        picture = await made.cli.call(BRAIN_GET_BRAIN, b.GetBrainRequest())
-        assert picture.decisions_unsaved == 1
+        await until(lambda: made.app.store.problem, "the problem is reported")
+        brain = await made.cli.call(BRAIN_GET_BRAIN, b.GetBrainRequest())
+        assert brain.decisions_unsaved == 1
         listed = await made.cli.call(BRAIN_LIST_DECISIONS, b.ListDecisionsRequest(), 10.0)
         assert len(listed.decisions) == 2
 
 
 @pytest.mark.parametrize(
-    ("description", "settings", "says"),
+    ("description", "settings", "expected"),
     [
         ("no policy", {"policy_file": ""}, "policy_file is missing"),
-        ("a policy that is none", {"policy_file": "broken"}, "holds no policy"),
+        ("a file that holds no policy", {"policy_file": "broken"}, "holds no policy"),
         ("an unknown phase", {"phases": ("ghost",)}, "phases: 'ghost' is not known; allowed are scavenger, hunter"),
         ("leverage below one", {"margin_leverage": {"scavenger": "0.5"}}, "0.5 is below 1"),
     ],
 )
-async def test_settings_that_cannot_be(stack: Stack, description: str, settings: dict[str, object], says: str) -> None:
+async def test_wrong_settings_stop_the_start(
+    stack: Stack, description: str, settings: dict[str, object], expected: str
+) -> None:
     made = Scene(stack, False, ("scavenger",))
     if settings.get("policy_file") == "broken":
         path = stack.directory / "broken.json"
         path.write_text('{"modes": ["paper"]}')
         settings = {"policy_file": str(path)}
     common = {"policy_file": str(made.policy_file)}
-    with pytest.raises(StartError, match=says):
+    with pytest.raises(StartError, match=expected):
         BrainApp(stack.settings(BrainSettings, "brain", **{**common, **settings}))
     await made.cli.close()
 
@@ -117,7 +119,7 @@ async def test_a_term_that_cannot_be_read_stops_the_start(stack: Stack) -> None:
     await made.cli.close()
 
 
-async def test_the_port_that_is_taken_is_named(stack: Stack) -> None:
+async def test_a_port_in_use_is_named(stack: Stack) -> None:
     async with scene(stack) as made:
         other = Scene(stack, False, ("scavenger",))
         taken = stack.settings(

@@ -90,7 +90,7 @@ async def test_in_lockstep_each_step_waits_for_brain_and_answers_with_its_marker
         assert marker.market_time_ns - STEP_NS <= intent.event_time_ns < marker.market_time_ns
 
 
-async def test_a_brain_that_comes_back_hears_the_undecided_intent_and_the_marker_again(stack: Stack) -> None:
+async def test_a_brain_that_comes_back_receives_the_undecided_intent_and_the_marker_again(stack: Stack) -> None:
     async with scene(stack, lockstep=True) as made, made.phase() as app:
         last = made.market.post(breakout())
         made.brain.post(marker=c.StepMarker(step=last))
@@ -118,10 +118,10 @@ async def test_a_brain_that_comes_back_hears_the_undecided_intent_and_the_marker
 
 
 @pytest.mark.parametrize(
-    ("description", "greeting", "intents", "says"),
+    ("description", "greeting", "intents", "expected"),
     [
         ("armed", (posture(c.POSTURE_ARMED), budget()), 1, "permitted"),
-        ("close only: Brain shall refuse", (posture(c.POSTURE_CLOSE_ONLY), budget()), 1, "permitted"),
+        ("close only: Brain refuses", (posture(c.POSTURE_CLOSE_ONLY), budget()), 1, "permitted"),
         ("halted", (posture(c.POSTURE_HALTED), budget()), 0, "posture HALTED: a test"),
         ("flatten", (posture(c.POSTURE_FLATTEN), budget()), 0, "posture FLATTEN: a test"),
         ("no budget", (posture(c.POSTURE_ARMED),), 0, "no budget from Brain yet"),
@@ -129,7 +129,7 @@ async def test_a_brain_that_comes_back_hears_the_undecided_intent_and_the_marker
     ],
 )
 async def test_opening_needs_posture_and_budget(
-    stack: Stack, description: str, greeting: tuple[b.PostureState | b.Budget, ...], intents: int, says: str
+    stack: Stack, description: str, greeting: tuple[b.PostureState | b.Budget, ...], intents: int, expected: str
 ) -> None:
     async with scene(stack) as made:
         made.brain.greet(
@@ -144,7 +144,7 @@ async def test_opening_needs_posture_and_budget(
             await until(lambda: made.market.acked == last, description)
             await until(lambda: len(made.brain.of("marker")) == last + 1, "the last marker")
             assert len(made.brain.of("intent")) == intents
-            assert app.status()["opening"] == says
+            assert app.status()["opening"] == expected
             assert metric(app, "titan_phase_strategy_total", what="abort", reason="not_permitted") == 1 - intents
 
 
@@ -152,7 +152,7 @@ async def test_opening_needs_posture_and_budget(
     ("description", "in_force", "closes"),
     [("armed", c.POSTURE_ARMED, 1), ("halted: exits go on", c.POSTURE_HALTED, 1), ("flatten", c.POSTURE_FLATTEN, 0)],
 )
-async def test_a_restarted_phase_closes_what_it_holds_when_its_time_is_over(
+async def test_a_restarted_phase_closes_its_position_when_the_time_is_over(
     stack: Stack, description: str, in_force: c.Posture, closes: int
 ) -> None:
     async with scene(stack) as made:
@@ -189,7 +189,7 @@ async def test_a_restarted_phase_is_warm_from_marketdata_s_bars(stack: Stack) ->
         made.market.history = history.closed()
         async with made.phase() as app:
             assert [level["price"] for level in app.status()["levels"]] == [60_010.0, 59_990.0]  # type: ignore[attr-defined]
-            # Inside first, in this life: a crossing is seen, not inferred.
+            # The first trade is inside the range: the crossing is then observed, not inferred.
             made.market.post(Tape().trade(10_020, PERP, 60_000.0).breakout(10_300).events)
             assert (await the_intent(made)).side == c.SIDE_BUY
 
@@ -214,8 +214,8 @@ async def test_the_day_s_trades_outlive_the_process(stack: Stack) -> None:
             made.brain.post(fill=fill)
             await until(lambda: app.status()["trades_today"] == 1, "the fill")
         assert json.loads(made.state_file.read_text())["trades_today"] == 1
-        async with made.phase() as heir:
-            assert heir.status()["trades_today"] == 1
+        async with made.phase() as restarted:
+            assert restarted.status()["trades_today"] == 1
 
 
 async def test_http_shows_readiness_and_status(stack: Stack) -> None:
@@ -259,7 +259,7 @@ async def test_a_market_without_its_symbols_ends_the_process(stack: Stack) -> No
 
 
 @pytest.mark.parametrize(
-    ("description", "files", "settings", "says"),
+    ("description", "files", "settings", "expected"),
     [
         ("no policy", {}, {"policy_file": ""}, "policy_file is missing"),
         ("no such policy", {}, {"policy_file": "nowhere.json"}, "policy_file: 'nowhere.json' cannot be read: No such"),
@@ -267,24 +267,24 @@ async def test_a_market_without_its_symbols_ends_the_process(stack: Stack) -> No
         ("unknown strategy", {}, {"strategy": "hunter"}, "strategy: 'hunter' is not known; allowed are scavenger"),
         ("bad parameter", {"p.json": '{"hold_ms": -1}'}, {"parameters_file": "p.json"}, "hold_ms: -1 is not allowed"),
         ("no parameters", {}, {"parameters_file": "p.json"}, "cannot be read: No such file"),
-        ("spoilt memory", {"scavenger/phase.json": "{"}, {}, "phase.json' cannot be read"),
+        ("a damaged state file", {"scavenger/phase.json": "{"}, {}, "phase.json' cannot be read"),
     ],
 )
-async def test_what_it_cannot_start_with_is_one_sentence(
-    stack: Stack, description: str, files: dict[str, str], settings: dict[str, str], says: str
+async def test_a_problem_at_the_start_is_one_sentence(
+    stack: Stack, description: str, files: dict[str, str], settings: dict[str, str], expected: str
 ) -> None:
     made = Scene(stack, lockstep=False)
     for name, content in files.items():
         (stack.directory / name).write_text(content)
-    given = {
+    paths = {
         key: str(stack.directory / value) if value.endswith("p.json") else value for key, value in settings.items()
     }
     with pytest.raises(StartError) as caught:
         async with running(
             PhaseApp(
-                stack.settings(type(made.settings), "scavenger", **{"policy_file": str(made.policy_file), **given})
+                stack.settings(type(made.settings), "scavenger", **{"policy_file": str(made.policy_file), **paths})
             )
         ):
             raise AssertionError(description)
-    assert says in str(caught.value)
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)

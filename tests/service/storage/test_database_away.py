@@ -180,13 +180,13 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
     url = both.database("brain")
     async with brain_scene.scene(both) as made:
         await made.armed()
-        await made.phase.ask(intent_id="before")
+        await made.phase.submit(intent_id="before")
         assert await made.app.store.flush(5.0)
         server.kill()
-        first = await made.phase.ask(intent_id="dead-1")
+        first = await made.phase.submit(intent_id="dead-1")
         assert first.approved, first.message
         for number in (2, 3):
-            await made.phase.ask(intent_id=f"dead-{number}")
+            await made.phase.submit(intent_id=f"dead-{number}")
         await until(lambda: made.app.store.problem, "the problem is told")
         picture = await made.cli.call(BRAIN_GET_BRAIN, b.GetBrainRequest())
         assert picture.decisions_unsaved == 3
@@ -201,9 +201,9 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
         assert again.app.controller.state.in_force.name == "CLOSE_ONLY"
         assert "database" in again.app.controller.state.reason
         assert again.app.not_ready() == []
-        refused = await phase.ask(intent_id="dead-4")
+        refused = await phase.submit(intent_id="dead-4")
         assert refused.reason == c.REASON_POSTURE
-        closing = await phase.ask(
+        closing = await phase.submit(
             intent_id="reduces",
             action=b.ACTION_CLOSE,
             side=c.SIDE_SELL,
@@ -212,7 +212,7 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
             target_price="",
         )
         assert closing.position_effect == b.POSITION_EFFECT_REDUCING
-        assert await phase.ask(intent_id="dead-1") == first, "what waits beside the database is known"
+        assert await phase.submit(intent_id="dead-1") == first, "what waits beside the database is known"
         assert not (await again.act(c.POSTURE_ARMED, nonce="nonce-2")).done, "a person cannot arm it either"
         await started(server)
         await until(lambda: again.app.restore.problem is None, "the past is known")
@@ -225,11 +225,11 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
 async def test_decisions_are_put_aside_when_the_server_swallows_everything(both: Stack, server: Postgres) -> None:
     async with brain_scene.scene(both) as made:
         await made.armed()
-        await made.phase.ask(intent_id="before")
+        await made.phase.submit(intent_id="before")
         assert await made.app.store.flush(5.0)
         server.freeze()
         for number in (1, 2):
-            assert (await made.phase.ask(intent_id=f"frozen-{number}")).reason != c.REASON_POSTURE
+            assert (await made.phase.submit(intent_id=f"frozen-{number}")).reason != c.REASON_POSTURE
         spool = made.app.store._spool
         await until(lambda: spool.count == 2, "the decisions in the file that outlives the process")
         assert await health(made.settings) == 200
@@ -321,5 +321,5 @@ async def test_a_schema_that_is_upgraded_later_is_taken_up_without_a_restart(bot
         await upgrade_async(both.database("brain"), "brain")
         await until(lambda: made.app.not_ready() == [], lambda: str(made.app.not_ready()))
         await made.armed()
-        assert (await made.phase.ask()).approved
+        assert (await made.phase.submit()).approved
         assert await made.app.store.flush(5.0)

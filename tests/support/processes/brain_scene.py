@@ -1,4 +1,4 @@
-"""A Brain process with its neighbours played by the test: marketdata, Execution and phases over real mTLS gRPC."""
+"""A Brain process with marketdata, Execution and phases played by the test, over real mTLS gRPC."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 class FakeMarket:
-    """Serves one subscriber; the test says when a step happens."""
+    """Serves one subscriber; the test posts each step."""
 
     def __init__(self, stack: Stack, lockstep: bool) -> None:
         settings = stack.settings(BrainSettings, "marketdata")
@@ -82,7 +82,7 @@ class FakeMarket:
                 self.acked = max(self.acked, request.ack.step)
 
     def post_step(self, bid: str = "61234.5", ask: str = "61234.6", jump_ns: int = STEP_NS, end: bool = False) -> int:
-        """One step with one quote."""
+        """Post one step with one quote."""
         self.step += 1
         self.now_ns = getattr(self, "now_ns", START_NS) + jump_ns
         event = m.MarketEvent(
@@ -101,7 +101,7 @@ class FakeMarket:
 
 
 class FakeExecution:
-    """Takes what Brain places; answers as the test says."""
+    """Records Brain's messages; answers as the test sets it."""
 
     def __init__(self, stack: Stack, policy_hash: str) -> None:
         self.settings = stack.settings(BrainSettings, "execution")
@@ -136,7 +136,7 @@ class FakeExecution:
         return server
 
     async def restart(self) -> None:
-        """Go away and come back."""
+        """Stop and start the server."""
         await self.server.stop()
         self.server = self._make()
         await self.server.start()
@@ -166,11 +166,11 @@ class FakeExecution:
                 )
 
     def post(self, **message: Any) -> None:
-        """Say something on the newest stream."""
+        """Send a message on the newest stream."""
         self.streams[-1].post(e.PlaceResponse(**message))
 
     def of(self, kind: str) -> list[Any]:
-        """What came of one kind, oldest first."""
+        """The received messages of one kind, oldest first."""
         return [getattr(one, kind) for one in self.received if one.WhichOneof("message") == kind]
 
 
@@ -185,7 +185,7 @@ class FakePhase:
         self._ids = itertools.count(1)
 
     async def connect(self, policy_hash: str, claimed: str = "") -> None:
-        """Open the stream and say hello."""
+        """Open the stream and send the hello."""
         self.policy_hash = policy_hash
         self.stream: ClientStream[b.SubmitRequest, b.SubmitResponse] = self.channel.open(BRAIN_SUBMIT)
         hello = b.PhaseHello(phase_id=claimed or self.phase_id, policy_hash=policy_hash, strategy="test")
@@ -196,7 +196,7 @@ class FakePhase:
         try:
             async for response in self.stream:
                 self.received.append(response)
-        except Exception as error:  # noqa: BLE001 - the test looks at it
+        except Exception as error:  # noqa: BLE001 - the test checks it
             self.failure = str(error)
 
     async def close(self) -> None:
@@ -210,7 +210,7 @@ class FakePhase:
     def of(self, kind: str) -> list[Any]:
         return [getattr(one, kind) for one in self.received if one.WhichOneof("message") == kind]
 
-    async def ask(self, **fields: Any) -> b.Decision:
+    async def submit(self, **fields: Any) -> b.Decision:
         """Post an intent and wait for its decision."""
         intent = self.intent(**fields)
         self.stream.post(b.SubmitRequest(intent=intent))
@@ -218,7 +218,7 @@ class FakePhase:
         return next(one for one in self.of("decision") if one.intent_id == intent.intent_id)  # type: ignore[no-any-return]
 
     def intent(self, **fields: Any) -> b.Intent:
-        """An intent that the demo policy lets pass."""
+        """Make an intent that the demo policy approves."""
         number = next(self._ids)
         common: dict[str, Any] = {
             "intent_id": f"{self.phase_id}-intent-{number:04d}",
@@ -242,7 +242,7 @@ class FakePhase:
 
 
 class Scene:
-    """Brain and who is around it."""
+    """Brain and the processes around it."""
 
     app: BrainApp
 
@@ -266,7 +266,7 @@ class Scene:
         return next(iter(self.phases.values()))
 
     async def armed(self) -> None:
-        """A first step of the market, then a person's act."""
+        """Post a first step of the market, then arm as a person."""
         self.market.post_step()
         await until(lambda: self.app.now_ns(), "market time")
         response = await self.act(c.POSTURE_ARMED)
@@ -278,7 +278,7 @@ class Scene:
         return await self.cli.call(BRAIN_SET_POSTURE, request, 10.0)
 
     async def ceiling(self, ceiling: Any, **fields: Any) -> b.SetCeilingResponse:
-        """What the operator says of the resource."""
+        """Send the resource's ceiling as the operator."""
         common = {"by": "operator", "policy_hash": self.policy_hash, "reason": "the resource changed"}
         request = b.SetCeilingRequest(ceiling=ceiling, **{**common, **fields})
         return await self.operator.call(BRAIN_SET_CEILING, request, 10.0)
@@ -293,7 +293,7 @@ async def scene(
     before: Callable[[Scene], None] = lambda _made: None,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
-    """Everything up and connected, not armed; ``before`` may change who is around Brain before it connects."""
+    """Start everything, connected and not armed; ``before`` may change the others before Brain connects."""
     made = Scene(stack, lockstep, phases, **settings)
     before(made)
     if migrate:
@@ -306,7 +306,7 @@ async def scene(
             await until(lambda: made.app.execution.connected and made.app.feed.connected, "Brain connected")
             for phase in made.phases.values():
                 await phase.connect(made.policy_hash)
-            await until(lambda: all(one.stream for one in made.app.phases.by_id.values()), "phases seated")
+            await until(lambda: all(one.stream for one in made.app.phases.by_id.values()), "phases connected")
             yield made
             for phase in made.phases.values():
                 await phase.close()

@@ -1,4 +1,4 @@
-"""A phase process with its neighbours played by the test: marketdata and Brain over real mTLS gRPC."""
+"""A phase process with marketdata and Brain played by the test, over real mTLS gRPC."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 class FakeMarket:
-    """Cuts events into steps and posts them when the test says so; a step is posted again to who connects anew."""
+    """Cuts events into steps and posts them at the test's command."""
 
     def __init__(self, stack: Stack, lockstep: bool) -> None:
         self.lockstep = lockstep
@@ -74,7 +74,7 @@ class FakeMarket:
             self.stream = stream
 
     def post(self, events: Iterable[MarketEvent], end_ns: int = 0) -> int:
-        """All events as steps of their time; the number of the last one."""
+        """Post all events as steps of their time; return the number of the last one."""
         slices: dict[int, list[MarketEvent]] = {}
         for event in events:
             slices.setdefault((event.market_time_ns - T0) // STEP_NS, []).append(event)
@@ -96,7 +96,7 @@ class FakeMarket:
 
 
 class FakeBrain:
-    """Hears the phase; says what the test says."""
+    """Records the phase's messages; sends the test's."""
 
     def __init__(self, stack: Stack, policy_hash: str) -> None:
         self.settings = stack.settings(PhaseSettings, "brain")
@@ -131,7 +131,7 @@ class FakeBrain:
                 self.stream = stream
 
     def greet(self, *messages: b.SubmitResponse) -> None:
-        """What a phase is told first."""
+        """Set the messages that a new stream begins with."""
         self.greeting = list(messages)
 
     def post(self, **message: Any) -> None:
@@ -139,7 +139,7 @@ class FakeBrain:
         self.stream.post(b.SubmitResponse(**message))
 
     def of(self, kind: str) -> list[Any]:
-        """What came of one kind, oldest first."""
+        """The received messages of one kind, oldest first."""
         return [getattr(one, kind) for one in self.received if one.WhichOneof("message") == kind]
 
     def kinds(self) -> list[str | None]:
@@ -195,7 +195,7 @@ ARMED = (
 
 
 class Scene:
-    """A phase and who is around it."""
+    """A phase and the processes around it."""
 
     def __init__(self, stack: Stack, lockstep: bool, **settings: Any) -> None:
         document = yaml.safe_load((REPOSITORY / "policies" / "demo.yaml").read_text())
@@ -216,7 +216,7 @@ class Scene:
 
     @asynccontextmanager
     async def phase(self) -> AsyncIterator[PhaseApp]:
-        """One life of the phase process, connected to both neighbours."""
+        """Run the phase process, connected to both."""
         self.app = PhaseApp(self.settings)
         hellos = self.brain.hellos
         async with running(self.app):
@@ -227,7 +227,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(stack: Stack, lockstep: bool = False, **settings: Any) -> AsyncIterator[Scene]:
-    """Neighbours up; the phase is started by ``made.phase()``."""
+    """Start marketdata and Brain; ``made.phase()`` starts the phase."""
     made = Scene(stack, lockstep, **settings)
     await made.market.server.start()
     await made.brain.server.start()

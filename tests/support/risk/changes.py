@@ -1,4 +1,4 @@
-"""Changes of an armed book, of which a row of a table names one."""
+"""Changes of an armed risk state; each row of a table of cases names one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Change = Callable[[RiskState], Any]
 
 
 def setting(**values: Any) -> Change:
-    """Of the book itself."""
+    """Set attributes of the risk state."""
 
     def change(made: RiskState) -> None:
         for name, value in values.items():
@@ -23,7 +23,7 @@ def setting(**values: Any) -> Change:
 
 
 def phase(**values: Any) -> Change:
-    """Of what it knows of the scavenger."""
+    """Set attributes of the scavenger's state."""
 
     def change(made: RiskState) -> None:
         for name, value in values.items():
@@ -32,10 +32,10 @@ def phase(**values: Any) -> Change:
     return change
 
 
-def leased(**values: Any) -> Change:
-    """Of the scavenger's budget."""
+def granted(**values: Any) -> Change:
+    """Give the scavenger a budget with these values."""
     return phase(budget=budget(**values))
 
 
-def nothing(_made: RiskState) -> None:
-    """Leave it as it is."""
+def unchanged(_made: RiskState) -> None:
+    """Change nothing."""

@@ -1,4 +1,4 @@
-"""An armed book at equity 200 under the demo policy, and an intent that passes every guard."""
+"""An armed risk state at equity 200 under the demo policy, and an intent that passes every guard."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def close(quantity: str, side: Side = Side.SELL, **changed: Any) -> Intent:
 def hold(
     made: RiskState, quantity: str, phase_id: str = "scavenger", symbol: str = PERP, stop: str = "61112.1"
 ) -> RiskState:
-    """A position (signed base units) of a phase."""
+    """Add a phase's position, in signed base units."""
     held = made.symbols[symbol]
     held.net += Decimal(quantity)
     held.shares[phase_id] = held.shares.get(phase_id, Decimal(0)) + Decimal(quantity)
@@ -121,7 +121,7 @@ def hold(
 def reserved(
     made: RiskState, notional: str, symbol: str = PERP, phase_id: str = "scavenger", **changed: Any
 ) -> RiskState:
-    """An entry in flight of about ``notional`` quote units."""
+    """Add an entry in flight of about ``notional`` quote units."""
     price = made.symbols[symbol].ask
     number = len(made.reservations.entries)
     common: dict[str, Any] = {"side": Side.BUY, "loss_fraction": Decimal("0.003")}
@@ -138,8 +138,8 @@ def reserved(
 
 
 def decide(
-    made: RiskState, asked: Intent | None = None, change: Callable[[RiskState], None] | None = None, **how: Any
+    made: RiskState, requested: Intent | None = None, change: Callable[[RiskState], None] | None = None, **how: Any
 ) -> Decision:
     if change is not None:
         change(made)
-    return RiskEngine(made.limits, 1).decide(asked or intent(), made, how.pop("now_ns", NOW), **how)
+    return RiskEngine(made.limits, 1).decide(requested or intent(), made, how.pop("now_ns", NOW), **how)

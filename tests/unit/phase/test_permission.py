@@ -15,7 +15,7 @@ def posture(in_force: Posture) -> PostureState:
         ceiling=Posture.ARMED,
         latch=in_force,
         risk_level=RiskLevel.NORMAL,
-        reason="told so",
+        reason="a test",
         by="tester",
         policy_hash="",
         term=1,
@@ -32,7 +32,7 @@ def budget(state: BudgetState) -> Budget:
         max_leverage=Decimal(10),
         max_drawdown=Decimal(4),
         orders_per_minute=30,
-        reason="told so",
+        reason="a test",
         expires_at_ns=77,
         allocation=Decimal(200),
         weight=Decimal(1),
@@ -40,14 +40,14 @@ def budget(state: BudgetState) -> Budget:
 
 
 @pytest.mark.parametrize(
-    ("description", "streaming", "in_force", "state", "until_ns", "closing", "says"),
+    ("description", "streaming", "in_force", "state", "until_ns", "closing", "expected"),
     [
-        ("all is well", True, Posture.ARMED, BudgetState.ACTIVE, 77, True, "budget b-1 has expired"),
+        ("armed with a live budget", True, Posture.ARMED, BudgetState.ACTIVE, 77, True, "budget b-1 has expired"),
         ("throttled still opens", True, Posture.ARMED, BudgetState.THROTTLED, 77, True, "budget b-1 has expired"),
-        ("goes on deciding: Brain refuses", True, Posture.CLOSE_ONLY, BudgetState.CLOSE_ONLY, 77, True, "expired"),
-        ("stops deciding, exits go on", True, Posture.HALTED, BudgetState.ACTIVE, 0, True, "posture HALTED: told so"),
-        ("Execution closes", True, Posture.FLATTEN, BudgetState.ACTIVE, 0, False, "posture FLATTEN: told so"),
-        ("budget halted", True, Posture.ARMED, BudgetState.HALTED, 0, True, "budget HALTED: told so"),
+        ("goes on proposing: Brain refuses", True, Posture.CLOSE_ONLY, BudgetState.CLOSE_ONLY, 77, True, "expired"),
+        ("opens nothing, exits go on", True, Posture.HALTED, BudgetState.ACTIVE, 0, True, "posture HALTED: a test"),
+        ("Execution closes", True, Posture.FLATTEN, BudgetState.ACTIVE, 0, False, "posture FLATTEN: a test"),
+        ("budget halted", True, Posture.ARMED, BudgetState.HALTED, 0, True, "budget HALTED: a test"),
         ("no budget yet", True, Posture.ARMED, None, 0, True, "no budget from Brain yet"),
         ("no posture yet", True, None, BudgetState.ACTIVE, 0, False, "no posture from Brain yet"),
         ("no stream", False, Posture.ARMED, BudgetState.ACTIVE, 0, False, "no stream to Brain"),
@@ -60,8 +60,8 @@ def test_permission(
     state: BudgetState | None,
     until_ns: int,
     closing: bool,
-    says: str,
+    expected: str,
 ) -> None:
-    given = permission(streaming, posture(in_force) if in_force else None, budget(state) if state else None)
-    assert (given.opening_until_ns, given.closing) == (until_ns, closing), description
-    assert says in given.reason
+    allowed = permission(streaming, posture(in_force) if in_force else None, budget(state) if state else None)
+    assert (allowed.opening_until_ns, allowed.closing) == (until_ns, closing), description
+    assert expected in allowed.reason

@@ -1,4 +1,4 @@
-"""A phase is small: what is heavy is not imported."""
+"""A phase is small: it imports no heavy module."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def test_a_phase_imports_nothing_heavy() -> None:
     assert not modules & set(HEAVY)
 
 
-def test_the_check_sees_what_is_heavy() -> None:
+def test_the_check_detects_a_heavy_module() -> None:
     assert "pydantic" in imported("titan_operator.api")

@@ -19,7 +19,7 @@ def shares(equity: str, state: AllocationState | None = None, deployed: tuple[st
 
 
 @pytest.mark.parametrize(
-    ("equity", "wanted"),
+    ("equity", "expected"),
     [
         ("25000", (".2", ".762", ".038")),
         ("37500", (".2", ".55", ".25")),
@@ -27,9 +27,9 @@ def shares(equity: str, state: AllocationState | None = None, deployed: tuple[st
         ("100000", (".2", ".3", ".5")),
     ],
 )
-def test_the_check_values_of_the_domain(equity: str, wanted: tuple[str, str, str]) -> None:
-    found = base_weights(Decimal(equity), 3)
-    assert [round(one, 3) for one in found] == [Decimal(one) for one in wanted]
+def test_the_check_values_of_the_domain(equity: str, expected: tuple[str, str, str]) -> None:
+    computed = base_weights(Decimal(equity), 3)
+    assert [round(one, 3) for one in computed] == [Decimal(one) for one in expected]
 
 
 @given(st.decimals(1, 10_000_000, places=2))
@@ -39,20 +39,20 @@ def test_base_weights_sum_to_one(equity: Decimal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "equity", "wanted"),
+    ("description", "equity", "expected"),
     [
         ("at 2,000 all is phase 1's", "2000", (2_000, 0, 0)),
-        ("below the first start nobody gets anything", "199", (0, 0, 0)),
+        ("below the first start no phase gets anything", "199", (0, 0, 0)),
         ("at the first start", "200", (200, 0, 0)),
         ("at 30,000 phase 3's share is phase 2's", "30000", (5_000, 25_000, 0)),
         ("at 100,000 phase 1 is capped", "100000", (5_000, 45_000, 50_000)),
         ("at 200,000 phase 3 takes what is over", "200000", (5_000, 50_000, 145_000)),
     ],
 )
-def test_eligibility_and_caps(description: str, equity: str, wanted: tuple[int, ...]) -> None:
+def test_eligibility_and_caps(description: str, equity: str, expected: tuple[int, ...]) -> None:
     # The sigmoid comes near its bounds and never reaches them.
-    for found, one in zip(shares(equity), wanted, strict=True):
-        assert abs(found - one) < 1, description
+    for share, one in zip(shares(equity), expected, strict=True):
+        assert abs(share - one) < 1, description
 
 
 def test_a_phase_that_is_not_deployed_is_not_eligible() -> None:
@@ -88,7 +88,7 @@ def test_eligibility_has_hysteresis_and_reading_changes_nothing() -> None:
 
 
 @given(st.decimals(1, 10_000_000, places=2), st.integers(0, 4), st.sets(st.sampled_from(ALL)))
-def test_nobody_gets_more_than_there_is(equity: Decimal, tier: int, deployed: set[str]) -> None:
+def test_no_phase_gets_more_than_there_is(equity: Decimal, tier: int, deployed: set[str]) -> None:
     state = AllocationState(tier, tuple(deployed))
     allocation, _ = allocate(equity, tuple(deployed), state, PARAMETERS)
     total = sum(allocation.weights.values(), allocation.reserve)

@@ -1,4 +1,4 @@
-"""Posture and risk level: down at once, never up by themselves."""
+"""Posture and risk level: they worsen at once and do not recover by themselves."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_nothing_in_force_is_higher_than_any_source(ceiling: Posture, latch: Pos
 def test_lowering_a_source_never_raises(ceiling: Posture, latch: Posture, lower: Posture, level: RiskLevel) -> None:
     before = posture_in_force(ceiling, latch, level)
     after = posture_in_force(ceiling, min(latch, lower), level)
-    flatten_wanted = level is RiskLevel.EMERGENCY or ceiling is Posture.FLATTEN
-    finished_flatten = flatten_wanted and min(latch, lower) is Posture.HALTED
+    flatten_required = level is RiskLevel.EMERGENCY or ceiling is Posture.FLATTEN
+    finished_flatten = flatten_required and min(latch, lower) is Posture.HALTED
     assert after <= before or finished_flatten
     assert posture_in_force(min(ceiling, lower), latch, level) <= before
 
 
-def look(state: RiskLevelState, now: Equity, truth: TruthSnapshot = CLEAN, at_ns: int = NOW) -> RiskLevelState:
+def level_after(state: RiskLevelState, now: Equity, truth: TruthSnapshot = CLEAN, at_ns: int = NOW) -> RiskLevelState:
     return evaluate(state, now, truth, RULES, PARAMETERS, at_ns)
 
 
@@ -70,45 +70,49 @@ def printed(number: int, amount: str = "200", **changed: Any) -> Equity:
     ],
 )
 def test_thresholds(description: str, facts: dict[str, Any], level: RiskLevel) -> None:
-    state = look(look(RiskLevelState(), printed(1, **facts)), printed(2, **facts))
+    state = level_after(level_after(RiskLevelState(), printed(1, **facts)), printed(2, **facts))
     assert state.level is level, description
 
 
-def test_one_wild_print_trips_nothing_and_a_second_one_does() -> None:
-    wild = look(RiskLevelState(), printed(1, "100"))
-    assert wild.level is RiskLevel.NORMAL
-    assert look(wild, printed(1, "100")).level is RiskLevel.NORMAL, "the same print twice is one print"
-    assert look(look(wild, printed(2)), printed(3, "100")).level is RiskLevel.NORMAL, "a good one between forgets it"
-    assert look(wild, printed(2, "100")).level is RiskLevel.EMERGENCY
-    stands = look(wild, printed(1, "100"), at_ns=NOW + SECOND)
+def test_one_outlier_changes_nothing_and_a_second_print_confirms_it() -> None:
+    first = level_after(RiskLevelState(), printed(1, "100"))
+    assert first.level is RiskLevel.NORMAL
+    assert level_after(first, printed(1, "100")).level is RiskLevel.NORMAL, "the same print twice is one print"
+    assert level_after(level_after(first, printed(2)), printed(3, "100")).level is RiskLevel.NORMAL, (
+        "a good one between resets it"
+    )
+    assert level_after(first, printed(2, "100")).level is RiskLevel.EMERGENCY
+    stands = level_after(first, printed(1, "100"), at_ns=NOW + SECOND)
     assert stands.level is RiskLevel.EMERGENCY, "a mark that stands for a second is confirmed"
 
 
 def test_two_prints_agree_on_the_milder_one() -> None:
-    assert look(look(RiskLevelState(), printed(1, "100")), printed(2, "189")).level is RiskLevel.CAUTIOUS
+    assert level_after(level_after(RiskLevelState(), printed(1, "100")), printed(2, "189")).level is RiskLevel.CAUTIOUS
 
 
 def test_low_truth_needs_no_second_print() -> None:
-    state = look(RiskLevelState(), printed(1), TruthSnapshot(known=True, score=49))
+    state = level_after(RiskLevelState(), printed(1), TruthSnapshot(known=True, score=49))
     assert state.level is RiskLevel.DEFENSIVE
     assert state.reason == "truth=49 below 50"
-    assert look(RiskLevelState(), printed(1), TruthSnapshot(known=False)).level is RiskLevel.NORMAL
+    assert level_after(RiskLevelState(), printed(1), TruthSnapshot(known=False)).level is RiskLevel.NORMAL
 
 
 def test_up_only_after_ten_quiet_minutes() -> None:
     state = RiskLevelState(RiskLevel.DEFENSIVE)
-    state = look(state, printed(1), at_ns=NOW)
-    state = look(state, printed(2), at_ns=NOW + 599 * SECOND)
+    state = level_after(state, printed(1), at_ns=NOW)
+    state = level_after(state, printed(2), at_ns=NOW + 599 * SECOND)
     assert state.level is RiskLevel.DEFENSIVE
-    relapse = look(state, printed(3, "185"), at_ns=NOW + 599 * SECOND)
-    assert look(relapse, printed(4), at_ns=NOW + 600 * SECOND).level is RiskLevel.DEFENSIVE, "the time begins anew"
-    assert look(state, printed(3), at_ns=NOW + 600 * SECOND).level is RiskLevel.NORMAL
+    relapse = level_after(state, printed(3, "185"), at_ns=NOW + 599 * SECOND)
+    assert level_after(relapse, printed(4), at_ns=NOW + 600 * SECOND).level is RiskLevel.DEFENSIVE, (
+        "the quiet time begins again"
+    )
+    assert level_after(state, printed(3), at_ns=NOW + 600 * SECOND).level is RiskLevel.NORMAL
 
 
 def test_it_goes_up_to_the_worst_of_the_quiet_time() -> None:
-    state = look(RiskLevelState(RiskLevel.EMERGENCY), printed(1), at_ns=NOW)
-    state = look(state, printed(2, "189"), at_ns=NOW + 300 * SECOND)
-    assert look(state, printed(3), at_ns=NOW + 600 * SECOND).level is RiskLevel.CAUTIOUS
+    state = level_after(RiskLevelState(RiskLevel.EMERGENCY), printed(1), at_ns=NOW)
+    state = level_after(state, printed(2, "189"), at_ns=NOW + 300 * SECOND)
+    assert level_after(state, printed(3), at_ns=NOW + 600 * SECOND).level is RiskLevel.CAUTIOUS
 
 
 @given(st.lists(st.tuples(st.decimals(100, 250, places=1), st.integers(0, 100), st.booleans()), max_size=40))
@@ -117,12 +121,12 @@ def test_the_level_never_falls_within_ten_minutes(facts: list[tuple[Decimal, int
     for number, (amount, score, known) in enumerate(facts):
         before = state
         now = printed(number, str(amount)) if known else Equity(known=False)
-        state = look(state, now, TruthSnapshot(known=True, score=score), NOW + number * SECOND)
+        state = level_after(state, now, TruthSnapshot(known=True, score=score), NOW + number * SECOND)
         assert state.level >= before.level
 
 
 def test_the_state_survives_storage() -> None:
-    state = look(RiskLevelState(), printed(1, "100"))
+    state = level_after(RiskLevelState(), printed(1, "100"))
     assert msgspec.json.decode(msgspec.json.encode(state), type=RiskLevelState) == state
 
 
@@ -141,7 +145,7 @@ FACTS = ArmingFacts(
 
 
 @pytest.mark.parametrize(
-    ("changed", "says"),
+    ("changed", "expected"),
     [
         ({}, []),
         ({"ceiling": Posture.CLOSE_ONLY}, ["ceiling: CLOSE_ONLY"]),
@@ -157,7 +161,7 @@ FACTS = ArmingFacts(
         ({"mode_problem": "mode: live needs"}, ["mode: live needs"]),
     ],
 )
-def test_preconditions_of_arming(changed: dict[str, Any], says: list[str]) -> None:
-    found = arming_problems(msgspec.structs.replace(FACTS, **changed))
-    assert len(found) == len(says)
-    assert all(line.startswith(start) for line, start in zip(found, says, strict=True))
+def test_preconditions_of_arming(changed: dict[str, Any], expected: list[str]) -> None:
+    problems = arming_problems(msgspec.structs.replace(FACTS, **changed))
+    assert len(problems) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(problems, expected, strict=True))

@@ -1,4 +1,4 @@
-"""What is in flight counts as if done; budgets, history and shares."""
+"""Orders in flight count as if done; budgets, history and shares."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_fill_turns_the_reservation_into_a_position_without_counting_twice() -
     assert made.gross_notional == Decimal("0.004") * held.mid
 
 
-def test_a_final_order_keeps_reserved_what_its_fills_have_not_told_yet() -> None:
+def test_a_final_order_stays_reserved_until_its_fills_are_reported() -> None:
     made = risk_state()
     reserve(made, intent(), decide(made))
     made.on_order(order(state=OrderState.FILLED, filled_quantity=Decimal("0.010")))
@@ -117,8 +117,8 @@ def test_a_stop_s_fill_frees_no_entry() -> None:
 def test_exits_reserve_the_position_and_free_it_again() -> None:
     made = risk_state()
     hold(made, "0.01")
-    asked = close("0.006")
-    reserve(made, asked, decide(made, asked))
+    exit_intent = close("0.006")
+    reserve(made, exit_intent, decide(made, exit_intent))
     made.refresh()
     assert made.symbols[PERP].exits == {"scavenger": Decimal("0.006")}
     assert not decide(made, close("0.005")).approved
@@ -142,11 +142,11 @@ def test_after_a_restart_reservations_are_those_of_execution_s_orders() -> None:
     assert list(made.reservations.entries) == [intent().intent_id]
     assert list(made.reservations.exits) == ["exit"]
     assert made.gross_notional == 610
-    # How far its stop is nobody remembers: what a trade may lose at most is what it counts.
+    # The distance of its stop is unknown: it counts the largest loss that a trade may have.
     assert made.worst_case == Decimal("0.01") * 200
 
 
-def test_what_was_sent_and_not_answered_stays_reserved() -> None:
+def test_an_unanswered_intent_stays_reserved() -> None:
     made = risk_state()
     reserve(made, intent(), decide(made))
     made.reservations.rebuild([], frozenset({intent().intent_id}))
@@ -166,14 +166,14 @@ def test_a_position_without_a_stop_may_lose_all_of_itself() -> None:
     assert made.worst_case < 2
 
 
-def leased(made: Any, now_ns: int = NOW) -> Any:
+def granted(made: Any, now_ns: int = NOW) -> Any:
     amount = made.equity.equity if made.equity.known else Decimal(200)
     allocation, _ = allocate(amount, ("scavenger", "hunter"), AllocationState(), made.limits.parameters)
     return grant(made, made.phases["scavenger"], allocation, now_ns, "b7")
 
 
-def test_a_budget_is_a_lease_on_market_time() -> None:
-    budget = leased(risk_state())
+def test_a_budget_expires_on_market_time() -> None:
+    budget = granted(risk_state())
     assert budget.state is BudgetState.ACTIVE
     assert (budget.max_notional, budget.max_leverage, budget.max_drawdown) == (2_000, 10, 4)
     assert (budget.orders_per_minute, budget.allocation, budget.weight) == (30, 200, 1)
@@ -214,7 +214,7 @@ def test_budget_states(description: str, change: dict[str, Any], state: BudgetSt
     made = risk_state()
     for name, value in change.items():
         setattr(made, name, value)
-    budget = leased(made)
+    budget = granted(made)
     assert (budget.state, budget.orders_per_minute) == (state, orders), description
     assert (budget.max_notional > 0) == (state is BudgetState.ACTIVE)
 
@@ -226,8 +226,8 @@ def test_budget_states(description: str, change: dict[str, Any], state: BudgetSt
 def test_the_phase_s_own_loss_of_the_day(amount: str, state: BudgetState) -> None:
     made = risk_state()
     made.phases["scavenger"].history.add(lost(amount))
-    assert leased(made).state is state
-    assert leased(made, NOW + 86_400 * SECOND).state is BudgetState.ACTIVE, "a new day"
+    assert granted(made).state is state
+    assert granted(made, NOW + 86_400 * SECOND).state is BudgetState.ACTIVE, "a new day"
 
 
 def test_three_losses_in_an_hour_pause_and_a_win_between_does_not() -> None:
@@ -235,7 +235,7 @@ def test_three_losses_in_an_hour_pause_and_a_win_between_does_not() -> None:
         history = PhaseHistory()
         for trip in trips:
             assert history.add(trip)
-            assert not history.add(trip), "told twice, counted once"
+            assert not history.add(trip), "reported twice, counted once"
         return history.streak_pause_until(3, 3_600 * SECOND, 1_800 * SECOND)
 
     at = [NOW, NOW + SECOND, NOW + 2 * SECOND]
@@ -245,7 +245,7 @@ def test_three_losses_in_an_hour_pause_and_a_win_between_does_not() -> None:
     assert pause(lost("1", NOW), lost("1", at[1])) == 0
 
 
-def test_shares_make_round_trips_of_fills() -> None:
+def test_fills_become_shares_and_round_trips() -> None:
     shares = Shares()
     assert shares.on_fill(fill("0.01", "60000"), "breakout") is None
     assert shares.on_fill(fill("0.004", "60100", side=Side.SELL, order_role=OrderRole.TARGET), "") is None
@@ -269,7 +269,7 @@ def test_a_reversal_finishes_one_trip_and_begins_another() -> None:
     assert (left.quantity, left.shares[0].intent_id) == (Decimal("-0.02"), "two")
 
 
-def test_shares_begin_again_from_execution_s_positions() -> None:
+def test_shares_are_rebuilt_from_execution_s_positions() -> None:
     shares = Shares()
     share = PhaseShare(
         phase_id="scavenger", quantity=Decimal("-0.01"), average_entry_price=Decimal(60_000), intent_id="i"

@@ -1,4 +1,4 @@
-"""The reducing lane: what makes a position smaller passes whatever the state, and nothing else takes it."""
+"""Reducing intents: one that makes a position smaller passes in every state, and no other is treated so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.risk.changes import Change, nothing
+from support.risk.changes import Change, unchanged
 from support.risk.scene import HASH, NOW, OTHER_HASH, PERP, close, decide, equity, hold, risk_state
 from titan.domain.equity import Equity
 from titan.domain.intents import Intent
@@ -47,18 +47,18 @@ def test_reducing_is_always_possible(
     made.symbols[PERP].quote_ns = NOW - quote_age_ns
     made.symbols[PERP].allowed = False
     made.phases["scavenger"].budget = None
-    asked = close(str(Decimal(thousandths) / 1000), policy_hash=their_hash, hops=(("phase", hop_ns),))
-    decision = decide(made, asked)
+    requested = close(str(Decimal(thousandths) / 1000), policy_hash=their_hash, hops=(("phase", hop_ns),))
+    decision = decide(made, requested)
     assert decision.approved, decision.message
     assert decision.position_effect is PositionEffect.REDUCING
-    assert decision.quantity == asked.quantity
+    assert decision.quantity == requested.quantity
     assert [guard.verdict for guard in decision.guards] == [Verdict.PASS] * 2 + [Verdict.EXEMPT] * 12
 
 
 @pytest.mark.parametrize(
-    ("description", "change", "asked", "reason", "position_effect"),
+    ("description", "change", "requested", "reason", "position_effect"),
     [
-        ("nothing held", nothing, close("0.001"), Reason.NOTHING_TO_REDUCE, PositionEffect.OPENING),
+        ("nothing held", unchanged, close("0.001"), Reason.NOTHING_TO_REDUCE, PositionEffect.OPENING),
         (
             "the wrong side",
             lambda m: hold(m, "0.01"),
@@ -85,9 +85,9 @@ def test_reducing_is_always_possible(
     ],
 )
 def test_what_does_not_reduce(
-    description: str, change: Change, asked: Intent, reason: Reason, position_effect: PositionEffect
+    description: str, change: Change, requested: Intent, reason: Reason, position_effect: PositionEffect
 ) -> None:
-    decision = decide(risk_state(), asked, change)
+    decision = decide(risk_state(), requested, change)
     assert not decision.approved, description
     assert (decision.reason, decision.position_effect) == (reason, position_effect), (description, decision.message)
 

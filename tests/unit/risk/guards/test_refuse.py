@@ -1,4 +1,4 @@
-"""Every guard with a case that it refuses, with the numbers, and an intent that passes all."""
+"""For every guard an intent that it rejects, with the numbers; and one that passes all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.risk.changes import Change, leased, nothing, phase, setting
+from support.risk.changes import Change, granted, phase, setting, unchanged
 from support.risk.scene import (
     HASH,
     NOW,
@@ -47,10 +47,10 @@ def test_an_intent_that_passes_every_guard() -> None:
 
 
 REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
-    ("1 seen before", nothing, {}, 1, Reason.DUPLICATE_INTENT, "intent_id=018f0000"),
+    ("1 seen before", unchanged, {}, 1, Reason.DUPLICATE_INTENT, "intent_id=018f0000"),
     (
         "1 older than a second by its hops",
-        nothing,
+        unchanged,
         {"hops": (("phase", 1_000_000_001),)},
         1,
         Reason.SIGNAL_TOO_OLD,
@@ -58,25 +58,32 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
     ),
     (
         "1 limit price off the tick",
-        nothing,
+        unchanged,
         {"order_type": OrderType.LIMIT, "limit_price": Decimal("61234.65")},
         1,
         Reason.PRICE_TICK,
         "limit_price=61234.65, tick=0.1",
     ),
-    ("1 stop off the tick", nothing, {"stop_price": Decimal("61112.11")}, 1, Reason.PRICE_TICK, "stop_price=61112.11"),
-    ("1 target off the tick", nothing, {"target_price": Decimal("61540.81")}, 1, Reason.PRICE_TICK, "target_price="),
-    ("1 stop above a buy", nothing, {"stop_price": Decimal(61300)}, 1, Reason.INVALID_INTENT, "stop_price=61300"),
-    ("1 a sell's stop below", nothing, {"side": Side.SELL}, 1, Reason.INVALID_INTENT, "on their sides of"),
+    (
+        "1 stop off the tick",
+        unchanged,
+        {"stop_price": Decimal("61112.11")},
+        1,
+        Reason.PRICE_TICK,
+        "stop_price=61112.11",
+    ),
+    ("1 target off the tick", unchanged, {"target_price": Decimal("61540.81")}, 1, Reason.PRICE_TICK, "target_price="),
+    ("1 stop above a buy", unchanged, {"stop_price": Decimal(61300)}, 1, Reason.INVALID_INTENT, "stop_price=61300"),
+    ("1 a sell's stop below", unchanged, {"side": Side.SELL}, 1, Reason.INVALID_INTENT, "on their sides of"),
     (
         "1 a short on spot",
-        nothing,
+        unchanged,
         {"symbol": SPOT, "side": Side.SELL, "stop_price": Decimal(61300), "target_price": Decimal(61000)},
         1,
         Reason.INVALID_INTENT,
         "only what is held is sold",
     ),
-    ("2 the phase's hash", nothing, {"policy_hash": OTHER_HASH}, 2, Reason.POLICY_HASH_MISMATCH, OTHER_HASH),
+    ("2 the phase's hash", unchanged, {"policy_hash": OTHER_HASH}, 2, Reason.POLICY_HASH_MISMATCH, OTHER_HASH),
     ("2 the hello's hash", phase(policy_hash=OTHER_HASH), {}, 2, Reason.POLICY_HASH_MISMATCH, f"brain={HASH}"),
     (
         "2 Execution's hash",
@@ -100,9 +107,9 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
     ("2 losses in a row", phase(paused_until_ns=NOW + SECOND), {}, 2, Reason.LOSS_STREAK, "losses_in_a_row=3"),
     ("3 equity unknown", setting(equity=Equity(known=False, reason="dark")), {}, 3, Reason.EQUITY_UNKNOWN, "dark"),
     ("3 no budget", phase(budget=None), {}, 3, Reason.BUDGET_EXPIRED, "none"),
-    ("3 expired", leased(expires_at_ns=NOW), {}, 3, Reason.BUDGET_EXPIRED, "expired 0 ms ago"),
-    ("3 no weight", leased(weight=Decimal(0)), {}, 3, Reason.NO_ALLOCATION, "from equity=200"),
-    ("3 closed", leased(state=BudgetState.CLOSE_ONLY), {}, 3, Reason.BUDGET_EXHAUSTED, "state=CLOSE_ONLY"),
+    ("3 expired", granted(expires_at_ns=NOW), {}, 3, Reason.BUDGET_EXPIRED, "expired 0 ms ago"),
+    ("3 no weight", granted(weight=Decimal(0)), {}, 3, Reason.NO_ALLOCATION, "from equity=200"),
+    ("3 closed", granted(state=BudgetState.CLOSE_ONLY), {}, 3, Reason.BUDGET_EXHAUSTED, "state=CLOSE_ONLY"),
     (
         "3 too many orders",
         lambda made: made.phases["scavenger"].openings_ns.extend([NOW - 59 * SECOND] * 30),
@@ -111,8 +118,8 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
         Reason.ORDER_RATE,
         "max=30",
     ),
-    ("3 used up", leased(max_notional=Decimal(0)), {}, 3, Reason.BUDGET_EXHAUSTED, "used=0, budget=0"),
-    ("3 nearly", leased(max_notional=Decimal(50)), {}, 3, Reason.BELOW_MINIMUM, "used=0, minimum=122.4692"),
+    ("3 used up", granted(max_notional=Decimal(0)), {}, 3, Reason.BUDGET_EXHAUSTED, "used=0, budget=0"),
+    ("3 nearly", granted(max_notional=Decimal(50)), {}, 3, Reason.BELOW_MINIMUM, "used=0, minimum=122.4692"),
     (
         "4 a symbol that is not named",
         lambda made: setattr(made.symbols[PERP], "allowed", False),
@@ -156,9 +163,9 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
         Reason.UNRESOLVED_DRIFT,
         "unresolved=1",
     ),
-    ("7 a weak setup", nothing, {"setup_score": 0.59}, 7, Reason.SCORE_TOO_LOW, "score=0.59, min=0.6"),
-    ("8 no stop", nothing, {"stop_price": Decimal(0)}, 8, Reason.STOP_MISSING, "stop=none"),
-    ("8 no target", nothing, {"target_price": Decimal(0)}, 8, Reason.TARGET_MISSING, "target=none"),
+    ("7 a weak setup", unchanged, {"setup_score": 0.59}, 7, Reason.SCORE_TOO_LOW, "score=0.59, min=0.6"),
+    ("8 no stop", unchanged, {"stop_price": Decimal(0)}, 8, Reason.STOP_MISSING, "stop=none"),
+    ("8 no target", unchanged, {"target_price": Decimal(0)}, 8, Reason.TARGET_MISSING, "target=none"),
     (
         "8 the price has passed the stop",
         lambda made: made.symbols[PERP].quote(Decimal(61000), Decimal(61001), NOW),
@@ -167,7 +174,7 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
         Reason.EDGE_TOO_SMALL,
         "both sides of price=61001",
     ),
-    ("8 small edge", nothing, {"target_price": Decimal("61300")}, 8, Reason.EDGE_TOO_SMALL, "cost=0.00100163"),
+    ("8 small edge", unchanged, {"target_price": Decimal("61300")}, 8, Reason.EDGE_TOO_SMALL, "cost=0.00100163"),
     (
         "15 the total is full",
         lambda made: setattr(made, "gross_notional", Decimal(100_000)),
@@ -187,7 +194,7 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
     ("16 margin", phase(margin_used=Decimal(100)), {}, 16, Reason.MARGIN_USE, "margin_used=100"),
     (
         "16 liquidation within three stops",
-        nothing,
+        unchanged,
         {"stop_price": Decimal("60000"), "target_price": Decimal("65000")},
         16,
         Reason.LIQUIDATION_DISTANCE,
@@ -223,15 +230,15 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("description", "change", "fields", "number", "reason", "says"), REJECTIONS)
+@pytest.mark.parametrize(("description", "change", "fields", "number", "reason", "expected"), REJECTIONS)
 def test_the_guard_that_rejects(
-    description: str, change: Change, fields: dict[str, Any], number: int, reason: Reason, says: str
+    description: str, change: Change, fields: dict[str, Any], number: int, reason: Reason, expected: str
 ) -> None:
     decision = decide(risk_state(), intent(**fields), change, seen=description == "1 seen before")
     assert not decision.approved
     assert decision.reason is reason, decision.message
     assert decision.message.startswith(f"{reason.name}: ")
-    assert says in decision.message
+    assert expected in decision.message
     verdicts = {guard.number: guard.verdict for guard in decision.guards}
     assert verdicts[number] is Verdict.REJECT
     for guard in GUARDS:
@@ -244,19 +251,19 @@ def test_the_guard_that_rejects(
 
 
 @pytest.mark.parametrize(
-    ("description", "policy", "says"),
+    ("description", "policy", "expected"),
     [
         ("a full position", {"max_position_notional": Decimal(600)}, Reason.POSITION_NOTIONAL),
         ("a full total", {"max_total_notional": Decimal(600)}, Reason.TOTAL_NOTIONAL),
         ("an order of nothing tradable", {"max_order_notional": Decimal(100)}, Reason.BELOW_MINIMUM),
     ],
 )
-def test_a_full_position(description: str, policy: dict[str, Any], says: Reason) -> None:
+def test_a_full_position(description: str, policy: dict[str, Any], expected: Reason) -> None:
     made = risk_state(rules(**policy))
-    if says is not Reason.BELOW_MINIMUM:
+    if expected is not Reason.BELOW_MINIMUM:
         hold(made, "0.01")
     decision = decide(made)
-    assert decision.reason is says, (description, decision.message)
+    assert decision.reason is expected, (description, decision.message)
     assert next(guard for guard in decision.guards if guard.number == 15).verdict is Verdict.REJECT
 
 
@@ -269,8 +276,11 @@ def test_in_lockstep_age_is_market_time() -> None:
 
 
 def test_an_unknown_symbol_or_phase_is_an_invalid_intent() -> None:
-    for fields, says in (({"symbol": "DOGE/USDT:USDT"}, "symbol: DOGE"), ({"phase_id": "ghost"}, "phase_id: 'ghost'")):
+    for fields, expected in (
+        ({"symbol": "DOGE/USDT:USDT"}, "symbol: DOGE"),
+        ({"phase_id": "ghost"}, "phase_id: 'ghost'"),
+    ):
         decision = decide(risk_state(), intent(**fields))
         assert decision.reason is Reason.INVALID_INTENT
-        assert says in decision.message
+        assert expected in decision.message
         assert [guard.number for guard in decision.guards] == [guard.number for guard in GUARDS]

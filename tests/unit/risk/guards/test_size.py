@@ -1,4 +1,4 @@
-"""What a guard leaves of a size, and what it costs: shrunk to every limit and never above one."""
+"""The size that the guards leave: shrunk to every limit, and never above one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.risk.changes import Change, leased, nothing, phase, setting
+from support.risk.changes import Change, granted, phase, setting, unchanged
 from support.risk.scene import ETH, NOW, PERP, budget, decide, equity, intent, reserved, risk_state, rules
 from titan.domain.kinds import OrderType, RiskLevel, TimeInForce, Verdict
 from titan.domain.reasons import Reason
 
 SHRINKS: list[tuple[str, Change, dict[str, Any], int, str]] = [
-    ("the wish", nothing, {"max_notional": Decimal(130)}, 3, "0.002"),
-    ("the budget", leased(max_notional=Decimal(400)), {}, 17, "0.006"),
+    ("the requested notional", unchanged, {"max_notional": Decimal(130)}, 3, "0.002"),
+    ("the budget", granted(max_notional=Decimal(400)), {}, 17, "0.006"),
     ("the margin", phase(margin_used=Decimal(85)), {}, 16, "0.004"),
     ("the day", setting(equity=equity("181.0")), {}, 17, "0.005"),
     ("CAUTIOUS halves", setting(risk_level=RiskLevel.CAUTIOUS, risk_reason="x"), {}, 2, "0.005"),
@@ -97,7 +97,7 @@ def test_the_numbers_of_the_domain_s_example() -> None:
     stop_ticks=st.integers(1, 3_000),
     target_ticks=st.integers(1, 9_000),
     score=st.floats(0, 1),
-    wish=st.decimals(0, 20_000, places=2),
+    requested=st.decimals(0, 20_000, places=2),
     symbol=st.sampled_from([PERP, ETH]),
 )
 def test_an_approved_size_keeps_every_limit(
@@ -106,7 +106,7 @@ def test_an_approved_size_keeps_every_limit(
     stop_ticks: int,
     target_ticks: int,
     score: float,
-    wish: Decimal,
+    requested: Decimal,
     symbol: str,
 ) -> None:
     made = risk_state()
@@ -123,7 +123,7 @@ def test_an_approved_size_keeps_every_limit(
             stop_price=held.ask - stop_ticks * tick,
             target_price=held.ask + target_ticks * tick,
             setup_score=score,
-            max_notional=wish,
+            max_notional=requested,
         ),
     )
     if not decision.approved:
@@ -131,7 +131,7 @@ def test_an_approved_size_keeps_every_limit(
     instrument = held.instrument
     loss = decision.notional * (stop_ticks * tick / held.ask + held.cost_taker)
     assert instrument.refusal(decision.quantity, None, held.ask) is None
-    assert decision.notional <= (wish or decision.notional)
+    assert decision.notional <= (requested or decision.notional)
     assert loss <= equity_now * Decimal("0.01")
     assert made.gross_notional + decision.notional <= equity_now * 10
     assert decision.notional + used <= equity_now * 10
