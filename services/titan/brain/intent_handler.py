@@ -21,7 +21,7 @@ from titan.v1 import execution_pb2 as e
 from titan.wire.brain import MAX_ID_LENGTH, InvalidIntentError, decision_to_wire, intent_from_wire
 
 # The first order of an intent; Execution counts on from here when it must send a reducing one again.
-FIRST_ATTEMPT = 1
+_FIRST_ATTEMPT = 1
 # Characters of an unreadable symbol in the decision's record.
 _SYMBOL_LENGTH = 40
 
@@ -142,7 +142,7 @@ def _place_order(intent: b.Intent, decision: b.Decision) -> e.PlaceOrder:
     order = e.PlaceOrder(
         intent_id=intent.intent_id,
         phase_id=intent.phase_id,
-        attempt=FIRST_ATTEMPT,
+        attempt=_FIRST_ATTEMPT,
         position_effect=decision.position_effect,
         symbol=intent.symbol,
         side=intent.side,

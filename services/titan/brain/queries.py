@@ -14,11 +14,11 @@ from titan.v1 import brain_pb2 as b
 from titan.wire.brain import budget_to_wire, posture_to_wire
 from titan.wire.orders import equity_to_wire, position_to_wire, truth_to_wire
 
-MAX_LISTED = 1_000
+_MAX_LISTED = 1_000
 _DEFAULT_LISTED = 50
 # Decisions that are still being written have this long to reach the table before it is read.
 _FLUSH_S = 1.0
-MIN_PREFIX = 4
+_MIN_PREFIX = 4
 
 
 class Queries:
@@ -35,7 +35,7 @@ class Queries:
 
     async def list_decisions(self, request: b.ListDecisionsRequest, _peer: Peer) -> b.ListDecisionsResponse:
         """List decisions, newest first; from memory while the database is away."""
-        limit = min(request.limit or _DEFAULT_LISTED, MAX_LISTED)
+        limit = min(request.limit or _DEFAULT_LISTED, _MAX_LISTED)
         approved = request.approved if request.HasField("approved") else None
         try:
             await self._store.flush(_FLUSH_S)
@@ -51,9 +51,9 @@ class Queries:
     async def explain(self, request: b.ExplainDecisionRequest, _peer: Peer) -> b.ExplainDecisionResponse:
         """Return the one decision whose intent id begins with the requested characters."""
         prefix = request.intent_id
-        if len(prefix) < MIN_PREFIX:
+        if len(prefix) < _MIN_PREFIX:
             return b.ExplainDecisionResponse(
-                message=f"intent_id: {prefix!r} is too short; allowed are {MIN_PREFIX} characters or more"
+                message=f"intent_id: {prefix!r} is too short; allowed are {_MIN_PREFIX} characters or more"
             )
         try:
             await self._store.flush(_FLUSH_S)

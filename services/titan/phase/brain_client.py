@@ -186,7 +186,7 @@ class BrainClient:
         self._decisions.labels(decision.reason.name).inc()
         waiting = self.undecided.pop(decision.intent_id, None)
         if waiting is None:
-            # Answered twice, for both sides sent it again; or an intent of before this process started.
+            # Answered twice because both sides sent it again, or sent by an earlier process.
             return
         log = self._log.info if decision.approved else self._log.warning
         log("decision", intent_id=decision.intent_id, approved=decision.approved, message=decision.message)

@@ -95,8 +95,8 @@ class RiskEngine:
             GuardResult(
                 guard.number,
                 guard.name,
-                written(outcome[2]),
-                written(outcome[3]),
+                write_out(outcome[2]),
+                write_out(outcome[3]),
                 outcome[0],
                 outcome[1],
                 None if outcome[4] is None else outcome[4].quantize(_PLACES, ROUND_DOWN),
@@ -219,16 +219,16 @@ def reserve(risk_state: RiskState, intent: Intent, decision: Decision) -> None:
         risk_state.reservations.exits[intent.intent_id] = held
 
 
-def written(raw: Raw) -> str:
+def write_out(raw: Raw) -> str:
     """Write out a guard's raw value or limit."""
     if isinstance(raw, str):
         return raw
     template = raw[0]
     assert isinstance(template, str)
-    return template.format(*map(_shown, raw[1:]))
+    return template.format(*map(_format_argument, raw[1:]))
 
 
-def _shown(value: object) -> object:
+def _format_argument(value: object) -> object:
     kind = type(value)
     if kind is Decimal:
         text = f"{value:.8f}".rstrip("0").rstrip(".")

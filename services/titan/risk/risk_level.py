@@ -92,9 +92,9 @@ def _by_equity(equity: Equity, rules: PolicyRules, parameters: RiskParameters) -
     loss, limit = daily_loss(equity), daily_loss_limit(equity, rules)
     share = loss / limit if limit > ZERO else ZERO
     drawdown = equity.drawdown
-    numbers = f"drawdown={_shown(drawdown)}, daily_loss={_shown(loss)} of {_shown(limit)}"
+    numbers = f"drawdown={_four_places(drawdown)}, daily_loss={_four_places(loss)} of {_four_places(limit)}"
     if equity.equity < rules.equity_floor:
-        return RiskLevel.EMERGENCY, f"equity={_shown(equity.equity)} below floor={rules.equity_floor}"
+        return RiskLevel.EMERGENCY, f"equity={_four_places(equity.equity)} below floor={rules.equity_floor}"
     if drawdown >= rules.drawdown_emergency or share >= 1:
         return RiskLevel.EMERGENCY, numbers
     if drawdown >= rules.drawdown_defensive or share >= parameters.daily_loss_defensive:
@@ -110,5 +110,5 @@ def _by_truth(truth: TruthSnapshot, rules: PolicyRules) -> tuple[RiskLevel, str]
     return RiskLevel.NORMAL, ""
 
 
-def _shown(value: Decimal) -> str:
+def _four_places(value: Decimal) -> str:
     return f"{value:.4f}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from support.processes.waiting import until
 from support.stack.local_processes import REPOSITORY, Stack
 from titan.brain.app import BrainApp
 from titan.brain.settings import BrainSettings
@@ -39,17 +40,6 @@ from titan.wire.market import instrument_to_wire
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000
 STEP_NS = 50_000_000
-PATIENCE_S = 60.0
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a state that comes by messages; fail with its name when it does not."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}") from None
 
 
 class FakeMarket:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from support.market.tape import T0, S
+from support.processes.waiting import until
 from support.stack.local_processes import REPOSITORY, Stack
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.market import Bar, MarketEvent
@@ -28,17 +28,6 @@ from titan.v1 import market_pb2 as m
 from titan.wire.market import bar_to_wire, event_to_wire, instrument_to_wire
 
 STEP_NS = 50_000_000
-PATIENCE_S = 60.0
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a state that comes by messages; fail with its name when it does not."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"waited {PATIENCE_S} s in vain: {what}") from None
 
 
 class FakeMarket:
