@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import uuid
+from contextlib import closing
 
 import pytest
 
