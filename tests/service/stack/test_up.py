@@ -172,7 +172,9 @@ def test_port_in_use_is_said_and_nothing_is_started(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["lock"]
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b"1723161255000000000 {}\n" * 100)[:-20]])
+@pytest.mark.parametrize(
+    "content", [b"", gzip.compress(b"1723161255000000000 {}\n" * 100, mtime=0)[:-20]], ids=["empty", "cut off"]
+)
 def test_bad_recording_is_said_and_everything_stopped(tmp_path: Path, content: bytes) -> None:
     recording = tmp_path / "recording.gz"
     recording.write_bytes(content)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from support.supplychain import beside_image as lies
+from support.supplychain import registry_contents as lies
 from support.supplychain.cosign_material import BLOB, Material, Signed, public_pem, put_bundle
 from support.supplychain.local_sigstore import (
     ISSUER,
