@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 # How pytest reports each tier; support/tiers/summary.py adds the tier's seconds.
 SLOWEST := --durations=10
+# More processes than cores: most of these tests wait for other processes. support/groups.py orders their groups.
+SPREAD := --numprocesses=4 --dist=loadgroup --no-loadscope-reorder
 # The first interpreter that is new enough; lazily, so that `make help` needs none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
@@ -60,10 +62,8 @@ tools: ## The pinned Go tools of the test cluster, built into a cache: some minu
 generate: dev ## What is made from the typed models: CRDs, the charts' copies, their READMEs
 	@$(BIN)/python ci/generate.py
 
-test: dev lint tools ## Everything that a change must pass: lint, then unit, service and cluster tests
-	@$(MAKE) unit
-	@$(MAKE) service
-	@$(MAKE) clustertests
+test: dev ## Everything that a change must pass: lint, then unit, service and cluster tests
+	@ci/timed 'make test' lint unit service clustertests
 
 lint: dev breaking ## Style, types, layers, protos, spelling, subjects of commits
 	@$(BIN)/ruff check .
@@ -80,11 +80,12 @@ breaking: dev ## Whether the protos still fit those of the last commit on main t
 unit: dev ## The pure tests only
 	@$(BIN)/python -m pytest tests/unit -n 2 --dist worksteal $(SLOWEST) $(ARGS)
 
-service: dev tools ## Each process over real gRPC, and whole stacks
-	@$(BIN)/python -m pytest tests/service $(SLOWEST) $(ARGS)
+service: dev ## Each process over real gRPC, and whole stacks
+	@PYTHON=$(PYTHON) ci/tools/build --tier service > /dev/null
+	@$(BIN)/python -m pytest tests/service $(SPREAD) $(SLOWEST) $(ARGS)
 
 clustertests: dev tools ## The operator, charts and CRDs on a real API server
-	@$(BIN)/python -m pytest tests/cluster $(SLOWEST) $(ARGS)
+	@$(BIN)/python -m pytest tests/cluster $(SPREAD) $(SLOWEST) $(ARGS)
 
 images: dev ## The container images, with their sizes against their budgets; as root, on Debian or its kin
 	@ci/tools/apt

@@ -22,7 +22,7 @@ import uvloop
 from sqlalchemy import bindparam, insert, select
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "ci")]
 
 from support.storage.postgres import Postgres  # noqa: E402
 from titan.execution.projector import MOVE, upsert  # noqa: E402

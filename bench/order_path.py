@@ -31,11 +31,12 @@ import uvloop
 import yaml
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench"), str(ROOT / "ci")]
 
 from _floor import METHOD, open_channel  # noqa: E402
+from testcluster.ports import free_ports  # noqa: E402
 
-from support.stack.local_processes import Stack, free_ports  # noqa: E402
+from support.stack.local_processes import Stack  # noqa: E402
 from titan.brain.settings import BrainSettings  # noqa: E402
 from titan.domain.ids import client_order_id  # noqa: E402
 from titan.domain.kinds import OrderRole  # noqa: E402

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import urllib.error
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from testcluster.pki import Pki
+from testcluster.ports import free_ports
 from testcluster.processes import ClusterError, Processes, end_leftovers
 from testcluster.toolchain import CLUSTER_TIER, NODE_TIER, ensure
 
@@ -104,7 +104,8 @@ class ControlPlane:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         self._pki = Pki(self.folder / "pki")
-        self._ports = dict(_FIXED_PORTS) if self.site.enter else {name: _free_port() for name in _FIXED_PORTS}
+        own = _FIXED_PORTS.values() if self.site.enter else free_ports(len(_FIXED_PORTS))
+        self._ports = dict(zip(_FIXED_PORTS, own, strict=True))
         self.server = f"https://{self.site.address}:{self._ports['api']}"
         self._pki.issue("apiserver", "kube-apiserver", server=self.site.address)
         self.kubeconfig("admin", ("system:masters",))
@@ -340,9 +341,3 @@ class ControlPlane:
         }
         path.touch(mode=0o600)
         path.write_text(json.dumps(document, indent=1))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

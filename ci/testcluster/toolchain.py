@@ -90,6 +90,8 @@ NODE_TIER = (
     Tool("coredns", "coredns", "github.com/coredns/coredns", 165),
 )
 BY_NAME = {tool.name: tool for tool in NODE_TIER}
+# What each tier of tests needs, by its folder in tests/.
+TIERS = {"service": SIGNING, "cluster": TEST_TIER, "node": NODE_TIER}
 
 
 def cache_dir() -> Path:
@@ -183,17 +185,19 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Build the named tools (those of `make test`, without a name) and print each one's path."""
+    """Build the named tools, or those of a tier of tests, and print each one's path."""
     parser = argparse.ArgumentParser(prog="ci/tools/build", description="Build the pinned tools of the test cluster.")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BY_NAME)}; without a name those of `make test`"
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(BY_NAME)}; without a name those of --tier"
     )
-    names = parser.parse_args().names
+    parser.add_argument("--tier", choices=TIERS, default="cluster", help="tests that they are for (cluster)")
+    arguments = parser.parse_args()
+    names = arguments.names
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
         parser.error(f"no tool {unknown[0]!r}: the pinned ones are {', '.join(BY_NAME)}")
     try:
-        paths = ensure(tuple(BY_NAME[name] for name in names) or TEST_TIER)
+        paths = ensure(tuple(BY_NAME[name] for name in names) or TIERS[arguments.tier])
     except ToolchainError as error:
         _say(str(error))
         return 1

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from support.cluster.admission_fixture import path_of, plural
+from support.cluster.as_user import OPERATOR, AsUser
 from support.cluster.installation import PHASES, SYSTEM, Installation, installation, quickstart
 from support.cluster.processes import OPERATOR_PORT, operator_pod, page
 from support.supplychain.signed_images import SignedImages
@@ -57,8 +59,8 @@ class Scene:
 
     def lists(self) -> dict[str, Any]:
         """``spec`` of VerifiedImages, empty before there is one."""
-        text = self.at.plane.kubectl("get", "verifiedimages", "titan", "-o", "json", check=False).stdout
-        return dict(json.loads(text)["spec"]) if text else {"images": []}
+        answer = AsUser(self.at.plane).call("GET", path_of("verifiedimages", "", "titan"))
+        return dict(answer.body["spec"]) if answer.code == 200 else {"images": []}
 
     def listed(self) -> set[str]:
         return {item["digest"] for item in self.lists()["images"]}
@@ -103,9 +105,9 @@ class Scene:
             "metadata": {"name": "probe", "namespace": namespace},
             "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
         }
-        user = f"system:serviceaccount:{SYSTEM}:titan-operator" if namespace == STACK else ""
-        asked = ("create", "--dry-run=server", "-f", "-", *((f"--as={user}",) if user else ()))
-        return self.at.plane.kubectl(*asked, stdin=json.dumps(body), check=False).stderr
+        path = path_of(plural(kind), namespace)
+        user = OPERATOR if namespace == STACK else ""
+        return AsUser(self.at.plane).call("POST", path, body, user=user, dry_run=True).message
 
 
 @pytest.fixture(scope="module")

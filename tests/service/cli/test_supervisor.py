@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from testcluster.ports import free_ports
 
-from support.stack.local_processes import free_ports
 from support.stack.titan_up import wait_until_gone
 from titan.cli.local.processes import ProcessState, Supervised, Supervisor, last_reason, rotate
 
@@ -155,7 +155,7 @@ async def test_defect_of_the_supervisor_wakes_who_waits(tmp_path: Path) -> None:
 SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-sys.path[:0] = [{tests!r}, {folder!r}]
+sys.path[:0] = {paths!r}
 import test_supervisor as t
 from titan.cli.local.processes import Supervisor
 async def main():
@@ -170,7 +170,8 @@ asyncio.run(main())
 
 def test_supervisor_killed_with_sigkill_leaves_no_process(tmp_path: Path) -> None:
     here = Path(__file__)
-    program = SUPERVISOR.format(tests=str(here.parents[2]), folder=str(here.parent), tmp=str(tmp_path))
+    paths = [str(here.parents[2]), str(here.parents[3] / "ci"), str(here.parent)]
+    program = SUPERVISOR.format(paths=paths, tmp=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as supervisor:
         assert supervisor.stdout is not None
         pids = [int(word) for word in supervisor.stdout.readline().split()]

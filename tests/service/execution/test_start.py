@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import func, select
+from testcluster.ports import free_ports
 
 from support.processes.execution_neighbours import until
 from support.processes.execution_scene import execution_settings, policy_document, scene
-from support.stack.local_processes import Stack, free_ports
+from support.stack.local_processes import Stack
 from titan.execution.app import ExecutionApp
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.process import StartError, running

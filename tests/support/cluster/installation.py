@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.cluster_user import Reached
+from support.cluster.direct_reads import DirectReads
 from support.podrunner.runner import PodRunner
 from support.stack.model import documents
 
@@ -27,7 +28,7 @@ PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 
 
 @dataclass
-class Installation(Reached):
+class Installation(DirectReads):
     """A control plane with the charts and a pod runner."""
 
     plane: ControlPlane
@@ -35,6 +36,7 @@ class Installation(Reached):
     folder: Path
     namespaces: Sequence[str]
     images: Path = field(init=False)
+    _connections: threading.local = field(init=False, default_factory=threading.local)
 
     def __post_init__(self) -> None:
         self.images = self.folder / "images"

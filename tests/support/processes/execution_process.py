@@ -23,7 +23,7 @@ class ExecutionProcess:
     def __init__(self, stack: Stack, settings: Any, after: str = "", at: int = 0, stop: bool = False) -> None:
         self._environment = {
             **stack.environment(settings),
-            "PYTHONPATH": f"{REPOSITORY / 'tests'}",
+            "PYTHONPATH": f"{REPOSITORY / 'tests'}:{REPOSITORY / 'ci'}",
             "CRASH_AFTER": after,
             "CRASH_AT": str(at),
             "CRASH_SIGNAL": "STOP" if stop else "KILL",

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from testcluster.ports import free_ports
 
 from support.processes.execution_neighbours import PERP, Brain, Market, until
-from support.stack.local_processes import REPOSITORY, Stack, free_ports
+from support.stack.local_processes import REPOSITORY, Stack
 from titan.domain.policy_hash import read_policy
 from titan.execution.app import ExecutionApp
 from titan.execution.session import TradingSession

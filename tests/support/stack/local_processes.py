@@ -8,12 +8,15 @@ an authority that nobody trusts.
 from __future__ import annotations
 
 import os
-import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
+
+from testcluster.ports import block, free_ports
 
 from titan.runtime.pki.authority_files import ensure_ca, issue
 from titan.runtime.pki.certificates import Authority
@@ -27,26 +30,27 @@ ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger", "hunter"
 S = TypeVar("S")
 
 
-def free_ports(count: int) -> list[int]:
-    """``count`` different TCP ports on loopback that nobody listens on now."""
-    sockets = []
-    for _ in range(count):
-        one = socket.socket()
-        one.bind(("127.0.0.1", 0))
-        sockets.append(one)
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def free_port_offset(ports: Iterable[int]) -> int:
-    """An offset at which every one of ``ports`` is free, below the ports that outgoing connections take."""
-    wanted = [port for port in ports if port]
-    for offset in random.sample(range(10_000, 32_000 - max(wanted), 10), 200):
+    """Return an offset at which every one of ``ports`` is free, and in no other process's part of the ports.
+
+    ``ports`` are those of a stack: eight within 309, and those of phases 5,079 above the first, in the lower part of
+    the tenth block from there. Four offsets with four between them share no port.
+    """
+    wanted = sorted(port for port in ports if port)
+    first = block() - wanted[0]
+    for offset in _offsets(first):
         if not any(is_listening(port + offset) for port in wanted):
             return offset
     raise RuntimeError("no offset at which all ports are free")
+
+
+@cache
+def _turns() -> Iterator[int]:
+    return cycle(range(0, 16, 4))
+
+
+def _offsets(first: int) -> Iterator[int]:
+    return (first + next(_turns()) for _ in range(4))
 
 
 def is_listening(port: int) -> bool:

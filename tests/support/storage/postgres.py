@@ -17,7 +17,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support.stack.local_processes import free_ports
+from testcluster.ports import free_ports
+
 from support.stack.titan_up import wait_until_gone
 
 USER = "titan"

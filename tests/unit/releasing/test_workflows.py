@@ -44,3 +44,9 @@ def test_what_is_kept_is_where_tools_and_images_are_built(monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", home)
     assert Path(kept) in toolchain.cache_dir().parents
     assert Path(kept) in commands.cache("built").parents
+
+
+def test_the_kept_tools_are_known_by_what_their_paths_are_made_of() -> None:
+    (key,) = [step["with"]["key"] for step in steps(WORKFLOWS / "ci.yml") if "actions/cache" in step.get("uses", "")]
+    # Else each change of the program that builds them has a hosted machine build them all.
+    assert re.findall(r"'([^']+)'", key) == ["ci/tools/**/go.mod", "ci/tools/**/go.sum"]

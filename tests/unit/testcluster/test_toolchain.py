@@ -114,3 +114,10 @@ def test_a_build_that_fails_says_what_go_said_and_leaves_nothing(go: Path) -> No
         ensure((TOOL,))
     (go / "broken").unlink()
     assert ensure((TOOL,))["small"].read_text() == "built\n"
+
+
+def test_each_tier_builds_what_its_tests_run_and_no_more() -> None:
+    names = {tier: {tool.name for tool in tools} for tier, tools in toolchain.TIERS.items()}
+    assert names["service"] == {"cosign", "crane"}
+    assert names["service"] < names["cluster"] < names["node"]
+    assert "kubelet" not in names["cluster"]

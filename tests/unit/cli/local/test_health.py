@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from testcluster.ports import free_ports
 
-from support.stack.local_processes import free_ports
 from titan.cli.local.health import Health, ask_health, parse_health
 
 NO_ANSWER = Health(False, ("its /health is no answer of a process of this stack",))

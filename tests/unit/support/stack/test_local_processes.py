@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import socket
 
-from support.stack.local_processes import Stack, free_ports, is_listening
+from testcluster.ports import free_ports
+
+from support.stack.local_processes import Stack, is_listening
 
 
 def test_ports_are_all_different_and_free(stack: Stack) -> None:
