@@ -11,8 +11,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 # How pytest reports each tier; support/tiers/summary.py adds the tier's seconds.
 SLOWEST := --durations=10
-# More processes than cores: most of these tests wait for other processes. support/groups.py orders their groups.
-SPREAD := --numprocesses=4 --dist=loadgroup --no-loadscope-reorder
+# More processes than cores: most of these tests wait for other processes. support/tiers/groups.py has the groups.
+SPREAD := --numprocesses=4 --dist=loadgroup
 # The first interpreter that is new enough; lazily, so that `make help` needs none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)

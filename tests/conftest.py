@@ -16,7 +16,7 @@ from support.stack.local_processes import Stack
 from support.storage.postgres import Postgres
 from support.tiers.sweeps import CHAOS
 
-pytest_plugins = ["support.tiers.summary"]
+pytest_plugins = ["support.tiers.groups", "support.tiers.summary"]
 
 # How long an example takes is the machine's affair: what is too slow is a benchmark's to say.
 settings.register_profile("titan", deadline=None, suppress_health_check=[HealthCheck.too_slow])

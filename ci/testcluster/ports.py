@@ -64,6 +64,8 @@ def free_ports(count: int) -> list[int]:
             return found
         port = next(_upper())
         with closing(socket.socket()) as probe, suppress(OSError):
+            # As servers bind it: connections of before, which wait for their end, do not hold it.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             found.append(port)
     raise RuntimeError(f"ports: {count} wanted, {len(found)} are free in the block of {block()}")

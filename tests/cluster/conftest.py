@@ -10,45 +10,15 @@ import pytest
 from testcluster.controlplane import ControlPlane
 from testcluster.toolchain import ToolchainError
 
-from support.groups import spread
-
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 _numbers = itertools.count(1)
 
 
-FOLDER = Path(__file__).parent
-# All that asks the control plane of the session runs where that is.
-SHARED = "shared"
-LONGEST = (
-    "test_life_rolls",
-    "test_stack_halted",
-    "test_life_deletion",
-    "test_trust_life",
-    "test_stack_upkeep",
-    SHARED,
-    "test_cut_writes",
-    "test_faults_api",
-    "test_faults_kills",
-    "test_life_database",
-    "test_stack_fresh",
-    "test_admission_life",
-    "test_charts_install",
-    "test_charts_pinned",
-    "test_settled",
-)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    own = [item for item in items if FOLDER in item.path.parents]
-    # Hooks of a folder are called with the tests of all.
-    others = [item for item in items if FOLDER not in item.path.parents]
-    of_session = {item.path for item in own if "cluster" in getattr(item, "fixturenames", ())}
-    for item in own:
-        item.add_marker(pytest.mark.cluster)
-        if item.path in of_session:
-            item.add_marker(pytest.mark.xdist_group(SHARED))
-    spread(own, LONGEST)
-    items[:] = [*others, *own]
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
 
 
 def _control_plane(folder: Path) -> Iterator[ControlPlane]:

@@ -107,7 +107,7 @@ def wait_for_event(stack: LocalStack, port: int, event: int, timeout_s: float = 
         except (OSError, http.client.HTTPException):
             # Between its death and its return.
             pass
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def run_with_kills(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,9 @@ def sets(values: tuple[str, ...]) -> list[str]:
     return [word for value in values for word in ("--set", value)]
 
 
+@cache
 def rendered(plane: ControlPlane, chart: str, values: tuple[str, ...]) -> str:
-    """The chart's manifests, tests and CRDs included."""
+    """The chart's manifests, tests and CRDs included; the same for the same values, so Helm is asked once."""
     done = plane.helm(
         "template",
         chart,
