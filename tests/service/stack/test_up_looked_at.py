@@ -23,8 +23,8 @@ READY = "ready: http://127.0.0.1:"
 
 @pytest.fixture(scope="module")
 def armed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A stack in lockstep that goes on for ever, armed; for tests that only look at it."""
-    with local_stack(tmp_path_factory.mktemp("armed") / "state", "--arm", "--speed", "20") as stack:
+    """A stack in lockstep that goes on for ever, armed; for tests that only look at it, on the cores that it takes."""
+    with local_stack(tmp_path_factory.mktemp("armed") / "state", "--arm", "--speed", "4") as stack:
         stack.wait(READY)
         yield stack
 
