@@ -28,7 +28,7 @@ from titan_operator.cluster.kinds import KINDS
 
 NAMESPACES = [f"cut-{number:03}" for number in range(400)]
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))
-SAMPLE = 6
+SAMPLE = 3
 AT_ONCE = 3
 # Of one act, in seconds: some take three, on a machine that does nothing else.
 LIMIT_S = 90.0
@@ -155,7 +155,7 @@ def _sampled(writes: Mapping[str, int]) -> list[dict[str, Cut]]:
     for life in range(SAMPLE):
         cuts = {}
         for place, (act, count) in enumerate(writes.items()):
-            turn = (life + 3 * place) % SAMPLE
+            turn = (life + place) % SAMPLE
             write = 1 + int(turn * max(1.0, count * SURE) / SAMPLE)
             cuts[act] = Cut(write, before=(life + place) % 2 == 0, dies=(life + place) % 4 < 2)
         lives.append(cuts)
