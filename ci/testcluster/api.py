@@ -27,6 +27,12 @@ class Api:
         self._context.load_cert_chain(user["client-certificate"], user["client-key"])
         self._connection: http.client.HTTPSConnection | None = None
 
+    def close(self) -> None:
+        """Close the kept connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the API server answers; one connection is kept for all calls.
 

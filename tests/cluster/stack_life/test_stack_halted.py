@@ -94,7 +94,7 @@ def test_orders_are_filled_when_armed_and_none_opens_once_halted(desk: Life) -> 
     at = desk.at
     assert (at.posture(DESK), desk.venue().trades) == ("CLOSE_ONLY", [])
     _armed(desk)
-    at.wait("another entry", lambda: _entries(desk) >= 2, timeout_s=ENTERS_AGAIN_S * 2)
+    at.wait("another entry", lambda: _entries(desk) >= 2)
     at.wait("the posture in the status", lambda: at.posture(DESK) == "ARMED")
 
     done = at.titan("halt", "--reason", "news", namespace=DESK, user="ana")

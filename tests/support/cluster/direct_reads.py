@@ -41,7 +41,15 @@ _CATEGORIES = {"titan": ("riskpolicies", "titanphases")}
 class DirectReads(Reached):
     """Reads as the administrator, as ``kubectl -o json`` prints them; all else is :class:`Reached`'s."""
 
-    _connections: threading.local
+    def __init__(self) -> None:
+        # A connection is one thread's.
+        self._of_thread = threading.local()
+        self._opened: list[Api] = []
+
+    def close(self) -> None:
+        """Close all connections."""
+        for api in self._opened:
+            api.close()
 
     def get(self, kind: str, name: str, namespace: str) -> dict[str, Any]:
         """Return one object."""
@@ -63,10 +71,10 @@ class DirectReads(Reached):
         return found
 
     def _read(self, path: str) -> dict[str, Any]:
-        # A connection is one thread's.
-        api: Api | None = getattr(self._connections, "api", None)
+        api: Api | None = getattr(self._of_thread, "api", None)
         if api is None:
-            api = self._connections.api = Api(self.plane.admin)
+            api = self._of_thread.api = Api(self.plane.admin)
+            self._opened.append(api)
         try:
             try:
                 return api.call("GET", path)

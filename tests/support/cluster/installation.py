@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,9 @@ class Installation(DirectReads):
     folder: Path
     namespaces: Sequence[str]
     images: Path = field(init=False)
-    _connections: threading.local = field(init=False, default_factory=threading.local)
 
     def __post_init__(self) -> None:
+        super().__init__()
         self.images = self.folder / "images"
 
     def list_images(self, *images: str) -> None:
@@ -105,5 +104,6 @@ def installation(folder: Path, namespaces: Sequence[str], *, listed: bool = True
         }
         with PodRunner(plane, folder / "run", commands=commands, environment=environment) as runner:
             made = Installation(plane, runner, folder, namespaces)
-            made.install()
-            yield made
+            with closing(made):
+                made.install()
+                yield made
