@@ -206,14 +206,15 @@ def test_stopped_or_killed_it_leaves_nothing_behind(tmp_path: Path) -> None:
     place = of_folder(folder)
     start_a_pod(place, folder)
     first.send_signal(signal.SIGINT)
-    assert first.wait(60) == 0
+    first.communicate(timeout=60)
+    assert first.returncode == 0
     assert place.left() == []
     # Killed, its containers go on: whoever starts next, anywhere, removes them.
     second = run_by_hand(folder)
     place = of_folder(folder)
     start_a_pod(place, folder)
     second.kill()
-    second.wait()
+    second.communicate()
     assert [line for line in place.left() if "pause" in line]
     subprocess.run([COMMAND, "clean"], check=True)
     assert place.left() == []
