@@ -22,6 +22,7 @@ from titan_operator.api.resources import (
     TitanPhase,
     TradingSpec,
 )
+from titan_operator.planning.roles import PLANNED_ROLES, START_ORDER
 
 
 class GateReason(StrEnum):
@@ -116,9 +117,16 @@ def spec_valid(stack: Stack) -> Outcome:
 def roles_complete(stack: Stack) -> Outcome:
     """The order's whole way must be there."""
     given = {phase.spec.role for phase in stack.phases}
-    missing = [role for role in ("marketdata", "papervenue", "execution", "brain") if role not in given]
+    # A stack without a trader names no mode: then it lacks what any mode needs.
+    modes = {spec.mode for _, spec in stack.traders}
+    needed = [PLANNED_ROLES[role] for role in START_ORDER]
+    missing = [
+        role.name
+        for role in needed
+        if role.name not in given and (modes.intersection(role.required_in) if modes else role.required_in)
+    ]
     if not stack.strategies:
-        missing.append("a phase (scavenger)")
+        missing.append(f"a phase ({', '.join(role.name for role in needed if role.strategy)})")
     if not missing:
         return None
     has = f"given are {', '.join(sorted(given))}" if given else "no TitanPhase is given"

@@ -28,13 +28,12 @@ from titan_operator.api.resources import (
     TitanPhase,
 )
 from titan_operator.planning.gates import GateReason, Stack, first_refusal
+from titan_operator.planning.roles import PLANNED_ROLES, START_ORDER
 
 POLICY_FILE = "policy.json"
 PARAMETERS_FILE = "parameters.json"
 # The longest step that a market source takes of its own accord.
 SOURCE_STEP_MS = 50
-# In the order in which they are started: each needs those before it to become ready, none to start.
-START_ORDER = ("marketdata", "papervenue", "execution", "brain", *PHASES)
 
 
 class PlanError(ValueError):
@@ -166,7 +165,7 @@ def _workload(phase: TitanPhase, policy: RiskPolicy, stack: Stack, roles: Sequen
         name=phase.metadata.name,
         role=spec.role,
         image=spec.image,
-        command=(f"titan-{'phase' if spec.role in PHASES else spec.role}",),
+        command=(f"titan-{'phase' if PLANNED_ROLES[spec.role].strategy else spec.role}",),
         settings=parts.settings,
         files=parts.files,
         file_settings=parts.file_settings,
@@ -246,7 +245,8 @@ def _account_margin(stack: Stack, policy: RiskPolicy) -> int:
 def _market_settings(spec: MarketdataSpec, stack: Stack) -> dict[str, str]:
     parameters = spec.parameters
     latency_ms = next(item.spec.parameters.latency_ms for item in stack.phases if isinstance(item.spec, PapervenueSpec))
-    subscribers = [role for role in START_ORDER if role in {item.spec.role for item in stack.phases}]
+    given = {item.spec.role for item in stack.phases}
+    subscribers = [role for role in START_ORDER if role in given and PLANNED_ROLES[role].subscribes_to_market]
     settings = {
         "source": parameters.source,
         "symbols": ",".join(spec.symbols),
@@ -255,7 +255,7 @@ def _market_settings(spec: MarketdataSpec, stack: Stack) -> dict[str, str]:
         "step_ms": str(parameters.step_ms or (latency_ms if latency_ms < SOURCE_STEP_MS else 0)),
         "duration_s": str(parameters.duration_s),
         # In lockstep a step waits for all of these, so a stack that is half up moves no market time.
-        "required_subscribers": ",".join(role for role in subscribers if role != "marketdata"),
+        "required_subscribers": ",".join(subscribers),
     }
     if parameters.source == "replay":
         return settings | {"files": ",".join(parameters.files)}

@@ -19,6 +19,7 @@ from titan_operator.cluster.event_types import EventType
 from titan_operator.planning.eligibility import dormant
 from titan_operator.planning.gates import GateReason
 from titan_operator.planning.plan import Plan, plan
+from titan_operator.planning.roles import PLANNED_ROLES, ROLL_ORDER
 from titan_operator.reconcile.deletion import execution_child, garbage, leave, leaving_outcome, removal
 from titan_operator.reconcile.effects import (
     Annotate,
@@ -40,15 +41,12 @@ from titan_operator.reconcile.observed import Observed, ObservedResource
 from titan_operator.reconcile.pod_retries import POD, pod_retries, without_pod
 from titan_operator.reconcile.policy_signature import sequence_record
 from titan_operator.reconcile.posture import pinned, pinned_names, posture_effects
-from titan_operator.reconcile.rollout import ROLL_ORDER, Roll, missed, put_back, revision_of, step, under_way
+from titan_operator.reconcile.rollout import Roll, missed, put_back, revision_of, step, under_way
 from titan_operator.render.kubernetes import Child, KubernetesOptions, render_kubernetes
-from titan_operator.render.kubernetes.pods import WITH_TABLES
 from titan_operator.supplychain.verdict import REVOKED
 
 # While something moves, look again this soon even if no event comes.
 BUSY_S = 2.0
-# Roles that enforce no policy.
-UNBOUND = ("marketdata", "papervenue")
 
 
 def decide(world: Observed) -> Decision:
@@ -222,7 +220,7 @@ def _follow(
         if roll.waits_for:
             waits[(given.name, roll.waits_for)] = role
         checks = {"PolicyInForce": in_force, **_checks(role, planned, world)}
-        if role in WITH_TABLES:
+        if PLANNED_ROLES[role].has_tables:
             checks |= {"StorageMigrated": tables, "TablesWritten": written(role, world)}
         verified = image_finding(given, world)
         if verified.holds is False:
@@ -254,8 +252,8 @@ def _with_facts(outcome: Outcome, given: ObservedResource, planned: Plan, checks
         **checks,
         **outcome.findings,
     }
-    unbound = isinstance(given.resource, TitanPhase) and given.resource.spec.role in UNBOUND
-    enforced = "" if unbound else planned.policy_hash
+    bound = isinstance(given.resource, TitanPhase) and PLANNED_ROLES[given.resource.spec.role].binds_policy
+    enforced = planned.policy_hash if bound else ""
     return replace(outcome, findings=findings, image_digest=image.rpartition("@")[2], policy_hash=enforced)
 
 
@@ -316,7 +314,7 @@ def _policy_changes(planned: Plan, world: Observed) -> bool:
 
 def _in_force(role: str, planned: Plan, world: Observed) -> Finding:
     """What the running process says of its own policy: its word, never what the operator mounted."""
-    if role in UNBOUND:
+    if not PLANNED_ROLES[role].binds_policy:
         return Finding(True, "NotBound", "this role enforces no policy")
     brain, execution = world.stack.brain, world.stack.execution
     if role == "execution":

@@ -29,8 +29,6 @@ from titan_operator.reconcile.effects import (
 from titan_operator.reconcile.observed import Observed, ObservedResource, Pod
 from titan_operator.render.kubernetes import Child
 
-# What trades is rolled first, and Execution before all: nothing else may roll while its state is in doubt.
-ROLL_ORDER = ("execution", "brain", "scavenger", "marketdata", "papervenue")
 # A pod that is not ready after this long does not come up by itself.
 DEADLINE_S = 120.0
 _RESTARTS = 3

@@ -16,7 +16,7 @@ from support.cluster.running_stack import Life, eager
 from support.podrunner.runner import PodRunnerError
 from titan.domain.kinds import Posture
 from titan.domain.policy_hash import policy_hash
-from titan_operator.reconcile.rollout import ROLL_ORDER
+from titan_operator.planning.roles import ROLL_ORDER
 
 UNLISTED = "titan/titan@sha256:" + "9" * 64
 DESK, PLAIN, SMALL = "desk", "plain", "small"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from titan_operator.api import names
 from titan_operator.planning.plan import POLICY_FILE, Plan, Workload
+from titan_operator.planning.roles import PLANNED_ROLES
 from titan_operator.render.kubernetes.objects import (
     KubernetesOptions,
     Manifest,
@@ -21,8 +21,6 @@ _USER = 10001
 _STATE_WITHOUT_VOLUME = "64Mi"
 _TEMPORARY_VOLUME: Mapping[str, Any] = {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
 
-# Roles whose tables are brought up to date before they start.
-WITH_TABLES = ("brain", "execution")
 MIGRATION = "migrate"
 _CONTAINER_SECURITY: Mapping[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -31,40 +29,17 @@ _CONTAINER_SECURITY: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one role gets: memory as request and limit at once, so that a stack that fits stays fitting.
-
-    No limit of CPU: throttling stalls an order for a tenth of a second, and the requests share fairly under load.
-    ``grace_s`` is how long it may take to stop.
-    """
-
-    cpu: str
-    memory: str
-    grace_s: int
-
-
-# 1.4 GiB in all. The rest of 4 GB is the system's and k3s' (1.2 GiB), the operator's, PostgreSQL's and NATS'.
-SHARES: Mapping[str, Share] = {
-    "marketdata": Share("100m", "256Mi", 15),
-    "papervenue": Share("50m", "192Mi", 15),
-    "execution": Share("200m", "384Mi", 60),
-    "brain": Share("200m", "384Mi", 30),
-    "scavenger": Share("50m", "192Mi", 15),
-}
-
-
 def pod_template(workload: Workload, plan: Plan, options: KubernetesOptions) -> Manifest:
     """The template of its one pod. It names Secret and live ConfigMap, whose contents change without a new pod."""
     volumes = _volumes(workload, plan)
     spec: Manifest = {
         **_pod(workload),
-        "terminationGracePeriodSeconds": SHARES[workload.role].grace_s,
+        "terminationGracePeriodSeconds": PLANNED_ROLES[workload.role].grace_s,
         "containers": [_container(workload, plan, options, [mount for mount, _ in volumes])],
         # Execution's state volume comes from its StatefulSet's claim.
         "volumes": [volume for _, volume in volumes if volume is not None],
     }
-    if workload.role in WITH_TABLES and not workload.database:
+    if PLANNED_ROLES[workload.role].has_tables and not workload.database:
         # On the process's own volume, which no Job could mount beside it.
         state = _mount(names.STATE_VOLUME, names.STATE_DIR, writable=True)
         spec["initContainers"] = [_migration(workload, {"state_dir": names.STATE_DIR}, [state])]
@@ -226,10 +201,10 @@ def _probe(path: str, *, period_s: int, failures: int) -> Manifest:
 
 
 def _resources(workload: Workload) -> dict[str, Any]:
-    share, given = SHARES[workload.role], workload.resources
+    role, given = PLANNED_ROLES[workload.role], workload.resources
     asked, allowed = given.get("requests", {}), given.get("limits", {})
     # Who sets one of the two means the other as well: a request above its limit is refused.
     return {
-        "requests": {"cpu": share.cpu, "memory": share.memory, **allowed, **asked},
-        "limits": {"memory": asked.get("memory", share.memory), **allowed},
+        "requests": {"cpu": role.cpu, "memory": role.memory, **allowed, **asked},
+        "limits": {"memory": asked.get("memory", role.memory), **allowed},
     }

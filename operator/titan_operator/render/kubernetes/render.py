@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from titan_operator.api import names
-from titan_operator.planning.plan import START_ORDER, Plan, Workload
+from titan_operator.planning.plan import Plan, Workload
+from titan_operator.planning.roles import START_ORDER
 from titan_operator.render.kubernetes.network import default_deny, migration_policy, role_policy
 from titan_operator.render.kubernetes.objects import (
     STAGE_MOUNTED,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 from titan.cli.errors import BadInput
 from titan.cli.local.client import ROLE as CLIENT_ROLE
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 HIGHEST_PORT = 65_535
 # Half of it must leave every process the time to look, and to connect.
 SHORTEST_CERTIFICATE_S = 10
-# Processes with tables of their own.
-_WITH_DATABASE: tuple[Literal["brain", "execution"], ...] = ("brain", "execution")
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,17 @@ class Prepared:
     @property
     def phases(self) -> list[str]:
         """Roles that decide what to trade; the market waits for them."""
-        from titan.runtime.topology import PHASES
+        from titan_operator.planning.roles import PLANNED_ROLES
 
-        return [role for role in self.roles if role in PHASES]
+        return [role for role in self.roles if PLANNED_ROLES[role].strategy]
+
+    @property
+    def before_tables(self) -> list[str]:
+        """Roles that start before the tables are upgraded: they have none, and the others need them."""
+        from titan_operator.planning.roles import PLANNED_ROLES
+
+        rows = [PLANNED_ROLES[role] for role in self.roles]
+        return [row.name for row in rows if not row.has_tables and not row.strategy]
 
 
 def prepare(options: UpOptions, state: State) -> Prepared:
@@ -243,9 +249,9 @@ async def migrate(folders: dict[str, Path]) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from titan.storage.migrate import upgrade_async
-    from titan.storage.schema import default_url
+    from titan.storage.schema import Schema, default_url
 
-    for role in _WITH_DATABASE:
+    for role in get_args(Schema):
         if role not in folders:
             continue
         try:

@@ -148,7 +148,7 @@ class _Run:
     async def _start(self) -> None:
         supervisor, prepared = self._supervisor, self._prepared
         with_tables = {process.role: Path(process.state_dir) for process in prepared.processes}
-        first = [role for role in prepared.roles if role in ("marketdata", "papervenue")]
+        first = prepared.before_tables
         second = [role for role in prepared.roles if role not in (*first, *prepared.phases)]
         supervisor.start(first)
         await migrate(with_tables)
