@@ -105,7 +105,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         store = VerifiedImagesStore(self._cluster, settings.namespaces, lambda: datetime.now(UTC))
         parts = Context(
             cluster=self._cluster,
-            judge=ImageChecker(self._verifier, store, time.monotonic),
+            image_checker=ImageChecker(self._verifier, store, time.monotonic),
             events=Events(self._cluster, log=self.log, instance=settings.pod_name, failed=self._measures.event_failed),
             lease=self._lease,
             watches=self._watches,
@@ -125,7 +125,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         self._spawn("lease", self._lease.run())
         self._spawn("watches", self._supervisor.run())
         self._spawn("watch check", self._check_watches())
-        self._spawn("trust", self._keep_trust(self._verifier, parts.judge))
+        self._spawn("trust", self._keep_trust(self._verifier, parts.image_checker))
         for name, engine in self._engines.items():
             self._spawn(f"engine of {name}", engine.run())
 
@@ -181,7 +181,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             partial(cosign_verifier, self._registries),
         )
 
-    async def _keep_trust(self, verifier: Verifier, judge: ImageChecker) -> None:
+    async def _keep_trust(self, verifier: Verifier, image_checker: ImageChecker) -> None:
         """Take what is mounted into force, and publish what it says by itself: pinned and revoked images."""
         assert self._lease is not None
         said, owed = "", True
@@ -199,7 +199,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
                 self.log.warning("trust policy", problem=said or "none any more")
             if owed and verifier.terms.trust_policy and self._lease.is_held():
                 try:
-                    await judge.apply_trust_terms()
+                    await image_checker.apply_trust_terms()
                     owed = False
                 except ClusterError as error:
                     self.log.warning("images not published yet", reason=str(error))

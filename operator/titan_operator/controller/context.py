@@ -25,7 +25,7 @@ class Context:
     """What all stacks of one operator share."""
 
     cluster: Cluster
-    judge: ImageChecker
+    image_checker: ImageChecker
     events: Events
     lease: OperatorLease
     watches: WatchTracker

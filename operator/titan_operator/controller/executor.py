@@ -76,19 +76,19 @@ class EffectExecutor:
     def __init__(
         self,
         namespace: str,
-        world: Observed,
-        found: Listing,
+        observed: Observed,
+        listing: Listing,
         parts: Context,
-        identity: StackCertificates,
+        certificates: StackCertificates,
         client: StackClient | None,
         backoff: Backoff,
         log: Log,
     ) -> None:
         self._namespace = namespace
-        self._world = world
-        self._addresses = found.addresses()
+        self._observed = observed
+        self._addresses = listing.addresses()
         self._parts = parts
-        self._identity = identity
+        self._certificates = certificates
         self._client = client
         self._backoff = backoff
         self._log = log
@@ -98,7 +98,7 @@ class EffectExecutor:
         self.finalized_away: set[tuple[str, str]] = set()
         self.requeue_after_s = float("inf")
 
-    async def all(self, effects: Sequence[Effect]) -> None:
+    async def execute(self, effects: Sequence[Effect]) -> None:
         """Carry out ``effects`` in order; nothing is written once the Lease may be another's.
 
         What pods mount, and what guards them, is written some at a time where it stands together: its parts need
@@ -108,26 +108,26 @@ class EffectExecutor:
             group, size = [*together], AT_ONCE if mounted else 1
             for start in range(0, len(group), size):
                 require_lease(self._parts.lease)
-                some = [effect for effect in group[start : start + size] if not self._held(effect)]
-                answers = await asyncio.gather(*(self._one(effect) for effect in some), return_exceptions=True)
+                some = [effect for effect in group[start : start + size] if not self._backs_off(effect)]
+                answers = await asyncio.gather(*(self._execute_one(effect) for effect in some), return_exceptions=True)
                 # In their own order: what failed first must not depend on which answer came first.
                 for effect, answer in zip(some, answers, strict=True):
-                    self._answered(effect, answer)
+                    self._record_result(effect, answer)
 
-    def _held(self, effect: Effect) -> bool:
+    def _backs_off(self, effect: Effect) -> bool:
         if not isinstance(effect, Apply) or not (why := self._backoff.waits(effect.kind, effect.name)):
             return False
         self._note(effect, f"{why}; it is tried again soon")
         return True
 
-    def _answered(self, effect: Effect, answer: BaseException | None) -> None:
+    def _record_result(self, effect: Effect, answer: BaseException | None) -> None:
         kind, name = getattr(effect, "kind", type(effect).__name__), getattr(effect, "name", "")
         if answer is None:
             self._backoff.done(kind, name)
             return
         if isinstance(answer, asyncio.CancelledError):
             # Canceled by nobody here: a connection's end may look so, and must not end who waits.
-            answer = Unreachable(f"{_what(effect)}: the write was canceled")
+            answer = Unreachable(f"{_describe(effect)}: the write was canceled")
         if not isinstance(answer, ClusterError):
             raise answer
         self.failures.append(answer)
@@ -145,9 +145,9 @@ class EffectExecutor:
 
     def _note(self, effect: Effect, why: str) -> None:
         if phase := getattr(effect, "phase", ""):
-            self.failed_objects.setdefault(phase, f"{_what(effect)}: {why}")
+            self.failed_objects.setdefault(phase, f"{_describe(effect)}: {why}")
 
-    async def _one(self, effect: Effect) -> None:
+    async def _execute_one(self, effect: Effect) -> None:
         cluster = self._parts.cluster
         match effect:
             case Tighten():
@@ -155,18 +155,18 @@ class EffectExecutor:
             case SetCeiling():
                 await self._set_ceiling(effect)
             case ForwardAct():
-                await self._relay(effect)
+                await self._forward_act(effect)
             case RecordActResult():
-                self._answer(effect.policy, effect.act, done=effect.done, message=effect.message)
+                self._record_act(effect.policy, effect.act, done=effect.done, message=effect.message)
             case Certificate():
-                await self._identity.ensure(
-                    effect.phase, effect.role, self._world.children.get(("Secret", f"{effect.phase}-tls"))
+                await self._certificates.ensure(
+                    effect.phase, effect.role, self._observed.children.get(("Secret", f"{effect.phase}-tls"))
                 )
             case Apply():
                 await cluster.apply(KINDS[effect.kind], effect.manifest)
                 self._log.info("applied", kind=effect.kind, object=effect.name)
             case RemoveFields():
-                await self._strip(effect)
+                await self._remove_fields(effect)
             case Delete():
                 kind = KINDS[effect.kind]
                 await cluster.delete(kind, effect.name, self._namespace, uid=effect.uid)
@@ -177,12 +177,12 @@ class EffectExecutor:
                 body = {"metadata": {"annotations": {effect.annotation: effect.value}}}
                 await cluster.patch_merge(KINDS[effect.kind], effect.name, namespace, body)
             case SetFinalizer():
-                await self._finalize(effect)
+                await self._set_finalizer(effect)
             case RecordEvent():
-                given = self._given(effect.kind, effect.name)
-                await self._parts.events.record(given.raw, effect.type, effect.reason, "Reconcile", effect.note)
+                resource = self._resource(effect.kind, effect.name)
+                await self._parts.events.record(resource.raw, effect.type, effect.reason, "Reconcile", effect.note)
 
-    async def _strip(self, effect: RemoveFields) -> None:
+    async def _remove_fields(self, effect: RemoveFields) -> None:
         cluster, kind = self._parts.cluster, KINDS[effect.kind]
         try:
             await cluster.patch_json(kind, effect.name, self._namespace, effect.operations)
@@ -193,13 +193,13 @@ class EffectExecutor:
             self._log.info("changed meanwhile", kind=effect.kind, object=effect.name, reason=error.message)
             self.requeue_after_s = min(self.requeue_after_s, SOON_S)
 
-    def _given(self, kind: str, name: str) -> ObservedResource:
-        items = self._world.policies if kind == "RiskPolicy" else self._world.phases
+    def _resource(self, kind: str, name: str) -> ObservedResource:
+        items = self._observed.policies if kind == "RiskPolicy" else self._observed.phases
         return next(item for item in items if item.name == name)
 
-    async def _finalize(self, effect: SetFinalizer) -> None:
-        given = self._given(effect.kind, effect.name)
-        metadata = given.raw["metadata"]
+    async def _set_finalizer(self, effect: SetFinalizer) -> None:
+        resource = self._resource(effect.kind, effect.name)
+        metadata = resource.raw["metadata"]
         others = [name for name in metadata.get("finalizers", ()) if name != FINALIZER]
         # The version makes sure that nobody else's finalizer, put on meanwhile, is lost.
         body = {
@@ -219,7 +219,7 @@ class EffectExecutor:
             self.requeue_after_s = min(self.requeue_after_s, SOON_S)
 
     async def _tighten(self, effect: Tighten) -> None:
-        acks = await self._both(effect.posture, OPERATOR, effect.reason, "")
+        acks = await self._send_posture(effect.posture, OPERATOR, effect.reason, "")
         self._log.info(
             "tightened",
             posture=effect.posture.name,
@@ -230,16 +230,16 @@ class EffectExecutor:
             self.requeue_after_s, RETRY_S if not acks or not all(ack.done for ack in acks.values()) else SOON_S
         )
 
-    async def _both(self, posture: Posture, by: str, reason: str, nonce: str) -> dict[str, Ack]:
+    async def _send_posture(self, posture: Posture, by: str, reason: str, nonce: str) -> dict[str, Ack]:
         """Tell Brain and Execution at once: neither waits for the other."""
         assert self._client is not None
-        told = {}
+        requests = {}
         if "brain" in self._addresses:
-            told["brain"] = self._client.act(self._addresses["brain"], posture, by, reason, nonce)
+            requests["brain"] = self._client.act(self._addresses["brain"], posture, by, reason, nonce)
         if "execution" in self._addresses:
-            told["execution"] = self._client.tighten(self._addresses["execution"], posture, by, reason)
-        answers = await asyncio.gather(*told.values())
-        return dict(zip(told, answers, strict=True))
+            requests["execution"] = self._client.tighten(self._addresses["execution"], posture, by, reason)
+        answers = await asyncio.gather(*requests.values())
+        return dict(zip(requests, answers, strict=True))
 
     async def _set_ceiling(self, effect: SetCeiling) -> None:
         assert self._client is not None
@@ -247,7 +247,7 @@ class EffectExecutor:
         self._log.info("ceiling", posture=effect.posture.name, done=ack.done, reason=ack.reason, message=ack.message)
         self.requeue_after_s = min(self.requeue_after_s, SOON_S if ack.done else RETRY_S)
 
-    async def _relay(self, effect: ForwardAct) -> None:
+    async def _forward_act(self, effect: ForwardAct) -> None:
         act = effect.act
         self.requeue_after_s = min(self.requeue_after_s, SOON_S)
         posture = POSTURE_OF[act.verb]
@@ -255,21 +255,25 @@ class EffectExecutor:
         if act.verb is ActVerb.ARM:
             await self._arm(effect, reason)
             return
-        acks = await self._both(posture, act.by, reason, act.nonce)
+        acks = await self._send_posture(posture, act.by, reason, act.nonce)
         execution = acks.get("execution")
         if execution is not None and execution.done:
             counts = f"{execution.working_orders} working orders, {execution.open_positions} open positions"
-            self._answer(effect.policy, act, done=True, message=f"acknowledged by Execution: {posture.name}, {counts}")
+            self._record_act(
+                effect.policy, act, done=True, message=f"acknowledged by Execution: {posture.name}, {counts}"
+            )
             return
-        if not acks and ("StatefulSet", self._execution_name()) not in self._world.children:
-            self._answer(effect.policy, act, done=True, message="no Execution runs in this stack: nothing can be sent")
+        if not acks and ("StatefulSet", self._execution_name()) not in self._observed.children:
+            self._record_act(
+                effect.policy, act, done=True, message="no Execution runs in this stack: nothing can be sent"
+            )
             return
         # Not answered: it stays pending and is carried again until Execution obeys.
         self._log.warning(
             "act not acknowledged yet",
             verb=act.verb.value,
             by=act.by,
-            told={who: ack.message for who, ack in acks.items()},
+            reported={who: ack.message for who, ack in acks.items()},
         )
         self.requeue_after_s = min(self.requeue_after_s, RETRY_S)
 
@@ -277,24 +281,24 @@ class EffectExecutor:
         assert self._client is not None
         act = effect.act
         if "brain" not in self._addresses:
-            self._answer(effect.policy, act, done=False, message="Brain does not run: arm again when it does")
+            self._record_act(effect.policy, act, done=False, message="Brain does not run: arm again when it does")
             return
         ack = await self._client.act(self._addresses["brain"], Posture.ARMED, act.by, reason, act.nonce)
         problems = f": {'; '.join(ack.preconditions)}" if ack.preconditions else ""
         # An approval is for now: one that could not be carried is not carried later.
-        self._answer(effect.policy, act, done=ack.done, message=f"{ack.message}{problems}" or ack.reason)
+        self._record_act(effect.policy, act, done=ack.done, message=f"{ack.message}{problems}" or ack.reason)
 
     def _execution_name(self) -> str:
-        phase = self._world.phase("execution")
+        phase = self._observed.phase("execution")
         return "" if phase is None else phase.name
 
-    def _answer(self, policy: str, act: Act, *, done: bool, message: str) -> None:
+    def _record_act(self, policy: str, act: Act, *, done: bool, message: str) -> None:
         outcome = "Done" if done else "Refused"
         self._log.info("act", verb=act.verb.value, by=act.by, nonce=act.nonce, outcome=outcome, message=message)
         self.acts[policy] = {"nonce": act.nonce, "verb": act.verb.value, "outcome": outcome, "message": message[:1024]}
 
 
-def _what(effect: Effect) -> str:
+def _describe(effect: Effect) -> str:
     return f"{getattr(effect, 'kind', type(effect).__name__)} {getattr(effect, 'name', '')}".strip()
 
 

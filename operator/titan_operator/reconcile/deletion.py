@@ -29,7 +29,7 @@ _ORDER = ("Deployment", "StatefulSet", "Job")
 
 
 @dataclass(frozen=True)
-class Leave:
+class RemovalCheck:
     """Whether processes may go: ``message`` says why, or what is waited for; ``effects`` bring it nearer."""
 
     allowed: bool
@@ -37,95 +37,99 @@ class Leave:
     effects: tuple[Effect, ...] = ()
 
 
-def execution_child(world: Observed) -> Mapping[str, Any] | None:
+def execution_child(observed: Observed) -> Mapping[str, Any] | None:
     """Execution's StatefulSet, if there is one: as long as there is, there may be positions."""
-    for (kind, _), child in world.children.items():
+    for (kind, _), child in observed.children.items():
         if kind == EXECUTION_KIND:
             return child
     return None
 
 
-def leave(world: Observed, given: ObservedResource, *, deleting: bool) -> Leave:
-    """Judge whether the processes of ``given`` may be removed now.
+def may_remove(observed: Observed, resource: ObservedResource, *, deleting: bool) -> RemovalCheck:
+    """Judge whether the processes of ``resource`` may be removed now.
 
     Any process of a stack may go when Execution has nothing working, nothing unknown and no position, at CLOSE_ONLY or
     below; or when there is no Execution; or when a person released it; or, on deletion, where it says Orphan.
     """
-    if execution_child(world) is None:
-        return Leave(True, "no Execution runs in this stack")
-    policy = released(world, given.name)
+    if execution_child(observed) is None:
+        return RemovalCheck(True, "no Execution runs in this stack")
+    policy = released(observed, resource.name)
     if deleting and policy is not None and policy.act is not None:
         message = f"released by {policy.act.by}: {policy.act.reason or 'no reason given'}"
-        return Leave(True, message)
-    spec = given.raw.get("spec", {})
+        return RemovalCheck(True, message)
+    spec = resource.raw.get("spec", {})
     on_delete = spec.get("onDelete", "Drain")
     if deleting and on_delete == "Orphan" and spec.get("role") != "execution":
-        return Leave(True, "spec.onDelete: Orphan")
+        return RemovalCheck(True, "spec.onDelete: Orphan")
     wanted = Posture.FLATTEN if deleting and on_delete == "Flatten" else Posture.CLOSE_ONLY
-    judged = nothing_open(world, wanted, f"TitanPhase {given.name} is going")
-    if judged.allowed or not deleting:
-        return judged
-    return replace(judged, message=f"{judged.message}; kubectl titan release lets it go at once")
+    check = nothing_open(observed, wanted, f"TitanPhase {resource.name} is going")
+    if check.allowed or not deleting:
+        return check
+    return replace(check, message=f"{check.message}; kubectl titan release lets it go at once")
 
 
-def nothing_open(world: Observed, wanted: Posture, why: str) -> Leave:
+def nothing_open(observed: Observed, wanted: Posture, why: str) -> RemovalCheck:
     """Judge whether Execution has nothing working, nothing unknown and no position, at ``wanted`` or below."""
-    if execution_child(world) is None:
-        return Leave(True, "no Execution runs in this stack")
-    execution = world.stack.execution
+    if execution_child(observed) is None:
+        return RemovalCheck(True, "no Execution runs in this stack")
+    execution = observed.stack.execution
     if execution is None:
-        silent = world.stack.problems.get("execution", "it has no running pod")
-        return Leave(False, f"Execution does not answer ({silent}), so its positions are not known")
+        problem = observed.stack.problems.get("execution", "it has no running pod")
+        return RemovalCheck(False, f"Execution does not answer ({problem}), so its positions are not known")
     if execution.in_force > wanted:
-        return Leave(False, f"closing to entries first ({wanted.name})", (Tighten(wanted, why),))
+        return RemovalCheck(False, f"closing to entries first ({wanted.name})", (Tighten(wanted, why),))
     open_things = {
         "open positions": execution.open_positions,
         "working orders": execution.working_orders,
         "orders of unknown state": execution.unresolved_orders,
     }
     left = [f"{count} {what}" for what, count in open_things.items() if count]
-    return Leave(False, f"Execution still has {', '.join(left)}") if left else Leave(True, "nothing is open")
+    return (
+        RemovalCheck(False, f"Execution still has {', '.join(left)}") if left else RemovalCheck(True, "nothing is open")
+    )
 
 
-def removal(world: Observed, given: ObservedResource, allowed: Leave) -> list[Effect]:
-    """Take the processes of ``given`` away, and our finalizer last."""
+def removal_effects(observed: Observed, resource: ObservedResource, allowed: RemovalCheck) -> list[Effect]:
+    """Take the processes of ``resource`` away, and our finalizer last."""
     effects: list[Effect] = []
-    mine = [(kind, name, child) for (kind, name), child in world.children.items() if _instance(child) == given.name]
+    mine = [
+        (kind, name, child) for (kind, name), child in observed.children.items() if _instance(child) == resource.name
+    ]
     for kind, name, child in sorted(mine, key=lambda item: (_rank(item[0]), item[0], item[1])):
         if _protected(child):
             effects.append(Annotate(kind, name, PROTECTED, None))
         if kind not in _KEPT and "deletionTimestamp" not in child["metadata"]:
             effects.append(Delete(kind, name, child["metadata"]["uid"]))
-    gone = not [item for item in mine if item[0] not in _KEPT] and not world.pods_of(given.name)
-    if given.deleting and gone:
-        effects.append(SetFinalizer(given.kind, given.name, present=False))
-        policy = released(world, given.name)
-        others = [item for item in world.phases if item.deleting and item.name != given.name]
+    gone = not [item for item in mine if item[0] not in _KEPT] and not observed.pods_of(resource.name)
+    if resource.deleting and gone:
+        effects.append(SetFinalizer(resource.kind, resource.name, present=False))
+        policy = released(observed, resource.name)
+        others = [item for item in observed.phases if item.deleting and item.name != resource.name]
         if policy is not None and policy.act is not None and (policy.act.phase or not others):
             effects.append(RecordActResult(policy.name, policy.act, True, allowed.message))
     return effects
 
 
-def leaving_outcome(given: ObservedResource, judged: Leave) -> Outcome:
+def leaving_outcome(check: RemovalCheck) -> Outcome:
     """What the status of a TitanPhase says while it goes."""
-    state = PhaseState.TERMINATING if judged.allowed else PhaseState.DRAINING
-    return Outcome(False, state.value, judged.message, state, reconciling=True)
+    state = PhaseState.TERMINATING if check.allowed else PhaseState.DRAINING
+    return Outcome(False, state.value, check.message, state, reconciling=True)
 
 
-def garbage(world: Observed, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
+def garbage(observed: Observed, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
     """Children that nothing wants any more.
 
     Those of TitanPhases that are gone, and named-by-content ConfigMaps that no workload mounts and no record keeps. A
     TitanPhase that lost its finalizer by force leaves its processes until nothing is open, like any other.
     """
-    known = {item.name for item in world.phases}
+    known = {item.name for item in observed.phases}
     keep = set(wanted)
-    used = json.dumps([child for (kind, name), child in world.children.items() if _keeps(kind, name)])
+    used = json.dumps([child for (kind, name), child in observed.children.items() if _keeps(kind, name)])
     effects: list[Effect] = []
-    forced = any(_instance(child) and _instance(child) not in known for child in world.children.values())
-    if forced and not (judged := nothing_open(world, Posture.CLOSE_ONLY, "a TitanPhase is gone")).allowed:
-        return list(judged.effects)
-    for (kind, name), child in world.children.items():
+    forced = any(_instance(child) and _instance(child) not in known for child in observed.children.values())
+    if forced and not (check := nothing_open(observed, Posture.CLOSE_ONLY, "a TitanPhase is gone")).allowed:
+        return list(check.effects)
+    for (kind, name), child in observed.children.items():
         instance = _instance(child)
         orphan = bool(instance) and instance not in known
         superseded = kind == "ConfigMap" and child.get("immutable") is True and name not in used

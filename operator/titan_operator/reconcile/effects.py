@@ -1,11 +1,12 @@
-"""Pure: what a pass may do to the world, as values.
+"""Pure: effects and outcomes of a pass, as values.
 
-The engine carries them out in the order they are given in; what pods only mount, and stands together, some at a time.
+The controller executes effects in their order. Objects that pods only mount are written some at a time where they stand
+together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -181,6 +182,33 @@ class Outcome:
     failed: str = ""
     image_digest: str = ""
     policy_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One resource's part of a pass.
+
+    Attributes
+    ----------
+    effects
+        In the order in which they are executed.
+    waits
+        Pairs of a TitanPhase and a revision that the controller's clock runs for, each with the role that waits.
+    """
+
+    effects: tuple[Effect, ...]
+    outcome: Outcome
+    waits: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+def effects_of(steps: Iterable[Step]) -> tuple[Effect, ...]:
+    """Join the effects of steps, in their order."""
+    return tuple(effect for step in steps for effect in step.effects)
+
+
+def waits_of(steps: Iterable[Step]) -> dict[tuple[str, str], str]:
+    """Join the waits of steps."""
+    return {key: role for step in steps for key, role in step.waits.items()}
 
 
 @dataclass(frozen=True)

@@ -136,9 +136,9 @@ class Pod:
         """Why its containers wait or ended, as the node says it; empty where they run."""
         for item in self._containers:
             for state in ("waiting", "terminated"):
-                said = item.get("state", {}).get(state)
-                if said and said.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-                    return ": ".join(str(said[key]) for key in ("reason", "message") if said.get(key))
+                reported = item.get("state", {}).get(state)
+                if reported and reported.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+                    return ": ".join(str(reported[key]) for key in ("reason", "message") if reported.get(key))
         return ""
 
     @property

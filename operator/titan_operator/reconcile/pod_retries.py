@@ -19,37 +19,37 @@ NUDGED = f"{GROUP}/nudged"
 POD = "pod"
 
 
-def pod_retries(world: Observed) -> list[Annotate]:
+def pod_retries(observed: Observed) -> list[Annotate]:
     """Once for each time that pods began to be refused, when admission admits their images.
 
     A StatefulSet without a pod is woken after two seconds, and each time that the time has doubled.
     """
-    if world.admission:
+    if observed.admission:
         return []
     return [
         Annotate(kind, name, NUDGED, wanted)
-        for (kind, name), child in world.children.items()
-        if (wanted := _wanted(kind, name, child, world))
+        for (kind, name), child in observed.children.items()
+        if (wanted := _wanted(kind, name, child, observed))
         and (child["metadata"].get("annotations") or {}).get(NUDGED) != wanted
-        and all(digest in world.listed for digest in _digests(child))
+        and all(digest in observed.listed for digest in _digests(child))
     ]
 
 
-def without_pod(world: Observed) -> list[str]:
+def without_pod(observed: Observed) -> list[str]:
     """Names of StatefulSets that should have a pod and have none."""
     return [
         name
-        for (kind, name), child in world.children.items()
-        if kind == "StatefulSet" and child["spec"].get("replicas", 1) and not world.pods_of(name)
+        for (kind, name), child in observed.children.items()
+        if kind == "StatefulSet" and child["spec"].get("replicas", 1) and not observed.pods_of(name)
     ]
 
 
-def _wanted(kind: str, name: str, child: Mapping[str, Any], world: Observed) -> str:
+def _wanted(kind: str, name: str, child: Mapping[str, Any], observed: Observed) -> str:
     if kind == "Deployment":
         return _refused_since(child)
-    if kind != "StatefulSet" or name not in without_pod(world):
+    if kind != "StatefulSet" or name not in without_pod(observed):
         return ""
-    doublings = int(world.waited_s.get((name, POD), 0.0)).bit_length() - 1
+    doublings = int(observed.waited_s.get((name, POD), 0.0)).bit_length() - 1
     return str(doublings) if doublings > 0 else ""
 
 

@@ -24,27 +24,27 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _MOVING = frozenset({"equity", "drawdown", "truthScore", "allocation", "workingOrders", "openPositions"})
 
 
-def first_status(given: ObservedResource, now: str) -> Status:
+def first_status(resource: ObservedResource, now: str) -> Status:
     """What is said in the very first pass over a generation: Ready is unknown, and somebody is at it."""
-    ready = Finding(None, "Reconciling", f"generation {given.generation} has been seen")
-    old = {key: value for key, value in given.status.items() if key not in ("conditions", "observedGeneration")}
+    ready = Finding(None, "Reconciling", f"generation {resource.generation} has been seen")
+    old = {key: value for key, value in resource.status.items() if key not in ("conditions", "observedGeneration")}
     return {
         **old,
-        "observedGeneration": given.generation,
+        "observedGeneration": resource.generation,
         "conditions": _conditions(
-            given, {"Ready": ready, "Reconciling": Finding(True, "Reconciling", ready.message)}, now
+            resource, {"Ready": ready, "Reconciling": Finding(True, "Reconciling", ready.message)}, now
         ),
     }
 
 
-def phase_status(given: ObservedResource, outcome: Outcome, world: Observed, now: str) -> Status:
+def phase_status(resource: ObservedResource, outcome: Outcome, observed: Observed, now: str) -> Status:
     """Status of a TitanPhase."""
-    brain = world.stack.brain
-    role = given.raw.get("spec", {}).get("role", "")
+    brain = observed.stack.brain
+    role = resource.raw.get("spec", {}).get("role", "")
     state = brain.phases.get(role) if brain else None
     revision = {"current": outcome.current, "lastVerified": outcome.last_verified, "failed": outcome.failed}
     status: Status = {
-        "observedGeneration": given.generation,
+        "observedGeneration": resource.generation,
         "phase": outcome.state.value,
         "revision": {key: value for key, value in revision.items() if value},
         "imageDigest": outcome.image_digest,
@@ -52,13 +52,18 @@ def phase_status(given: ObservedResource, outcome: Outcome, world: Observed, now
         "shortHash": short_hash(outcome.policy_hash),
         "equity": _number(brain.equity) if brain and role in ("brain", "execution") else "",
         "allocation": _number(state.allocation) if state else "",
-        "conditions": _conditions(given, _all(outcome), now),
+        "conditions": _conditions(resource, _all(outcome), now),
     }
     return {key: value for key, value in status.items() if value not in ("", None, {})}
 
 
 def policy_status(
-    given: ObservedResource, outcome: Outcome, world: Observed, pinned: bool, act: Mapping[str, Any] | None, now: str
+    resource: ObservedResource,
+    outcome: Outcome,
+    observed: Observed,
+    pinned: bool,
+    act: Mapping[str, Any] | None,
+    now: str,
 ) -> Status:
     """Status of a RiskPolicy; what Brain and Execution say is said of the policy that is pinned only.
 
@@ -67,12 +72,12 @@ def policy_status(
     act
         What became of the last act, in this pass or before.
     """
-    status: Status = {"observedGeneration": given.generation}
+    status: Status = {"observedGeneration": resource.generation}
     posture: Status = {}
-    if isinstance(given.resource, RiskPolicy):
-        status |= {"hash": given.resource.spec.hash, "shortHash": short_hash(given.resource.spec.hash)}
-        posture["ceiling"] = given.resource.spec.posture
-    brain, execution = world.stack.brain, world.stack.execution
+    if isinstance(resource.resource, RiskPolicy):
+        status |= {"hash": resource.resource.spec.hash, "shortHash": short_hash(resource.resource.spec.hash)}
+        posture["ceiling"] = resource.resource.spec.posture
+    brain, execution = observed.stack.brain, observed.stack.execution
     if pinned:
         if brain is not None:
             posture |= {"latch": brain.latch.name, "inForce": brain.in_force.name}
@@ -94,7 +99,7 @@ def policy_status(
             for who, view in (("brain", brain), ("execution", execution))
             if view and view.policy_hash
         }
-    status |= {"posture": posture, "act": dict(act or {}), "conditions": _conditions(given, _all(outcome), now)}
+    status |= {"posture": posture, "act": dict(act or {}), "conditions": _conditions(resource, _all(outcome), now)}
     return {key: value for key, value in status.items() if value not in ("", None, {})}
 
 
@@ -132,11 +137,11 @@ def _all(outcome: Outcome) -> dict[str, Finding]:
     return findings | dict(outcome.findings)
 
 
-def _conditions(given: ObservedResource, findings: Mapping[str, Finding], now: str) -> list[dict[str, Any]]:
+def _conditions(resource: ObservedResource, findings: Mapping[str, Finding], now: str) -> list[dict[str, Any]]:
     conditions = []
     for kind, finding in findings.items():
         status = {True: "True", False: "False", None: "Unknown"}[finding.holds]
-        old = given.condition(kind)
+        old = resource.condition(kind)
         since = old.get("lastTransitionTime", now) if old.get("status") == status else now
         conditions.append(
             {
@@ -144,7 +149,7 @@ def _conditions(given: ObservedResource, findings: Mapping[str, Finding], now: s
                 "status": status,
                 "reason": finding.reason,
                 "message": finding.message[:MAX_MESSAGE],
-                "observedGeneration": given.generation,
+                "observedGeneration": resource.generation,
                 "lastTransitionTime": since,
             }
         )

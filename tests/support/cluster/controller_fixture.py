@@ -249,7 +249,7 @@ class Scene:
             store = VerifiedImagesStore(cluster, [self.namespace], lambda: datetime.now(UTC))
             parts = Context(
                 cluster=cluster,
-                judge=ImageChecker(Everything(), store, time.monotonic),
+                image_checker=ImageChecker(Everything(), store, time.monotonic),
                 events=Events(cluster, instance="operator", log=log),
                 lease=self.lease,
                 watches=WatchTracker(1e9),

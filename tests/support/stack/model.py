@@ -20,7 +20,7 @@ import yaml
 from titan.domain.kinds import Posture
 from titan_operator.api.acts import POSTURE_OF
 from titan_operator.api.names import FINALIZER, LABEL_INSTANCE, REVISION, labels, tls_secret
-from titan_operator.controller.gather import given
+from titan_operator.controller.gather import read_resource
 from titan_operator.reconcile.decide import decide
 from titan_operator.reconcile.effects import (
     Annotate,
@@ -37,7 +37,7 @@ from titan_operator.reconcile.effects import (
     SetFinalizer,
     Tighten,
 )
-from titan_operator.reconcile.observed import Observed, ObservedResource, Pod
+from titan_operator.reconcile.observed import Observed, Pod
 from titan_operator.reconcile.status import first_status, phase_status, policy_status
 from titan_operator.stack.view import BrainView, ExecutionView, PhaseView, StackView
 from titan_operator.supplychain.verdict import Verdict
@@ -135,14 +135,14 @@ class Model:
 
     # What a pass sees
 
-    def world(self) -> Observed:
+    def observed(self) -> Observed:
         own = ("RiskPolicy", "TitanPhase")
         return Observed(
             namespace="stack",
             operator_namespace="titan-system",
             version=self.version,
-            policies=tuple(given(kind, raw) for (kind, _), raw in self.objects.items() if kind == "RiskPolicy"),
-            phases=tuple(given(kind, raw) for (kind, _), raw in self.objects.items() if kind == "TitanPhase"),
+            policies=tuple(read_resource(kind, raw) for (kind, _), raw in self.objects.items() if kind == "RiskPolicy"),
+            phases=tuple(read_resource(kind, raw) for (kind, _), raw in self.objects.items() if kind == "TitanPhase"),
             children={key: raw for key, raw in self.objects.items() if key[0] not in own},
             pods=tuple(Pod(raw) for raw in self.pods.values()),
             verdicts=self.verdicts,
@@ -211,15 +211,15 @@ class Model:
     def step(self) -> Decision:
         for (kind, _name), raw in list(self.objects.items()):
             if kind in ("RiskPolicy", "TitanPhase"):
-                item = given(kind, raw)
+                item = read_resource(kind, raw)
                 if item.status.get("observedGeneration") != item.generation:
                     raw["status"] = first_status(item, NOW)
-        world = self.world()
-        decision = decide(world)
+        observed = self.observed()
+        decision = decide(observed)
         self.waits = dict(decision.waits_for)
         for effect in decision.effects:
-            self.carry(effect)
-        self._statuses(world, decision)
+            self.execute(effect)
+        self._statuses(observed, decision)
         self._controllers()
         return decision
 
@@ -232,7 +232,7 @@ class Model:
                 return decision
         raise AssertionError(f"not settled after {passes} passes: {self.log[-8:]}")
 
-    def carry(self, effect: Effect) -> None:
+    def execute(self, effect: Effect) -> None:
         self.log.append(effect)
         match effect:
             case Tighten():
@@ -293,16 +293,16 @@ class Model:
         if not effect.present and "deletionTimestamp" in metadata:
             del self.objects[effect.kind, effect.name]
 
-    def _statuses(self, world: Observed, decision: Decision) -> None:
-        for item in (*world.policies, *world.phases):
+    def _statuses(self, observed: Observed, decision: Decision) -> None:
+        for item in (*observed.policies, *observed.phases):
             key = (item.kind, item.name)
             if key not in self.objects:
                 continue
             if item.kind == "TitanPhase":
-                status = phase_status(item, decision.phases[item.name], world, NOW)
+                status = phase_status(item, decision.phases[item.name], observed, NOW)
             else:
                 act = self.done_acts.get(item.name)
-                status = policy_status(item, decision.policies[item.name], world, True, act, NOW)
+                status = policy_status(item, decision.policies[item.name], observed, True, act, NOW)
             self.objects[key]["status"] = status
 
     def _controllers(self) -> None:
@@ -393,7 +393,3 @@ def _install(**fields: Any) -> Model:
     model.create(*quickstart())
     model.settle()
     return model
-
-
-def given_of(model: Model, kind: str, name: str) -> ObservedResource:
-    return given(kind, model.objects[kind, name])

@@ -11,7 +11,7 @@ import pytest
 
 from titan_operator.app import OperatorApp
 from titan_operator.cluster.errors import Unreachable
-from titan_operator.controller.gather import CHILD_KINDS, find
+from titan_operator.controller.gather import CHILD_KINDS, read_listing
 from titan_operator.settings import OperatorSettings
 
 # And its policies, phases, pods and itself.
@@ -43,7 +43,7 @@ async def test_reads_that_fail_together_are_failures_and_the_next_wait_is_no_can
     cluster: Any = Restarting(every)
     for _ in range(3):
         with pytest.raises(ExceptionGroup) as told:
-            await find(cluster, "desk")
+            await read_listing(cluster, "desk")
         assert len(told.value.exceptions) == READS
         assert all(isinstance(error, Unreachable) for error in told.value.exceptions)
         task = asyncio.current_task()
@@ -61,7 +61,7 @@ async def test_who_is_really_cancelled_ends() -> None:
         list = get
 
     cluster: Any = Silent(0)
-    waiting = asyncio.create_task(find(cluster, "desk"))
+    waiting = asyncio.create_task(read_listing(cluster, "desk"))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

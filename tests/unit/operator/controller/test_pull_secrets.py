@@ -11,7 +11,7 @@ from support.cluster.managed_fields import fields_of, live
 from support.stack.plans import STACK, planned
 from support.stack.rendered import STACK_ROLES, pod, rendered, workload
 from titan_operator.compare.diff import first_difference, removals
-from titan_operator.controller.gather import given, missing_secrets
+from titan_operator.controller.gather import missing_secrets, read_resource
 from titan_operator.planning.plan import Plan
 from titan_operator.render.local import LocalOptions, render_local
 from titan_operator.render.revision import revision
@@ -102,5 +102,5 @@ def test_one_that_is_missing_is_a_difference() -> None:
 )
 def test_one_that_is_missing_is_named_before_a_pod_waits_for_it(keys: dict[str, frozenset[str]], said: str) -> None:
     raw = {"metadata": {"name": "brain"}, "spec": {"role": "brain", "imagePullSecrets": [{"name": "registry"}]}}
-    phases = [given("TitanPhase", raw)]
+    phases = [read_resource("TitanPhase", raw)]
     assert missing_secrets(phases, keys) == ({"brain": said} if said else {})

@@ -52,5 +52,5 @@ def test_flatten_is_asked_for_until_nothing_is_open(
         if kind == "RiskPolicy":
             model.edit(kind, name, lambda raw: raw["spec"].update(posture="FLATTEN"))
     said = StackView(BrainView(HASH, Posture.FLATTEN, brain, brain), own)
-    effects = posture_effects(replace(model.world(), stack=said))
+    effects = posture_effects(replace(model.observed(), stack=said))
     assert [effect.posture for effect in effects if isinstance(effect, Tighten)] == [Posture.FLATTEN] * asked
