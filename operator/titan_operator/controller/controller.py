@@ -98,12 +98,12 @@ class StackController:
             reason = "; ".join(str(error) for error in errors.exceptions)
             self._backoff_s = min(LAST_S, max(FIRST_S, self._backoff_s * 2))
             self.failure = reason
-            self._parts.metrics.failed(self.namespace)
+            self._parts.metrics.count_failure(self.namespace)
             self._log.warning("reconcile failed", reason=reason, requeue_after_s=self._backoff_s)
             requeue_after_s = self._backoff_s
         else:
             self._backoff_s = 0.0
-        self._parts.metrics.reconciled(self.namespace, self._parts.clock() - started)
+        self._parts.metrics.observe_pass(self.namespace, self._parts.clock() - started)
         return min(requeue_after_s, settings.resync_s)
 
     async def reconcile(self) -> float:
@@ -141,7 +141,7 @@ class StackController:
         # One object that cannot be written holds up no other: it has a retry time of its own.
         self.failure = "; ".join(str(error) for error in executor.failures)
         if executor.failures:
-            parts.metrics.failed(self.namespace)
+            parts.metrics.count_failure(self.namespace)
         trading = observed.stack.brain is not None or observed.stack.execution is not None
         calm_s = parts.settings.poll_s if trading else parts.settings.resync_s
         wanted_s = (
@@ -215,7 +215,7 @@ class StackController:
         for name, outcome in (*decision.phases.items(), *decision.policies.items()):
             for kind, finding in outcome.findings.items():
                 if finding.holds is False:
-                    self._parts.metrics.refused(self.namespace, kind)
+                    self._parts.metrics.count_refusal(self.namespace, kind)
             self._log.debug("outcome", object=name, ready=outcome.ready, reason=outcome.reason)
 
     async def _write_statuses(self, observed: Observed, decision: Decision, executor: EffectExecutor) -> None:

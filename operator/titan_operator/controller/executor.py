@@ -1,4 +1,4 @@
-"""The effects of one decision, carried out in their order; a write that fails is noted and tried again later."""
+"""Execute the effects of one decision in their order; a write that fails is recorded and retried later."""
 
 from __future__ import annotations
 
@@ -38,39 +38,39 @@ from titan_operator.stack.view import Ack
 if TYPE_CHECKING:
     from titan_operator.controller.context import Context
 
-# Kinds that run nothing by themselves.
+# Kinds that run nothing by themselves: pods only mount them, or are reached through them.
 _MOUNTED = ("ConfigMap", "NetworkPolicy", "PersistentVolumeClaim", "Service", "ServiceAccount")
-# So many of these are written at a time; the Lease is looked at before each lot.
+# Number of concurrent writes of these kinds. The Lease is checked before each batch.
 AT_ONCE = 8
-# After an act or a tightening, the stack is asked again this soon: its answer belongs into the status.
+# After an act or a tightening, the next pass comes this soon: the stack's new state belongs into the status.
 SOON_S = 0.05
-# An act that could not be carried is tried again this often.
+# An act that was not acknowledged is sent again after this time.
 RETRY_S = 1.0
 
 
 def require_lease(lease: OperatorLease) -> None:
-    """Let nothing be written once the Lease may be another's: a process may have stood still for longer than it lasts.
+    """Refuse a write once the Lease may be another's: a process may have stood still for longer than it lasts.
 
     Raises
     ------
     Unreachable
-        It is no longer ours.
+        The Lease is no longer ours.
     """
     if not lease.is_held():
         raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
 
 
 class EffectExecutor:
-    """Carries out the effects of one pass, and keeps what came of them.
+    """Executes the effects of one pass and keeps their results.
 
     Attributes
     ----------
     acts
-        ``status.act`` by policy, for acts that were answered.
+        ``status.act`` by policy, for acts that have a result.
     failures, failed_objects
-        Errors of writes, and by TitanPhase what could not be written for it.
+        Errors of writes, and by TitanPhase the first object that could not be written for it.
     finalized_away
-        Resources that may be gone now: their status is not written any more.
+        Resources that may be gone now: no status is written for them.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class EffectExecutor:
         self.requeue_after_s = float("inf")
 
     async def execute(self, effects: Sequence[Effect]) -> None:
-        """Carry out ``effects`` in order; nothing is written once the Lease may be another's.
+        """Execute ``effects`` in order; nothing is written once the Lease may be another's.
 
-        What pods mount, and what guards them, is written some at a time where it stands together: its parts need
-        nothing of each other, and what runs pods comes after all of it.
+        Neighbours among the objects that pods mount, or that guard pods, are written in batches: they need nothing of
+        each other. Workloads follow after all of them.
         """
         for mounted, together in groupby(effects, _only_mounted):
             group, size = [*together], AT_ONCE if mounted else 1
@@ -110,7 +110,7 @@ class EffectExecutor:
                 require_lease(self._parts.lease)
                 some = [effect for effect in group[start : start + size] if not self._backs_off(effect)]
                 answers = await asyncio.gather(*(self._execute_one(effect) for effect in some), return_exceptions=True)
-                # In their own order: what failed first must not depend on which answer came first.
+                # In the order of the effects: the first failure must not depend on which answer came first.
                 for effect, answer in zip(some, answers, strict=True):
                     self._record_result(effect, answer)
 
@@ -126,7 +126,7 @@ class EffectExecutor:
             self._backoff.done(kind, name)
             return
         if isinstance(answer, asyncio.CancelledError):
-            # Canceled by nobody here: a connection's end may look so, and must not end who waits.
+            # Nobody here cancelled it: a connection that ends may look so, and must not end the pass.
             answer = Unreachable(f"{_describe(effect)}: the write was canceled")
         if not isinstance(answer, ClusterError):
             raise answer
@@ -189,7 +189,7 @@ class EffectExecutor:
         except ApiError as error:
             if not (error.conflict or error.invalid or error.not_found):
                 raise
-            # What it was to take out has changed since it was read: the next pass sees what is there now.
+            # The fields have changed since they were read: the next pass reads them again.
             self._log.info("changed meanwhile", kind=effect.kind, object=effect.name, reason=error.message)
             self.requeue_after_s = min(self.requeue_after_s, SOON_S)
 
@@ -201,7 +201,7 @@ class EffectExecutor:
         resource = self._resource(effect.kind, effect.name)
         metadata = resource.raw["metadata"]
         others = [name for name in metadata.get("finalizers", ()) if name != FINALIZER]
-        # The version makes sure that nobody else's finalizer, put on meanwhile, is lost.
+        # With the version as precondition no finalizer that another put on meanwhile is lost.
         body = {
             "metadata": {
                 "resourceVersion": metadata["resourceVersion"],
@@ -215,7 +215,7 @@ class EffectExecutor:
         except ApiError as error:
             if not (error.conflict or error.not_found):
                 raise
-            # It changed since it was read (our own first status did that, or somebody): the next pass has it right.
+            # The object changed since it was read, by our own first status or by another: the next pass repeats this.
             self.requeue_after_s = min(self.requeue_after_s, SOON_S)
 
     async def _tighten(self, effect: Tighten) -> None:
@@ -231,7 +231,7 @@ class EffectExecutor:
         )
 
     async def _send_posture(self, posture: Posture, by: str, reason: str, nonce: str) -> dict[str, Ack]:
-        """Tell Brain and Execution at once: neither waits for the other."""
+        """Send a posture to Brain and Execution at once: neither waits for the other."""
         assert self._client is not None
         requests = {}
         if "brain" in self._addresses:
@@ -268,7 +268,7 @@ class EffectExecutor:
                 effect.policy, act, done=True, message="no Execution runs in this stack: nothing can be sent"
             )
             return
-        # Not answered: it stays pending and is carried again until Execution obeys.
+        # Not acknowledged: the act stays pending and is sent again until Execution enforces it.
         self._log.warning(
             "act not acknowledged yet",
             verb=act.verb.value,
@@ -285,7 +285,7 @@ class EffectExecutor:
             return
         ack = await self._client.act(self._addresses["brain"], Posture.ARMED, act.by, reason, act.nonce)
         problems = f": {'; '.join(ack.preconditions)}" if ack.preconditions else ""
-        # An approval is for now: one that could not be carried is not carried later.
+        # An approval is for now: one that did not arrive is not sent later.
         self._record_act(effect.policy, act, done=ack.done, message=f"{ack.message}{problems}" or ack.reason)
 
     def _execution_name(self) -> str:

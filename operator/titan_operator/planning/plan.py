@@ -1,7 +1,7 @@
-"""Pure: resources become the workloads of one stack.
+"""Pure: plan the workloads of one stack from its resources.
 
 The operator renders them as Kubernetes objects, ``titan up`` as local processes (:mod:`titan_operator.render.local`).
-A workload names settings and files; folders, addresses and certificates are the renderer's.
+A workload names settings and files; its renderer adds folders, addresses and certificates.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from titan_operator.planning.roles import PLANNED_ROLES, START_ORDER
 
 POLICY_FILE = "policy.json"
 PARAMETERS_FILE = "parameters.json"
-# The longest step that a market source takes of its own accord.
+# The longest step that a market source takes by default, in milliseconds.
 SOURCE_STEP_MS = 50
 
 
 class PlanError(ValueError):
-    """The resources make no stack. ``reason`` is the gate that refused; the message is one sentence."""
+    """The resources do not make a stack. ``reason`` is the gate that refused; the message is one sentence."""
 
     def __init__(self, reason: GateReason, message: str) -> None:
         super().__init__(message)
@@ -51,27 +51,27 @@ class Workload:
     Attributes
     ----------
     name, role
-        The resource's name, and what its certificate says.
+        The resource's name, and the role in its certificate.
     command
-        The program; a renderer finds it, or names the image's.
+        The program with its arguments; a renderer finds it on the machine or in the image.
     files
-        Configuration by file name: its content, read only.
+        Content of read-only configuration files, by file name.
     settings
         Settings by field name, as strings; those of ``file_settings`` (field name to file name) are paths.
     live
         Settings that may change while it runs: they are no part of its revision.
     peers
-        Roles that it calls.
+        Roles whose servers it calls.
     depends
-        Roles without which it is not ready; they are started before it.
+        Roles without which it is not ready; they start before it.
     storage
         Size of its volume; empty where it keeps no state.
     database
-        Secret with the URL of the database with its tables; empty where they are on its volume, or it has none.
+        Secret with the URL of the database of its tables; empty where they are on its volume, or it has none.
     pull_secrets
-        Secrets with which a node pulls the image; empty where it needs none. A laptop pulls nothing.
+        Secrets with which a node pulls the image; empty where it needs none. ``titan up`` pulls nothing.
     resources
-        What the TitanPhase says of ``requests`` and ``limits``; a renderer fills in the rest.
+        ``requests`` and ``limits`` of the TitanPhase; a renderer fills in the rest.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Plan:
-    """One stack: its policy, its mode, and its workloads in the order in which they are started."""
+    """One stack: its policy, its mode, and its workloads in start order."""
 
     policy_name: str
     policy_hash: str
@@ -105,11 +105,11 @@ class Plan:
 
     @property
     def simulated(self) -> bool:
-        """Whether every output of this stack must say SIMULATED MARKET."""
+        """Whether every output of this stack must be marked SIMULATED MARKET."""
         return self.source == "simulated"
 
     def workload(self, role: str) -> Workload:
-        """The one of this role; KeyError where the stack has none."""
+        """Return the workload of this role; KeyError where the stack has none."""
         for workload in self.workloads:
             if workload.role == role:
                 return workload
@@ -129,7 +129,7 @@ def plan(
     resources
         RiskPolicies and TitanPhases, overrides applied.
     instruments
-        What the venue lists.
+        Instruments that the venue lists.
     with_suspended
         Whether suspended phases are planned too: a cluster keeps their place in the stack.
 
@@ -187,8 +187,8 @@ def _database(spec: Spec) -> str:
 
 
 def _amounts(spec: Spec) -> dict[str, dict[str, str]]:
-    given = spec.resources or ComputeResources()
-    sections = {"requests": given.requests, "limits": given.limits}
+    resources = spec.resources or ComputeResources()
+    sections = {"requests": resources.requests, "limits": resources.limits}
     return {name: section.model_dump(exclude_none=True) for name, section in sections.items() if section is not None}
 
 
@@ -202,7 +202,7 @@ class _Parts:
 
 def _parts(phase: TitanPhase, policy: RiskPolicy, stack: Stack) -> _Parts:
     spec = phase.spec
-    # The rules themselves, never their hash: each process that enforces them hashes what it was given.
+    # The rules themselves, never their hash: each process that enforces them hashes its own file.
     rules = {POLICY_FILE: _json(rules_document(policy.spec.rules))}
     from_rules = {"policy_file": POLICY_FILE}
     if isinstance(spec, MarketdataSpec):
@@ -238,15 +238,15 @@ def _margin(spec: ScavengerSpec, policy: RiskPolicy) -> int:
 
 
 def _account_margin(stack: Stack, policy: RiskPolicy) -> int:
-    # One account has one margin setting: the most cautious of its phases'. Venue, Execution and Brain get the same.
+    # One account has one margin setting: the lowest of its phases. Venue, Execution and Brain get the same.
     return min(_margin(spec, policy) for _, spec in stack.strategies)
 
 
 def _market_settings(spec: MarketdataSpec, stack: Stack) -> dict[str, str]:
     parameters = spec.parameters
     latency_ms = next(item.spec.parameters.latency_ms for item in stack.phases if isinstance(item.spec, PapervenueSpec))
-    given = {item.spec.role for item in stack.phases}
-    subscribers = [role for role in START_ORDER if role in given and PLANNED_ROLES[role].subscribes_to_market]
+    roles = {item.spec.role for item in stack.phases}
+    subscribers = [role for role in START_ORDER if role in roles and PLANNED_ROLES[role].subscribes_to_market]
     settings = {
         "source": parameters.source,
         "symbols": ",".join(spec.symbols),

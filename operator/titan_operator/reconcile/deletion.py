@@ -1,4 +1,4 @@
-"""Pure: when a TitanPhase's processes may go, and how. A position is never left without its Execution."""
+"""Pure: when and how a TitanPhase's processes are removed. A position is never left without its Execution."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ORDER = ("Deployment", "StatefulSet", "Job")
 
 @dataclass(frozen=True)
 class RemovalCheck:
-    """Whether processes may go: ``message`` says why, or what is waited for; ``effects`` bring it nearer."""
+    """Whether processes may be removed; ``message`` has the reason or obstacle, ``effects`` work on the obstacle."""
 
     allowed: bool
     message: str
@@ -38,7 +38,7 @@ class RemovalCheck:
 
 
 def execution_child(observed: Observed) -> Mapping[str, Any] | None:
-    """Execution's StatefulSet, if there is one: as long as there is, there may be positions."""
+    """Return Execution's StatefulSet, if there is one: while it is there, positions may be open."""
     for (kind, _), child in observed.children.items():
         if kind == EXECUTION_KIND:
             return child
@@ -46,10 +46,11 @@ def execution_child(observed: Observed) -> Mapping[str, Any] | None:
 
 
 def may_remove(observed: Observed, resource: ObservedResource, *, deleting: bool) -> RemovalCheck:
-    """Judge whether the processes of ``resource`` may be removed now.
+    """Check whether the processes of ``resource`` may be removed now.
 
-    Any process of a stack may go when Execution has nothing working, nothing unknown and no position, at CLOSE_ONLY or
-    below; or when there is no Execution; or when a person released it; or, on deletion, where it says Orphan.
+    Any process of a stack may be removed while Execution has no working order, no unknown order and no position, at
+    CLOSE_ONLY or below. It may also be removed where there is no Execution, where a person released it, or, on
+    deletion, where ``spec.onDelete`` is Orphan.
     """
     if execution_child(observed) is None:
         return RemovalCheck(True, "no Execution runs in this stack")
@@ -69,7 +70,7 @@ def may_remove(observed: Observed, resource: ObservedResource, *, deleting: bool
 
 
 def nothing_open(observed: Observed, wanted: Posture, why: str) -> RemovalCheck:
-    """Judge whether Execution has nothing working, nothing unknown and no position, at ``wanted`` or below."""
+    """Check that Execution has no working order, no unknown order and no position, at ``wanted`` or below."""
     if execution_child(observed) is None:
         return RemovalCheck(True, "no Execution runs in this stack")
     execution = observed.stack.execution
@@ -90,7 +91,7 @@ def nothing_open(observed: Observed, wanted: Posture, why: str) -> RemovalCheck:
 
 
 def removal_effects(observed: Observed, resource: ObservedResource, allowed: RemovalCheck) -> list[Effect]:
-    """Take the processes of ``resource`` away, and our finalizer last."""
+    """Delete the objects of ``resource``, and remove our finalizer last."""
     effects: list[Effect] = []
     mine = [
         (kind, name, child) for (kind, name), child in observed.children.items() if _instance(child) == resource.name
@@ -111,16 +112,16 @@ def removal_effects(observed: Observed, resource: ObservedResource, allowed: Rem
 
 
 def leaving_outcome(check: RemovalCheck) -> Outcome:
-    """What the status of a TitanPhase says while it goes."""
+    """Report a TitanPhase that is being deleted."""
     state = PhaseState.TERMINATING if check.allowed else PhaseState.DRAINING
     return Outcome(False, state.value, check.message, state, reconciling=True)
 
 
 def garbage(observed: Observed, wanted: Iterable[tuple[str, str]]) -> list[Effect]:
-    """Children that nothing wants any more.
+    """Delete children that nothing needs any more.
 
-    Those of TitanPhases that are gone, and named-by-content ConfigMaps that no workload mounts and no record keeps. A
-    TitanPhase that lost its finalizer by force leaves its processes until nothing is open, like any other.
+    These are children of TitanPhases that are gone, and ConfigMaps named by content that no workload mounts and no
+    record keeps. Processes of a TitanPhase that lost its finalizer by force stay until nothing is open, as any other's.
     """
     known = {item.name for item in observed.phases}
     keep = set(wanted)
@@ -133,7 +134,7 @@ def garbage(observed: Observed, wanted: Iterable[tuple[str, str]]) -> list[Effec
         instance = _instance(child)
         orphan = bool(instance) and instance not in known
         superseded = kind == "ConfigMap" and child.get("immutable") is True and name not in used
-        # Of an image or a database that is no longer asked for; where there is no plan, nobody knows.
+        # A Job is for one image and one database: another one supersedes it. Without a plan neither is known.
         superseded = superseded or (kind == "Job" and bool(keep))
         stack_is_gone = not instance and not known and name != POLICY_SEQUENCE
         if (
@@ -150,7 +151,7 @@ def garbage(observed: Observed, wanted: Iterable[tuple[str, str]]) -> list[Effec
 
 
 def _keeps(kind: str, name: str) -> bool:
-    # A record of the last verified revision is a mutable ConfigMap: what it mounts must stay, or nothing can go back.
+    # The record of the last verified revision is a mutable ConfigMap: its mounts must stay, or no roll can go back.
     return kind in _ORDER or (kind == "ConfigMap" and name.endswith("-verified"))
 
 
@@ -163,5 +164,5 @@ def _protected(child: Mapping[str, Any]) -> bool:
 
 
 def _rank(kind: str) -> int:
-    # Processes first: what they mount and are reached by goes after them.
+    # Processes first: their mounts and their Services go after them.
     return 0 if kind in _ORDER else 1

@@ -1,7 +1,7 @@
-"""Pure: the gates as a cluster has them: those of the stack, then those of one phase.
+"""Pure: the gates of a cluster: those of the stack, then those of one phase.
 
-The stack's own (:mod:`titan_operator.planning.gates`) are the same that ``titan up`` passes; images, admission
-and secrets are a cluster's.
+``titan up`` passes the stack's gates too (:mod:`titan_operator.planning.gates`). Images, admission and Secrets exist in
+a cluster only.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from titan_operator.supplychain.verdict import REVOKED, Verdict
 _WORKLOADS = ("Deployment", "StatefulSet")
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})")
 
-# These end by themselves, or when the other resources of the stack are written too, one after the other; the rest need
-# a person who changes the resource.
+# These refusals end by themselves, or as soon as the other resources of the stack are written too. The rest need a
+# person who changes the resource.
 _PASSING = frozenset(
     {
         GateReason.ADMISSION_ENFORCED,
@@ -36,13 +36,13 @@ _PASSING = frozenset(
 )
 
 
-# Reasons of verdicts that end by themselves: nobody has to change the resource.
+# Verdicts with these reasons change by themselves: nobody has to change the resource.
 _PASSING_CAUSES = frozenset({"NotVerifiedYet", "TrustPolicyChanged", "RegistryUnreachable"})
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Which gate refused, and why in one sentence with both values; ``cause`` is the verifier's own reason."""
+    """Gate that refused, with a message that has both values; ``cause`` is the verifier's own reason."""
 
     reason: GateReason
     message: str
@@ -50,12 +50,12 @@ class Refusal:
 
     @property
     def needs_person(self) -> bool:
-        """Whether it stays as it is until somebody changes something."""
+        """Whether it stays until a person changes something."""
         return self.reason not in _PASSING and self.cause not in _PASSING_CAUSES
 
 
 def stack_refusal(observed: Observed) -> Refusal | None:
-    """The first gate that refuses the stack as a whole; None where a plan can be made."""
+    """Return the first gate that refuses the stack as a whole; None where a plan can be made."""
     for resource in (*observed.policies, *observed.phases):
         if resource.resource is None and not _unpinned(resource, observed):
             return Refusal(GateReason.SPEC_VALID, resource.problem)
@@ -71,7 +71,7 @@ def stack_refusal(observed: Observed) -> Refusal | None:
 
 
 def phase_refusal(resource: ObservedResource, observed: Observed) -> Refusal | None:
-    """The first gate that refuses this TitanPhase alone."""
+    """Return the first gate that refuses this TitanPhase alone."""
     if not isinstance(resource.resource, TitanPhase):
         return Refusal(GateReason.SPEC_VALID, resource.problem)
     image = resource.resource.spec.image
@@ -87,7 +87,7 @@ def phase_refusal(resource: ObservedResource, observed: Observed) -> Refusal | N
 
 
 def image_finding(resource: ObservedResource, observed: Observed) -> Finding:
-    """What is told of the image of a phase that :func:`phase_refusal` lets pass."""
+    """Report on the image of a phase that :func:`phase_refusal` lets pass."""
     image = str(resource.raw.get("spec", {}).get("image", ""))
     if why := running_revoked(resource, observed):
         return Finding(False, REVOKED, f"{why}; it runs until {image} has taken its place")
@@ -103,36 +103,36 @@ def image_finding(resource: ObservedResource, observed: Observed) -> Finding:
 
 
 def running_digests(resource: ObservedResource, observed: Observed) -> set[str]:
-    """Digests of images in the workload of a phase as the API server has it."""
+    """Collect the digests of images in the workload of a phase, as the API server has it."""
     workloads = [observed.children.get((kind, resource.name)) for kind in _WORKLOADS]
     return set(_DIGEST.findall(json.dumps([item["spec"]["template"] for item in workloads if item is not None])))
 
 
 def running_revoked(resource: ObservedResource, observed: Observed) -> str:
-    """What took back an image that a phase runs now, in a sentence; empty where nothing did."""
+    """Return the revocation of an image that a phase runs now, in a sentence; empty where there is none."""
     return next(
         (observed.revoked[one] for one in sorted(running_digests(resource, observed)) if one in observed.revoked), ""
     )
 
 
 def digests(children: Mapping[tuple[str, str], Raw]) -> set[str]:
-    """Digests of images that a stack's workloads run, or that a recorded revision would."""
+    """Collect the digests of images that a stack's workloads run, or that a recorded revision would."""
     kept = [child for (kind, name), child in children.items() if kind in _WORKLOADS or name.endswith("-verified")]
     return set(_DIGEST.findall(json.dumps(kept)))
 
 
 def runs_already(resource: ObservedResource, observed: Observed) -> bool:
-    """Whether the image of a phase is what the stack runs or could go back to, is listed still and not revoked.
+    """Whether the stack runs a phase's image or could go back to it, while it is listed and not revoked.
 
-    It was verified once: an expired key, another trust policy or a registry that is away keep it from nothing but new
-    images. Its certificates and its policy must go on being renewed, and a roll must find its way back.
+    Such an image was verified once. An expired key, another trust policy or an unreachable registry block new images
+    only: certificates and policy of a running process are still renewed, and a roll can still go back.
     """
     digest = str(resource.raw.get("spec", {}).get("image", "")).rpartition("@")[2]
     return digest in observed.listed and digest not in observed.revoked and digest in digests(observed.children)
 
 
 def _unpinned(resource: ObservedResource, observed: Observed) -> bool:
-    # A policy that nothing pins may be anything: Git keeps old ones.
+    # An invalid policy that nothing pins refuses nothing: Git keeps old ones.
     if resource.kind != "RiskPolicy":
         return False
     pins = {item.raw.get("spec", {}).get("policyRef", {}).get("name") for item in observed.phases}

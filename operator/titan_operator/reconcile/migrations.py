@@ -1,4 +1,4 @@
-"""Pure: tables in a database are upgraded by a Job before an image is started that needs them so."""
+"""Pure: a Job upgrades the tables in a database before the image starts that needs them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _FEW = 10
 
 
 def tables_migrated(resource: ObservedResource, children: Sequence[Child], observed: Observed) -> Finding:
-    """Whether the tables of a phase are as its image knows them."""
+    """Report whether the tables of a phase are upgraded to its image."""
     job = next((child for child in children if child.kind == "Job" and child.phase == resource.name), None)
     return _by_pod(resource, observed) if job is None else _by_job(job.name, observed)
 
 
 def hold_for_tables(resource: ObservedResource, child: Child, observed: Observed, tables: Finding) -> Roll | None:
-    """Keep a workload as it is until its tables are upgraded; None where nothing keeps it.
+    """Keep a workload as it is until its tables are upgraded; None where they are.
 
-    What runs goes on: a migration that fails or waits stops nothing.
+    The running process goes on: a migration that fails or waits stops nothing.
     """
     live = observed.children.get((child.kind, child.name))
     running = "" if live is None else revision_of(live)
@@ -44,7 +44,7 @@ def hold_for_tables(resource: ObservedResource, child: Child, observed: Observed
 
 
 def tables_written(role: str, observed: Observed) -> Finding:
-    """Whether the process that runs can write its tables: its own word. Nothing waits for them but who reads them."""
+    """Report whether the running process can write its tables, by its own report. Only readers wait for them."""
     view = observed.stack.execution if role == "execution" else observed.stack.brain
     if view is None:
         return Finding(None, "NotTold", observed.stack.problems.get(role, f"{role} does not run yet"))
@@ -55,7 +55,7 @@ def tables_written(role: str, observed: Observed) -> Finding:
 
 
 def _about(count: int) -> str:
-    """A count that is not another one at each look: each would be a write of the status."""
+    """Round a count: otherwise every pass would write the status."""
     if count < _FEW:
         return f"fewer than {_FEW} rows"
     return f"{10 ** (len(str(count)) - 1):,} rows or more"

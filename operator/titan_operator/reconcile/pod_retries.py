@@ -1,7 +1,7 @@
-"""Pure: workloads whose pods were refused before their image was listed, and which need not be any more.
+"""Pure: retry pods that admission refused before their image was listed.
 
-Their controllers back off after each refusal, up to a quarter of an hour. A new annotation wakes a StatefulSet's at
-once, and a Deployment's is copied to its ReplicaSet, which does the same.
+Their controllers back off after each refusal, up to a quarter of an hour. A new annotation wakes a StatefulSet's
+controller at once. A Deployment's annotation is copied to its ReplicaSet, whose controller wakes as well.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from titan_operator.api.names import GROUP
 from titan_operator.reconcile.effects import Annotate
 from titan_operator.reconcile.observed import Observed
 
-# What it was woken for: since when its pods were refused; for a StatefulSet, which does not say, how often.
+# Annotation with the cause of the retry: the time of the first refusal. A StatefulSet has none: there it is a count.
 NUDGED = f"{GROUP}/nudged"
-# What is waited for, where a StatefulSet has no pod.
+# Key of the controller's clock for a StatefulSet without a pod.
 POD = "pod"
 
 
 def pod_retries(observed: Observed) -> list[Annotate]:
-    """Once for each time that pods began to be refused, when admission admits their images.
+    """Annotate a workload once for each series of refusals, as soon as admission admits its images.
 
-    A StatefulSet without a pod is woken after two seconds, and each time that the time has doubled.
+    A StatefulSet without a pod is annotated after two seconds, and each time that the waiting time has doubled.
     """
     if observed.admission:
         return []
@@ -36,7 +36,7 @@ def pod_retries(observed: Observed) -> list[Annotate]:
 
 
 def without_pod(observed: Observed) -> list[str]:
-    """Names of StatefulSets that should have a pod and have none."""
+    """Name the StatefulSets that should have a pod and have none."""
     return [
         name
         for (kind, name), child in observed.children.items()

@@ -1,7 +1,7 @@
-"""Pure: whether the pinned policy is signed, where that is required, and not older than one that was in force.
+"""Pure: check that the pinned policy is signed, where required, and not older than one that was in force.
 
-The newest sequence that was in force is recorded beside the stack, and outlives its resources: an older signed policy
-is a replay, also after everything was deleted and applied anew.
+The newest sequence that was in force is recorded beside the stack, and outlives its resources. An older signed policy
+is a replay, even after everything was deleted and applied again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from titan_operator.supplychain.verdict import REVOKED, Verdict
 
 
 def signature_problem(observed: Observed) -> str:
-    """Why the one pinned policy's signature does not do, with both values; empty where it does or none is required."""
+    """Return why the pinned policy's signature is refused, with both values; empty where it is fine or not required."""
     if not observed.signatures_required:
         return ""
     policy = next((item.resource for item in pinned(observed) if isinstance(item.resource, RiskPolicy)), None)
@@ -38,7 +38,7 @@ def signature_problem(observed: Observed) -> str:
 
 
 def _was_in_force(policy: RiskPolicy, verdict: Verdict | None, observed: Observed) -> bool:
-    # As with images: an expired key or another trust policy block what is new, only a revocation what runs.
+    # As with images: an expired key or another trust policy block new policies; only a revocation blocks a running one.
     stored = observed.children.get(("ConfigMap", POLICY_SEQUENCE))
     return stored is not None and stored["data"] == _data(policy) and (verdict is None or verdict.reason != REVOKED)
 
@@ -50,19 +50,19 @@ def _data(policy: RiskPolicy) -> dict[str, str]:
 
 
 def recorded(observed: Observed) -> tuple[str, int]:
-    """The account, and the newest sequence that was in force for it; empty and 0 before any was."""
+    """Return the account and the newest sequence that was in force for it; empty and 0 before any was."""
     stored = observed.children.get(("ConfigMap", POLICY_SEQUENCE))
     return ("", 0) if stored is None else (stored["data"]["account"], int(stored["data"]["sequence"]))
 
 
 def sequence_record(observed: Observed, outcome: Outcome) -> list[Apply]:
-    """Write down the sequence of a signed policy that has come into force, where it is newer than the last one."""
+    """Record the sequence of a signed policy that has come into force, where it is newer than the last one."""
     policy = next((item.resource for item in pinned(observed) if isinstance(item.resource, RiskPolicy)), None)
     if policy is None or policy.spec.signature is None or outcome.reason != "InForce":
         return []
     signature = policy.spec.signature
     verdict = observed.policy_verdicts.get(policy.metadata.name)
-    # Nobody may lift the mark by a number that no key has signed.
+    # A sequence that no key has signed must not raise the mark: it would lock out signed policies.
     if verdict is None or not verdict.verified or signature.sequence <= recorded(observed)[1]:
         return []
     manifest = {

@@ -1,4 +1,4 @@
-"""Pure: the posture of a stack. The ceiling follows the resources, people's acts go once, nothing is raised."""
+"""Pure: the posture of a stack. The ceiling follows the resources; acts are sent once; nothing is raised."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from titan_operator.reconcile.observed import Observed, ObservedResource
 
 
 def pinned_names(observed: Observed) -> tuple[str, ...]:
-    """Names of the policies that TitanPhases pin, in order of appearance; unreadable phases count too."""
+    """Name the policies that TitanPhases pin, in order of appearance; unreadable phases count too."""
     names = (item.raw.get("spec", {}).get("policyRef", {}).get("name") for item in observed.phases)
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def pinned(observed: Observed) -> tuple[ObservedResource, ...]:
-    """The policies that are pinned and there."""
+    """Return the pinned policies that exist."""
     by_name = {policy.name: policy for policy in observed.policies}
     return tuple(by_name[name] for name in pinned_names(observed) if name in by_name)
 
 
 def ceiling(observed: Observed) -> Posture:
-    """The highest posture that the resources allow: the lowest of the pinned ceilings.
+    """Return the highest posture that the resources allow: the lowest of the pinned ceilings.
 
     CLOSE_ONLY where pins differ, a pinned policy is missing, unreadable or being deleted: opening risk fails closed.
     """
@@ -35,19 +35,19 @@ def ceiling(observed: Observed) -> Posture:
 
 
 def posture_effects(observed: Observed) -> list[Effect]:
-    """What brings Brain and Execution to the ceiling, and people's acts to both."""
+    """Bring Brain and Execution to the ceiling, and send people's acts to both."""
     limit = ceiling(observed)
     brain, execution = observed.stack.brain, observed.stack.execution
     effects: list[Effect] = []
     flat = execution is not None and not execution.open_positions and not execution.working_orders
-    # A finished FLATTEN is HALTED, and must not begin again.
+    # A finished FLATTEN is HALTED: a tightening would begin it again.
     highest = Posture.HALTED if flat and limit is Posture.FLATTEN else limit
     if any(view is not None and view.in_force > highest for view in (brain, execution)):
         effects.append(Tighten(limit, f"the ceiling is {limit.name}"))
     if brain is not None and brain.ceiling != limit:
         hashes = [item.resource.spec.hash for item in pinned(observed) if isinstance(item.resource, RiskPolicy)]
         lowers = brain.ceiling is None or limit < brain.ceiling
-        # A ceiling is raised for the policy that it was written for, and for no other.
+        # A ceiling is raised only where Brain enforces the policy that it stands in.
         if lowers or hashes == [brain.policy_hash]:
             effects.append(SetCeiling(limit, brain.policy_hash))
     return effects + _acts(observed.policies, observed)
@@ -80,7 +80,7 @@ def _acts(policies: Sequence[ObservedResource], observed: Observed) -> list[Effe
 
 
 def released(observed: Observed, phase: str) -> ObservedResource | None:
-    """The policy with a pending act that releases this TitanPhase."""
+    """Return the policy with a pending act that releases this TitanPhase."""
     for policy in observed.policies:
         act = policy.pending_act
         if act is not None and act.verb is ActVerb.RELEASE and act.phase in ("", phase):

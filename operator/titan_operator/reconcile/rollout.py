@@ -1,7 +1,8 @@
-"""Pure: how one workload comes from the revision that runs to the one that is wanted, or back.
+"""Pure: bring one workload from the running revision to the wanted one, or back.
 
-Execution: closed to entries, drained, journal flushed; then its pod is replaced (its StatefulSet replaces none by
-itself). Other roles one at a time, by their Deployment. What fails goes back to the last verified revision, disarmed.
+Execution is closed to entries, drained and its journal flushed. Then its pod is replaced, which its StatefulSet does
+not do by itself. Other roles roll one at a time, by their Deployment. A failed roll goes back to the last verified
+revision, disarmed.
 """
 
 from __future__ import annotations
@@ -29,33 +30,39 @@ from titan_operator.reconcile.effects import (
 from titan_operator.reconcile.observed import Observed, ObservedResource, Pod
 from titan_operator.render.kubernetes import Child
 
-# A pod that is not ready after this long does not come up by itself.
+# A pod that is not ready after this time has failed.
 DEADLINE_S = 120.0
 _RESTARTS = 3
 
 
 @dataclass(frozen=True)
 class Roll:
-    """One workload's step of this pass."""
+    """One workload's step of this pass.
+
+    Attributes
+    ----------
+    busy
+        Whether other workloads must wait for it.
+    waits_for
+        Revision that it waits for, for the controller's clock; empty where it waits for none.
+    """
 
     effects: tuple[Effect, ...]
     outcome: Outcome
-    # Whether others must wait for it.
     busy: bool = False
-    # The revision that it waits for, for the engine's clock; empty where it waits for none.
     waits_for: str = ""
 
 
 def revision_of(workload: Mapping[str, Any]) -> str:
-    """Which revision a Deployment's or StatefulSet's pod template is."""
+    """Return the revision of a Deployment's or StatefulSet's pod template."""
     annotations = workload["spec"]["template"]["metadata"].get("annotations", {})
     return str(annotations.get(REVISION, ""))
 
 
 def record_of(observed: Observed, phase: str) -> tuple[str, dict[str, Any]] | None:
-    """The last verified revision of a phase and its rendered workload, as recorded.
+    """Return the last verified revision of a phase and its rendered workload, as recorded.
 
-    None where its image is revoked: nothing goes back to that, and the API server would admit no pod of it.
+    None where its image is revoked: no roll goes back to it, and the API server would admit no pod of it.
     """
     stored = observed.children.get(("ConfigMap", verified_record(phase)))
     if stored is None or any(f"@{digest}" in stored["data"]["workload"] for digest in observed.revoked):
@@ -66,15 +73,14 @@ def record_of(observed: Observed, phase: str) -> tuple[str, dict[str, Any]] | No
 def is_rolling(child: Child, observed: Observed) -> bool:
     """Whether the workload has left its last verified revision and has neither come up nor gone back.
 
-    It lasts no longer than ``DEADLINE_S``; a workload that was never verified comes up for the first time, which is no
-    roll.
+    A roll lasts no longer than ``DEADLINE_S``. The first start of a workload that was never verified is no roll.
     """
     live, recorded = observed.children.get((child.kind, child.name)), record_of(observed, child.phase)
     return live is not None and recorded is not None and revision_of(live) != recorded[0]
 
 
 def record(resource: ObservedResource, child: Child, namespace: str) -> Apply:
-    """Write down ``child`` as the last verified revision."""
+    """Record ``child`` as the last verified revision."""
     manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -95,7 +101,7 @@ def record(resource: ObservedResource, child: Child, namespace: str) -> Apply:
 def roll_step(
     resource: ObservedResource, child: Child, observed: Observed, *, may_roll: bool, in_force: Finding
 ) -> Roll:
-    """One step of the workload ``child`` of the TitanPhase ``resource``.
+    """Bring the workload ``child`` of the TitanPhase ``resource`` one step further.
 
     Parameters
     ----------
@@ -104,7 +110,7 @@ def roll_step(
     may_roll
         Whether it is its turn: one workload rolls at a time.
     in_force
-        What the running pod says of its policy; a revision is verified only with it.
+        Whether the running process reports the plan's policy; a revision is verified only with it.
     """
     wanted = revision_of(child.manifest)
     failed = str((resource.status.get("revision") or {}).get("failed", ""))
@@ -130,7 +136,7 @@ def roll_step(
             resource, "SafeToRoll", safe.message, recorded, running, reconciling=True, findings={"SafeToRoll": safe}
         )
         return Roll(tuple(effects), outcome, busy=True)
-    # The claims of a StatefulSet cannot be changed, whatever a newer renderer would make of them.
+    # The claims of a StatefulSet cannot be changed, even where a newer renderer writes others.
     manifest = kept_template(child.manifest, live)
     difference = first_difference(manifest, live)
     note = f"revision {running} → {wanted}" + (f": {difference}" if difference else "")
@@ -205,7 +211,7 @@ def _settle(
 def revert_drift(
     resource: ObservedResource | None, child: Child, live: Mapping[str, Any], observed: Observed
 ) -> list[Effect]:
-    """What makes ``live`` as wanted again, with an Event where another hand had changed it.
+    """Bring ``live`` back to its rendered form, with an Event where another hand changed it.
 
     A newer renderer of the same revision restarts no pod: the template then stays as it is.
     """
@@ -223,10 +229,10 @@ def revert_drift(
 
 
 def deletion_events(resource: ObservedResource | None, child: Child, observed: Observed) -> list[Effect]:
-    """An Event about an object that another hand deleted, where it is known to have been there.
+    """Record that another hand deleted an object, where it is known to have existed.
 
-    What a resource that runs is made of was there before, unless a newer renderer has only now come to want it. What
-    is named by its content was there if a workload mounts it.
+    The objects of a running resource existed before, unless a newer renderer has added one. An object that is named by
+    its content existed if a workload mounts it.
     """
     if resource is None or resource.condition("Ready").get("reason") not in ("Running", "InForce"):
         return []
@@ -298,7 +304,7 @@ def _safe_to_roll(role: str, resource: ObservedResource, observed: Observed) -> 
     view = observed.stack.execution
     if view is None:
         if not any(pod.ready for pod in pods):
-            # Its process does not work: nothing can be drained, and its journal is on its volume.
+            # A process that does not run cannot be drained; its journal is on its volume.
             return Finding(True, "SafeToRoll", "Execution does not run"), []
         why = observed.stack.problems.get("execution", "no answer")
         return Finding(
@@ -331,7 +337,7 @@ def _trouble(pods: list[Pod], observed: Observed) -> str:
 
 
 def _refused_pods(live: Mapping[str, Any]) -> str:
-    """Why no pod can even be made: admission, quota, a missing class."""
+    """Return why no pod can be created: admission, quota, a missing class."""
     conditions = live.get("status", {}).get("conditions") or ()
     return next((str(item["message"]) for item in conditions if item["type"] == "ReplicaFailure"), "")
 

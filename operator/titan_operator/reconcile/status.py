@@ -1,6 +1,6 @@
-"""Pure: outcomes become ``status`` as kstatus reads it.
+"""Pure: turn outcomes into ``status`` as kstatus reads it.
 
-Ready is always there; Reconciling and Stalled only while true; every condition carries the generation it is about.
+Ready is always there; Reconciling and Stalled only while true; every condition has its observed generation.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Status = dict[str, Any]
 MAX_MESSAGE = 1024
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
-# Numbers that move all the time: for them alone a status is written once a minute, not with each move.
+# Numbers that move all the time: where only they differ, a status is written once a minute.
 _MOVING = frozenset({"equity", "drawdown", "truthScore", "allocation", "workingOrders", "openPositions"})
 
 
 def first_status(resource: ObservedResource, now: str) -> Status:
-    """What is said in the very first pass over a generation: Ready is unknown, and somebody is at it."""
+    """Return the status of the first pass over a generation: Ready is unknown, Reconciling is true."""
     ready = Finding(None, "Reconciling", f"generation {resource.generation} has been seen")
     old = {key: value for key, value in resource.status.items() if key not in ("conditions", "observedGeneration")}
     return {
@@ -38,7 +38,7 @@ def first_status(resource: ObservedResource, now: str) -> Status:
 
 
 def phase_status(resource: ObservedResource, outcome: Outcome, observed: Observed, now: str) -> Status:
-    """Status of a TitanPhase."""
+    """Return the status of a TitanPhase."""
     brain = observed.stack.brain
     role = resource.raw.get("spec", {}).get("role", "")
     state = brain.phases.get(role) if brain else None
@@ -65,12 +65,12 @@ def policy_status(
     act: Mapping[str, Any] | None,
     now: str,
 ) -> Status:
-    """Status of a RiskPolicy; what Brain and Execution say is said of the policy that is pinned only.
+    """Return the status of a RiskPolicy; only a pinned one has the values that Brain and Execution report.
 
     Parameters
     ----------
     act
-        What became of the last act, in this pass or before.
+        Result of the last act, in this pass or before.
     """
     status: Status = {"observedGeneration": resource.generation}
     posture: Status = {}
@@ -104,7 +104,7 @@ def policy_status(
 
 
 def differs(old: Mapping[str, Any], new: Mapping[str, Any], *, moving_too: bool) -> bool:
-    """Whether ``new`` must be written: something changed that is not just a moving number, or those are due."""
+    """Return whether ``new`` must be written: a lasting change, or moving numbers that are due."""
     if moving_too:
         return dict(old) != dict(new)
     return _still(old) != _still(new)
@@ -116,7 +116,7 @@ def _still(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _still_value(key: str, value: Any) -> Any:
     if key in _MOVING:
-        # That it is known, or not any more, is no movement: whoever waited for Ready would not see it for a minute.
+        # The key stays: a number that becomes known or unknown is written at once, not a minute late.
         return ""
     if isinstance(value, Mapping):
         return _still(value)
@@ -124,7 +124,7 @@ def _still_value(key: str, value: Any) -> Any:
 
 
 def _settled(conditions: Any) -> list[dict[str, Any]]:
-    # A draining phase counts its orders in its message: for that alone it is not written each time.
+    # A draining phase counts its orders in its message: a new count alone is no reason to write.
     return [{**item, "message": _NUMBER.sub("#", item.get("message", ""))} for item in conditions]
 
 

@@ -245,7 +245,7 @@ class Scene:
             structlog.PrintLogger(sys.stderr), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
         )
         metrics = OperatorMetrics(Metrics())
-        async with Cluster(self.operator, observe=metrics.called) as cluster, aiohttp.ClientSession() as session:
+        async with Cluster(self.operator, observe=metrics.observe_call) as cluster, aiohttp.ClientSession() as session:
             store = VerifiedImagesStore(cluster, [self.namespace], lambda: datetime.now(UTC))
             parts = Context(
                 cluster=cluster,

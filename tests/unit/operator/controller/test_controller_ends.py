@@ -1,4 +1,4 @@
-"""An engine never ends without a word: not by reads that fail together, and not by a cancellation of nobody's."""
+"""A controller never ends silently: not by reads that fail together, and not by a stray cancellation."""
 
 from __future__ import annotations
 
@@ -85,6 +85,6 @@ async def test_a_part_that_ends_by_itself_ends_the_process(tmp_path: Path, work:
     names = {"operator_namespace": "system", "pod_name": "operator"}
     settings = OperatorSettings(role="operator", state_dir=tmp_path, http_port=0, namespaces=["desk"], **names)
     app = OperatorApp(settings)
-    app._spawn("engine of desk", work())
+    app._spawn("controller of desk", work())
     async with asyncio.timeout(60):
-        assert await app.failed() == f"engine of desk ended: {said}"
+        assert await app.failed() == f"controller of desk ended: {said}"
