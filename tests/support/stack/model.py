@@ -1,7 +1,7 @@
-"""A model of one stack for the pure core: effects change it, and it shows the world that comes of them.
+"""Model of one stack for the pure core: effects change it, and it returns the state that a pass observes.
 
-It plays the API server's objects, the controllers' pods and the processes' answers, without any of them; what real ones
-do is what tests/cluster are for.
+It stands for the API server's objects, the controllers' pods and the processes' answers. The real ones are in
+tests/cluster.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _documents(path: str) -> list[dict[str, Any]]:
 
 @dataclass
 class Model:
-    """The state; tests set its fields and call :meth:`settle`."""
+    """State of a stack; tests set its fields and call :meth:`settle`."""
 
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -85,10 +85,10 @@ class Model:
     lies: str = ""
     # Images whose pods never become ready.
     broken: set[str] = field(default_factory=set)
-    # What Jobs come to: "Complete", "Failed", or nothing yet.
+    # Condition in which Jobs end: "Complete", "Failed", or none yet.
     jobs: str = "Complete"
     missing_secrets: dict[str, str] = field(default_factory=dict)
-    # What Execution says of its tables: why they cannot be written, and how many rows wait.
+    # Execution's report on its tables: why they cannot be written, and how many rows wait.
     tables: tuple[str, int] = ("", 0)
     waited_s: float = 0.0
     version: str = "1.0.0"
@@ -133,7 +133,7 @@ class Model:
             "RiskPolicy", name, lambda raw: raw["spec"].update(act={"verb": verb, "nonce": nonce, "by": by, **more})
         )
 
-    # What a pass sees
+    # State that a pass observes
 
     def observed(self) -> Observed:
         own = ("RiskPolicy", "TitanPhase")
@@ -159,7 +159,7 @@ class Model:
         )
 
     def _listed(self) -> frozenset[str]:
-        """What was verified once, until it is revoked."""
+        """Return the digests that were verified once and are not revoked."""
         self.ever_listed |= {image.rpartition("@")[2] for image, verdict in self.verdicts.items() if verdict.verified}
         return frozenset(self.ever_listed - self.revoked.keys())
 
@@ -224,7 +224,7 @@ class Model:
         return decision
 
     def settle(self, passes: int = 40) -> Decision:
-        """Pass until nothing changes any more."""
+        """Reconcile until nothing changes any more."""
         for _ in range(passes):
             before = copy.deepcopy((self.objects, self.pods, self.latch, self.ceiling, self.namespace))
             decision = self.step()
@@ -347,7 +347,7 @@ class Model:
         self._counter += 1
         return f"u{self._counter}"
 
-    # What tests ask
+    # Queries of tests
 
     def status(self, name: str) -> Mapping[str, Any]:
         kind = "TitanPhase" if ("TitanPhase", name) in self.objects else "RiskPolicy"
@@ -358,7 +358,7 @@ class Model:
         return next((item for item in self.status(name)["conditions"] if item["type"] == kind), {})
 
     def writes(self) -> list[Effect]:
-        """What was written, without the certificates that are only looked at."""
+        """Return the effects that write, without certificates, which are only checked."""
         return [effect for effect in self.log if not isinstance(effect, Certificate)]
 
     def phase_of(self, pod: str) -> str:

@@ -52,7 +52,7 @@ async def test_reads_that_fail_together_are_failures_and_the_next_wait_is_no_can
         await asyncio.sleep(0)
 
 
-async def test_who_is_really_cancelled_ends() -> None:
+async def test_a_canceled_read_ends() -> None:
     class Silent(Restarting):
         async def get(self, *_: object, **__: object) -> Any:
             await asyncio.Event().wait()

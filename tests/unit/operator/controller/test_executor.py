@@ -1,4 +1,4 @@
-"""Which effects go out together, which wait for which, and what is told when some of them fail."""
+"""Effects that are written together, effects that wait for others, and reports of failed ones."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ async def test_what_failed_is_left_until_its_time() -> None:
     assert executor.failed_objects["scavenger"].startswith("ConfigMap scavenger: no answer")
 
 
-async def test_the_lease_is_looked_at_before_each_lot() -> None:
+async def test_the_lease_is_checked_before_each_batch() -> None:
     lease = Lease()
 
     async def answer(_kind: str, _name: str) -> None:
@@ -161,7 +161,7 @@ async def test_a_defect_is_no_refusal() -> None:
         await executor_of(Written(answer), Lease()).execute([apply("ConfigMap"), apply("Service")])
 
 
-async def test_nobody_asked_for_a_cancellation_that_a_connection_left() -> None:
+async def test_a_cancellation_from_a_connection_is_a_failed_write() -> None:
     async def answer(_kind: str, _name: str) -> None:
         raise asyncio.CancelledError
 
@@ -170,7 +170,7 @@ async def test_nobody_asked_for_a_cancellation_that_a_connection_left() -> None:
     assert [str(error) for error in executor.failures] == ["ConfigMap scavenger: the write was canceled"]
 
 
-async def test_who_cancels_the_pass_ends_it() -> None:
+async def test_canceling_the_pass_ends_it() -> None:
     begun = asyncio.Event()
 
     async def answer(_kind: str, _name: str) -> None:

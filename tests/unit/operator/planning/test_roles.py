@@ -1,4 +1,4 @@
-"""The table of roles: no role in one table only, and what is made of its rows."""
+"""The table of roles: no role stands in one table only, and orders follow from its rows."""
 
 from __future__ import annotations
 

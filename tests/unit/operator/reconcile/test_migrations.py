@@ -1,4 +1,4 @@
-"""Tables in PostgreSQL: what is rendered for them, and that a Job upgrades them before an image is started on them."""
+"""Tables in PostgreSQL: their objects, and the Job that upgrades them before an image starts on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refused workloads are woken, and only when what they ask for is admitted."""
+"""Refused workloads are retried only once their images are admitted."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def observed(*, status: str = "True", annotations: dict[str, str] | None = None)
     return model.observed()
 
 
-def test_a_refused_deployment_whose_image_is_listed_is_woken() -> None:
+def test_a_refused_deployment_whose_image_is_listed_is_retried() -> None:
     assert pod_retries(observed()) == [Annotate("Deployment", "brain", NUDGED, SINCE)]
 
 
-def test_refused_again_later_it_is_woken_again() -> None:
+def test_a_later_refusal_is_retried_again() -> None:
     assert pod_retries(observed(annotations={NUDGED: "2026-11-20T10:00:00Z"})) == [
         Annotate("Deployment", "brain", NUDGED, SINCE)
     ]
@@ -46,7 +46,7 @@ def test_refused_again_later_it_is_woken_again() -> None:
         ),
     ],
 )
-def test_nothing_is_woken_while(description: str, given: Observed) -> None:
+def test_nothing_is_retried_while(description: str, given: Observed) -> None:
     assert pod_retries(given) == [], description
 
 
@@ -72,12 +72,12 @@ def podless(waited_s: float, *, woken: str = "") -> Observed:
         (5.0, "9", "2"),
     ],
 )
-def test_a_stateful_set_without_a_pod_is_woken_ever_less_often(waited_s: float, woken: str, wanted: str) -> None:
+def test_a_stateful_set_without_a_pod_is_retried_ever_less_often(waited_s: float, woken: str, wanted: str) -> None:
     expected = [Annotate("StatefulSet", "execution", NUDGED, wanted)] if wanted else []
     assert pod_retries(podless(waited_s, woken=woken)) == expected
 
 
-def test_it_is_not_woken_for_an_image_that_is_refused_still() -> None:
+def test_a_stateful_set_is_not_retried_while_its_image_is_refused() -> None:
     assert pod_retries(replace(podless(8.0), listed=frozenset())) == []
 
 

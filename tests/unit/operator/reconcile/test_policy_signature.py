@@ -1,4 +1,4 @@
-"""Signed policies: one is required where that is said, and an older one than was in force is refused."""
+"""Signed policies: one is required where the setting says so, and one older than was in force is refused."""
 
 from __future__ import annotations
 

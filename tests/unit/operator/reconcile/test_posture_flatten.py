@@ -1,4 +1,4 @@
-"""A ceiling of FLATTEN is asked for until nothing is open, and not once more."""
+"""A ceiling of FLATTEN is sent until nothing is open, and not once more."""
 
 from __future__ import annotations
 

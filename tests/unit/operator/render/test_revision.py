@@ -1,4 +1,4 @@
-"""What makes another revision, and what does not."""
+"""Changes that make another revision, and changes that do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NetworkPolicies against the topology's table, judged by an evaluator: every edge, allowed and forbidden."""
+"""NetworkPolicies against the topology's table, by an evaluator: every edge, allowed and forbidden."""
 
 from __future__ import annotations
 

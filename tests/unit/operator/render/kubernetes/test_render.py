@@ -1,4 +1,4 @@
-"""Objects of a stack: what each pod may do, what is where, and that a cluster runs what a laptop runs."""
+"""Objects of a stack: the rights of each pod, its files, and that a cluster runs the same as a laptop."""
 
 from __future__ import annotations
 
