@@ -76,7 +76,7 @@ def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Diff
     return Difference(
         found.path,
         "another value" if hidden else _shown(found.wanted),
-        "one that is not told" if hidden else _shown(found.live),
+        "a value that is not shown" if hidden else _shown(found.live),
         _by(found, wanted, live),
     )
 

@@ -57,7 +57,7 @@ def require_lease(lease: OperatorLease) -> None:
         The Lease is no longer ours.
     """
     if not lease.is_held():
-        raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
+        raise Unreachable("the Lease was lost in the middle of a pass; its new holder does the rest")
 
 
 class EffectExecutor:

@@ -86,7 +86,7 @@ async def read_listing(cluster: Cluster, namespace: str) -> Listing:
     }
     answers: list[Any] = await asyncio.gather(*reads.values(), return_exceptions=True)
     failures = [
-        # Canceled by nobody here: a connection's end may look so, and must not end who waits.
+        # Nobody here canceled it: a connection that ends may look so, and must not end the pass.
         answer if isinstance(answer, Exception) else Unreachable(f"{name}: the read was canceled")
         for name, answer in zip(reads, answers, strict=True)
         if isinstance(answer, BaseException)

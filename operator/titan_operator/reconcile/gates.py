@@ -36,7 +36,7 @@ _PASSING = frozenset(
 )
 
 
-# Verdicts with these reasons change by themselves: nobody has to change the resource.
+# Verdicts with these reasons change by themselves: the resource may stay as it is.
 _PASSING_CAUSES = frozenset({"NotVerifiedYet", "TrustPolicyChanged", "RegistryUnreachable"})
 
 
@@ -76,7 +76,7 @@ def phase_refusal(resource: ObservedResource, observed: Observed) -> Refusal | N
         return Refusal(GateReason.SPEC_VALID, resource.problem)
     image = resource.resource.spec.image
     verdict = observed.verdicts.get(image) or Verdict(
-        False, reason="NotVerifiedYet", message="nobody has looked at it yet"
+        False, reason="NotVerifiedYet", message="it has not been verified yet"
     )
     if not verdict.verified and not runs_already(resource, observed):
         message = f"spec.image: {image}: {verdict.reason}: {verdict.message}"
@@ -93,9 +93,7 @@ def image_finding(resource: ObservedResource, observed: Observed) -> Finding:
         return Finding(False, REVOKED, f"{why}; it runs until {image} has taken its place")
     verdict = observed.verdicts[image]
     if not verdict.verified:
-        message = (
-            f"{image} runs and stays listed; anew it could not be verified now: {verdict.reason}: {verdict.message}"
-        )
+        message = f"{image} runs and stays listed; it could not be verified again: {verdict.reason}: {verdict.message}"
         return Finding(True, "VerifiedBefore", message)
     signer, policy = verdict.evidence.get("verifiedBy", ""), verdict.evidence.get("trustPolicy", "")
     signed = f", signed by {signer}" if signer else ""

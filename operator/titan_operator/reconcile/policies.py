@@ -28,7 +28,7 @@ def policy_in_force(role: str, planned: Plan, observed: Observed) -> Finding:
         state = brain.phases.get(role) if brain else None
         reported, reporter = (state.policy_hash if state and state.connected else ""), "brain"
     if not reported:
-        why = observed.stack.problems.get(reporter, f"{role} has not told its policy yet")
+        why = observed.stack.problems.get(reporter, f"{role} has not reported its policy yet")
         return Finding(None, "NotTold", why)
     if reported != planned.policy_hash:
         return Finding(

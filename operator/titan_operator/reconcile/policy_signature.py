@@ -24,7 +24,7 @@ def signature_problem(observed: Observed) -> str:
     where = f"RiskPolicy {policy.metadata.name}: spec.signature"
     signature = policy.spec.signature
     if signature is None:
-        return f"{where}: missing; this operator takes signed policies only"
+        return f"{where}: missing; this operator accepts signed policies only"
     verdict = observed.policy_verdicts.get(policy.metadata.name)
     if (verdict is None or not verdict.verified) and not _was_in_force(policy, verdict, observed):
         why = f"{verdict.reason}: {verdict.message}" if verdict else "it has not been verified yet"

@@ -63,13 +63,9 @@ def _acts(policies: Sequence[ObservedResource], observed: Observed) -> list[Effe
         if act.verb is ActVerb.RELEASE:
             going = [item.name for item in observed.phases if item.deleting and act.phase in ("", item.name)]
             if not going:
-                said = f"TitanPhase {act.phase} is" if act.phase else "no TitanPhase is"
-                not_said = " not" if act.phase else ""
-                effects.append(
-                    RecordActResult(
-                        policy.name, act, False, f"{said}{not_said} being deleted: there is nothing to release"
-                    )
-                )
+                subject = f"TitanPhase {act.phase} is not" if act.phase else "no TitanPhase is"
+                message = f"{subject} being deleted: there is nothing to release"
+                effects.append(RecordActResult(policy.name, act, False, message))
         elif act.verb is ActVerb.ARM and policy.name not in names:
             effects.append(
                 RecordActResult(policy.name, act, False, f"no TitanPhase pins {policy.name}: it cannot arm anything")

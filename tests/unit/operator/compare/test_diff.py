@@ -165,7 +165,7 @@ def test_an_opened_network_policy_is_seen() -> None:
 def test_values_of_a_secret_are_not_shown() -> None:
     wanted = {"kind": "Secret", "metadata": {"labels": {"a": "b"}}, "data": {"key.pem": "c2VjcmV0"}}
     found = first_difference(wanted, {**wanted, "data": {"key.pem": "b3RoZXI="}})
-    assert str(found) == "data[key.pem]: wanted another value, found one that is not told"
+    assert str(found) == "data[key.pem]: wanted another value, found a value that is not shown"
     label = first_difference(wanted, {**wanted, "metadata": {"labels": {"a": "c"}}})
     assert str(label) == 'metadata.labels.a: wanted "b", found "c"'
 
