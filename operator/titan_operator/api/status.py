@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from titan.domain.numbers import CANONICAL_LONGEST, CANONICAL_PATTERN
 from titan.domain.policy_hash import HASH_PATTERN
+from titan_operator.api.acts import ActVerb
 
 MESSAGE_LONGEST = 2048
 _WORD_PATTERN = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
@@ -90,7 +91,7 @@ class ActStatus(_Part, frozen=True, kw_only=True):
 
     nonce: Annotated[str, Meta(max_length=64)]
     """Which act."""
-    verb: Literal["arm", "closeOnly", "halt", "flatten", "release"]
+    verb: ActVerb
     """What was asked."""
     outcome: Literal["Done", "Refused"]
     """Done, or Refused: then nothing was changed."""

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
 from support.stack.local_processes import REPOSITORY
 from support.stack.model import IMAGE
@@ -60,7 +60,7 @@ def plane(module_cluster: ControlPlane) -> ControlPlane:
 @dataclass
 class Desk:
     plane: ControlPlane
-    scene: Scene
+    fixture: ControllerFixture
 
     async def titan(self, person: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line as a person, while an operator runs."""
@@ -73,8 +73,8 @@ class Desk:
     @asynccontextmanager
     async def operating(self) -> AsyncIterator[None]:
         """A fresh operator that remembers nothing of one before."""
-        async with self.scene.engine() as engine:
-            task = asyncio.create_task(engine.run())
+        async with self.fixture.controller() as controller:
+            task = asyncio.create_task(controller.run())
             try:
                 yield
                 if task.done():
@@ -85,11 +85,11 @@ class Desk:
 
     async def settled(self) -> dict[str, Any]:
         """Let a fresh operator run until all is well; return the pinned policy."""
-        async with self.scene.engine() as engine:
-            await self.scene.run_until(engine, self.scene.settled)
+        async with self.fixture.controller() as controller:
+            await self.fixture.run_until(controller, self.fixture.settled)
             for _ in range(3):
-                await engine.reconcile()
-        (policy,) = await self.scene.admin.list(KINDS["RiskPolicy"], DESK)
+                await controller.reconcile()
+        (policy,) = await self.fixture.admin.list(KINDS["RiskPolicy"], DESK)
         return policy
 
     def rendered(self, *flags: str) -> str:
@@ -104,9 +104,9 @@ class Desk:
 async def desk(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Desk]:
     operator = load({"KUBECONFIG": str(plane.service_account(SYSTEM, OPERATOR))})
     async with Cluster(load({"KUBECONFIG": str(plane.admin)})) as admin:
-        scene = Scene(admin, operator, DESK, tmp_path, ToldStack(admin, DESK))
+        fixture = ControllerFixture(admin, operator, DESK, tmp_path, ScriptedStack(admin, DESK))
         async with beside(mark_pods(admin, DESK, plane.admin)):
-            yield Desk(plane, scene)
+            yield Desk(plane, fixture)
 
 
 def helm(desk: Desk, *arguments: str) -> None:
@@ -170,15 +170,15 @@ MEANWHILE: dict[str, tuple[Callable[[Desk], None], bool]] = {
 
 
 async def test_a_halt_stays_until_a_person_with_the_verb_arms(desk: Desk) -> None:
-    told = desk.scene.told
+    stack = desk.fixture.stack
     helm(desk, "install", "quickstart", CHART, "--set", f"image={IMAGE}")
     policy = await desk.settled()
     name = policy["metadata"]["name"]
-    assert (policy["spec"]["posture"], told.latch) == ("ARMED", Posture.CLOSE_ONLY)
+    assert (policy["spec"]["posture"], stack.latch) == ("ARMED", Posture.CLOSE_ONLY)
 
     armed = await desk.titan("tom", "arm", "--reason", "go")
     assert (armed.returncode, armed.stderr) == (0, "")
-    assert (told.latch, told.raised) == (Posture.ARMED, [Posture.ARMED])
+    assert (stack.latch, stack.raised) == (Posture.ARMED, [Posture.ARMED])
     first_arm = (await desk.settled())["spec"]["act"]
 
     halted = await desk.titan("ana", "halt", "--reason", "news")
@@ -191,7 +191,7 @@ async def test_a_halt_stays_until_a_person_with_the_verb_arms(desk: Desk) -> Non
         posture = policy["status"]["posture"]
         assert (policy["spec"]["posture"], "act" in policy["spec"]) == ("ARMED", stays), what
         assert (posture["ceiling"], posture["latch"], posture["inForce"]) == ("ARMED", "HALTED", "HALTED"), what
-        assert (told.latch, told.raised) == (Posture.HALTED, [Posture.ARMED]), what
+        assert (stack.latch, stack.raised) == (Posture.HALTED, [Posture.ARMED]), what
 
     # Another person: by the command line, and by hand in tom's name.
     refused = await desk.titan("ana", "arm")
@@ -205,10 +205,10 @@ async def test_a_halt_stays_until_a_person_with_the_verb_arms(desk: Desk) -> Non
     again = json.dumps({"spec": {"act": {key: first_arm[key] for key in ("verb", "nonce", "by", "reason")}}})
     desk.plane.kubectl(*kubectl, again, kubeconfig=desk.plane.kubeconfig("tom"))
     policy = await desk.settled()
-    assert (policy["status"]["act"]["outcome"], told.latch) == ("Refused", Posture.HALTED)
+    assert (policy["status"]["act"]["outcome"], stack.latch) == ("Refused", Posture.HALTED)
 
     assert (await desk.titan("tom", "arm")).returncode == 0
-    assert (told.latch, told.raised) == (Posture.ARMED, [Posture.ARMED, Posture.ARMED])
+    assert (stack.latch, stack.raised) == (Posture.ARMED, [Posture.ARMED, Posture.ARMED])
 
     acts = [
         (one["user"]["username"], one["responseObject"]["spec"]["act"]["verb"])

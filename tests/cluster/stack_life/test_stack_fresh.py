@@ -14,7 +14,7 @@ import pytest
 
 from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
 from support.cluster.processes import OPERATOR_PORT, log_lines, operator_pod, operator_samples, page, passes, total
-from support.cluster.running_stack import Life
+from support.cluster.running_stack import RunningStack
 from support.gitops.argo import health
 from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 
@@ -96,12 +96,12 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(at: Installation) -> Iterator[Seen]:
     """The stack: applied as a newcomer does it, and watched from before that on until it is gone."""
-    life = Life(at, STACK)
+    stack = RunningStack(at, STACK)
     with Seen(at.folder).watching(at) as watched:
         at.plane.kubectl("apply", "-n", STACK, *FILES)
         at.plane.kubectl("wait", "--for=condition=Ready", "titan", "--all", "-n", STACK, "--timeout=60s")
         yield watched
-        life.end()
+        stack.end()
 
 
 def _rows(text: str) -> dict[str, dict[str, str]]:
@@ -153,18 +153,18 @@ def test_argo_cd_and_flux_saw_it_start_and_become_ready(seen: Seen) -> None:
 
 
 def test_what_is_refused_is_degraded_until_it_is_put_right(seen: Seen, at: Installation) -> None:
-    life = Life(at, STACK)
+    stack = RunningStack(at, STACK)
     right = at.get("titanphase", "scavenger", STACK)["spec"]["image"]
-    life.patch("scavenger", {"image": UNLISTED})
+    stack.patch("scavenger", {"image": UNLISTED})
     at.wait("a refusal", lambda: seen.told()["scavenger"][-1] == ("Degraded", FAILED))
     assert UNLISTED in health(seen.states()["scavenger"][-1])[1]
     refusals = operator_samples(at)
     assert total(refusals, "titan_operator_refusals_total", namespace=STACK, gate="ImageVerified") >= 1
-    life.patch("scavenger", {"image": right})
+    stack.patch("scavenger", {"image": right})
     at.wait("the end of the refusal", lambda: seen.told()["scavenger"][-1] == ("Healthy", CURRENT))
-    life.patch("scavenger", {"suspend": True})
+    stack.patch("scavenger", {"suspend": True})
     at.wait("its suspension", lambda: seen.told()["scavenger"][-1] == ("Suspended", CURRENT))
-    life.patch("scavenger", {"suspend": False})
+    stack.patch("scavenger", {"suspend": False})
     at.wait("its return", lambda: seen.told()["scavenger"][-1] == ("Healthy", CURRENT))
     assert all(set(states) <= AGREE for states in seen.told().values())
 

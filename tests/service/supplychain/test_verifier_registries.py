@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from testcluster.toolchain import SIGNING, ensure
 
-from support.supplychain import beside_image as lies
+from support.supplychain import registry_contents as lies
 from support.supplychain.cosign_material import Material, public_pem
 from support.supplychain.registry import RegistryServer, digest_of
 from support.supplychain.registry_faults import status

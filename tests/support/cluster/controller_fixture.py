@@ -50,7 +50,7 @@ _CLUSTERS_OWN = (("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default"
 _VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp")
 
 
-class Everything:
+class AcceptingVerifier:
     """A verifier that knows every image: here it is about the API server."""
 
     terms = TrustTerms("sha256:" + "7" * 64)
@@ -67,7 +67,7 @@ class Everything:
         return Verdict(True)
 
 
-class Held:
+class HeldLease:
     """A Lease that is ours."""
 
     def is_held(self) -> bool:
@@ -75,7 +75,7 @@ class Held:
 
 
 @dataclass
-class ToldStack:
+class ScriptedStack:
     """What a stack's processes would answer; it outlives the engines that ask it.
 
     Attributes
@@ -211,20 +211,20 @@ async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
 
 
 @dataclass
-class Scene:
+class ControllerFixture:
     """One namespace with its stack, and the engine that a test runs over it."""
 
     admin: Cluster
     operator: Connection
     namespace: str
     folder: Path
-    told: ToldStack
-    lease: Held = field(default_factory=Held)
+    stack: ScriptedStack
+    lease: HeldLease = field(default_factory=HeldLease)
     resync_s: float = 5.0
     clock: Callable[[], float] = time.monotonic
 
     @asynccontextmanager
-    async def engine(self) -> AsyncIterator[StackController]:
+    async def controller(self) -> AsyncIterator[StackController]:
         """A fresh engine: it remembers nothing of one before."""
         settings = OperatorSettings(
             role="operator",
@@ -249,7 +249,7 @@ class Scene:
             store = VerifiedImagesStore(cluster, [self.namespace], lambda: datetime.now(UTC))
             parts = Context(
                 cluster=cluster,
-                judge=ImageChecker(Everything(), store, time.monotonic),
+                judge=ImageChecker(AcceptingVerifier(), store, time.monotonic),
                 events=Events(cluster, instance="operator", log=log),
                 lease=self.lease,
                 watches=WatchTracker(1e9),
@@ -259,42 +259,42 @@ class Scene:
                 version="1.0.0",
                 log=log,
                 clock=self.clock,
-                connect=lambda *_: self.told,
+                connect=lambda *_: self.stack,
             )
             yield StackController(self.namespace, parts)
 
     async def run_until(
         self,
-        engine: StackController,
+        controller: StackController,
         holds: Callable[[], Awaitable[bool]],
         timeout_s: float = 30.0,
         *,
         stop: asyncio.Event | None = None,
     ) -> None:
         """Let the engine reconcile until ``await holds()``, or until ``stop`` is set: then it ends in its tracks."""
-        work = asyncio.create_task(engine.run())
+        work = asyncio.create_task(controller.run())
         stopped = asyncio.create_task((stop or asyncio.Event()).wait())
         try:
             async with asyncio.timeout(timeout_s):
                 while not stopped.done() and not await holds():
                     if work.done():
                         work.result()
-                    engine.wake()
+                    controller.wake()
                     await asyncio.wait({stopped, work}, timeout=WAKE_S, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            raise AssertionError(f"not within {timeout_s} s; {await self.picture()}") from None
+            raise AssertionError(f"not within {timeout_s} s; {await self.describe()}") from None
         finally:
             work.cancel()
             stopped.cancel()
             await asyncio.gather(work, stopped, return_exceptions=True)
 
-    async def calm(self, engine: StackController, writes: Callable[[], int]) -> None:
+    async def calm(self, controller: StackController, writes: Callable[[], int]) -> None:
         """Pass until a whole pass writes nothing and has nothing to do before the next resync."""
         async with asyncio.timeout(30):
             while True:
                 before, requeue_after_s = writes(), 0.0
                 try:
-                    requeue_after_s = await engine.reconcile()
+                    requeue_after_s = await controller.reconcile()
                 except* ClusterError:
                     # A cut can be here too: the next pass goes on from there.
                     requeue_after_s = 0.0
@@ -302,7 +302,7 @@ class Scene:
                     return
                 await asyncio.sleep(min(requeue_after_s, WAKE_S))
 
-    async def picture(self) -> str:
+    async def describe(self) -> str:
         """What a person would look at first."""
         events = await self.admin.list(KINDS["Event"], self.namespace)
         warnings = sorted(
@@ -316,7 +316,7 @@ class Scene:
             item["metadata"]["name"]: (item["metadata"]["generation"], item.get("status", {}).get("observedGeneration"))
             for item in await self.admin.list(KINDS["RiskPolicy"], self.namespace)
         }
-        posture = f"latch {self.told.latch.name}; policies, generation and seen: {policies}"
+        posture = f"latch {self.stack.latch.name}; policies, generation and seen: {policies}"
         return f"{self.namespace}: phases: {await self.conditions()}; {posture}; warnings: {warnings}"
 
     async def apply(self, *resources: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.cluster_user import Reached
+from support.cluster.cluster_user import ClusterUser
 from support.podrunner.runner import PodRunner
 from support.stack.model import documents
 
@@ -27,7 +27,7 @@ PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 
 
 @dataclass
-class Installation(Reached):
+class Installation(ClusterUser):
     """A control plane with the charts and a pod runner."""
 
     plane: ControlPlane
@@ -62,10 +62,10 @@ class Installation(Reached):
         self.apply(namespace, quickstart())
         self.wait_ready(namespace)
 
-    def picture(self) -> str:
+    def describe(self) -> str:
         """What a person would look at first."""
         logs = [self.runner.log(SYSTEM, pod["metadata"]["name"])[-3000:] for pod in self.list("pods", SYSTEM)]
-        return "\n".join([super().picture(), *logs])
+        return "\n".join([super().describe(), *logs])
 
 
 def quickstart(image: str = IMAGE, policy: str = "demo") -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 FILE = "TITAN_TEST_IMAGES_FILE"
 
 
-class Listed:
+class ListVerifier:
     """Knows the images that a file lists; the file is its trust policy, and each change of it makes another."""
 
     problem = ""
@@ -67,7 +67,7 @@ class ListedOperatorApp(OperatorApp):
 
     def verifier(self) -> Verifier:
         """The list."""
-        return Listed(Path(os.environ.get(FILE, os.devnull)))
+        return ListVerifier(Path(os.environ.get(FILE, os.devnull)))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def eager(image: str = IMAGE, hold_ms: int = LONG_MS, policy: str = "demo", **sp
 
 
 @dataclass
-class Life:
+class RunningStack:
     """One stack of an installation."""
 
     at: Installation
@@ -112,7 +112,7 @@ class Life:
         """Assert that it is so for a while."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            assert self.protected(), self.at.picture()
+            assert self.protected(), self.at.describe()
             time.sleep(0.1)
 
     def processes(self, pod: str) -> list[int]:
@@ -176,19 +176,19 @@ class Life:
         self.at.plane.kubectl("patch", kind, name, "-n", self.namespace, "--type=merge", "-p", body)
 
     @contextmanager
-    def watched(self, *, cap: Posture | None = None) -> Iterator[Watch]:
+    def watched(self, *, cap: Posture | None = None) -> Iterator[StackWatch]:
         """Look all the while: how many Executions there are, and whether a posture above ``cap`` is in force."""
-        watch = Watch(self, cap)
+        watch = StackWatch(self, cap)
         with watch.running():
             yield watch
         assert not watch.found, watch.found
 
 
 @dataclass
-class Watch:
+class StackWatch:
     """What is seen again and again while something goes on."""
 
-    life: Life
+    stack: RunningStack
     cap: Posture | None
     found: list[str] = field(default_factory=list)
     most: int = 0
@@ -215,12 +215,12 @@ class Watch:
             looking.result()
 
     def _executions(self) -> None:
-        count = len(self.life.processes("execution-0"))
+        count = len(self.stack.processes("execution-0"))
         self.most = max(self.most, count)
         if count > 1:
             self.found.append(f"{count} Executions at once")
 
     def _latches(self) -> None:
         for role in ("brain", "execution"):
-            if self.cap is not None and (posture := self.life.latch(role)) > self.cap:
+            if self.cap is not None and (posture := self.stack.latch(role)) > self.cap:
                 self.found.append(f"the latch of {role} is {posture.name}, above {self.cap.name}")

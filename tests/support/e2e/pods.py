@@ -16,9 +16,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from support.cluster.cluster_user import Reached, WaitError
+from support.cluster.cluster_user import ClusterUser, WaitError
 from support.cluster.installation import PHASES
-from support.cluster.running_stack import LONG_MS, Life
+from support.cluster.running_stack import LONG_MS, RunningStack
 from support.e2e.target import Target
 from support.stack.both_accounts import BothBooks, disagreements, read_both
 from titan.domain.kinds import Posture
@@ -37,7 +37,7 @@ _LATCHES = {"execution": "latch.json", "brain": "latch"}
 
 
 @dataclass
-class Pods(Reached):
+class Pods(ClusterUser):
     """The cluster, with what people do on it."""
 
     plane: Target
@@ -52,7 +52,7 @@ class Pods(Reached):
         """Until every TitanPhase of the namespace is Ready, as ``kubectl wait`` sees it."""
         super().wait_ready(namespace, timeout_s)
 
-    def picture(self) -> str:
+    def describe(self) -> str:
         """What a person would look at first."""
         own = self.plane.kubectl("get", "pods", "-n", self.system, "-o", "wide", check=False)
         path = f"/api/v1/namespaces/{self.system}/services/titan-operator:8080/proxy/readyz"
@@ -75,7 +75,7 @@ class Pods(Reached):
             for role in ("scavenger", "brain", "execution")
         ]
         said = [text for done in (own, ready, logs, *stacks, *phases) for text in (done.stdout, done.stderr)]
-        return "\n".join([super().picture(), *said, *events])
+        return "\n".join([super().describe(), *said, *events])
 
     def memory(self) -> dict[str, float]:
         """Memory of every pod that has some, as its node tells it: its working set in MiB, by ``namespace/name``."""
@@ -112,7 +112,7 @@ class ActTimes:
 
 
 @dataclass
-class PodLife(Life):
+class PodLife(RunningStack):
     """One stack in a cluster."""
 
     at: Pods

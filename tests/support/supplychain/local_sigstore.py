@@ -109,7 +109,7 @@ def blob_body(blob: bytes, signature: bytes, verifier: bytes) -> dict[str, Any]:
 
 
 @dataclass
-class SigstoreWorld:
+class LocalSigstore:
     """Everything that vouches, each with a key of its own."""
 
     authority: ec.EllipticCurvePrivateKey = field(default_factory=_key)
