@@ -1,4 +1,4 @@
-"""What a person asks of a stack once (``spec.act``), and who vouches for a policy (``spec.signature``)."""
+"""One-shot acts of people (``spec.act``) and signatures of policies (``spec.signature``)."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def _phase_is_released(act: ActSpec) -> ValueError | None:
 class ActSpec(Model):
     """One act of a person, carried out once.
 
-    The operator hands it to Brain and Execution and writes the outcome into status.act. Brain takes a nonce once, so an
-    act that is applied again does nothing.
+    The operator sends it to Brain and Execution and writes the outcome into status.act. Brain accepts a nonce once, so
+    an act that is applied again does nothing.
     """
 
     checks = (
@@ -59,32 +59,32 @@ class ActSpec(Model):
     )
 
     verb: Annotated[str, by(WordRule(_VERBS, ""))]
-    """What to do. arm: trade, as far as the ceiling allows. closeOnly: open nothing new. halt: only protect positions.
+    """The action. arm: trade, as far as the ceiling allows. closeOnly: open nothing new. halt: only protect positions.
     flatten: close everything. release: let a TitanPhase that is being deleted go with positions open."""
     nonce: Annotated[str, by(_NONCE)]
-    """What makes this act another than the one before."""
+    """Identifies this act; a new act needs a new nonce."""
     by: Annotated[str, by(_USER)]
-    """Who asks; admission refuses a name that is not the requesting user's own."""
+    """The requesting user; admission refuses a name that is not the user's own."""
     reason: Annotated[str | None, by(_REASON)] = None
-    """Why, for the audit."""
+    """Reason, for the audit."""
     phase: Annotated[str | None, by(PHASE_NAME)] = None
-    """Which TitanPhase to release; absent: every one that is being deleted."""
+    """TitanPhase to release; absent: every one that is being deleted."""
 
 
 class Signature(Model):
     """A cosign signature over hash, account and sequence. The trust policy may require one."""
 
     bundle: Annotated[str, by(_BUNDLE)]
-    """The bundle as `cosign sign-blob --bundle` writes it."""
+    """Bundle as `cosign sign-blob --bundle` writes it."""
     account: Annotated[str, by(_ACCOUNT)]
-    """The trading account for which the policy was signed."""
+    """Trading account for which the policy was signed."""
     sequence: Annotated[int, by(IntegerRule(1, 2**53 - 1, ""))]
-    """Counted up for each policy of the account: an older one is refused after a newer one was in force."""
+    """Number that grows with each policy of the account: an older one is refused after a newer one was in force."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """A person's one-shot act, as ``spec.act`` says it; ``phase`` is only for a release (empty: all)."""
+    """Value of a ``spec.act``; ``phase`` is only for a release (empty: all)."""
 
     verb: ActVerb
     nonce: str

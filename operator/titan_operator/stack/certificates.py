@@ -69,7 +69,7 @@ class StackCertificates:
             self._write_files(leaf)
 
     async def ensure(self, phase: str, role: str, stored: Mapping[str, Any] | None) -> None:
-        """Write a certificate for ``phase`` to its Secret where ``stored``, the Secret as just read, has no good one."""
+        """Renew the certificate of ``phase`` where ``stored``, its Secret as just read, has no good one."""
         assert self._authority is not None
         data = {name: base64.b64decode(value) for name, value in ((stored or {}).get("data") or {}).items()}
         leaf = Leaf.read(data) if data else None

@@ -1,6 +1,6 @@
-"""Pure: the trust policy: whose signatures make which image run. Its hash, and reading it from YAML or JSON.
+"""Pure: the trust policy: the signers of each image. Its hash, and reading it from YAML or JSON.
 
-One whole document decides, so that a change of it is taken or refused as a whole.
+It is one document, so that a change of it is accepted or refused as a whole.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from titan_operator.supplychain.references import (
     pattern_expression,
 )
 
-# Keeps the hash of a trust policy from ever being that of another document.
+# Domain separation: the hash of a trust policy is never that of another document.
 _SEPARATOR = b"titan.trustpolicy.v1\n"
 Host = Annotated[str, Meta(pattern=f"^{HOST_PATTERN}$", max_length=260)]
 SignerName = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)]
@@ -38,7 +38,7 @@ _LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
 class TrustPolicyError(ValueError):
-    """What is no trust policy; one sentence that names the field, the value and what is allowed."""
+    """The document is no trust policy; one sentence names the field, the value and what is allowed."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
@@ -95,7 +95,7 @@ class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
         return pattern_expression(self.pattern)
 
     def matches(self, name: str) -> bool:
-        """Whether the image of this name (registry and path) is meant."""
+        """Whether the rule applies to the image of this name (registry and path)."""
         return self._expression.fullmatch(name) is not None
 
 
@@ -148,7 +148,7 @@ class TrustPolicy(_Part, frozen=True, kw_only=True, dict=True):
         return (*self.keys, *self.identities)
 
     def rule_for(self, name: str) -> ImageRule | None:
-        """The first rule for images of this name (registry and path), if any."""
+        """Return the first rule for images of this name (registry and path), if any."""
         return next((rule for rule in self.images if rule.matches(name)), None)
 
 
@@ -158,7 +158,7 @@ def instant(text: str) -> datetime:
     Raises
     ------
     ValueError
-        There is no such day or time.
+        The day or time does not exist.
     """
     return datetime.fromisoformat(text)
 
@@ -203,7 +203,7 @@ def read_trust_policy(document: object) -> TrustPolicy:
 
 
 def trust_policy_schema() -> dict[str, Any]:
-    """Its JSON schema, for the chart's values and the reference."""
+    """Return the JSON schema of a trust policy, for the chart's values and the reference."""
     return struct_schema(TrustPolicy)
 
 
@@ -244,7 +244,7 @@ def _keys(policy: TrustPolicy) -> Iterator[str]:
             yield f"{where}.pem: {error}"
             continue
         if identity in identities:
-            # Else one of both could be revoked and the other still count.
+            # Otherwise one entry could be revoked while the other still counts.
             yield f"{where}.pem: the key of {identities[identity]}; allowed is each key once"
         identities[identity] = key.name
         yield from _window(key, where)
@@ -290,7 +290,7 @@ _FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `
 
 
 def _sentence(message: str, document: object) -> str:
-    # msgspec says what it expected and where, but not what it found.
+    # msgspec names what it expected and where, but not what it found.
     placed = _PLACED.fullmatch(message)
     assert placed is not None
     what, path = placed["what"], (placed["path"] or "$")
@@ -304,7 +304,7 @@ def _sentence(message: str, document: object) -> str:
         return f"{name}: no such field; allowed are {', '.join(schema['properties'])}"
     expected = _EXPECTED.fullmatch(what)
     allowed = expected["allowed"].replace("`", "") if expected else " or ".join(schema["enum"])
-    # Who mistook the private key for the public one must not find it in a log.
+    # A private key that was pasted instead of the public one must not reach a log.
     stated = "not as it must be" if where.endswith(".pem") else spelled(value)
     return f"{where or 'trust policy'}: {stated}; allowed is {allowed}"
 
