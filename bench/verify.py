@@ -48,7 +48,7 @@ class Lists:
 
 
 class Verifier(CosignVerifier):
-    """With what its trust policy says of the lists, as the operator has it."""
+    """A verifier with the terms of its trust policy, as the operator has it."""
 
     def __init__(self, policy: TrustPolicy, registries: Registries) -> None:
         super().__init__(policy, registries, lambda: datetime.now(UTC))

@@ -187,7 +187,7 @@ _LOOK = "import ssl, sys; print(ssl.get_server_certificate((sys.argv[1], int(sys
 
 
 def _shown(titan: Titan, stack: PodLife, role: str) -> str:
-    """The certificate that a process shows to who connects to it, as PEM; empty where it cannot be asked now."""
+    """Return the certificate that a process presents, as PEM; empty where it cannot be reached now."""
     pod = stack.pods()[role]
     address, port = pod["status"]["podIP"], str(ROLES[role].grpc_port)
     said = titan.target.read(STACK, pod["metadata"]["name"], "python3", "-c", _LOOK, address, port)

@@ -1,4 +1,4 @@
-"""The operator is away: the API server alone refuses what nobody verified; Execution comes back with its position."""
+"""The operator is away: the API server alone refuses unverified images; Execution comes back with its position."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def deployment_of(image: str, command: list[str] | None = None) -> dict[str, Any
 
 
 def rows(titan: Titan, unlisted: str, running: str, listed: str) -> list[Row]:
-    """What is tried while nobody watches."""
+    """Requests that are tried while the operator is away."""
     unsigned = titan.release.changed("nobodys", {"/opt/titan/share/version": "nobody's\n"})
     tag = f"{listed.partition('@')[0]}:latest"
     create = ("create", "-f", "-")
@@ -205,7 +205,7 @@ def evict(titan: Titan, stack: PodLife, story: Story) -> None:
 
 
 def verified(stack: PodLife) -> dict[str, Any]:
-    """What the operator says of the phase's image."""
+    """Return the operator's condition on the phase's image."""
     return {"status": "", "reason": "", "message": "", **stack.condition("scavenger", "ImageVerified")}
 
 

@@ -1,4 +1,4 @@
-"""What the API server refuses by chart titan-admission, while no operator runs. Each policy is also taken away once."""
+"""Refusals by chart titan-admission, without a running operator. Each policy is also removed once."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class TrustFixture:
             self.at.plane.kubectl("patch", "titanphase", name, "-n", STACK, "--type=merge", "-p", patch)
 
     def sign_policy(self, key: str, sequence: int) -> None:
-        """Sign the stack's policy, as docs/trust.md says."""
+        """Sign the stack's policy as docs/trust.md describes."""
         policy = self.at.policy(STACK)
         text = f"titan.riskpolicy.signature.v1\n{policy['spec']['hash']}\npaper\n{sequence}\n"
         bundle = self.images.sign_bytes(text.encode(), key)
@@ -94,7 +94,7 @@ class TrustFixture:
         return {pod["metadata"]["labels"]["app.kubernetes.io/instance"]: pod["metadata"]["uid"] for pod in found}
 
     def admits(self, image: str, namespace: str, kind: str = "Deployment") -> str:
-        """What the API server says to a workload of this image, as the operator asks it (a dry run); empty: yes."""
+        """Return the refusal of the operator's dry run of a workload of this image; empty if it is admitted."""
         labels = {"app": "probe"}
         pod = {"containers": [{"name": "probe", "image": image}]}
         body = {

@@ -25,7 +25,7 @@ _OVERDUE_S = 0.5
 
 @dataclass
 class ReceiverFixture:
-    """What an operator does with its watches, and nothing else of it."""
+    """The part of an operator that uses watches."""
 
     proxy: ApiProxy
     direct: Cluster

@@ -95,7 +95,7 @@ async def setting(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Setting]
 
 @dataclass(frozen=True)
 class End:
-    """What is there at the end of an act, how many writes it took, and whether its cut happened."""
+    """Objects at the end of an act, its number of writes, and whether its cut happened."""
 
     objects: Mapping[str, Any]
     writes: int
@@ -132,7 +132,7 @@ async def _through(fixture: ControllerFixture, proxy: ApiProxy, act: StackAct, c
 
 
 def _differences(undisturbed: Mapping[str, End], ends: Mapping[str, End], cuts: Mapping[str, Cut]) -> list[str]:
-    """What is not as it would have been, act by act; a later act may inherit it."""
+    """Return the differences from the uncut run, act by act; a later act may inherit one."""
     return [
         f"{act}, {cuts.get(act)}: {name}: {_only_different(undisturbed[act].objects.get(name), end.objects.get(name))}"
         for act, end in ends.items()
@@ -142,7 +142,7 @@ def _differences(undisturbed: Mapping[str, End], ends: Mapping[str, End], cuts: 
 
 
 def _only_different(wanted: Any, found: Any) -> str:
-    """What is not equal, by its path."""
+    """Return the unequal values, by path."""
     if not (isinstance(wanted, Mapping) and isinstance(found, Mapping)):
         return f"{wanted!r} != {found!r}"
     names = [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]

@@ -1,4 +1,4 @@
-"""What Argo CD and Flux make of the statuses that real reconciles leave, at each moment and at the end."""
+"""Health by Argo CD and Flux of the statuses that real reconciles write, at each moment and at the end."""
 
 from __future__ import annotations
 

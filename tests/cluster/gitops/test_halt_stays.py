@@ -114,13 +114,13 @@ def helm(desk: Desk, *arguments: str) -> None:
 
 
 def self_heal(desk: Desk) -> None:
-    """What Flux does each interval: server-side apply with force, by a manager of its own."""
+    """Apply as Flux does each interval: server-side apply with force, by a manager of its own."""
     flags = ("--server-side", "--force-conflicts", "--field-manager=kustomize-controller")
     desk.plane.kubectl("apply", *flags, "-n", DESK, "-f", "-", stdin=desk.rendered())
 
 
 def sync(desk: Desk) -> None:
-    """What Argo CD does without server-side apply: a client's three-way merge."""
+    """Apply as Argo CD does without server-side apply: a client's three-way merge."""
     desk.plane.kubectl("apply", "-n", DESK, "-f", "-", stdin=desk.rendered())
 
 

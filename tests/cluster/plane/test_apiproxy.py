@@ -1,4 +1,4 @@
-"""The fault proxy itself: each of its faults happens, once it is asked for, and none before."""
+"""The fault proxy itself: each of its faults happens on request, and none before."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_stale_lists(fixture: ProxyFixture) -> None:
 
 
 class Watch:
-    """A plain watch of the namespace's ConfigMaps, as far as it has told."""
+    """A plain watch of the namespace's ConfigMaps, with its events."""
 
     def __init__(self) -> None:
         self.told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()

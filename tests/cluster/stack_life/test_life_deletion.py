@@ -41,7 +41,7 @@ def alive(at: Installation) -> Iterator[Callable[..., RunningStack]]:
 
 
 def draining(stack: RunningStack) -> None:
-    """Wait until every phase says what it waits for, and how a person ends that."""
+    """Wait until every phase reports what it waits for, and how a person ends that."""
 
     def said() -> bool:
         found = [stack.condition(phase["metadata"]["name"], "Ready") for phase in stack.phases()]

@@ -39,7 +39,7 @@ def stack(at: Installation) -> Iterator[RunningStack]:
 
 
 def set_images(stack: RunningStack, image: str, *names: str) -> None:
-    """What `kubectl apply` of a commit that changes images does."""
+    """Change images as `kubectl apply` of a commit does."""
     for name in names or ROLL_ORDER:
         stack.patch(name, {"image": image})
 
@@ -262,7 +262,7 @@ def plain(at: Installation) -> Iterator[RunningStack]:
 
 
 def refusal(stack: RunningStack, name: str, reason: str) -> str:
-    """Wait until a gate refuses; what it says."""
+    """Wait until a gate refuses; return its message."""
     stack.at.wait(f"{reason} at {name}", lambda: stack.condition(name, reason).get("status") == "False")
     return str(stack.condition(name, reason)["message"])
 

@@ -74,7 +74,7 @@ def _halted(stack: RunningStack) -> None:
 
 
 def _acts(at: Installation) -> list[tuple[str, str, datetime]]:
-    """Who has written which act and when, as the audit log has it."""
+    """Return users, acts and times of the writes in the audit log."""
     return [
         (
             event["user"]["username"],
@@ -124,24 +124,24 @@ def test_what_people_are_shown_of_a_halted_stack(stack: RunningStack) -> None:
 
 
 def _rendered(stack: RunningStack) -> str:
-    """What is in Git."""
+    """Return the manifests in Git."""
     values = str(stack.at.folder / "values.json")
     return stack.at.plane.helm("template", "quickstart", CHART, "-n", DESK, "-f", values).stdout
 
 
 def self_heal(stack: RunningStack) -> None:
-    """What Flux does each interval: server-side apply with force, by a manager of its own."""
+    """Apply as Flux does each interval: server-side apply with force, by a manager of its own."""
     flags = ("--server-side", "--force-conflicts", "--field-manager=kustomize-controller")
     stack.at.plane.kubectl("apply", *flags, "-n", DESK, "-f", "-", stdin=_rendered(stack))
 
 
 def sync(stack: RunningStack) -> None:
-    """What Argo CD does without server-side apply: a client's three-way merge."""
+    """Apply as Argo CD does without server-side apply: a client's three-way merge."""
     stack.at.plane.kubectl("apply", "-n", DESK, "-f", "-", stdin=_rendered(stack))
 
 
 def apply_armed(stack: RunningStack) -> None:
-    """A file that says ARMED, applied by a person who may loosen."""
+    """Apply a file with posture ARMED as a person who may loosen."""
     policy = next(item for item in yaml.safe_load_all(_rendered(stack)) if item and item["kind"] == "RiskPolicy")
     policy["spec"]["posture"] = "ARMED"
     flags = ("--server-side", "--force-conflicts", "--field-manager=tom")

@@ -1,4 +1,4 @@
-"""What other hands do to a running stack is put back and told; certificates are renewed while it runs."""
+"""Drift of a running stack is reverted and reported; certificates are renewed while it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verifier with what a trust policy says of registries and signers, and with what the real programs push."""
+"""The verifier with a trust policy's registries and signers, and with contents that the real programs push."""
 
 from __future__ import annotations
 

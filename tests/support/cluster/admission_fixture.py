@@ -106,7 +106,7 @@ def plural(kind: str) -> str:
 
 @dataclass
 class AdmissionFixture:
-    """What rows of a table are filled in with."""
+    """The cluster of the tables of admission, with the names that fill in their rows."""
 
     plane: ControlPlane
     api: AsUser
@@ -123,7 +123,7 @@ class AdmissionFixture:
             self.api.must("POST", path_of("verifiedimages", ""), {**manifest, **body}, user=OPERATOR)
 
     def probe(self, digest: str) -> Answer:
-        """What the operator would hear now who creates a Deployment of that digest (a dry run)."""
+        """Return the answer to the operator's dry run of a Deployment of that digest."""
         manifest = workload("Deployment", pod_spec(image(digest)), "probe")
         return self.api.call("POST", path_of("deployments"), manifest, user=OPERATOR, dry_run=True)
 

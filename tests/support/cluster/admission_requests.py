@@ -1,4 +1,4 @@
-"""Requests that tables of admission are made of."""
+"""Requests of the tables of admission."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from support.cluster.as_user import Answer, controller
 MASTERS = ("system:masters",)
 REPLICASETS = controller("replicaset-controller")
 NAMESPACES = controller("namespace-controller")
-# Names of what is there, filled in when it is asked.
+# Placeholders of existing objects' names, filled in when the request is sent.
 POD, REPLICASET, REVISION, POLICY = "{pods}", "{replicasets}", "{controllerrevisions}", "{policy}"
 
 

@@ -1,4 +1,4 @@
-"""What is refused, by which policy; and what is not."""
+"""Rows of requests: refused ones with their policy, and admitted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster that is there, whoever made it: what people do with kubectl and helm, and what they see of stacks."""
+"""A user of any cluster: actions by kubectl and helm, and observations of stacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 
 class WaitError(AssertionError):
-    """Something did not come true in time; the message says what is there instead."""
+    """A condition did not hold in time; the message describes the state."""
 
 
 class ClusterAccess(Protocol):
@@ -73,7 +73,7 @@ class ClusterUser:
         return found
 
     def describe(self) -> str:
-        """What a person would look at first."""
+        """Describe the state for a failure's message."""
         look = ("get", "titan,pods", "-o", "wide", "-n")
         return "\n".join(self.plane.kubectl(*look, namespace, check=False).stdout for namespace in self.namespaces)
 

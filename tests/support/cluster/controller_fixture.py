@@ -1,4 +1,4 @@
-"""An engine on the real API server, with pods that are only marked ready and a stack that only answers.
+"""A controller on the real API server, with pods that are only marked ready and a stack that only answers.
 
 For what is about the API server: cut connections, lost events, stale lists. Real processes are in the tests of stacks.
 """
@@ -42,16 +42,16 @@ from titan_operator.stack.view import Ack, BrainView, ExecutionView, PhaseView, 
 from titan_operator.supplychain.verdict import TrustTerms, Verdict
 
 SYSTEM = "titan-system"
-# What its watches would do to an engine that has none: it is woken this often.
+# The controller has no watches here; it is woken this often instead, in seconds.
 WAKE_S = 0.15
-# What the cluster puts into every namespace by itself.
+# Objects that the cluster puts into every namespace by itself.
 _CLUSTERS_OWN = (("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default"))
-# What differs between two runs that are the same: identities, times and what is random.
+# Fields that differ between two equal runs: identities, times and random values.
 _VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp")
 
 
 class AcceptingVerifier:
-    """A verifier that knows every image: here it is about the API server."""
+    """A verifier that accepts every image, for tests of the API server."""
 
     terms = TrustTerms("sha256:" + "7" * 64)
     problem = ""
@@ -68,7 +68,7 @@ class AcceptingVerifier:
 
 
 class HeldLease:
-    """A Lease that is ours."""
+    """A Lease that is always held."""
 
     def is_held(self) -> bool:
         return True
@@ -76,7 +76,7 @@ class HeldLease:
 
 @dataclass
 class ScriptedStack:
-    """What a stack's processes would answer; it outlives the engines that ask it.
+    """A stack's processes with scripted answers; it outlives the controllers that query it.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class ScriptedStack:
 
     async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
         running = await self._hashes()
-        # Brain and Execution are asked where their pods are; of a phase Brain tells.
+        # Brain and Execution are queried at their pods; Brain reports the phases.
         hashes = {role: said for role, said in running.items() if role in addresses or role == "scavenger"}
         problems = {role: "has no running pod" for role in ("brain", "execution") if role not in hashes}
         brain = execution = None
@@ -184,7 +184,7 @@ async def pods_at_hand(admin: Cluster, namespace: str) -> list[dict[str, Any]]:
 
 
 async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
-    """What a kubelet tells of pods that run, and its last word on those that end; until canceled."""
+    """Write the status that a kubelet writes for running pods, and remove ended ones, until canceled."""
     # Late: an operator process that is measured imports this module too.
     from kubernetes.client import ApiException, CoreV1Api
     from kubernetes.config import new_client_from_config
@@ -212,7 +212,7 @@ async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
 
 @dataclass
 class ControllerFixture:
-    """One namespace with its stack, and the engine that a test runs over it."""
+    """One namespace with its stack, and the controller that a test runs over it."""
 
     admin: Cluster
     operator: Connection
@@ -225,7 +225,7 @@ class ControllerFixture:
 
     @asynccontextmanager
     async def controller(self) -> AsyncIterator[StackController]:
-        """A fresh engine: it remembers nothing of one before."""
+        """Make a new controller, without the state of an earlier one."""
         settings = OperatorSettings(
             role="operator",
             http_port=0,
@@ -240,7 +240,7 @@ class ControllerFixture:
         # operator has.
         import structlog
 
-        # What went wrong; each pass says much more.
+        # Warnings only; each pass logs much more.
         log: Log = structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
         )
@@ -271,7 +271,7 @@ class ControllerFixture:
         *,
         stop: asyncio.Event | None = None,
     ) -> None:
-        """Let the engine reconcile until ``await holds()``, or until ``stop`` is set: then it ends in its tracks."""
+        """Let the controller reconcile until ``await holds()``, or until ``stop`` is set, which ends it at once."""
         work = asyncio.create_task(controller.run())
         stopped = asyncio.create_task((stop or asyncio.Event()).wait())
         try:
@@ -303,7 +303,7 @@ class ControllerFixture:
                 await asyncio.sleep(min(requeue_after_s, WAKE_S))
 
     async def describe(self) -> str:
-        """What a person would look at first."""
+        """Describe the state for a failure's message."""
         events = await self.admin.list(KINDS["Event"], self.namespace)
         warnings = sorted(
             {
@@ -337,7 +337,7 @@ class ControllerFixture:
         return found
 
     async def settled(self, ready: int = 5) -> bool:
-        """Whether all phases run, and what was told of the policies is of what they are now."""
+        """Whether all phases run, and the policies' statuses are of their present generation."""
         for policy in await self.admin.list(KINDS["RiskPolicy"], self.namespace):
             if policy.get("status", {}).get("observedGeneration") != policy["metadata"]["generation"]:
                 return False

@@ -1,4 +1,4 @@
-"""What can fail between the operator and the API server, a row each; design operator.md §5."""
+"""Faults between the operator and the API server, a row each; design operator.md §5."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _stale(*kinds: Kind) -> Fault:
 
 
 def _stale_later(*kinds: Kind) -> Fault:
-    """Begins in the middle: what is told again is a half-made picture."""
+    """Begin in the middle: the repeated events show a half-finished state."""
 
     async def work(at: FaultedStack) -> None:
         for _ in range(3):
@@ -128,7 +128,7 @@ def _beside(work: Callable[[FaultedStack], Awaitable[None]]) -> Fault:
 
 
 def _half_open(within_s: float) -> Fault:
-    """Each kind's watch is asked for anew within some seconds."""
+    """Each kind's watch is requested again within some seconds."""
 
     async def make(at: FaultedStack) -> None:
         await _watches(WatchFault.HALF_OPEN)(at)
@@ -191,7 +191,7 @@ async def _frozen(at: FaultedStack) -> None:
 
 
 async def _unbound(at: FaultedStack) -> None:
-    """The bindings are gone for some seconds, while somebody asks for an image that nobody vouches for."""
+    """The bindings are gone for some seconds, while a TitanPhase requests an image without a signature."""
     await asyncio.sleep(1.0)
     kept = json.loads(at.plane.kubectl("get", BINDINGS, "-o", "json").stdout)
     for item in kept["items"]:
@@ -201,7 +201,7 @@ async def _unbound(at: FaultedStack) -> None:
     await at.fixture.apply(named[UNLISTED])
 
     async def refused() -> bool:
-        # Both: nothing new of anybody's while the guard is away, and never what nobody vouches for.
+        # Both: no new image while the policies are unbound, and never one without a signature.
         asked, others = await at.ready("scavenger"), await at.ready("brain")
         return asked[1] in ("AdmissionEnforced", "ImageVerified") and others == ("False", "AdmissionEnforced")
 

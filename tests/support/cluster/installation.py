@@ -20,7 +20,7 @@ SYSTEM = "titan-system"
 DIGEST = "sha256:" + "0" * 64
 IMAGE = f"titan/titan@{DIGEST}"
 NEXT = "titan/titan@sha256:" + "1" * 64
-# Listed, and of no use: its programs end at once, or enforce a rule that was changed behind everybody's back.
+# Listed, but faulty: their programs end at once, or enforce a changed rule.
 BROKEN = "titan/titan@sha256:" + "2" * 64
 LYING = "titan/titan@sha256:" + "3" * 64
 PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
@@ -40,7 +40,7 @@ class Installation(ClusterUser):
         self.images = self.folder / "images"
 
     def list_images(self, *images: str) -> None:
-        """What the tests' verifier knows."""
+        """Replace the images that the tests' verifier accepts."""
         self.images.write_text("".join(f"{image}\n" for image in images))
 
     def install(self) -> None:
@@ -63,7 +63,7 @@ class Installation(ClusterUser):
         self.wait_ready(namespace)
 
     def describe(self) -> str:
-        """What a person would look at first."""
+        """Describe the state for a failure's message, with the operator's log."""
         logs = [self.runner.log(SYSTEM, pod["metadata"]["name"])[-3000:] for pod in self.list("pods", SYSTEM)]
         return "\n".join([super().describe(), *logs])
 

@@ -39,7 +39,7 @@ class FaultedStack:
     Attributes
     ----------
     operators
-        Processes; each is ended with the scene.
+        Processes; each is ended with the fixture.
     """
 
     plane: ControlPlane
@@ -97,7 +97,7 @@ class FaultedStack:
         self._work.append(asyncio.create_task(doing()))
 
     def writes(self) -> int:
-        """How many writes the operators have asked for, those to their Lease left out."""
+        """Return the number of the operators' write requests, without those to their Lease."""
         return sum(len(written(way)) for way in (self.proxy, *self._ways))
 
     async def through(self, act: StackAct, timeout_s: float = 60.0) -> Objects:
@@ -118,7 +118,7 @@ class FaultedStack:
         return await self.fixture.objects()
 
     async def checked(self) -> None:
-        """What holds whatever fails."""
+        """Assert the invariants that hold under every fault."""
         assert self.watch.most <= 1, f"{self.watch.most} Executions at once"
         assert self.watch.replicas <= {1}
         assert self.stack.raised == []
@@ -154,7 +154,7 @@ class FaultedStack:
         return True
 
     def watches_asked(self) -> int:
-        """How many watches the first operator has ever asked for."""
+        """Return the number of watches that the first operator has ever requested."""
         return len([path for _, path in self.proxy.requests if "watch=" in path])
 
     def watched(self, kinds: Sequence[Kind]) -> bool:
@@ -178,7 +178,7 @@ class FaultedStack:
 
 @dataclass
 class GuardedCluster:
-    """A guarded control plane, and who asks it."""
+    """A guarded control plane with its clients."""
 
     plane: ControlPlane
     admin: Cluster
@@ -205,7 +205,7 @@ class GuardedCluster:
                     await made.close()
 
     async def undisturbed(self, acts: Sequence[StackAct]) -> dict[str, tuple[Objects, int]]:
-        """What the same acts end with, and how many writes each takes, when nothing fails."""
+        """Return the objects after each act and its number of writes when nothing fails."""
         ends = {}
         async with self.faulted() as at:
             at.operator()
@@ -226,12 +226,12 @@ async def guarded_cluster(plane: ControlPlane, folder: Path, names: Iterator[str
 
 
 def written(way: ApiProxy) -> list[Mutation]:
-    """What was asked for by this way, but for the Lease."""
+    """Return the write requests of this proxy, without those to the Lease."""
     return [one for one in way.mutations if one.plural != "leases"]
 
 
 def differences(expected: Objects, found: Objects) -> list[str]:
-    """What is not as it would have been, by object."""
+    """Return the differences from the expected objects, by object."""
     return [
         f"{name}: {expected.get(name)} != {found.get(name)}"
         for name in sorted(expected.keys() | found.keys())

@@ -44,7 +44,7 @@ EAGER = {
     "cooldownMs": 2000,
 }
 LONG_MS = 600_000
-# What a test sees of a state that must last: several passes of the operator, which looks once a second.
+# How long a test observes a state that must last: several passes of the operator, which runs one each second.
 LASTS_S = 2.5
 
 
@@ -133,7 +133,7 @@ class RunningStack:
         return dict(state.positions), frozenset(name for name, order in state.orders.items() if not order.state.final)
 
     def latch(self, role: str = "execution") -> Posture:
-        """What Execution (or Brain) will not exceed, as it wrote it down itself."""
+        """Return the latch that Execution (or Brain) has stored."""
         claims = self.at.folder / "run" / "claims" / self.namespace
         file = claims / ("state-execution-0/latch.json" if role == "execution" else "brain-state/latch")
         return Latch.load(file).posture
@@ -186,7 +186,7 @@ class RunningStack:
 
 @dataclass
 class StackWatch:
-    """What is seen again and again while something goes on."""
+    """Repeated observations of a stack during a test."""
 
     stack: RunningStack
     cap: Posture | None

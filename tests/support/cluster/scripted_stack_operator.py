@@ -1,4 +1,4 @@
-"""The operator as it is, but for its stacks, which only answer: what is tried is the operator and the API server.
+"""The operator over scripted stacks, which only answer, for tests of the operator and the API server.
 
 ``TITAN_TEST_STACKS`` is the address of a :class:`support.cluster.scripted_stack_service.ScriptedStackService`.
 """
@@ -16,12 +16,12 @@ from titan_operator.admission.image_checks import Verifier
 from titan_operator.app import OperatorApp
 from titan_operator.supplychain.verdict import Verdict
 
-# The one image that nobody vouches for.
+# The one image that the verifier refuses.
 UNLISTED = "registry.test/titan@sha256:" + "f" * 64
 
 
 class AllButOne(AcceptingVerifier):
-    """A verifier that knows every image but one."""
+    """A verifier that accepts every image but one."""
 
     async def verify(self, image: str) -> Verdict:
         if image == UNLISTED:

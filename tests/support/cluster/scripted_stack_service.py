@@ -1,4 +1,4 @@
-"""A told stack as a service: its state outlives an operator's process that is killed."""
+"""A scripted stack as a service: its state outlives an operator's process that is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from titan_operator.stack.view import Ack, StackView
 
 
 class ScriptedStackService:
-    """Serves the told stacks of a test, by namespace. An asynchronous context manager."""
+    """Serves the scripted stacks of a test, by namespace. An asynchronous context manager."""
 
     def __init__(self) -> None:
         self.stacks: dict[str, ScriptedStack] = {}
@@ -53,7 +53,7 @@ class ScriptedStackService:
 
 
 class RemoteScriptedStack:
-    """What an operator's process has instead of a connection to a stack's processes."""
+    """Client of a scripted stack, in place of an operator's client of a stack's processes."""
 
     def __init__(self, address: str, namespace: str) -> None:
         self._url = f"{address}/{namespace}"

@@ -1,4 +1,4 @@
-"""What people do to a stack in its life, act by act, and when each has come to its end."""
+"""Acts of people on a stack, each with the condition of its end."""
 
 from __future__ import annotations
 

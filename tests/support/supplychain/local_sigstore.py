@@ -59,7 +59,7 @@ class Log:
         return hashlib.sha256(_der(self.key)).digest()
 
     def entry(self, body: dict[str, Any], at: datetime = SIGNED_AT) -> dict[str, Any]:
-        """What a bundle carries of an entry with this body."""
+        """Return the entry of a bundle with this body."""
         raw = rfc8785.dumps(body)
         root = hashlib.sha256(b"\0" + raw).digest()
         seconds = int(at.timestamp())

@@ -78,7 +78,7 @@ async def digests(client: Registries, repository: Repository, digest: str) -> li
 
 
 async def until_failure(listing: AsyncIterator[Descriptor]) -> tuple[list[str], RegistryProblem | None]:
-    """What came, and what ended it."""
+    """Return the digests that arrived, and the problem that ended the listing."""
     found = []
     try:
         async for descriptor in listing:

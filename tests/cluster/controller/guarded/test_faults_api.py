@@ -21,7 +21,7 @@ NAMESPACES = [f"fault-{number:03}" for number in range(len(TRIED) + 1)]
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, tuple[Objects, int]]:
-    """What the acts lead to without a fault; the first test finds out."""
+    """The objects after each act without a fault; the first test records them."""
     return {}
 
 

@@ -20,7 +20,7 @@ NAMESPACES = [f"lease-{number}" for number in LOST_AT]
 
 @dataclass
 class LostAt(HeldLease):
-    """Ours until so many writes were asked for."""
+    """A Lease that is held until so many writes were requested."""
 
     at: FaultedStack
     writes: int

@@ -25,7 +25,7 @@ SHOW_EQUITY = (
 
 
 class Clock:
-    """Monotonic seconds that jump when a test says so."""
+    """Monotonic seconds that a test can advance."""
 
     def __init__(self) -> None:
         self.jumped_s = 0.0

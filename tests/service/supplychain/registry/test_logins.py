@@ -1,4 +1,4 @@
-"""Logins to registries: which host is told what, when a token is asked for, and where a redirect leads."""
+"""Logins to registries: the headers that each host gets, requests for tokens, and redirects."""
 
 from __future__ import annotations
 

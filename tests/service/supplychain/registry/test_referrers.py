@@ -1,4 +1,4 @@
-"""What refers to an image: from the API, from the fallback tag, from mirrors, and never without an end."""
+"""Referrers of an image: from the API, from the fallback tag, from mirrors, and always bounded."""
 
 from __future__ import annotations
 

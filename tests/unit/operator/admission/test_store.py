@@ -1,4 +1,4 @@
-"""The lists in the API server and who is asked about an image: at most once, and only what is not known."""
+"""The lists in the API server, and the verifier's calls: at most one for an image, and none for a listed one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client does when an answer is bad, late or missing: the real server gives none of these when asked to."""
+"""The client on bad, late or missing answers, which the real server does not give on request."""
 
 from __future__ import annotations
 
