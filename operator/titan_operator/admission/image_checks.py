@@ -75,10 +75,10 @@ class ImageChecker:
         self._store = store
         self._clock = clock
         # Refusals under one trust policy; each is kept until its backoff is over.
-        self._asked_under = ""
+        self._refused_under = ""
         self._waits = Backoff(clock)
         self._refused: dict[str, Verdict] = {}
-        self._asked: dict[str, frozenset[str]] = {}
+        self._requested: dict[str, frozenset[str]] = {}
 
     async def check_images(self, namespace: str, images: Iterable[str], in_use: Iterable[str]) -> ImageCheckResult:
         """Check the images that a stack requests, and update the lists by the verdicts.
@@ -93,12 +93,12 @@ class ImageChecker:
         ApiError, Unreachable
             When the lists cannot be read or written.
         """
-        asked, running = sorted(set(images)), frozenset(in_use)
-        self._forget(namespace, asked)
-        self._store.record_use(namespace, asked, running)
+        requested, running = sorted(set(images)), frozenset(in_use)
+        self._forget(namespace, requested)
+        self._store.record_use(namespace, requested, running)
         current = await self._store.read()
         terms, lists = self._verifier.terms, current or VerifiedImagesSpec()
-        answers = {image: listed_verdict(image, lists, terms) for image in asked}
+        answers = {image: listed_verdict(image, lists, terms) for image in requested}
         unknown = [image for image, verdict in answers.items() if verdict is None]
         fresh = await asyncio.gather(*(self._verify(image, terms) for image in unknown))
         verdicts = {image: verdict for image, verdict in answers.items() if verdict is not None}
@@ -137,9 +137,9 @@ class ImageChecker:
         await self._store.update({}, lambda: self._verifier.terms)
 
     async def _verify(self, image: str, terms: TrustTerms) -> Verdict:
-        if terms.trust_policy != self._asked_under:
+        if terms.trust_policy != self._refused_under:
             # Another trust policy may accept what the last one refused: verify at once.
-            self._asked_under, self._waits, self._refused = terms.trust_policy, Backoff(self._clock), {}
+            self._refused_under, self._waits, self._refused = terms.trust_policy, Backoff(self._clock), {}
         if self._waits.waits(_IMAGE, image):
             return self._refused[image]
         verdict = await self._verifier.verify(image)
@@ -151,8 +151,8 @@ class ImageChecker:
         self._refused[image] = replace(verdict, message=f"{verdict.message}; it is tried again within {LAST_S:.0f} s")
         return self._refused[image]
 
-    def _forget(self, namespace: str, asked: Sequence[str]) -> None:
-        self._asked[namespace] = frozenset(asked)
-        wanted = frozenset().union(*self._asked.values())
+    def _forget(self, namespace: str, requested: Sequence[str]) -> None:
+        self._requested[namespace] = frozenset(requested)
+        wanted = frozenset().union(*self._requested.values())
         self._waits.forget({(_IMAGE, image) for image in wanted})
         self._refused = {image: verdict for image, verdict in self._refused.items() if image in wanted}

@@ -9,7 +9,7 @@ from titan_operator.api.docs import summary
 from titan_operator.api.fields import NAME, PHASE_NAME, PatternRule
 from titan_operator.api.images import VerifiedImages, VerifiedImagesSpec
 from titan_operator.api.names import GROUP, VERSION
-from titan_operator.api.resources import RiskPolicy, RiskPolicySpec, Spec, TitanPhase
+from titan_operator.api.resources import ROLES, RiskPolicy, RiskPolicySpec, Spec, TitanPhase
 from titan_operator.api.rule_schemas import Schema, described, rule_schema, validation
 from titan_operator.api.schemas import model_schema, struct_schema, union_schema
 from titan_operator.api.status import RiskPolicyStatus, TitanPhaseStatus
@@ -45,7 +45,7 @@ def risk_policies() -> dict[str, Any]:
 
 def titan_phases() -> dict[str, Any]:
     """Return the definition of TitanPhase."""
-    roles = {get_args(model.model_fields["role"].annotation)[0]: model for model in get_args(Spec)}
+    roles = dict(zip(ROLES, get_args(Spec), strict=True))
     spec = described(union_schema(roles, "role"), "Role and settings of the process.")
     schema = _object(TitanPhase, spec, PHASE_NAME)
     schema["properties"]["status"] = _status(TitanPhaseStatus)

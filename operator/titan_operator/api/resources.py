@@ -6,7 +6,7 @@ are made of these models (:mod:`titan_operator.api.crds`), texts under fields in
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import msgspec
 from pydantic import Discriminator, Field
@@ -269,7 +269,7 @@ PhaseSpec = ScavengerSpec
 TradingSpec = ExecutionSpec | BrainSpec | PhaseSpec
 Spec = MarketdataSpec | PapervenueSpec | TradingSpec
 
-ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
+ROLES: tuple[str, ...] = tuple(get_args(model.model_fields["role"].annotation)[0] for model in get_args(Spec))
 
 
 class TitanPhase(Model):

@@ -29,7 +29,7 @@ from titan_operator.cluster.kinds import Kind  # noqa: E402
 # Kind; ADDED, MODIFIED or DELETED, empty for objects that existed when the watch began; the object. Called in the
 # controller's loop.
 Deliver = Callable[[Kind, str, Object], None]
-# Given a flag that asks to stop and one to raise once started: what to run until then.
+# Returns the coroutine of a run, given the flag that stops it and the flag that it sets once started.
 Start = Callable[[threading.Event, threading.Event], Coroutine[Any, Any, None]]
 
 # Seconds after which the server ends a watch.

@@ -200,7 +200,7 @@ def _signer(bundle: Bundle, signed: bytes, required: Requirements) -> TrustedKey
         if any(key.public.verifies(signature, signed) for signature in bundle.signatures):
             return key
     if named:
-        return Refused(Refusal.BAD_SIGNATURE, f"says it is signed by {named[0].name}, which did not sign these bytes")
+        return Refused(Refusal.BAD_SIGNATURE, f"names the key {named[0].name}, which did not sign these bytes")
     return _unknown(required)
 
 

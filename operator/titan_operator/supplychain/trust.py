@@ -49,17 +49,17 @@ class TrustedKey(_Part, frozen=True, kw_only=True, dict=True):
     """A public key whose signatures count."""
 
     name: SignerName
-    """What it is called in verdicts and lists; another name for each."""
+    """Name of the key in verdicts and lists; each has another one."""
     pem: Annotated[str, Meta(max_length=4096)]
     """The public key in PEM: ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits."""
     uses: Annotated[tuple[Use, ...], Meta(min_length=1, max_length=2)] = ("images",)
-    """What its signatures count for: images, policies (signed risk policies), or both. Default: images."""
+    """Uses for which its signatures count: images, policies (signed risk policies), or both. Default: images."""
     not_before: Instant | None = None
-    """From when on its signatures count, UTC. Default: always."""
+    """Time from which its signatures count, UTC. Default: always."""
     not_after: Instant | None = None
-    """Until when they verify what is new, UTC; what was verified before goes on. Default: for ever."""
+    """Time until which they verify new images, UTC; images verified before stay listed. Default: for ever."""
     revoked: bool = False
-    """Its signatures count no longer, and what only it has signed is taken off the list. Default: false."""
+    """Its signatures no longer count, and images that only it has signed are removed from the list. Default: false."""
     transparency_log: bool = False
     """Whether a bundle must carry an entry of a log of trustedRoot; the older format cannot. Default: false."""
 
@@ -70,20 +70,20 @@ class TrustedKey(_Part, frozen=True, kw_only=True, dict=True):
 
 
 class TrustedIdentity(_Part, frozen=True, kw_only=True):
-    """Whose short-lived certificates (keyless signatures) count for images."""
+    """An identity whose short-lived certificates (keyless signatures) count for images."""
 
     name: SignerName
-    """What it is called in verdicts and lists; another name for each, also among keys."""
+    """Name of the identity in verdicts and lists; each has another one, also among keys."""
     issuer: Annotated[str, Meta(pattern=_LINE, max_length=500)]
-    """Who vouched for the identity when it signed, as https://token.actions.githubusercontent.com."""
+    """Issuer of the identity when it signed, as https://token.actions.githubusercontent.com."""
     subject: Annotated[str, Meta(pattern=_LINE, max_length=500)]
-    """The identity in the certificate, to the letter: an address of a workflow, or of e-mail."""
+    """The identity in the certificate, exactly: an address of a workflow, or of e-mail."""
     revoked: bool = False
-    """Its signatures count no longer, and what only it has signed is taken off the list. Default: false."""
+    """Its signatures no longer count, and images that only it has signed are removed from the list. Default: false."""
 
 
 class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
-    """Images that may run when one of the signers vouches for them."""
+    """Images that may run when one of the signers has signed them."""
 
     pattern: Annotated[str, Meta(pattern=r"^[a-z0-9*][a-z0-9._:/*-]*$", max_length=300)]
     """Name with registry and without digest; * is any text without /, ** any text."""
@@ -100,42 +100,43 @@ class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
 
 
 class Mirror(_Part, frozen=True, kw_only=True):
-    """Where images of a registry are found too."""
+    """Mirrors of a registry."""
 
     registry: Host
     """The registry, as references of images name it."""
     hosts: Annotated[tuple[Host, ...], Meta(min_length=1, max_length=8)]
-    """Asked one after the other before the registry itself."""
+    """Hosts that are queried in this order before the registry itself."""
 
 
 class Registries(_Part, frozen=True, kw_only=True):
-    """How registries are reached; by TLS where nothing else is said."""
+    """Access to registries; by TLS, except for the hosts in plainHttp."""
 
     plain_http: Annotated[tuple[Host, ...], Meta(max_length=20)] = ()
-    """Asked without TLS: what they say can be read and changed on the way, but no signature be forged."""
+    """Hosts that are reached without TLS: their answers can be read and changed on the way, but signatures cannot be
+    forged."""
     mirrors: Annotated[tuple[Mirror, ...], Meta(max_length=20)] = ()
     """Mirrors by registry."""
 
 
 class TrustPolicy(_Part, frozen=True, kw_only=True, dict=True):
-    """Whose signatures make which image run."""
+    """The signers of each image, revocations, and access to registries."""
 
     keys: Annotated[tuple[TrustedKey, ...], Meta(max_length=50)] = ()
     """Public keys."""
     identities: Annotated[tuple[TrustedIdentity, ...], Meta(max_length=50)] = ()
     """Identities of keyless signatures."""
     trusted_root: Annotated[str, Meta(max_length=262144)] | None = None
-    """The text of trusted_root.json: certificate authorities and logs that identities and transparencyLog need."""
+    """Text of trusted_root.json: the certificate authorities and logs that identities and transparencyLog need."""
     images: Annotated[tuple[ImageRule, ...], Meta(min_length=1, max_length=100)]
-    """Which images may run, by whose signatures; the first rule whose pattern matches decides."""
+    """Images that may run, with their signers; the first rule whose pattern matches decides."""
     infrastructure: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=MAX_PINNED)] = ()
     """Images of PostgreSQL and NATS that data namespaces may run, each by digest (NAME@sha256:…)."""
     revoked_digests: Annotated[tuple[Digest, ...], Meta(max_length=2000)] = ()
-    """Digests of images that may run no longer, whoever signed them."""
+    """Digests of images that may no longer run, whatever their signatures."""
     on_revocation: Literal["Report", "Drain"] = "Report"
-    """What happens to running processes of a revoked image. Default: Report."""
+    """Action on running processes of a revoked image. Default: Report."""
     registries: Registries = Registries()
-    """How registries are reached."""
+    """Access to registries."""
 
     @cached_property
     def hash(self) -> str:

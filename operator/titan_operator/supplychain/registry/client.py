@@ -235,7 +235,7 @@ class Registries:
             base = self._transport.base(_API_HOSTS.get(host, host))
         except ValueError as error:
             # A port above 65535, or an invalid name.
-            message = f"{shown(host)}: {what}: expected a host that can be asked, found another name or port"
+            message = f"{shown(host)}: {what}: expected a valid host, found another name or port"
             raise RegistryError(RegistryProblem.UNREACHABLE, message) from error
         return Query(URL(f"{base}/v2/{path}", encoded=True), what, accept, limit_bytes)
 

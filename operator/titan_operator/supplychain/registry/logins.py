@@ -109,8 +109,8 @@ class Authenticator:
     ) -> tuple[str, float]:
         try:
             realm = URL(challenge.realm).with_fragment(None)
-            asked = {"service": challenge.service} if challenge.service else {}
-            url = checked_url(realm.extend_query({**asked, "scope": f"repository:{repository}:pull"}))
+            service = {"service": challenge.service} if challenge.service else {}
+            url = checked_url(realm.extend_query({**service, "scope": f"repository:{repository}:pull"}))
         except ValueError as error:
             expected, found = "a realm that is an https URL", "something else"
             raise query.problem(RegistryProblem.MALFORMED, expected, found) from error

@@ -200,7 +200,7 @@ class Transport:
         wait_s = _PAUSE_S * 2 ** (waits - 1) if requested_s is None else requested_s
         left_s = deadline_s - asyncio.get_running_loop().time()
         if wait_s >= left_s:
-            found = f"status {answer.status}, to be asked again in {wait_s:.1f} s"
+            found = f"status {answer.status}, with a retry in {wait_s:.1f} s"
             raise query.problem(reason, f"an answer within {max(left_s, 0.0):.1f} s", found, at=answer.url)
         return wait_s
 

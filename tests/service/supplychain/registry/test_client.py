@@ -106,19 +106,19 @@ ROWS = [
         "wants quiet for an hour",
         lambda _: status(429, Retry_After="3600"),
         RegistryProblem.TOO_MANY_REQUESTS,
-        "to be asked again in 3600.0 s",
+        "with a retry in 3600.0 s",
     ),
     Row(
         "wants quiet until next year",
         lambda _: status(429, Retry_After=formatdate(time.time() + 365 * 86_400, usegmt=True)),
         RegistryProblem.TOO_MANY_REQUESTS,
-        "to be asked again in 3153",
+        "with a retry in 3153",
     ),
     Row(
         "is being mended for an hour",
         lambda _: status(503, Retry_After="3600"),
         RegistryProblem.SERVER_ERROR,
-        "status 503, to be asked again in 3600.0 s",
+        "status 503, with a retry in 3600.0 s",
     ),
     Row("is overloaded", lambda _: status(503), RegistryProblem.SERVER_ERROR, "status 503 4 times", 4),
     Row("fails", lambda _: status(500), RegistryProblem.SERVER_ERROR, "status 500 again", 2),
@@ -283,7 +283,7 @@ async def test_what_looks_like_a_host_and_is_none(fixture: RegistryFixture, host
         anext(client.tagged(repository, "v1")),
         anext(client.referrers(repository, NOTHING)),
     ):
-        with pytest.raises(RegistryError, match="expected a host that can be asked") as caught:
+        with pytest.raises(RegistryError, match="expected a valid host") as caught:
             await ask
         assert caught.value.reason is RegistryProblem.UNREACHABLE
 
