@@ -39,10 +39,6 @@ class Installation(ClusterUser):
     def __post_init__(self) -> None:
         self.images = self.folder / "images"
 
-    def list_images(self, *images: str) -> None:
-        """Replace the images that the tests' verifier accepts."""
-        self.images.write_text("".join(f"{image}\n" for image in images))
-
     def install(self) -> None:
         """The charts, in their order, as the docs say."""
         stacks = f"stackNamespaces={{{','.join(self.namespaces)}}}"
