@@ -24,8 +24,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "ci")]
 from testcluster.controlplane import ControlPlane  # noqa: E402
 
 from support.cluster.apiproxy import ApiProxy  # noqa: E402
-from support.cluster.controller_fixture import SYSTEM, ToldStack, mark_pods  # noqa: E402
-from support.cluster.scripted_stack_service import ToldService  # noqa: E402
+from support.cluster.controller_fixture import SYSTEM, ScriptedStack, mark_pods  # noqa: E402
+from support.cluster.scripted_stack_service import ScriptedStackService  # noqa: E402
 from support.stack.model import quickstart  # noqa: E402
 from titan_operator.cluster.client import Cluster  # noqa: E402
 from titan_operator.cluster.credentials import load  # noqa: E402
@@ -43,8 +43,8 @@ async def measure(plane: ControlPlane, folder: Path) -> int:
     connection = load({"KUBECONFIG": str(plane.admin)})
     token = plane.kubectl("create", "token", "titan-operator", "-n", SYSTEM, "--duration=2h").stdout.strip()
     late = []
-    async with Cluster(connection) as admin, ApiProxy(connection) as proxy, ToldService() as stacks:
-        stacks.stacks = {name: ToldStack(admin, name) for name in STACKS}
+    async with Cluster(connection) as admin, ApiProxy(connection) as proxy, ScriptedStackService() as stacks:
+        stacks.stacks = {name: ScriptedStack(admin, name) for name in STACKS}
         marks = {name: asyncio.create_task(mark_pods(admin, name, plane.admin)) for name in STACKS}
         for name in STACKS:
             for resource in quickstart():

@@ -9,12 +9,12 @@ import textwrap
 
 
 def summary(cls: type) -> str:
-    """A class's docstring as plain paragraphs."""
+    """Return a class's docstring as plain paragraphs."""
     return _plain(inspect.getdoc(cls) or "")
 
 
 def field_texts(cls: type) -> dict[str, str]:
-    """By field name: the string that stands under it, in the class or where it was inherited from."""
+    """Return, by field name, the string under the field, in the class or in the base that defines it."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if "__annotations__" in vars(base):

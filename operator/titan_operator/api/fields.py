@@ -1,4 +1,4 @@
-"""Field types of the resources. Every refusal reads ``<value>; allowed is <what>``, as the domain's rules say it."""
+"""Field types of the resources. Every refusal reads ``<value>; allowed is <what>``, as those of the domain's rules."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ from titan.domain.symbols import UNIFIED_LONGEST, UNIFIED_PATTERN
 
 @dataclass(frozen=True)
 class Check:
-    """What concerns several fields of a model, said twice: for the API server and for Python.
+    """A rule on several fields of a model, in two forms: for the API server and for Python.
 
     Attributes
     ----------
     cel
-        The rule for ``x-kubernetes-validations``; holds where fields are absent too. None where CEL cannot say it.
+        The rule for ``x-kubernetes-validations``; it holds where fields are absent too. None where CEL cannot express
+        it.
     message
-        What the API server says where it does not hold.
+        The API server's message where the rule does not hold.
     problem
-        Judges a model; returns the refusal, which shows the values, or None.
+        Checks a model; returns the refusal, which shows the values, or None.
     """
 
     cel: str | None
@@ -43,7 +44,7 @@ class Check:
 
 
 class Transition(msgspec.Struct, frozen=True):
-    """What an update may not do, for the API server alone: a file has no earlier state."""
+    """A rule on updates, for the API server alone: a file has no earlier state."""
 
     cel: str
     message: str
@@ -85,20 +86,20 @@ class Model(BaseModel):
 
     @classmethod
     def spellings(cls) -> list[str]:
-        """Field names as YAML spells them."""
+        """Return the field names as YAML spells them."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
 
 def refusal(error: ValueError, at: str = "") -> PydanticCustomError:
-    """A domain refusal as pydantic carries it: :mod:`titan_operator.api.loading` makes the sentence.
+    """Wrap a domain refusal for pydantic; :mod:`titan_operator.api.loading` makes the sentence.
 
-    ``at`` is the field below the one that is being validated, where the refusal is about that.
+    ``at`` is a field below the validated one, where the refusal concerns that.
     """
     return PydanticCustomError("titan", "{problem}", {"problem": str(error), "at": at})
 
 
 class InnerError(ValueError):
-    """A refusal that concerns one key of an object that a rule reads as a whole."""
+    """A refusal of one key of an object that a rule reads as a whole."""
 
     def __init__(self, at: str, problem: str) -> None:
         super().__init__(problem)
@@ -114,7 +115,7 @@ class RulesError(ValueError):
 
 
 class PatternRule(msgspec.Struct, frozen=True):
-    """A string of one shape and at most ``longest`` characters; ``allowed`` says which."""
+    """A string of one shape and at most ``longest`` characters; ``allowed`` describes it."""
 
     pattern: str
     longest: int
@@ -167,7 +168,7 @@ class NamedListRule(msgspec.Struct, frozen=True):
 
 
 class TextMapRule(msgspec.Struct, frozen=True):
-    """An object of strings, as labels and annotations are; what they may be is the API server's to say."""
+    """An object of strings, as labels and annotations are; the API server checks their content."""
 
     allowed: str
 
@@ -190,7 +191,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class By:
-    """In an annotation: the field is read by ``rule``, of which its schema is made too."""
+    """Annotation: ``rule`` reads the field, and its schema is made of it."""
 
     rule: Readable
 
@@ -201,7 +202,7 @@ class By:
         try:
             return self.rule.read(value)
         except RulesError as error:
-            # The loader makes one problem of its own of each.
+            # The loader makes a problem of each.
             raise PydanticCustomError(
                 "titan_rules", "{problem}", {"problem": str(error), "problems": list(error.problems)}
             ) from error
@@ -210,7 +211,7 @@ class By:
 
 
 def by(rule: Readable) -> By:
-    """Validate a field by a rule of the domain."""
+    """Return an annotation that validates a field by a rule of the domain."""
     return By(rule)
 
 
@@ -219,7 +220,7 @@ FILES = ListRule(0, 64, r"^[^,\x00-\x1f\x7f]+$", 1000, "a list of up to 64 diffe
 LINE = r"^[^\x00-\x1f\x7f]+$"
 
 NAME = PatternRule(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", 63, "1 to 63 of a-z, 0-9 and -, not at an end")
-# Names of its children are made of it, and the longest of them may have 63 characters and must begin with a letter.
+# Names of its children are made of it; the longest of them may have 63 characters and must begin with a letter.
 PHASE_NAME = PatternRule(
     r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$", 40, "1 to 40 of a-z, 0-9 and -, beginning with a letter, not ending with -"
 )

@@ -1,4 +1,4 @@
-"""VerifiedImages: the list by which admission admits, written by the operator and by nobody else."""
+"""VerifiedImages: the list by which admission admits images; only the operator writes it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class VerifiedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """One image whose signature was verified."""
 
     digest: Digest
-    """What admission compares: the manifest's digest."""
+    """Digest of the manifest; admission compares it."""
     image: Annotated[str, Meta(pattern=_LINE, max_length=500)] | None = None
-    """Where it was found first, for people."""
+    """The first reference under which it was verified, for people."""
     verified_by: Annotated[str, Meta(pattern=_LINE, max_length=256)] | None = None
     """Key or identity that signed it."""
     verified_at: Instant | None = None
-    """When, UTC."""
+    """Time of the verification, UTC."""
     trust_policy: Digest | None = None
     """Hash of the trust policy that admitted it."""
 
@@ -33,7 +33,7 @@ class PinnedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     """One image of PostgreSQL or NATS that the trust policy pins by its digest."""
 
     digest: Digest
-    """What admission compares: the manifest's digest."""
+    """Digest of the manifest; admission compares it."""
     image: Annotated[str, Meta(pattern=_LINE, max_length=500)] | None = None
     """The pinned reference, for people."""
     trust_policy: Digest | None = None
@@ -44,13 +44,13 @@ class RevokedImage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     """One image that was listed and is revoked."""
 
     digest: Digest
-    """The manifest's digest."""
+    """Digest of the manifest."""
     image: Annotated[str, Meta(pattern=_LINE, max_length=500)] | None = None
-    """Where it was found, for people."""
+    """Its reference, for people."""
     message: Annotated[str, Meta(max_length=1024)]
-    """What revoked it."""
+    """Reason of the revocation."""
     revoked_at: Instant
-    """When it was taken off the list, UTC."""
+    """Time of its removal from the list, UTC."""
     trust_policy: Digest | None = None
     """Hash of the trust policy that revoked it."""
 
@@ -66,7 +66,7 @@ class VerifiedImagesSpec(msgspec.Struct, frozen=True, kw_only=True, rename="came
     infrastructure: Annotated[tuple[PinnedImage, ...], Meta(max_length=MAX_PINNED, extra_json_schema=_BY_DIGEST)] = ()
     """Digests that pods of data namespaces may run."""
     revoked: Annotated[tuple[RevokedImage, ...], Meta(max_length=MAX_IMAGES, extra_json_schema=_BY_DIGEST)] = ()
-    """Digests that were on a list and are revoked: it takes a new verification to come back."""
+    """Digests that were on a list and are revoked: only a new verification lists them again."""
 
 
 class VerifiedImages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -80,12 +80,12 @@ class VerifiedImages(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def read_verified_images(document: object) -> VerifiedImagesSpec:
-    """The list of a live object.
+    """Read the lists of a live object.
 
     Raises
     ------
     ValueError
-        One sentence: what is not as it must be, and where.
+        One sentence: the problem and its place.
     """
     try:
         return msgspec.convert(document, VerifiedImages).spec
@@ -94,7 +94,7 @@ def read_verified_images(document: object) -> VerifiedImagesSpec:
 
 
 def verified_images_document(name: str, spec: VerifiedImagesSpec, api_version: str) -> dict[str, Any]:
-    """The object as the API server gets it."""
+    """Return the object as it is sent to the API server."""
     return {
         "apiVersion": api_version,
         "kind": "VerifiedImages",

@@ -1,4 +1,4 @@
-"""Objects inside a TitanPhase's spec that several roles share."""
+"""Objects of a TitanPhase's spec that several roles share."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MEMORY = PatternRule(r"^([1-9][0-9]{0,4}Mi|[1-9][0-9]?Gi)$", 7, "memory like 25
 
 
 class LeverageRule(msgspec.Struct, frozen=True):
-    """A margin setting: venues take whole multiples only; written as every multiple is, as a decimal string."""
+    """A margin setting: venues accept whole multiples only. It is a decimal string, as every multiple."""
 
     highest: int = 125
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Allowed values of a document."""
         return _WHOLE
 
     def read(self, value: object) -> int:
@@ -38,7 +38,7 @@ class LeverageRule(msgspec.Struct, frozen=True):
 
 
 class PolicyRef(Model):
-    """Which RiskPolicy: by name and by hash, so that neither can change under the other."""
+    """A RiskPolicy by name and hash, so that neither can change without the other."""
 
     name: Name
     """Name of a RiskPolicy of the same namespace."""
@@ -47,17 +47,17 @@ class PolicyRef(Model):
 
 
 class Margin(Model):
-    """The venue's margin setting: how much margin a position takes. It is not the account's leverage."""
+    """The venue's margin setting: the margin that a position takes. It is not the account's leverage."""
 
     leverage: Annotated[int, by(LeverageRule())]
-    """Position value per margin, as the venue is told."""
+    """Position value per margin, as it is set at the venue."""
 
 
 class Storage(Model):
     """The volume with the process's state."""
 
     size: Annotated[str, by(_SIZE)] = "1Gi"
-    """How large it is."""
+    """Size of the volume."""
 
 
 class SecretRef(Model):
@@ -100,17 +100,17 @@ def _fits(name: str) -> Check:
             return None
         return RuleError(getattr(requests, name), f"requests.{name} up to limits.{name}, {getattr(limits, name)}")
 
-    given = f"has(self.requests) && has(self.limits) && has(self.requests.{name}) && has(self.limits.{name})"
+    present = f"has(self.requests) && has(self.limits) && has(self.requests.{name}) && has(self.limits.{name})"
     fits = f"quantity(self.requests.{name}).compareTo(quantity(self.limits.{name})) <= 0"
-    return Check(f"!({given}) || {fits}", f"requests.{name}: allowed is at most limits.{name}", problem)
+    return Check(f"!({present}) || {fits}", f"requests.{name}: allowed is at most limits.{name}", problem)
 
 
 class ComputeResources(Model):
-    """What the process is given; what is absent is what its role needs on a machine of 4 GB."""
+    """Processor time and memory of the process. Default: the amounts that its role needs on a machine of 4 GB."""
 
     checks = (_fits("cpu"), _fits("memory"))
 
     requests: Amounts | None = None
-    """What is kept free for it."""
+    """Amounts that are reserved for it."""
     limits: Amounts | None = None
-    """What it may use at most."""
+    """Largest amounts that it may use."""

@@ -1,4 +1,4 @@
-"""Which kinds are used, and where the API server serves each."""
+"""The kinds in use, and the paths under which the API server serves them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from titan_operator.api.names import GROUP, VERSION
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of object and where it is served.
+    """A kind of object and its path.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ VALIDATING_ADMISSION_POLICY_BINDING = Kind(
     "validatingadmissionpolicybindings",
     namespaced=False,
 )
-# Only ever created, never stored: the API server answers who is asking, and what that user may do.
+# Only ever created, never stored: the API server answers with the requesting user, and with what that user may do.
 SELF_SUBJECT_REVIEW = Kind("SelfSubjectReview", "authentication.k8s.io/v1", "selfsubjectreviews", namespaced=False)
 SELF_SUBJECT_ACCESS_REVIEW = Kind(
     "SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False

@@ -1,4 +1,4 @@
-"""Looks through a registry for a signature that does; forged ones beside it cost time, and only so much."""
+"""Search of a registry for a good signature; forged ones beside it cost a bounded time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _REFUSALS = {
     # Listed, and not there.
     RegistryProblem.NOT_FOUND: Refusal.MALFORMED,
 }
-# A referrer of an image, or a layer of the tag .sig; None: there are no more.
+# A referrer of an image, or a layer of the tag .sig; None ends the queue.
 _Candidate = Descriptor | Layer | None
 
 
@@ -55,12 +55,12 @@ class _Success(Exception):  # noqa: N818 - no error: how one of many tasks ends 
 
 
 class Search:
-    """For the signature of one image.
+    """Searches for a good signature of one image.
 
     Parameters
     ----------
     repository, digest
-        Where the image is, and which it is.
+        The image.
     """
 
     def __init__(self, registries: Registries, repository: Repository, digest: str, required: Requirements) -> None:
@@ -73,7 +73,7 @@ class Search:
         self._candidates: asyncio.Queue[_Candidate] = asyncio.Queue(_WORKERS)
 
     async def run(self, longest_s: float) -> Accepted | Refused:
-        """The first signature that does, or one refusal for all that were found; within ``longest_s`` seconds."""
+        """Return the first good signature, or one refusal for all that were found, within ``longest_s`` seconds."""
         try:
             async with asyncio.timeout(longest_s), self._sigstore:
                 accepted = await self._first_accepted()
@@ -84,8 +84,8 @@ class Search:
         except TimeoutError:
             why = f"{self._repository}: not looked through within {longest_s:g} s"
             return Refused(Refusal.REGISTRY_UNREACHABLE, why)
-        told = primary_refusal(self._refused)
-        return Refused(told.reason, f"{self._repository}: {told.message}")
+        refusal = primary_refusal(self._refused)
+        return Refused(refusal.reason, f"{self._repository}: {refusal.message}")
 
     async def _first_accepted(self) -> Accepted | None:
         accepted: Accepted | None = None
@@ -108,7 +108,7 @@ class Search:
     async def _find_referrers(self) -> None:
         try:
             async with aclosing(self._registries.referrers(self._repository, self._digest)) as found:
-                # Every one: what a list says of them is not signed, and nothing is left out for it.
+                # Every entry: the list's fields are not signed, so none of them may exclude a referrer.
                 async for descriptor in found:
                     await self._candidates.put(descriptor)
         except RegistryError as error:
@@ -158,7 +158,7 @@ class Search:
                 await self._check_layer(layer)
 
     async def _check_layer(self, layer: Layer) -> None:
-        # The digest covers the manifest's word on its layers; it only decides how they are read.
+        # The manifest's digest covers the media type; it only decides how the layer is read.
         if layer.media_type not in (BUNDLE_TYPE, PAYLOAD_TYPE):
             return
         if layer.size > _SIGNATURE_BYTES:

@@ -1,4 +1,4 @@
-"""Pure: whether one signature vouches for an image, by a key of the trust policy; and for a risk policy."""
+"""Pure: checks of one signature of an image or of a risk policy, by the trust policy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from titan_operator.supplychain.trust import TrustedIdentity, TrustedKey, TrustP
 
 
 class Format(StrEnum):
-    """How a signature was written."""
+    """Formats of signatures."""
 
     BUNDLE = "bundle v0.3"
     KEYLESS = "bundle v0.3, keyless"
@@ -33,7 +33,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Accepted:
-    """Who vouches."""
+    """An accepted signature and its signer."""
 
     signer: str
     format: Format
@@ -41,12 +41,12 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Pending:
-    """What is in order so far, and needs what only the sigstore library can judge.
+    """A signature that is good so far; the sigstore library has to verify the rest.
 
     Attributes
     ----------
     key
-        Who signed, where an entry of a log must be judged; None where a certificate must.
+        The signer, where an entry of a log must be verified; None where a certificate must be.
     """
 
     bundle: Bundle
@@ -56,16 +56,16 @@ class Pending:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What a signature has to be by and for.
+    """Requirements of a signature.
 
     Attributes
     ----------
     use
-        What the signer must be trusted for.
+        The use for which the signer must be trusted.
     signers
-        Names of the signers that count; empty: every one of this use.
+        Names of the accepted signers; empty: every one of this use.
     now
-        When, UTC: a signature that is logged nowhere has no time of its own.
+        Time of the check, UTC: a signature without a log entry has no time of its own.
     """
 
     policy: TrustPolicy
@@ -74,7 +74,7 @@ class Requirements:
     now: datetime
 
     def permitted(self, signer: TrustedKey | TrustedIdentity) -> bool:
-        """Whether the signer is one for this at all."""
+        """Whether the signer is accepted for this use."""
         uses = signer.uses if isinstance(signer, TrustedKey) else ("images",)
         return self.use in uses and (not self.signers or signer.name in self.signers)
 
@@ -83,7 +83,7 @@ SignatureResult = Accepted | Refused
 
 
 def check_bundle(raw: bytes, digest: str, required: Requirements) -> SignatureResult | Pending:
-    """Whether a bundle says that the image ``digest`` is signed."""
+    """Check a bundle as a signature of the image ``digest``."""
     try:
         bundle = read_bundle(raw)
     except FormatError as error:
@@ -104,7 +104,7 @@ def check_bundle(raw: bytes, digest: str, required: Requirements) -> SignatureRe
 def check_certified(
     name: str, payload_type: str, statement: bytes, digest: str, required: Requirements
 ) -> SignatureResult:
-    """Whether a statement says that the image is signed; that it is by the identity ``name`` was verified."""
+    """Check a statement as a signature of the image; the sigstore library has verified that ``name`` signed it."""
     identity = next(item for item in required.policy.identities if item.name == name)
     refused = _statement_refused(name, payload_type, statement, digest)
     return refused or _accepted(identity, Format.KEYLESS, required)
@@ -113,7 +113,7 @@ def check_certified(
 def check_logged(
     pending: Pending, bodies: Sequence[bytes], required: Requirements, blob: bytes = b""
 ) -> SignatureResult:
-    """Whether one of the bodies, of entries that were verified, is of the signature that counts."""
+    """Check whether one of the bodies, of verified log entries, is of the pending signature."""
     bundle, key = pending.bundle, pending.key
     assert key is not None
     signed = bundle.signed if bundle.statement is not None else blob
@@ -156,7 +156,7 @@ def _statement_refused(signer: str, payload_type: str, payload: bytes, digest: s
 
 
 def check_simple_signing(layer: Layer, payload: bytes, digest: str, required: Requirements) -> SignatureResult:
-    """Whether a layer of cosign's older format says that the image ``digest`` is signed."""
+    """Check a layer of cosign's older format as a signature of the image ``digest``."""
     try:
         signature = read_signature(layer)
     except FormatError as error:
@@ -180,7 +180,7 @@ def check_simple_signing(layer: Layer, payload: bytes, digest: str, required: Re
 
 
 def check_blob(raw: bytes, blob: bytes, required: Requirements) -> SignatureResult | Pending:
-    """Whether a bundle of ``cosign sign-blob`` signs ``blob``."""
+    """Check a bundle of ``cosign sign-blob`` as a signature of ``blob``."""
     try:
         bundle = read_bundle(raw)
     except FormatError as error:
@@ -194,13 +194,13 @@ def check_blob(raw: bytes, blob: bytes, required: Requirements) -> SignatureResu
 def _signer(bundle: Bundle, signed: bytes, required: Requirements) -> TrustedKey | Refused:
     if bundle.keyless:
         return Refused(Refusal.UNKNOWN_KEY, "signed by a certificate; expected is a key of the trust policy")
-    # Who it says it is comes first: with it a forged one costs one check, not one for each key.
+    # The key that the bundle names comes first: a forged bundle then costs one check, not one for each key.
     named = [key for key in required.policy.keys if key.public.hint == bundle.hint]
     for key in named or required.policy.keys:
         if any(key.public.verifies(signature, signed) for signature in bundle.signatures):
             return key
     if named:
-        return Refused(Refusal.BAD_SIGNATURE, f"says it is signed by {named[0].name}, which did not sign these bytes")
+        return Refused(Refusal.BAD_SIGNATURE, f"names the key {named[0].name}, which did not sign these bytes")
     return _unknown(required)
 
 
@@ -218,7 +218,7 @@ def _accepted(key: TrustedKey | TrustedIdentity, form: Format, required: Require
     if isinstance(key, TrustedIdentity):
         # Its certificate was verified at the time of its signature.
         return Accepted(key.name, form)
-    # No word of the hour: a refusal that is said again is the same sentence.
+    # The message must not name the present time: a repeated refusal has to be the same sentence.
     if key.not_before is not None and required.now < instant(key.not_before):
         what = f"signed by {key.name}, which counts from {key.not_before} on; expected is a key that counts now"
         return Refused(Refusal.KEY_NOT_YET_VALID, what)

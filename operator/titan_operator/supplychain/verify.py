@@ -1,4 +1,4 @@
-"""The verifier: whether an image, or a risk policy, is signed as the trust policy asks."""
+"""The verifier: whether an image, or a risk policy, is signed as the trust policy requires."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LONGEST_S = 30.0
 
 
 def policy_payload(policy_hash: str, account: str, sequence: int) -> bytes:
-    """The bytes that ``cosign sign-blob`` signs for a risk policy of this hash, for an account and a sequence."""
+    """Return the bytes that ``cosign sign-blob`` signs for a risk policy of this hash, account and sequence."""
     return f"titan.riskpolicy.signature.v1\n{policy_hash}\n{account}\n{sequence}\n".encode()
 
 
 class CosignVerifier:
-    """Verifies what cosign signed, under one trust policy.
+    """Verifies cosign's signatures under one trust policy.
 
     Its verdicts are not stored here: :mod:`titan_operator.admission.rules.verified_images` stores them by digest and
     trust policy.
@@ -34,9 +34,9 @@ class CosignVerifier:
     Parameters
     ----------
     now
-        The time, UTC.
+        Returns the time, UTC.
     longest_s
-        For looking for one image's signature, in seconds.
+        Longest time of the search for one image's signature, in seconds.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class CosignVerifier:
         self._longest_s = longest_s
 
     async def verify(self, image: str) -> Verdict:
-        """Judge ``image``, a reference by digest; it raises nothing."""
+        """Verify ``image``, a reference by digest; this raises nothing."""
         try:
             reference = parse_reference(image)
         except ReferenceFormatError as error:
@@ -61,7 +61,7 @@ class CosignVerifier:
         return self._verdict(result, reference.digest)
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
-        """Judge the signature of ``policy`` over its hash, account and sequence; it has one."""
+        """Verify the signature of ``policy`` over its hash, account and sequence; it has one."""
         signature = policy.spec.signature
         assert signature is not None
         payload = policy_payload(policy.spec.hash, signature.account, signature.sequence)
@@ -76,7 +76,8 @@ class CosignVerifier:
             async with asyncio.timeout(self._longest_s), SigstoreClient(self._policy.trusted_root or "") as sigstore:
                 return await complete_blob_check(pending, payload, required, sigstore)
         except TimeoutError:
-            return Refused(Refusal.KEYLESS_UNAVAILABLE, f"the log's entry was not judged within {self._longest_s:g} s")
+            why = f"the log's entry was not verified within {self._longest_s:g} s"
+            return Refused(Refusal.KEYLESS_UNAVAILABLE, why)
 
     def _verdict(self, result: SignatureResult, digest: str) -> Verdict:
         if isinstance(result, Refused):

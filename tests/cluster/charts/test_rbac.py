@@ -1,4 +1,4 @@
-"""What the operator may do, asked as the ServiceAccount that chart titan makes; and what people may."""
+"""Permissions of the operator, by the ServiceAccount of chart titan, and of people."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ async def test_released_and_handed_on_while_running(admin: Cluster, namespace: s
             namespace,
             await pod(admin, namespace, name),
             duration_s=3.0,
-            changed=lambda wait_until_held, name=name: changes.append((name, wait_until_held)),
+            changed=lambda held, name=name: changes.append((name, held)),
         )
         for name in ("one", "two")
     ]

@@ -1,4 +1,4 @@
-"""What is rendered, on a real API server: taken as it is, settled at once, put back after other hands."""
+"""Rendered objects on a real API server: accepted unchanged, settled at once, restored after drift."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cosign signed, verified: every format by every kind of key, as it is and with one thing wrong."""
+"""Verification of cosign's signatures: every format by every kind of key, intact and with one defect."""
 
 from __future__ import annotations
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from support.supplychain import beside_image as lies
+from support.supplychain import registry_contents as lies
 from support.supplychain.cosign_material import BLOB, Material, Signed, public_pem, put_bundle
 from support.supplychain.local_sigstore import (
     ISSUER,
     SIGNED_AT,
     SUBJECT,
+    LocalSigstore,
     Log,
-    SigstoreWorld,
     blob_body,
     dsse_body,
 )
@@ -32,7 +32,7 @@ from titan_operator.supplychain.signatures import Accepted, Format, Pending, Req
 from titan_operator.supplychain.sigstore_client import SigstoreClient, complete_blob_check, complete_image_check
 from titan_operator.supplychain.trust import read_trust_policy
 
-WORLD, OTHER = SigstoreWorld(), SigstoreWorld()
+SIGSTORE, OTHER = LocalSigstore(), LocalSigstore()
 # Only what hangs takes longer.
 PATIENCE_S = 120.0
 IDENTITY = {"name": "workflow", "issuer": ISSUER, "subject": SUBJECT}
@@ -41,16 +41,16 @@ Make = Callable[[Material], dict[str, Any]]
 
 def _keyless(**how: Any) -> Make:
     statement = how.pop("statement", {})
-    return lambda material: WORLD.bundle(lies.statement(material.digest, **statement), **how)
+    return lambda material: SIGSTORE.bundle(lies.statement(material.digest, **statement), **how)
 
 
-def _by(world: SigstoreWorld, **how: Any) -> Make:
+def _by(world: LocalSigstore, **how: Any) -> Make:
     return lambda material: world.bundle(lies.statement(material.digest), **how)
 
 
 def _changed(change: Callable[[dict[str, Any]], None]) -> Make:
     def make(material: Material) -> dict[str, Any]:
-        bundle = WORLD.bundle(lies.statement(material.digest))
+        bundle = SIGSTORE.bundle(lies.statement(material.digest))
         change(bundle)
         return bundle
 
@@ -91,7 +91,7 @@ def _other_root(entry: dict[str, Any]) -> None:
 
 def _other_body(entry: dict[str, Any]) -> None:
     entry.clear()
-    entry.update(WORLD.log.entry(dsse_body(b"another", b"signature", b"key")))
+    entry.update(SIGSTORE.log.entry(dsse_body(b"another", b"signature", b"key")))
 
 
 def _with_entry(log: Log, *, other: bool = False, spoil: Callable[[dict[str, Any]], None] = lambda _: None) -> Make:
@@ -135,10 +135,14 @@ ROWS = (
     Row("another issuer", _keyless(issuer="https://issuer.evil.test"), "UnknownIdentity"),
     Row(
         "another authority",
-        _by(SigstoreWorld(certificates_log=WORLD.certificates_log, log=WORLD.log)),
+        _by(LocalSigstore(certificates_log=SIGSTORE.certificates_log, log=SIGSTORE.log)),
         "BadCertificate",
     ),
-    Row("another log of certificates", _by(SigstoreWorld(authority=WORLD.authority, log=WORLD.log)), "BadCertificate"),
+    Row(
+        "another log of certificates",
+        _by(LocalSigstore(authority=SIGSTORE.authority, log=SIGSTORE.log)),
+        "BadCertificate",
+    ),
     Row("no timestamp of a log of certificates", _keyless(timestamped=False), "BadCertificate"),
     Row("a certificate for something else than signing", _keyless(code_signing=False), "BadCertificate"),
     Row("signed after its certificate ended", _keyless(at=SIGNED_AT + timedelta(minutes=10)), "BadCertificate"),
@@ -157,13 +161,13 @@ ROWS = (
     Row("the identity is revoked", _keyless(), "Revoked", identity={"revoked": True}),
     Row("the identity is not for this image", _keyless(), "SignerNotAllowed", policy=ONLY_RELEASE),
     Row("no identity is trusted", _keyless(), "UnknownKey", policy={"identities": []}),
-    Row("by a key that needs an entry, with one", _with_entry(WORLD.log), **BY_KEY),
+    Row("by a key that needs an entry, with one", _with_entry(SIGSTORE.log), **BY_KEY),
     Row("by a key that needs an entry, without", _as_cosign_made_it, "LogEntryMissing"),
     Row("by a key, an entry of another log", _with_entry(OTHER.log), "LogEntryInvalid"),
-    Row("by a key, an entry of another signature", _with_entry(WORLD.log, other=True), "LogEntryInvalid"),
-    Row("by a key, an entry with another time", _with_entry(WORLD.log, spoil=_other_promise), "LogEntryInvalid"),
-    Row("by a key, an entry with another root", _with_entry(WORLD.log, spoil=_other_root), "LogEntryInvalid"),
-    Row("by a key, an entry of something else", _with_entry(WORLD.log, spoil=_other_body), "LogEntryInvalid"),
+    Row("by a key, an entry of another signature", _with_entry(SIGSTORE.log, other=True), "LogEntryInvalid"),
+    Row("by a key, an entry with another time", _with_entry(SIGSTORE.log, spoil=_other_promise), "LogEntryInvalid"),
+    Row("by a key, an entry with another root", _with_entry(SIGSTORE.log, spoil=_other_root), "LogEntryInvalid"),
+    Row("by a key, an entry of something else", _with_entry(SIGSTORE.log, spoil=_other_body), "LogEntryInvalid"),
 )
 
 
@@ -171,7 +175,7 @@ def _trust(material: Material, identity: dict[str, Any], **other: Any) -> dict[s
     return {
         "keys": [trusted_key("release", public_pem(material.keys["p256"]), transparencyLog=True)],
         "identities": [{**IDENTITY, **identity}],
-        "trustedRoot": WORLD.trusted_root(),
+        "trustedRoot": SIGSTORE.trusted_root(),
         "images": [{"pattern": "**"}],
         **other,
     }
@@ -180,7 +184,7 @@ def _trust(material: Material, identity: dict[str, Any], **other: Any) -> dict[s
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sigstore() -> AsyncIterator[SigstoreClient]:
     """One process for all rows: it takes a second to start."""
-    async with SigstoreClient(WORLD.trusted_root()) as one:
+    async with SigstoreClient(SIGSTORE.trusted_root()) as one:
         yield one
 
 
@@ -203,7 +207,7 @@ async def test_a_bundle(row: Row, material: Material, sigstore: SigstoreClient) 
         assert result == Accepted(row.signer, form)
 
 
-@pytest.mark.parametrize("make", [_keyless(), _with_entry(WORLD.log)], ids=["keyless", "by a key with an entry"])
+@pytest.mark.parametrize("make", [_keyless(), _with_entry(SIGSTORE.log)], ids=["keyless", "by a key with an entry"])
 async def test_in_a_registry(make: Make, material: Material) -> None:
     async with RegistryServer().serving() as server:
         server.put_manifest(NAME, material.image)
@@ -216,7 +220,7 @@ async def test_in_a_registry(make: Make, material: Material) -> None:
 
 async def test_a_process_that_ends_is_followed_by_another(material: Material) -> None:
     raw = json.dumps(_keyless()(material)).encode()
-    async with SigstoreClient(WORLD.trusted_root()) as sigstore:
+    async with SigstoreClient(SIGSTORE.trusted_root()) as sigstore:
         assert isinstance(await sigstore.verify_certified(raw, ()), Refused)
         process = sigstore._process
         assert process is not None
@@ -248,8 +252,8 @@ async def test_the_older_format_has_no_entry_that_counts(material: Material) -> 
 
 
 async def test_forged_certificates_cost_bounded_time_and_one_process(material: Material) -> None:
-    good = WORLD.bundle(lies.statement(material.digest))
-    forger = SigstoreWorld(log=WORLD.log)
+    good = SIGSTORE.bundle(lies.statement(material.digest))
+    forger = LocalSigstore(log=SIGSTORE.log)
     forged = json.dumps(forger.bundle(lies.statement(material.digest)))
     async with RegistryServer(page=500).serving() as server:
         server.put_manifest(NAME, material.image)
@@ -266,8 +270,8 @@ async def test_forged_certificates_cost_bounded_time_and_one_process(material: M
 @pytest.mark.parametrize(
     ("log", "body", "reason"),
     [
-        (WORLD.log, BLOB, ""),
-        (WORLD.log, b"another", "LogEntryInvalid"),
+        (SIGSTORE.log, BLOB, ""),
+        (SIGSTORE.log, b"another", "LogEntryInvalid"),
         (OTHER.log, BLOB, "LogEntryInvalid"),
         (None, b"", "LogEntryMissing"),
     ],

@@ -1,4 +1,4 @@
-"""The verifier with what a trust policy says of registries and signers, and with what the real programs push."""
+"""The verifier with a trust policy's registries and signers, and with contents that the real programs push."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from testcluster.toolchain import SIGNING, ensure
 
-from support.supplychain import beside_image as lies
+from support.supplychain import registry_contents as lies
 from support.supplychain.cosign_material import Material, public_pem
 from support.supplychain.registry import RegistryServer, digest_of
 from support.supplychain.registry_faults import status

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from support.supplychain import beside_image as lies
+from support.supplychain import registry_contents as lies
 from support.supplychain.cosign_material import SIGNATURE, Material, public_pem, put_bundle
 from support.supplychain.registry import RegistryServer
 from support.supplychain.registry_faults import answers, breaks_off, floods, hangs, leads_to, status

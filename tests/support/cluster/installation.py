@@ -11,7 +11,7 @@ from typing import Any
 
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.cluster_user import Reached
+from support.cluster.cluster_user import ClusterUser
 from support.podrunner.runner import PodRunner
 from support.stack.model import documents
 
@@ -20,14 +20,14 @@ SYSTEM = "titan-system"
 DIGEST = "sha256:" + "0" * 64
 IMAGE = f"titan/titan@{DIGEST}"
 NEXT = "titan/titan@sha256:" + "1" * 64
-# Listed, and of no use: its programs end at once, or enforce a rule that was changed behind everybody's back.
+# Listed, but faulty: their programs end at once, or enforce a changed rule.
 BROKEN = "titan/titan@sha256:" + "2" * 64
 LYING = "titan/titan@sha256:" + "3" * 64
 PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 
 
 @dataclass
-class Installation(Reached):
+class Installation(ClusterUser):
     """A control plane with the charts and a pod runner."""
 
     plane: ControlPlane
@@ -38,10 +38,6 @@ class Installation(Reached):
 
     def __post_init__(self) -> None:
         self.images = self.folder / "images"
-
-    def list_images(self, *images: str) -> None:
-        """What the tests' verifier knows."""
-        self.images.write_text("".join(f"{image}\n" for image in images))
 
     def install(self) -> None:
         """The charts, in their order, as the docs say."""
@@ -62,10 +58,10 @@ class Installation(Reached):
         self.apply(namespace, quickstart())
         self.wait_ready(namespace)
 
-    def picture(self) -> str:
-        """What a person would look at first."""
+    def describe(self) -> str:
+        """Describe the state for a failure's message, with the operator's log."""
         logs = [self.runner.log(SYSTEM, pod["metadata"]["name"])[-3000:] for pod in self.list("pods", SYSTEM)]
-        return "\n".join([super().picture(), *logs])
+        return "\n".join([super().describe(), *logs])
 
 
 def quickstart(image: str = IMAGE, policy: str = "demo") -> list[dict[str, Any]]:

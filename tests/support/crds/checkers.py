@@ -15,7 +15,7 @@ ROWS = [*REFUSED, *UPDATES, *status_rows()]
 
 
 class Judge:
-    """What the API server says of rows; the objects that updates are about are made once."""
+    """Checks rows at the API server; the objects of updates are created once."""
 
     def __init__(self, api: CrdApi) -> None:
         self._api = api

@@ -1,4 +1,4 @@
-"""What pods there ever were in a namespace, by a watch of the test's own: past the proxy, and past the operator."""
+"""A record of all pods of a namespace, by a watch of the test's own: past the proxy, and past the operator."""
 
 from __future__ import annotations
 

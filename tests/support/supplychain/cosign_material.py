@@ -1,4 +1,4 @@
-"""What the real cosign signs once for all tests: two formats by every kind of key, taken apart."""
+"""Signatures that the real cosign makes once for all tests: two formats by every kind of key, taken apart."""
 
 from __future__ import annotations
 

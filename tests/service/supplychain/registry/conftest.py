@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from support.supplychain.registry import RegistryServer
-from support.supplychain.registry_fixture import Scene, registry_scene
+from support.supplychain.registry_fixture import RegistryFixture, running_registry
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
+async def fixture() -> AsyncIterator[RegistryFixture]:
     """One registry and its client."""
-    async with registry_scene() as made:
+    async with running_registry() as made:
         yield made
 
 

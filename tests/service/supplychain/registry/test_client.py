@@ -21,50 +21,50 @@ from support.supplychain.registry_fixture import (
     NAME,
     NOTHING,
     SECRET,
-    Scene,
+    RegistryFixture,
 )
 from titan_operator.supplychain.registry import RegistryError, RegistryProblem, Repository
 from titan_operator.supplychain.registry.client import MANIFEST_LIMIT_BYTES
 
 
-async def test_a_manifest_and_a_blob_are_read_byte_for_byte(scene: Scene) -> None:
+async def test_a_manifest_and_a_blob_are_read_byte_for_byte(fixture: RegistryFixture) -> None:
     content = b'{ "schemaVersion": 2,\n"config": {} }'
-    digest, blob = scene.server.put_manifest(NAME, content, "v1"), scene.server.put_blob(NAME, b"\x00\xff")
-    client = scene.client()
-    manifest = await client.manifest(scene.repository, digest)
+    digest, blob = fixture.server.put_manifest(NAME, content, "v1"), fixture.server.put_blob(NAME, b"\x00\xff")
+    client = fixture.client()
+    manifest = await client.manifest(fixture.repository, digest)
     assert (manifest.digest, manifest.content) == (digest, content)
     assert manifest.media_type == "application/vnd.oci.image.manifest.v1+json"
-    assert await client.blob(scene.repository, blob, 2) == b"\x00\xff"
-    assert [manifest async for manifest in client.tagged(scene.repository, "v1")] == [manifest]
-    assert [manifest async for manifest in client.tagged(scene.repository, "v2")] == []
+    assert await client.blob(fixture.repository, blob, 2) == b"\x00\xff"
+    assert [manifest async for manifest in client.tagged(fixture.repository, "v1")] == [manifest]
+    assert [manifest async for manifest in client.tagged(fixture.repository, "v2")] == []
 
 
-async def test_a_registry_that_likes_to_compress_is_asked_not_to(scene: Scene) -> None:
-    digest = scene.server.put_blob(NAME, b"plain")
+async def test_a_registry_that_likes_to_compress_is_asked_not_to(fixture: RegistryFixture) -> None:
+    digest = fixture.server.put_blob(NAME, b"plain")
 
     async def compresses(request: web.BaseRequest) -> web.Response | None:
         if "identity" in request.headers["Accept-Encoding"]:
             return None
         return web.Response(body=gzip.compress(b"plain"), headers={"Content-Encoding": "gzip"})
 
-    scene.server.fault("/blobs/", compresses)
-    assert await scene.client().blob(scene.repository, digest, 100) == b"plain"
+    fixture.server.fault("/blobs/", compresses)
+    assert await fixture.client().blob(fixture.repository, digest, 100) == b"plain"
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
-async def test_bytes_are_taken_as_they_are_and_never_unpacked(scene: Scene, encoding: str) -> None:
+async def test_bytes_are_taken_as_they_are_and_never_unpacked(fixture: RegistryFixture, encoding: str) -> None:
     # A compressed answer would have another digest, and a small one could become very large.
-    digest = scene.server.put_blob(NAME, b"plain")
+    digest = fixture.server.put_blob(NAME, b"plain")
     if encoding:
-        scene.server.fault("/blobs/", answers(b"plain", Content_Encoding=encoding))
+        fixture.server.fault("/blobs/", answers(b"plain", Content_Encoding=encoding))
         with pytest.raises(RegistryError) as caught:
-            await scene.client().blob(scene.repository, digest, 100)
+            await fixture.client().blob(fixture.repository, digest, 100)
         assert caught.value.reason is RegistryProblem.MALFORMED
     else:
-        assert await scene.client().blob(scene.repository, digest, 100) == b"plain"
+        assert await fixture.client().blob(fixture.repository, digest, 100) == b"plain"
 
 
-def _other_bytes(_scene: Scene) -> Fault:
+def _other_bytes(_scene: RegistryFixture) -> Fault:
     return answers(b"other bytes")
 
 
@@ -73,7 +73,7 @@ class Row:
     """A fault on every manifest and blob, and what the client must say of it."""
 
     description: str
-    fault: Callable[[Scene], Fault]
+    fault: Callable[[RegistryFixture], Fault]
     reason: RegistryProblem
     says: str
     requests: int = 1
@@ -106,19 +106,19 @@ ROWS = [
         "wants quiet for an hour",
         lambda _: status(429, Retry_After="3600"),
         RegistryProblem.TOO_MANY_REQUESTS,
-        "to be asked again in 3600.0 s",
+        "with a retry in 3600.0 s",
     ),
     Row(
         "wants quiet until next year",
         lambda _: status(429, Retry_After=formatdate(time.time() + 365 * 86_400, usegmt=True)),
         RegistryProblem.TOO_MANY_REQUESTS,
-        "to be asked again in 3153",
+        "with a retry in 3153",
     ),
     Row(
         "is being mended for an hour",
         lambda _: status(503, Retry_After="3600"),
         RegistryProblem.SERVER_ERROR,
-        "status 503, to be asked again in 3600.0 s",
+        "status 503, with a retry in 3600.0 s",
     ),
     Row("is overloaded", lambda _: status(503), RegistryProblem.SERVER_ERROR, "status 503 4 times", 4),
     Row("fails", lambda _: status(500), RegistryProblem.SERVER_ERROR, "status 500 again", 2),
@@ -133,7 +133,7 @@ ROWS = [
     Row("drips", lambda _: drips(0.05), RegistryProblem.TIMED_OUT, "expected an answer in 0.5 s"),
     Row(
         "leads in circles",
-        lambda scene: leads_to(f"{scene.server.url}/v2/{NAME}/manifests/x"),
+        lambda fixture: leads_to(f"{fixture.server.url}/v2/{NAME}/manifests/x"),
         RegistryProblem.REDIRECT_REFUSED,
         "expected at most 5 redirects",
         6,
@@ -146,7 +146,7 @@ ROWS = [
     ),
     Row(
         "leads to its own port by another name",
-        lambda scene: leads_to(f"http://localhost:{scene.server.host.partition(':')[2]}/x"),
+        lambda fixture: leads_to(f"http://localhost:{fixture.server.host.partition(':')[2]}/x"),
         RegistryProblem.PLAIN_HTTP_REFUSED,
         "http to localhost",
     ),
@@ -182,24 +182,24 @@ _KINDS = ("manifest", "blob", "tag")
     [(row, kind) for row in ROWS for kind in _KINDS if kind != "tag" or row.reason not in _NOT_OF_TAGS],
     ids=lambda value: value.description if isinstance(value, Row) else value,
 )
-async def test_each_fault_has_its_own_reason(scene: Scene, row: Row, kind: str) -> None:
-    digest, blob = scene.server.put_manifest(NAME, b"{}", "v1"), scene.server.put_blob(NAME, b"x")
-    scene.server.fault("/(manifests|blobs)/", row.fault(scene))
+async def test_each_fault_has_its_own_reason(fixture: RegistryFixture, row: Row, kind: str) -> None:
+    digest, blob = fixture.server.put_manifest(NAME, b"{}", "v1"), fixture.server.put_blob(NAME, b"x")
+    fixture.server.fault("/(manifests|blobs)/", row.fault(fixture))
     slow = row.reason is RegistryProblem.TIMED_OUT
-    client = scene.client(timeout_s=0.5 if slow else 10.0)
+    client = fixture.client(timeout_s=0.5 if slow else 10.0)
     asks: dict[str, Callable[[], Awaitable[object]]] = {
-        "manifest": lambda: client.manifest(scene.repository, digest),
-        "blob": lambda: client.blob(scene.repository, blob, MANIFEST_LIMIT_BYTES),
-        "tag": lambda: anext(client.tagged(scene.repository, "v1")),
+        "manifest": lambda: client.manifest(fixture.repository, digest),
+        "blob": lambda: client.blob(fixture.repository, blob, MANIFEST_LIMIT_BYTES),
+        "tag": lambda: anext(client.tagged(fixture.repository, "v1")),
     }
     with pytest.raises(RegistryError) as caught:
         async with asyncio.timeout(PATIENCE_S):
             await asks[kind]()
     assert caught.value.reason is row.reason, str(caught.value)
     assert row.says in str(caught.value)
-    assert str(caught.value).startswith(f"{scene.server.host}: {kind} ")
+    assert str(caught.value).startswith(f"{fixture.server.host}: {kind} ")
     assert SECRET not in str(caught.value)
-    assert scene.server.count() == row.requests
+    assert fixture.server.count() == row.requests
 
 
 @pytest.mark.parametrize(
@@ -214,44 +214,49 @@ async def test_each_fault_has_its_own_reason(scene: Scene, row: Row, kind: str) 
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_what_passes_is_waited_for(scene: Scene, description: str, fault: Fault, waits_s: list[float]) -> None:
-    digest = scene.server.put_blob(NAME, b"x")
-    scene.server.fault("/blobs/", fault)
-    assert await scene.client().blob(scene.repository, digest, 10) == b"x", description
-    assert scene.waits.asked_s == waits_s
+async def test_what_passes_is_waited_for(
+    fixture: RegistryFixture, description: str, fault: Fault, waits_s: list[float]
+) -> None:
+    digest = fixture.server.put_blob(NAME, b"x")
+    fixture.server.fault("/blobs/", fault)
+    assert await fixture.client().blob(fixture.repository, digest, 10) == b"x", description
+    assert fixture.waits.asked_s == waits_s
 
 
-async def test_a_blob_of_the_limit_passes_and_one_byte_more_does_not(scene: Scene) -> None:
-    digest = scene.server.put_blob(NAME, b"x" * 1000)
-    assert len(await scene.client().blob(scene.repository, digest, 1000)) == 1000
+async def test_a_blob_of_the_limit_passes_and_one_byte_more_does_not(fixture: RegistryFixture) -> None:
+    digest = fixture.server.put_blob(NAME, b"x" * 1000)
+    assert len(await fixture.client().blob(fixture.repository, digest, 1000)) == 1000
     with pytest.raises(RegistryError, match="at most 999 bytes, found 1000 announced") as caught:
-        await scene.client().blob(scene.repository, digest, 999)
+        await fixture.client().blob(fixture.repository, digest, 999)
     assert caught.value.reason is RegistryProblem.TOO_LARGE
 
 
 @pytest.mark.parametrize(
     "digest", ["", "sha256:abc", "sha512:" + "0" * 128, "../../other/blobs/x", "sha256:" + "A" * 64]
 )
-async def test_only_a_digest_that_can_be_checked_is_asked_for(scene: Scene, digest: str) -> None:
-    for ask in (scene.client().manifest(scene.repository, digest), scene.client().blob(scene.repository, digest, 9)):
+async def test_only_a_digest_that_can_be_checked_is_asked_for(fixture: RegistryFixture, digest: str) -> None:
+    for ask in (
+        fixture.client().manifest(fixture.repository, digest),
+        fixture.client().blob(fixture.repository, digest, 9),
+    ):
         with pytest.raises(RegistryError, match="expected a digest of sha256") as caught:
             await ask
         assert caught.value.reason is RegistryProblem.MALFORMED
-    assert scene.server.count() == 0
+    assert fixture.server.count() == 0
 
 
-async def test_nobody_listens(scene: Scene) -> None:
+async def test_nobody_listens(fixture: RegistryFixture) -> None:
     async with RegistryServer().serving() as gone:
         host = gone.host
     with pytest.raises(RegistryError) as caught:
-        await scene.client(plain=(host,)).manifest(Repository(host, NAME), NOTHING)
+        await fixture.client(plain=(host,)).manifest(Repository(host, NAME), NOTHING)
     assert caught.value.reason is RegistryProblem.UNREACHABLE
     assert str(caught.value).startswith(f"{host}: manifest {NOTHING} of {NAME}: expected a connection, found none")
 
 
-async def test_what_storage_is_led_to_by_is_nowhere_in_an_error(scene: Scene) -> None:
+async def test_what_storage_is_led_to_by_is_nowhere_in_an_error(fixture: RegistryFixture) -> None:
     signed = f"/storage?X-Signature={SECRET}"
-    scene.server.fault("/v2/", leads_to(signed))
+    fixture.server.fault("/v2/", leads_to(signed))
     faults = (
         speaks(b"SSH-2.0-x\r\n\r\n"),
         speaks(b""),
@@ -261,24 +266,24 @@ async def test_what_storage_is_led_to_by_is_nowhere_in_an_error(scene: Scene) ->
         leads_to(signed),
     )
     for fault in faults:
-        scene.server.faults[1:] = []
-        scene.server.fault("/storage", fault)
+        fixture.server.faults[1:] = []
+        fixture.server.fault("/storage", fault)
         with pytest.raises(RegistryError) as caught:
-            await anext(scene.client().tagged(scene.repository, "v1"))
+            await anext(fixture.client().tagged(fixture.repository, "v1"))
         assert SECRET not in "".join(traceback.format_exception(caught.value))
-        assert scene.server.asked[-1].path == signed
+        assert fixture.server.asked[-1].path == signed
 
 
 @pytest.mark.parametrize("host", ["r.test:99999", "xn--.test", "r.test:0"])
-async def test_what_looks_like_a_host_and_is_none(scene: Scene, host: str) -> None:
-    client, repository = scene.client(plain=(host,)), Repository(host, NAME)
+async def test_what_looks_like_a_host_and_is_none(fixture: RegistryFixture, host: str) -> None:
+    client, repository = fixture.client(plain=(host,)), Repository(host, NAME)
     for ask in (
         client.manifest(repository, NOTHING),
         client.blob(repository, NOTHING, 1),
         anext(client.tagged(repository, "v1")),
         anext(client.referrers(repository, NOTHING)),
     ):
-        with pytest.raises(RegistryError, match="expected a host that can be asked") as caught:
+        with pytest.raises(RegistryError, match="expected a valid host") as caught:
             await ask
         assert caught.value.reason is RegistryProblem.UNREACHABLE
 
@@ -293,22 +298,22 @@ _PIECES = (
 ).split(b"|")
 
 
-async def test_whatever_comes_over_the_wire_is_one_kind_of_error(scene: Scene) -> None:
+async def test_whatever_comes_over_the_wire_is_one_kind_of_error(fixture: RegistryFixture) -> None:
     seeded = random.Random(20_261_121)
     raw = b""
 
     async def anything(request: web.BaseRequest) -> web.StreamResponse | None:
         return await speaks(raw)(request)
 
-    scene.server.fault("", anything)
-    client = scene.client(timeout_s=1.0)
+    fixture.server.fault("", anything)
+    client = fixture.client(timeout_s=1.0)
     reasons: Counter[str] = Counter()
     for _ in range(250):
         start = seeded.choice([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 307 X\r\nLocation: ", b"HTTP/1.1 401 X\r\n"])
         raw = start + b"".join(seeded.choices(_PIECES, k=seeded.randrange(12)))
         for ask in (
-            client.blob(scene.repository, NOTHING, 99),
-            anext(client.referrers(scene.repository, NOTHING), None),
+            client.blob(fixture.repository, NOTHING, 99),
+            anext(client.referrers(fixture.repository, NOTHING), None),
         ):
             try:
                 await ask
@@ -317,21 +322,23 @@ async def test_whatever_comes_over_the_wire_is_one_kind_of_error(scene: Scene) -
     assert len(reasons) >= 5, reasons
 
 
-async def test_a_registry_that_is_not_listed_is_not_asked_without_tls(scene: Scene, other: RegistryServer) -> None:
+async def test_a_registry_that_is_not_listed_is_not_asked_without_tls(
+    fixture: RegistryFixture, other: RegistryServer
+) -> None:
     digest = other.put_manifest(NAME, b"{}")
     with pytest.raises(RegistryError) as caught:
-        await scene.client().manifest(Repository(other.host, NAME), digest)
+        await fixture.client().manifest(Repository(other.host, NAME), digest)
     assert caught.value.reason in {RegistryProblem.UNREACHABLE, RegistryProblem.MALFORMED}
     assert other.count() == 0
-    assert (await scene.client(plain=(other.host,)).manifest(Repository(other.host, NAME), digest)).content == b"{}"
+    assert (await fixture.client(plain=(other.host,)).manifest(Repository(other.host, NAME), digest)).content == b"{}"
 
 
 @pytest.mark.parametrize(
     ("said", "good"), [("", True), (digest_of(b"{}"), True), (NOTHING, False), ("sha256:x", False), ("sha512:x", True)]
 )
-async def test_a_tags_bytes_are_those_that_the_registry_says(scene: Scene, said: str, good: bool) -> None:
-    scene.server.fault("/manifests/v1", answers(b"{}", Docker_Content_Digest=said))
-    found = scene.client().tagged(scene.repository, "v1")
+async def test_a_tags_bytes_are_those_that_the_registry_says(fixture: RegistryFixture, said: str, good: bool) -> None:
+    fixture.server.fault("/manifests/v1", answers(b"{}", Docker_Content_Digest=said))
+    found = fixture.client().tagged(fixture.repository, "v1")
     if good:
         assert [manifest.digest async for manifest in found] == [digest_of(b"{}")]
         return

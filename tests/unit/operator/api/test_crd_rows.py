@@ -1,4 +1,4 @@
-"""What the API server refuses is refused by the reading of files too, with its sentence; and what it accepts is not."""
+"""Readers of files refuse what the API server refuses, with their own sentence, and accept what it accepts."""
 
 from __future__ import annotations
 

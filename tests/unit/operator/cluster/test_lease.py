@@ -81,7 +81,7 @@ def contender(store: Store, name: str, clock: Clock, changes: list[tuple[str, bo
         holder=Holder(name, uid),
         duration_s=_DURATION_S,
         log=get_logger("test"),
-        changed=lambda wait_until_held: told.append((name, wait_until_held)),
+        changed=lambda held: told.append((name, held)),
         clock_s=clock,
     )
 

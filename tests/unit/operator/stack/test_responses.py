@@ -1,4 +1,4 @@
-"""What processes say becomes the operator's records: nothing is invented where they say nothing."""
+"""Responses of processes as the operator's records: an unset field stays None."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lists of images: what was verified stays, what is revoked goes, and what is known needs nobody."""
+"""The lists of images: verified images stay, revoked ones are removed, and listed ones need no verifier."""
 
 from __future__ import annotations
 
