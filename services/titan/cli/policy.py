@@ -1,4 +1,4 @@
-"""``policy hash`` and ``policy verify``: the hash of the rules that a file holds."""
+"""``policy hash`` and ``policy verify``: the hash of the rules in a file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from titan.cli.errors import BadInput, Refused
-from titan.cli.output import Output, print_document, say
+from titan.cli.output import Output, print_document, print_text
 
 
 @dataclass(frozen=True)
 class PolicyInFile:
-    """One policy of a file. ``declared`` is the hash that its object claims; empty for bare rules."""
+    """One policy of a file. ``declared`` is the hash in its object; empty for bare rules."""
 
     name: str
     hash: str
@@ -19,7 +19,7 @@ class PolicyInFile:
 
     @property
     def problem(self) -> str | None:
-        """Why the object does not belong to its rules; None where it does."""
+        """Mismatch between the object and its rules; None where they agree."""
         digits = self.hash.removeprefix("sha256:")[:8]
         if self.declared and self.declared != self.hash:
             return f"{self.name}: spec.hash is {self.declared}, the rules' hash is {self.hash}"
@@ -29,7 +29,7 @@ class PolicyInFile:
 
 
 def read_policies(path: Path) -> list[PolicyInFile]:
-    """Every RiskPolicy of a YAML file, or the rules of a ``.json`` file, without trusting a declared hash.
+    """Read every RiskPolicy of a YAML file, or the rules of a ``.json`` file; declared hashes are not trusted.
 
     Raises
     ------
@@ -63,47 +63,49 @@ def _risk_policies(path: Path, data: bytes) -> list[tuple[str, dict[str, object]
         raise BadInput(f"{path}: byte {error.start} is not UTF-8") from error
     except YamlError as error:
         raise BadInput(f"{path}: {error}") from error
-    found: list[tuple[str, dict[str, object], str]] = []
+    policies: list[tuple[str, dict[str, object], str]] = []
     for document in documents:
         if not isinstance(document, dict) or document.get("kind") != "RiskPolicy":
             continue
         metadata, spec = document.get("metadata"), document.get("spec")
         rules = spec.get("rules") if isinstance(spec, dict) else None
         if not isinstance(metadata, dict) or not isinstance(spec, dict) or not isinstance(rules, dict):
-            raise BadInput(f"{path}: RiskPolicy: metadata.name, spec.rules and spec.hash are needed, as objects")
-        found.append((str(metadata.get("name", "")), rules, str(spec.get("hash", ""))))
-    if not found:
-        raise BadInput(f"{path}: holds no RiskPolicy")
-    return found
+            raise BadInput(
+                f"{path}: RiskPolicy: metadata.name, spec.rules or spec.hash is missing; all three are required"
+            )
+        policies.append((str(metadata.get("name", "")), rules, str(spec.get("hash", ""))))
+    if not policies:
+        raise BadInput(f"{path}: holds no RiskPolicy; allowed is a file with one, like policies/demo.yaml")
+    return policies
 
 
 def show_hashes(path: Path, output: Output) -> None:
     """Print the hash of each policy in ``path``; alone where there is one."""
-    found = read_policies(path)
+    policies = read_policies(path)
     if output is not Output.TABLE:
-        print_document([{"name": policy.name, "policy_hash": policy.hash} for policy in found], output)
+        print_document([{"name": policy.name, "policy_hash": policy.hash} for policy in policies], output)
     else:
-        for policy in found:
-            say(policy.hash if len(found) == 1 else f"{policy.hash}  {policy.name}")
+        for policy in policies:
+            print_text(policy.hash if len(policies) == 1 else f"{policy.hash}  {policy.name}")
 
 
 def verify(path: Path, output: Output) -> None:
-    """Hold each policy's declared hash and name against its rules; :class:`Refused` where they differ."""
-    found = read_policies(path)
-    if bare := [policy.name for policy in found if not policy.declared]:
+    """Compare each policy's declared hash and name with its rules; :class:`Refused` where they differ."""
+    policies = read_policies(path)
+    if bare := [policy.name for policy in policies if not policy.declared]:
         raise BadInput(f"{path}: {bare[0]} declares no hash to verify; allowed is a RiskPolicy with spec.hash")
     if output is not Output.TABLE:
         print_document(
             [
                 {"name": policy.name, "declared": policy.declared, "policy_hash": policy.hash, "ok": not policy.problem}
-                for policy in found
+                for policy in policies
             ],
             output,
         )
     else:
-        for policy in found:
+        for policy in policies:
             if policy.problem is None:
-                say(f"ok  {policy.hash}  {policy.name}")
-    problems = [policy.problem for policy in found if policy.problem is not None]
+                print_text(f"ok  {policy.hash}  {policy.name}")
+    problems = [policy.problem for policy in policies if policy.problem is not None]
     if problems:
         raise Refused(f"{path}: {'; '.join(problems)}")

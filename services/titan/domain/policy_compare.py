@@ -47,7 +47,7 @@ def _spelled(entry: Entry, value: object) -> object:
     return None if value is None else entry.rule.write(value)
 
 
-_Judge = Callable[[Any, Any], Effect]
+_Comparison = Callable[[Any, Any], Effect]
 
 
 def _lower_is_tighter(old: Any, new: Any) -> Effect:
@@ -64,7 +64,7 @@ def _fewer_is_tighter(old: tuple[str, ...], new: tuple[str, ...]) -> Effect:
     return Effect.LOOSER if set(new) > set(old) else Effect.CHANGED
 
 
-def _later_in(words: tuple[str, ...]) -> _Judge:
+def _later_in(words: tuple[str, ...]) -> _Comparison:
     return lambda old, new: _higher_is_tighter(words.index(old), words.index(new))
 
 
@@ -75,7 +75,7 @@ def _approval(old: object, new: object) -> Effect:
 
 
 # A rule without a row here fails its test: whoever adds a rule says which way is tighter.
-EFFECTS: Mapping[str, _Judge] = {
+EFFECTS: Mapping[str, _Comparison] = {
     "modes": _fewer_is_tighter,
     "liveApproval": _approval,
     "maxAccountLeverage": _lower_is_tighter,

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from support.market.recorded import RECORDED
-from support.stack.both_accounts import BothBooks, disagreements, read_both
+from support.stack.both_accounts import BothAccounts, disagreements, read_both
 from support.stack.local_processes import REPOSITORY
 from support.stack.titan_up import PROCESSES, LocalStack, local_stack, port_offset
 from titan.domain.kinds import Posture
@@ -112,7 +112,7 @@ def wait_for_event(stack: LocalStack, port: int, event: int, timeout_s: float = 
 
 def run_with_kills(
     tmp_path: Path, resources: tuple[str, str], victims: list[str], halt_after: int | None = None
-) -> tuple[BothBooks, PostureWatch, float]:
+) -> tuple[BothAccounts, PostureWatch, float]:
     """Kill each of ``victims`` at a random event of the replay; ``halt_after`` so many of them the stack is halted."""
     offset = port_offset()
     moments = sorted(random.Random(SEED).sample(RECORDED.moments, len(victims)))

@@ -20,7 +20,7 @@ from titan.papervenue.venue import first_state
 
 
 @dataclass
-class BothBooks:
+class BothAccounts:
     """One run's two memories."""
 
     ours: Account
@@ -28,7 +28,7 @@ class BothBooks:
     latches: dict[str, Posture]
 
 
-def read_both(state: Path, copy: Path) -> BothBooks:
+def read_both(state: Path, copy: Path) -> BothAccounts:
     """Read both from copies, so that looking changes nothing."""
     shutil.copytree(state, copy)
     (journal_folder,) = {path.parent for path in (copy / "execution").rglob("*.journal")}
@@ -37,10 +37,10 @@ def read_both(state: Path, copy: Path) -> BothBooks:
     store = VenueStore(copy / "papervenue", first_state(Decimal(200)))
     store.close()
     latches = {path.parent.name: Latch.load(path).posture for path in copy.glob("*/latch*")}
-    return BothBooks(ours, store.state, latches)
+    return BothAccounts(ours, store.state, latches)
 
 
-def disagreements(books: BothBooks) -> list[str]:
+def disagreements(books: BothAccounts) -> list[str]:
     """Each way in which an order was lost or doubled, a position differs or has no stop: a sentence each."""
     ours, venue = books.ours, books.venue
     found = []

@@ -25,7 +25,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TITAN_DEBUG", raising=False)
 
 
-def said(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[int, str, str]:
+def run_titan(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[int, str, str]:
     code = run(arguments)
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err
@@ -88,7 +88,7 @@ def edited(source: Path, old: str, new: str) -> str:
 def test_bad_input(
     capsys: pytest.CaptureFixture[str], description: str, arguments: list[str], sentence: str, tmp_path: Path
 ) -> None:
-    code, out, err = said(capsys, arguments)
+    code, out, err = run_titan(capsys, arguments)
     assert (code, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1, err
@@ -121,7 +121,7 @@ def test_bad_resource(
     changed = tmp_path / "changed.yaml"
     changed.write_text(edited(source, old, new))
     other = QUICKSTART if source is DEMO else DEMO
-    code, out, err = said(capsys, ["up", "-f", str(changed), "-f", str(other)])
+    code, out, err = run_titan(capsys, ["up", "-f", str(changed), "-f", str(other)])
     assert (code, out) == (2, "")
     assert sentence in err
     assert [path.name for path in tmp_path.iterdir()] == ["changed.yaml"]
@@ -131,14 +131,14 @@ def test_every_problem_of_a_file_is_a_line(capsys: pytest.CaptureFixture[str], t
     changed = tmp_path / "changed.yaml"
     text = edited(DEMO, 'equityFloor: "150"', 'equityFloor: "-1"')
     changed.write_text(text.replace('maxOrderNotional: "10000"', 'maxOrderNotional: "1e4"'))
-    _, _, err = said(capsys, ["up", "-f", str(changed)])
+    _, _, err = run_titan(capsys, ["up", "-f", str(changed)])
     assert [re.search(r"rules\.(\w+)", line)[1] for line in err.splitlines()] == ["maxOrderNotional", "equityFloor"]  # type: ignore[index]
 
 
 def test_hash_and_verify_of_a_good_policy(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = said(capsys, ["policy", "hash", str(DEMO)])
+    code, out, _ = run_titan(capsys, ["policy", "hash", str(DEMO)])
     assert (code, bool(re.fullmatch(r"sha256:[0-9a-f]{64}\n", out))) == (0, True)
-    assert said(capsys, ["policy", "verify", str(DEMO)]) == (0, f"ok  {out.strip()}  demo-{out[7:15]}\n", "")
+    assert run_titan(capsys, ["policy", "verify", str(DEMO)]) == (0, f"ok  {out.strip()}  demo-{out[7:15]}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_verify_fails_with_exit_code_1(
 ) -> None:
     changed = tmp_path / "changed.yaml"
     changed.write_text(edited(DEMO, old, new))
-    code, out, err = said(capsys, ["policy", "verify", str(changed)])
+    code, out, err = run_titan(capsys, ["policy", "verify", str(changed)])
     assert (code, out) == (1, "")
     assert sentence in err
 
@@ -161,7 +161,7 @@ def test_verify_fails_with_exit_code_1(
 def test_command_line_of_a_stack_that_does_not_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"addresses": {"brain": "127.0.0.1:1"}, "http": {}, "processes": []}')
     for command in ("status", "orders", "fills", "positions", "equity", "explain", "why", "arm", "halt", "flatten"):
-        code, out, err = said(capsys, [command, "--state", str(tmp_path)])
+        code, out, err = run_titan(capsys, [command, "--state", str(tmp_path)])
         assert (command, code, out) == (command, 3, "")
         assert "no stack runs on" in err
 
@@ -173,7 +173,7 @@ def test_unexpected_error_is_one_sentence_and_its_trace_a_file(
         raise KeyError("surprise")
 
     monkeypatch.setattr(app_module, "locate", broken)
-    code, out, err = said(capsys, ["status"])
+    code, out, err = run_titan(capsys, ["status"])
     assert (code, out) == (1, "")
     path = re.search(r"unexpected error, KeyError: 'surprise'; the trace is in (\S+)$", err.strip())
     assert path is not None

@@ -55,7 +55,7 @@ class Obstacle:
         return {"where": self.where, "what": self.sentence, "remedy": self.remedy}
 
 
-def obstacles(picture: StackView, phase: str | None) -> list[Obstacle]:
+def obstacles(stack_view: StackView, phase: str | None) -> list[Obstacle]:
     """What keeps the stack, or one phase of it, from trading; the first first.
 
     Raises
@@ -63,9 +63,9 @@ def obstacles(picture: StackView, phase: str | None) -> list[Obstacle]:
     Refused
         When there is no such phase.
     """
-    phases = picture.phases if phase is None else (picture.phase(phase),)
+    phases = stack_view.phases if phase is None else (stack_view.phase(phase),)
     found = [obstacle for item in phases for obstacle in _of_phase(item)]
-    return found + list(_of_posture(picture))
+    return found + list(_of_posture(stack_view))
 
 
 def _of_phase(item: Item) -> Iterator[Obstacle]:
@@ -77,33 +77,33 @@ def _of_phase(item: Item) -> Iterator[Obstacle]:
         yield Obstacle(where, "its status is of an earlier spec", "wait; or see that the operator runs")
     refusing = [each for kind in ADVICE if (each := item.condition(kind)) is not None and each.status != "True"]
     for condition in refusing:
-        yield Obstacle(where, said(condition), ADVICE[condition.type])
+        yield Obstacle(where, describe(condition), ADVICE[condition.type])
     ready = item.condition("Ready")
     if not refusing and (ready is None or ready.status != "True"):
         spoken = ready or Condition("Ready", "Unknown", "", "it has not said whether it is ready")
         remedy = READY_ADVICE.get(spoken.reason, _LOOK.replace("NAME", item.name))
-        yield Obstacle(where, said(spoken), remedy)
+        yield Obstacle(where, describe(spoken), remedy)
     elif not refusing and ready is not None and ready.reason == "Dormant":
         yield Obstacle(
-            where, said(ready), "none is needed: it starts by itself when the account has its starting equity"
+            where, describe(ready), "none is needed: it starts by itself when the account has its starting equity"
         )
 
 
-def said(condition: Condition) -> str:
+def describe(condition: Condition) -> str:
     """A condition as one sentence."""
     message = condition.message or "no message"
     reason = f" ({condition.reason})" if condition.reason and condition.reason != condition.type else ""
     return f"{condition.type} is {condition.status}{reason}: {message}"
 
 
-def _of_posture(picture: StackView) -> Iterator[Obstacle]:
-    for policy in picture.policies:
-        if policy.name not in picture.pins:
+def _of_posture(stack_view: StackView) -> Iterator[Obstacle]:
+    for policy in stack_view.policies:
+        if policy.name not in stack_view.pins:
             continue
         where = f"RiskPolicy {policy.name}"
         ready = policy.condition("Ready")
         if ready is not None and ready.status != "True" and ready.reason in ADVICE:
-            yield Obstacle(where, said(ready), ADVICE[ready.reason])
+            yield Obstacle(where, describe(ready), ADVICE[ready.reason])
         posture = policy.at("status", "posture") or {}
         in_force = posture.get("inForce")
         if in_force is None:

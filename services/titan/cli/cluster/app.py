@@ -12,7 +12,7 @@ from titan.cli.output import Output
 from titan.cli.root import OutputOption, add_policy_files, add_verify_image, new_app
 
 if TYPE_CHECKING:
-    from titan.cli.cluster.session import Where
+    from titan.cli.cluster.session import ClusterTarget
 
 app = new_app(
     "A crypto trading stack in a cluster: what it does, why it does not, and acts of people on it. Exit codes: 0 done, "
@@ -55,7 +55,7 @@ def status(
     """Show posture, equity and every phase of a stack."""
     from titan.cli.cluster.status import status as run_status
 
-    run_status(_where(namespace, context, kubeconfig), output)
+    run_status(_target(namespace, context, kubeconfig), output)
 
 
 @app.command()
@@ -69,7 +69,7 @@ def why(
     """Say what keeps a stack from trading now, the first gate that refuses first, and what to do about it."""
     from titan.cli.cluster.status import why as run_why
 
-    run_why(_where(namespace, context, kubeconfig), output, phase)
+    run_why(_target(namespace, context, kubeconfig), output, phase)
 
 
 @app.command()
@@ -85,7 +85,7 @@ def explain(
     """Show every guard of one of the last hundred decisions; without ID, of the latest taken and the latest refused."""
     from titan.cli.cluster.explain import explain as run_explain
 
-    run_explain(_where(namespace, context, kubeconfig), output, intent_id)
+    run_explain(_target(namespace, context, kubeconfig), output, intent_id)
 
 
 @app.command()
@@ -98,7 +98,7 @@ def halt(
     timeout_s: TimeoutOption = 60,
 ) -> None:
     """Stop opening and stop deciding, at once; stops and targets stay."""
-    _act("halt", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+    _act("halt", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
 @app.command()
@@ -111,7 +111,7 @@ def flatten(
     timeout_s: TimeoutOption = 120,
 ) -> None:
     """Close every position and cancel every order, then stay halted."""
-    _act("flatten", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+    _act("flatten", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
 @app.command("close-only")
@@ -124,7 +124,7 @@ def close_only(
     timeout_s: TimeoutOption = 60,
 ) -> None:
     """Open nothing more; what reduces risk goes on."""
-    _act("closeOnly", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+    _act("closeOnly", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
 @app.command()
@@ -137,7 +137,7 @@ def arm(
     timeout_s: TimeoutOption = 60,
 ) -> None:
     """Let a stack open new risk, up to the policy's ceiling; the cluster says who may."""
-    _act("arm", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+    _act("arm", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
 @app.command()
@@ -151,7 +151,7 @@ def release(
     timeout_s: TimeoutOption = 60,
 ) -> None:
     """Let a TitanPhase that is being deleted go although positions may be open."""
-    _act("release", _where(namespace, context, kubeconfig), output, reason, timeout_s, phase)
+    _act("release", _target(namespace, context, kubeconfig), output, reason, timeout_s, phase)
 
 
 @policy_app.command("new")
@@ -173,7 +173,7 @@ def policy_new(
     from titan.cli.cluster.policies import new
     from titan.domain.kinds import Posture
 
-    new(_where(namespace, context, kubeconfig), output, source, settings or (), name, Posture[posture.value])
+    new(_target(namespace, context, kubeconfig), output, source, settings or (), name, Posture[posture.value])
 
 
 @policy_app.command("diff")
@@ -188,7 +188,7 @@ def policy_diff(
     """Show every rule that differs between two policies, and which way is tighter."""
     from titan.cli.cluster.policies import diff
 
-    diff(_where(namespace, context, kubeconfig), output, before, after)
+    diff(_target(namespace, context, kubeconfig), output, before, after)
 
 
 @policy_app.command("pin")
@@ -210,17 +210,17 @@ def policy_pin(
     if files is not None:
         pin_in_files(files, output, name, dry_run=dry_run)
     else:
-        pin(_where(namespace, context, kubeconfig), output, name, dry_run=dry_run)
+        pin(_target(namespace, context, kubeconfig), output, name, dry_run=dry_run)
 
 
-def _where(namespace: str | None, context: str | None, kubeconfig: Path | None) -> Where:
-    from titan.cli.cluster.session import Where
+def _target(namespace: str | None, context: str | None, kubeconfig: Path | None) -> ClusterTarget:
+    from titan.cli.cluster.session import ClusterTarget
 
-    return Where(namespace, context, kubeconfig)
+    return ClusterTarget(namespace, context, kubeconfig)
 
 
-def _act(verb: str, where: Where, output: Output, reason: str, timeout_s: float, phase: str = "") -> None:
+def _act(verb: str, target: ClusterTarget, output: Output, reason: str, timeout_s: float, phase: str = "") -> None:
     from titan.cli.cluster.acts import PostureCommand, act
     from titan_operator.api.acts import ActVerb
 
-    act(where, output, PostureCommand(ActVerb(verb), reason, timeout_s, phase))
+    act(target, output, PostureCommand(ActVerb(verb), reason, timeout_s, phase))

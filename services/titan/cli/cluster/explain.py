@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from titan.cli.cluster.session import Cluster, Where, with_cluster
+from titan.cli.cluster.session import Cluster, ClusterTarget, with_cluster
 from titan.cli.cluster.stack_view import StackView
 from titan.cli.errors import Refused
-from titan.cli.explain import check_id, most_telling, show_decisions
+from titan.cli.explain import check_id, latest_opening, show_decisions
 from titan.cli.output import Output
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PAGE = "decisions"
 
 
-def explain(where: Where, output: Output, intent_id: str | None) -> None:
+def explain(target: ClusterTarget, output: Output, intent_id: str | None) -> None:
     """Explain one decision; without an id the latest that was taken and the latest that was refused.
 
     Raises
@@ -27,19 +27,19 @@ def explain(where: Where, output: Output, intent_id: str | None) -> None:
     """
     if intent_id is not None:
         check_id(intent_id)
-    decisions = decisions_of(with_cluster(where, _page))
-    show_decisions(chosen(decisions, intent_id), output, one=intent_id is not None)
+    decisions = decisions_of(with_cluster(target, _page))
+    show_decisions(select_decisions(decisions, intent_id), output, one=intent_id is not None)
 
 
 async def _page(cluster: Cluster) -> dict[str, Any]:
-    return await cluster.page(brain_of(await cluster.picture()), PAGE)
+    return await cluster.page(brain_of(await cluster.stack_view()), PAGE)
 
 
-def brain_of(picture: StackView) -> str:
+def brain_of(stack_view: StackView) -> str:
     """Name of the namespace's Brain; :class:`Refused` where there is none."""
-    found = next((item.name for item in picture.phases if item.text("spec", "role") == "brain"), None)
+    found = next((item.name for item in stack_view.phases if item.text("spec", "role") == "brain"), None)
     if found is None:
-        raise Refused(f"namespace {picture.namespace} has no TitanPhase of role brain: nothing decides there")
+        raise Refused(f"namespace {stack_view.namespace} has no TitanPhase of role brain: nothing decides there")
     return found
 
 
@@ -55,11 +55,11 @@ def decisions_of(page: dict[str, Any]) -> list[b.Decision]:
         raise Refused(f"brain's page /{PAGE} is not what this version reads: {error}") from error
 
 
-def chosen(decisions: Sequence[b.Decision], intent_id: str | None) -> list[b.Decision]:
+def select_decisions(decisions: Sequence[b.Decision], intent_id: str | None) -> list[b.Decision]:
     """Pure: the one that is meant, or the most telling ones."""
     if intent_id is None:
         parts = ([one for one in decisions if one.approved is approved] for approved in (True, False))
-        return [one for part in parts for one in most_telling(part)]
+        return [one for part in parts for one in latest_opening(part)]
     found = [one for one in decisions if one.intent_id.startswith(intent_id)]
     if len(found) == 1:
         return found

@@ -35,12 +35,12 @@ def pin_files(folder: Path, name: str, *, dry_run: bool) -> tuple[dict[str, str]
         When the folder has no such policy, or its hash is not that of its rules.
     """
     texts = _texts(folder)
-    wanted = _pin(folder, name, texts)
-    changes = [change for path, text in texts.items() if (change := _changed(path, text, wanted)).phases]
+    reference = _pin(folder, name, texts)
+    changes = [change for path, text in texts.items() if (change := _changed(path, text, reference)).phases]
     if not dry_run:
         for change in changes:
             change.path.write_text(change.text, encoding="utf-8")
-    return wanted, changes
+    return reference, changes
 
 
 def _texts(folder: Path) -> dict[Path, str]:
@@ -81,7 +81,7 @@ def _metadata(document: dict[str, Any]) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _changed(path: Path, text: str, wanted: dict[str, str]) -> Change:
+def _changed(path: Path, text: str, reference: dict[str, str]) -> Change:
     # Nodes know where they stand in the text: comments, order and quotes of all the rest stay.
     edits: list[tuple[int, int, str]] = []
     phases: list[str] = []
@@ -90,13 +90,13 @@ def _changed(path: Path, text: str, wanted: dict[str, str]) -> Change:
         if _text(_at(document, "kind")) != "TitanPhase" or pin is None:
             continue
         phase = _text(_at(document, "metadata", "name"))
-        now = {key: _at(pin, key) for key in wanted}
+        now = {key: _at(pin, key) for key in reference}
         for key, node in now.items():
             if not isinstance(node, yaml.ScalarNode):
                 raise BadInput(f"{path}: TitanPhase {phase}: spec.policyRef.{key}: missing; allowed are name and hash")
-            if node.value != wanted[key]:
-                edits.append((node.start_mark.index, node.end_mark.index, wanted[key]))
-        if {key: _text(node) for key, node in now.items()} != wanted:
+            if node.value != reference[key]:
+                edits.append((node.start_mark.index, node.end_mark.index, reference[key]))
+        if {key: _text(node) for key, node in now.items()} != reference:
             phases.append(phase)
     for start, end, value in sorted(edits, reverse=True):
         text = text[:start] + value + text[end:]

@@ -27,7 +27,7 @@ _DENIED = re.compile(r"ValidatingAdmissionPolicy '[^']+' with binding '[^']+' de
 
 
 @dataclass(frozen=True)
-class Where:
+class ClusterTarget:
     """Which cluster and namespace, as kubectl's own flags name them; None is kubectl's own choice."""
 
     namespace: str | None
@@ -42,16 +42,17 @@ class Cluster:
         self._api = api
         self.namespace = namespace
 
-    async def picture(self) -> StackView:
+    async def stack_view(self) -> StackView:
         """Every RiskPolicy and TitanPhase of the namespace."""
         policies, phases = await asyncio.gather(
-            _said(self._api.list(RISK_POLICY, self.namespace)), _said(self._api.list(TITAN_PHASE, self.namespace))
+            _with_cli_errors(self._api.list(RISK_POLICY, self.namespace)),
+            _with_cli_errors(self._api.list(TITAN_PHASE, self.namespace)),
         )
         return StackView.of(self.namespace, policies, phases)
 
     async def find(self, kind: Kind, name: str) -> dict[str, Any] | None:
         """One object, or None where there is none."""
-        return await _said(self._api.get(kind, name, self.namespace))
+        return await _with_cli_errors(self._api.get(kind, name, self.namespace))
 
     async def get(self, kind: Kind, name: str) -> dict[str, Any]:
         """One object.
@@ -93,15 +94,15 @@ class Cluster:
     async def set_field(self, kind: Kind, name: str, spec: Mapping[str, Any], *, dry_run: bool = False) -> None:
         """Set fields of an object's spec, as server-side apply does it: what was set before and is not named goes."""
         manifest = {"metadata": {"name": name, "namespace": self.namespace}, "spec": spec}
-        await _said(self._api.apply(kind, manifest, dry_run=dry_run, manager=FIELD_MANAGER))
+        await _with_cli_errors(self._api.apply(kind, manifest, dry_run=dry_run, manager=FIELD_MANAGER))
 
-    async def who_am_i(self) -> str:
+    async def user_name(self) -> str:
         """The user's name as the API server sees it: what an act must say in ``by``."""
-        review = await _said(self._api.create(SELF_SUBJECT_REVIEW, {}))
+        review = await _with_cli_errors(self._api.create(SELF_SUBJECT_REVIEW, {}))
         return str(review["status"]["userInfo"]["username"])
 
 
-def with_cluster(where: Where, use: Callable[[Cluster], Awaitable[T]]) -> T:
+def with_cluster(target: ClusterTarget, use: Callable[[Cluster], Awaitable[T]]) -> T:
     """Run ``use`` with a connection to the cluster that is meant.
 
     Raises
@@ -114,8 +115,8 @@ def with_cluster(where: Where, use: Callable[[Cluster], Awaitable[T]]) -> T:
         When it does not answer.
     """
     try:
-        connection = _connection(where)
-        return asyncio.run(_run(connection, where.namespace or connection.namespace or "default", use))
+        connection = _connection(target)
+        return asyncio.run(_run(connection, target.namespace or connection.namespace or "default", use))
     except errors.CredentialsError as error:
         raise BadInput(str(error)) from error
 
@@ -125,15 +126,15 @@ async def _run(connection: Connection, namespace: str, use: Callable[[Cluster], 
         return await use(Cluster(api, namespace))
 
 
-def _connection(where: Where) -> Connection:
-    if where.kubeconfig is None:
-        return load(context=where.context or "")
-    if not where.kubeconfig.is_file():
-        raise BadInput(f"--kubeconfig: {where.kubeconfig} is no file")
-    return from_kubeconfig({**os.environ, "KUBECONFIG": str(where.kubeconfig)}, context=where.context or "")
+def _connection(target: ClusterTarget) -> Connection:
+    if target.kubeconfig is None:
+        return load(context=target.context or "")
+    if not target.kubeconfig.is_file():
+        raise BadInput(f"--kubeconfig: {target.kubeconfig} is no file")
+    return from_kubeconfig({**os.environ, "KUBECONFIG": str(target.kubeconfig)}, context=target.context or "")
 
 
-async def _said(call: Awaitable[T]) -> T:
+async def _with_cli_errors(call: Awaitable[T]) -> T:
     try:
         return await call
     except errors.Unreachable as error:

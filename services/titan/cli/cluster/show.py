@@ -22,19 +22,19 @@ PHASE_COLUMNS = (
 )
 
 
-def summary(picture: StackView) -> list[str]:
+def summary(stack_view: StackView) -> list[str]:
     """A few lines: each pinned policy with its posture, risk and equity, and the last act."""
-    pins = picture.pins
-    policies = [item for item in picture.policies if item.name in pins]
+    pins = stack_view.pins
+    policies = [item for item in stack_view.policies if item.name in pins]
     missing = sorted(set(pins) - {item.name for item in policies})
-    lines = [f"stack     namespace {picture.namespace}, {_pinned(picture)}"]
+    lines = [f"stack     namespace {stack_view.namespace}, {_pinned(stack_view)}"]
     for policy in policies:
         lines += [_posture(policy), _risk(policy), _equity(policy), *_act(policy)]
     return lines + [f"policy    {name} is pinned by {', '.join(pins[name])}, but is not there" for name in missing]
 
 
-def _pinned(picture: StackView) -> str:
-    pins = picture.pins
+def _pinned(stack_view: StackView) -> str:
+    pins = stack_view.pins
     if not pins:
         return "no policy is pinned"
     if len(pins) == 1:
@@ -96,12 +96,12 @@ def _act(policy: Item) -> list[str]:
     return [f"act       {said}: {answered.get('outcome')}" + (f", {message}" if message else "")]
 
 
-def phase_rows(picture: StackView, now: datetime) -> list[tuple[str, ...]]:
+def phase_rows(stack_view: StackView, now: datetime) -> list[tuple[str, ...]]:
     """Cells of :data:`PHASE_COLUMNS`; EQUITY is the account's for Brain and Execution, a phase's own allocation."""
-    return [_row(picture, item, now) for item in picture.phases]
+    return [_row(stack_view, item, now) for item in stack_view.phases]
 
 
-def _row(picture: StackView, item: Item, now: datetime) -> tuple[str, ...]:
+def _row(stack_view: StackView, item: Item, now: datetime) -> tuple[str, ...]:
     ready = item.condition("Ready")
     state = ready.status if ready is not None else "Unknown"
     reason = ready.reason if ready is not None else "NotSeen"
@@ -115,18 +115,18 @@ def _row(picture: StackView, item: Item, now: datetime) -> tuple[str, ...]:
         item.text("spec", "mode") or UNKNOWN,
         state,
         reason,
-        _worth(picture, item),
+        _equity_cell(stack_view, item),
         item.text("spec", "policyRef", "hash").removeprefix("sha256:")[:8] or UNKNOWN,
         age(item.text("metadata", "creationTimestamp"), now),
     )
 
 
-def _worth(picture: StackView, item: Item) -> str:
+def _equity_cell(stack_view: StackView, item: Item) -> str:
     if allocation := item.text("status", "allocation"):
         return number(allocation, 2)
     if item.text("spec", "role") not in ("brain", "execution"):
         return UNKNOWN
-    policy = picture.policy(item.text("spec", "policyRef", "name"))
+    policy = stack_view.policy(item.text("spec", "policyRef", "name"))
     return number(policy.text("status", "equity"), 2) if policy is not None else UNKNOWN
 
 
@@ -142,11 +142,11 @@ def age(created: str, now: datetime) -> str:
     return f"{seconds}s"
 
 
-def document(picture: StackView) -> dict[str, Any]:
+def document(stack_view: StackView) -> dict[str, Any]:
     """Everything for JSON and YAML: the resources' own fields, null where nothing is known."""
-    pins = picture.pins
+    pins = stack_view.pins
     return {
-        "namespace": picture.namespace,
+        "namespace": stack_view.namespace,
         "policies": [
             {
                 "name": item.name,
@@ -160,7 +160,7 @@ def document(picture: StackView) -> dict[str, Any]:
                 "act": {"asked": item.at("spec", "act"), "answered": item.at("status", "act")},
                 "conditions": item.at("status", "conditions"),
             }
-            for item in picture.policies
+            for item in stack_view.policies
         ],
         "phases": [
             {
@@ -176,6 +176,6 @@ def document(picture: StackView) -> dict[str, Any]:
                 "revision": item.at("status", "revision"),
                 "conditions": item.at("status", "conditions"),
             }
-            for item in picture.phases
+            for item in stack_view.phases
         ],
     }

@@ -24,9 +24,9 @@ def files(folder: Path, act: dict[str, str] | None) -> tuple[Path, ...]:
 
 
 def test_an_act_that_nobody_here_would_carry_out_is_refused(tmp_path: Path) -> None:
-    given = files(tmp_path, {"verb": "halt", "nonce": "n0123456", "by": "ana"})
+    sources = files(tmp_path, {"verb": "halt", "nonce": "n0123456", "by": "ana"})
     with pytest.raises(BadInput, match=r"spec\.act: halt is for the operator of .* `titan halt`"):
-        prepare(UpOptions(given), State(tmp_path / "state"))
+        prepare(UpOptions(sources), State(tmp_path / "state"))
     assert not (tmp_path / "state").exists()
 
 
