@@ -143,7 +143,7 @@ def guard_rows(decision: b.Decision) -> list[tuple[str, ...]]:
 def _not_built_row(numbers: Sequence[int]) -> tuple[str, ...]:
     span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
     names = ", ".join(f"{each} {NOT_BUILT[each]}" for each in numbers)
-    return (span, UNKNOWN, names, UNKNOWN, "not built yet", "")
+    return (span, "not built yet", names, UNKNOWN, "not checked", "")
 
 
 def check_id(intent_id: str) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from titan.cli.errors import BAD_INPUT, DONE, REFUSED, CommandError
 from titan.cli.output import Output
+from titan.cli.usage import usage_message
 
 # Exit code that a shell expects of a program that Ctrl-C ended.
 INTERRUPTED = 130
@@ -113,7 +114,7 @@ def run_app(app: typer.Typer, program: str, arguments: list[str]) -> int:
         _print_failure(str(error))
         return error.exit_code
     except typer.TyperException as error:
-        _print_failure(f"{error.format_message()} (`{program} --help` shows what there is)")
+        _print_failure(usage_message(error, program))
         return BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED

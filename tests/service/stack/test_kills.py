@@ -98,8 +98,8 @@ def wait_for_event(stack: LocalStack, port: int, event: int, timeout_s: float = 
     """Wait until the market has come as far as ``event``."""
     deadline_s = time.monotonic() + timeout_s
     while True:
-        assert stack.process.poll() is None, f"ended before event {event}: {stack.said}"
-        assert time.monotonic() < deadline_s, f"event {event} did not come within {timeout_s} s: {stack.said}"
+        assert stack.process.poll() is None, f"ended before event {event}: {stack.stderr}"
+        assert time.monotonic() < deadline_s, f"event {event} did not come within {timeout_s} s: {stack.stderr}"
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1) as answer:
                 if json.load(answer)["events"] >= event:
@@ -136,7 +136,7 @@ def run_with_kills(
             code, out = stack.result(timeout_s=200)
         finally:
             watch.end()
-        assert code == 0, stack.said
+        assert code == 0, stack.stderr
     print(out)
     result = json.loads(out)
     assert result["book_checks"] == {"checked": RECORDED.checked, "mismatches": 0}
@@ -177,7 +177,7 @@ def test_two_undisturbed_runs_are_equal(tmp_path: Path, resources: tuple[str, st
     for number in ("one", "two"):
         with local_stack(tmp_path / number, *replay_arguments(port_offset(), "max"), resources=resources) as stack:
             code, out = stack.result(timeout_s=120)
-            assert code == 0, stack.said
+            assert code == 0, stack.stderr
         outs.append(json.loads(out))
     assert outs[0] == outs[1]
     result = outs[0]
@@ -194,9 +194,9 @@ def test_a_position_open_at_the_end_keeps_its_stop(tmp_path: Path) -> None:
         stack.wait("ready: http://127.0.0.1:")
         deadline_s = time.monotonic() + 60
         while not stack.json("positions").get("positions"):
-            assert time.monotonic() < deadline_s, stack.said
+            assert time.monotonic() < deadline_s, stack.stderr
         code, _ = stack.end()
-        assert code in (0, 130), stack.said
+        assert code in (0, 130), stack.stderr
     books = read_both(tmp_path / "state", tmp_path / "copy")
     assert [one for one in books.venue.positions.values() if one.quantity], "no position was open at the end"
     assert disagreements(books) == []

@@ -58,7 +58,7 @@ def test_an_edited_rule_stops_openings_and_lets_exits_pass(tmp_path: Path, name:
         # The time exit is a reducing order: it passes with any hash.
         eventually("the position closed", lambda: not stack.json("positions").get("positions"))
         code, _ = stack.end()
-        assert code == 0, stack.said
+        assert code == 0, stack.stderr
     books = read_both(stack.state, tmp_path / "copy")
     assert not disagreements(books)
     later = [order for order in books.ours.orders.values() if order.client_order_id not in known]

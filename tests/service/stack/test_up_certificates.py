@@ -69,7 +69,7 @@ def test_certificates_are_replaced_under_trading(tmp_path: Path) -> None:
             asyncio.run(ask_brain(tmp_path / "old-client", address))
         assert refused.value.unavailable
         code, _ = stack.end()
-        assert code == 0, stack.said
+        assert code == 0, stack.stderr
     for name in PROCESSES:
         said = (stack.state / name / "log.jsonl").read_text().partition("stopping")[0]
         assert name == "marketdata" or said.count("certificate replaced: connecting anew") >= RENEWALS - 1

@@ -43,8 +43,29 @@ def edited(source: Path, old: str, new: str) -> str:
     [
         ("unknown command", ["bogus"], "No such command 'bogus'"),
         ("unknown flag", ["status", "--bogus"], "No such option: --bogus"),
-        ("unknown output", ["status", "-o", "xml"], "'xml' is not one of 'table', 'json', 'yaml'"),
-        ("limit out of range", ["orders", "-n", "0"], "greater than or equal to 1"),
+        ("unknown output", ["status", "-o", "xml"], "--output: 'xml' is not one of 'table', 'json', 'yaml'"),
+        (
+            "limit out of range",
+            ["orders", "-n", "0"],
+            "--limit: '0' is not allowed; allowed is a whole number from 1 to 10000, like --limit 20 (`titan",
+        ),
+        (
+            "limit that is no number",
+            ["orders", "-n", "x"],
+            "--limit: 'x' is not allowed; allowed is a whole number from 1",
+        ),
+        (
+            "seed that is no number",
+            ["up", "--seed", "x"],
+            "--seed: 'x' is not allowed; allowed is a whole number, like",
+        ),
+        ("endless number", ["orders", "-n", "9" * 5000], "--limit: '99999"),
+        ("no value", ["up", "--seed"], "Option '--seed' requires an argument"),
+        (
+            "too many arguments",
+            ["explain", "abcd", "x"],
+            "Got unexpected extra argument(s) (x) (`titan explain --help`",
+        ),
         ("no resources", ["up"], "-f: missing; allowed are files and directories"),
         ("absent file", ["up", "-f", "nowhere.yaml"], "-f: nowhere.yaml does not exist"),
         ("empty directory", ["up", "-f", "."], "-f: . holds no .yaml file"),
@@ -100,7 +121,13 @@ def test_bad_input(
     [
         ("malformed YAML", DEMO, "  rules:", "  rules: [", "malformed YAML"),
         ("unknown field", DEMO, "  posture: ARMED", "  posture: ARMED\n  color: red", "spec.color: "),
-        ("unknown rule", DEMO, "    equityFloor:", "    equityFlor:", "no such rule; allowed is equityFloor?"),
+        (
+            "unknown rule",
+            DEMO,
+            "    equityFloor:",
+            "    equityFlor:",
+            "no rule has this name; did you mean equityFloor?",
+        ),
         ("rules of another hash", DEMO, 'equityFloor: "150"', 'equityFloor: "151"', "the rules hash to sha256:"),
         ("negative number", DEMO, 'maxOrderNotional: "10000"', 'maxOrderNotional: "-1"', "rules.maxOrderNotional: "),
         ("NaN", DEMO, 'maxOrderNotional: "10000"', "maxOrderNotional: .nan", "rules.maxOrderNotional: "),
@@ -125,6 +152,28 @@ def test_bad_resource(
     assert (code, out) == (2, "")
     assert sentence in err
     assert [path.name for path in tmp_path.iterdir()] == ["changed.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("description", "name", "content", "sentence"),
+    [
+        (
+            "malformed JSON",
+            "rules.json",
+            b'{"a": 1,}',
+            "rules: malformed JSON at line 1 column 9; allowed is a JSON object",
+        ),
+        ("no UTF-8", "policy.yaml", b"\xff\xfe", "byte 0 is not UTF-8"),
+    ],
+)
+def test_text_of_a_library_does_not_reach_the_user(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, description: str, name: str, content: bytes, sentence: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, err = run_titan(capsys, ["policy", "hash", name])
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert [text for text in ("Expecting", "codec", "Input should", "invalid literal") if text in err] == []
 
 
 def test_every_problem_of_a_file_is_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

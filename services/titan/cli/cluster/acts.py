@@ -1,6 +1,6 @@
-"""Acts of a person on a stack in a cluster: one write of ``spec.act``, then who acknowledged it.
+"""Acts of a person on a stack in a cluster: one write of ``spec.act``, then the wait for its acknowledgement.
 
-The API server decides who may: its admission policy checks the person's verb and that ``by`` is the person's own name.
+The API server authorizes them: its admission policy checks the person's verb, and that ``by`` is the person's own name.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from titan_operator.api.acts import POSTURE_OF, ActVerb
 from titan_operator.cluster.kinds import RISK_POLICY
 
 _POLL_S = 0.25
-# The answer is written with what was known before the act; what it did to the posture follows within a pass.
-_FOLLOWS_S = 3.0
+# The operator writes the outcome first, and the new posture within the next pass.
+_POSTURE_S = 3.0
 
 
 @dataclass(frozen=True)
 class PostureCommand:
-    """What a person asks for; ``phase`` only for a release, ``timeout_s`` how long an answer is waited for."""
+    """A person's request; ``phase`` is for a release only, ``timeout_s`` limits the wait for an acknowledgement."""
 
     verb: ActVerb
     reason: str
@@ -35,7 +35,7 @@ class PostureCommand:
 
 @dataclass(frozen=True)
 class WrittenAct:
-    """An act that the API server took."""
+    """An act that the API server accepted."""
 
     policy: str
     act: dict[str, str]
@@ -43,10 +43,10 @@ class WrittenAct:
 
 @dataclass(frozen=True)
 class ActResult:
-    """What came of an act; ``item`` is None where the policy's own deletion ended before that was read.
+    """Outcome of an act; ``item`` is None where the policy was deleted before the outcome was read.
 
-    The operator lets a policy go when no phase pins it any more: each is drained, or released, or pins another one.
-    ``left`` names the phases of the namespace that pin another one.
+    The operator permits the deletion of a policy when no phase pins it: each is drained, released, or pins another one.
+    ``left`` names the phases of the namespace that pin another policy.
     """
 
     written: WrittenAct
@@ -55,21 +55,21 @@ class ActResult:
 
     @property
     def done(self) -> bool:
-        """Whether the act did what was asked; where nothing is left, all that tightens has."""
+        """Whether the act was carried out; without any phase left, every tightening act was."""
         if self.item is None:
             return not self.left and self.written.act["verb"] != ActVerb.ARM
         return _done(self.item)
 
 
 def act(target: ClusterTarget, output: Output, command: PostureCommand) -> None:
-    """Make one act and print what came of it.
+    """Send one act and print its outcome.
 
     Raises
     ------
     Refused
         When the API server, the operator or Brain refuses.
     Unreachable
-        When the API server cannot be reached, or nothing has answered in time; the act stays written.
+        When the API server cannot be reached, or no acknowledgement came in time; the act stays written.
     """
     results = with_cluster(target, lambda cluster: _perform(cluster, command))
     failed = [result for result in results if not result.done]
@@ -100,38 +100,38 @@ async def _perform(cluster: Cluster, command: PostureCommand) -> list[ActResult]
 
 
 async def _wait_for_posture(cluster: Cluster, result: ActResult, command: PostureCommand) -> ActResult:
-    """The policy once its status shows what the act did; as it is, where that does not come soon."""
+    """Wait until the policy's status shows the new posture; return its present state where that takes too long."""
     try:
-        async with asyncio.timeout(_FOLLOWS_S):
+        async with asyncio.timeout(_POSTURE_S):
             while result.item is not None and _done(result.item) and not status_shows(result.item, command):
                 await asyncio.sleep(_POLL_S)
-                found = await cluster.find(RISK_POLICY, result.item.name)
-                if found is None:
+                raw = await cluster.find(RISK_POLICY, result.item.name)
+                if raw is None:
                     break
-                result = replace(result, item=Item(found))
+                result = replace(result, item=Item(raw))
     except TimeoutError:
         pass
     return result
 
 
 def status_shows(item: Item, command: PostureCommand) -> bool:
-    """Whether the posture in the status is of after the act; True where there is none to show."""
-    wanted, latch = POSTURE_OF.get(command.verb), item.at("status", "posture", "latch")
+    """Whether the posture in the status follows the act; True where there is none."""
+    requested, latch = POSTURE_OF.get(command.verb), item.at("status", "posture", "latch")
     in_force = item.at("status", "posture", "inForce")
-    if wanted is None or in_force is None:
+    if requested is None or in_force is None:
         return True
-    if wanted is Posture.ARMED:
-        return latch in (None, wanted.name)
-    return Posture[in_force] <= wanted
+    if requested is Posture.ARMED:
+        return latch in (None, requested.name)
+    return Posture[in_force] <= requested
 
 
 def policies_of(stack_view: StackView, command: PostureCommand) -> tuple[Item, ...]:
-    """Which policies carry the act: all that are pinned to tighten, the stack's one policy for anything else.
+    """Select the policies for the act: every pinned one to tighten, the stack's one policy for anything else.
 
     Raises
     ------
     Refused
-        When there is no such policy, or, for what does not tighten, more than one; when there is no such phase.
+        When there is no such policy or phase, or more than one policy for an act that does not tighten.
     """
     if command.verb is ActVerb.ARM:
         return (stack_view.one_policy(),)
@@ -151,17 +151,17 @@ async def _write(cluster: Cluster, policy: Item, command: PostureCommand, by: st
 
 async def _wait_for_result(cluster: Cluster, written: WrittenAct) -> ActResult:
     while True:
-        found = await cluster.find(RISK_POLICY, written.policy)
-        if found is None:
+        raw = await cluster.find(RISK_POLICY, written.policy)
+        if raw is None:
             stack_view = await cluster.stack_view()
             return ActResult(written, None, tuple(name for names in stack_view.pins.values() for name in sorted(names)))
-        item = Item(found)
+        item = Item(raw)
         if item.at("status", "act", "nonce") == written.act["nonce"]:
             return ActResult(written, item)
         if item.at("spec", "act", "nonce") != written.act["nonce"]:
             other = item.at("spec", "act") or {}
             raise Refused(
-                f"{written.act['verb']} was overtaken: RiskPolicy {written.policy} now asks for "
+                f"{written.act['verb']} was overtaken: RiskPolicy {written.policy} now requests "
                 f"{other.get('verb', 'nothing')} by {other.get('by', 'nobody')}; see `kubectl titan status`"
             )
         await asyncio.sleep(_POLL_S)
@@ -172,13 +172,13 @@ def _done(item: Item) -> bool:
 
 
 def sentence(result: ActResult, command: PostureCommand) -> str:
-    """What came of an act, in the words of whom it was asked of: who acknowledged it, and what is left open."""
+    """Describe the outcome of an act in the words of its receiver: its acknowledgement and what is left open."""
     what = f"release of {command.phase}" if command.phase else command.verb.value
     item = result.item
     if item is None:
         gone = f"{what}: RiskPolicy {result.written.policy} was deleted before its answer was read"
         if result.left:
-            return f"{gone}, and {', '.join(result.left)} run under another: see `kubectl titan status`, and ask again"
+            return f"{gone}, and {', '.join(result.left)} run under another: see `kubectl titan status`, then repeat"
         return f"{gone}; no phase is left that trades under it"
     message = item.text("status", "act", "message") or "no reason given"
     if not _done(item):

@@ -1,4 +1,4 @@
-"""``kubectl titan``: names, flags and help. What a command does is in the modules beside, imported when it runs."""
+"""The command line ``kubectl titan``: names, flags and help. Each command imports its module only when it runs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ ContextOption = Annotated[str | None, typer.Option("--context", metavar="NAME", 
 KubeconfigOption = Annotated[
     Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig; else KUBECONFIG, else ~/.kube/config.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept with the act.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Reason, stored with the act.")]
 TimeoutOption = Annotated[
-    float, typer.Option("--timeout", metavar="S", min=1, max=3600, help="How long to wait for an answer.")
+    float, typer.Option("--timeout", metavar="S", min=1, max=3600, help="Seconds to wait for the acknowledgement.")
 ]
 
 
@@ -66,7 +66,7 @@ def why(
     kubeconfig: KubeconfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Say what keeps a stack from trading now, the first gate that refuses first, and what to do about it."""
+    """Show what keeps a stack from trading now, the first refusing gate first, and the next step."""
     from titan.cli.cluster.status import why as run_why
 
     run_why(_target(namespace, context, kubeconfig), output, phase)
@@ -82,7 +82,7 @@ def explain(
     kubeconfig: KubeconfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show every guard of one of the last hundred decisions; without ID, of the latest taken and the latest refused."""
+    """Show every guard of one of the last hundred decisions; without ID, of the latest approved and refused."""
     from titan.cli.cluster.explain import explain as run_explain
 
     run_explain(_target(namespace, context, kubeconfig), output, intent_id)
@@ -136,7 +136,7 @@ def arm(
     reason: ReasonOption = "",
     timeout_s: TimeoutOption = 60,
 ) -> None:
-    """Let a stack open new risk, up to the policy's ceiling; the cluster says who may."""
+    """Let a stack open new risk, up to the policy's ceiling; the cluster authorizes the user."""
     _act("arm", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
@@ -150,7 +150,7 @@ def release(
     reason: ReasonOption = "",
     timeout_s: TimeoutOption = 60,
 ) -> None:
-    """Let a TitanPhase that is being deleted go although positions may be open."""
+    """End the deletion of a TitanPhase although positions may be open."""
     _act("release", _target(namespace, context, kubeconfig), output, reason, timeout_s, phase)
 
 
@@ -161,7 +161,7 @@ def policy_new(
         list[str] | None, typer.Option("--set", metavar="RULE=VALUE", help="A rule to change; may be repeated.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Begin its name with this; the start of its hash is added.")
+        str | None, typer.Option("--name", help="Start of its name; the start of its hash is added.")
     ] = None,
     posture: Annotated[Ceiling, typer.Option("--posture", help="Its ceiling.")] = Ceiling.CLOSE_ONLY,
     namespace: NamespaceOption = None,
@@ -194,7 +194,7 @@ def policy_diff(
 @policy_app.command("pin")
 def policy_pin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A RiskPolicy of the namespace, or of the files.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes, change nothing.")] = False,
     files: Annotated[
         Path | None,
         typer.Option("--files", metavar="DIR", help="Pin in the YAML files of DIR, for Git, and no cluster."),

@@ -1,4 +1,4 @@
-"""``policy pin --files``: the same pins in the files that Git keeps; nothing else of a file changes."""
+"""``policy pin --files``: the pins in files, for Git; nothing else of a file changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from titan_operator.api.yaml_strict import YamlError, load_documents
 
 @dataclass(frozen=True)
 class Change:
-    """A file with other pins: its new text, and the phases that are pinned anew."""
+    """A file with changed pins: its new text, and the phases that change."""
 
     path: Path
     text: str
@@ -25,7 +25,7 @@ class Change:
 def pin_files(folder: Path, name: str, *, dry_run: bool) -> tuple[dict[str, str], list[Change]]:
     """Write name and hash of a policy of the folder into every TitanPhase of it that trades.
 
-    Every file is read and judged before one is written.
+    Every file is read and checked before the first is written.
 
     Raises
     ------
@@ -45,19 +45,21 @@ def pin_files(folder: Path, name: str, *, dry_run: bool) -> tuple[dict[str, str]
 
 def _texts(folder: Path) -> dict[Path, str]:
     if not folder.is_dir():
-        raise BadInput(f"--files: {folder} is no directory")
-    found: dict[Path, str] = {}
+        raise BadInput(f"--files: {folder} is no directory; allowed is a directory of YAML files")
+    texts: dict[Path, str] = {}
     for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
         try:
-            # Line ends stay as they are.
+            # Keep the line ends of the file.
             with path.open(encoding="utf-8", newline="") as file:
-                found[path] = file.read()
-            load_documents(found[path])
+                texts[path] = file.read()
+            load_documents(texts[path])
         except OSError as error:
             raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-        except (UnicodeDecodeError, YamlError) as error:
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{path}: byte {error.start} is not UTF-8") from error
+        except YamlError as error:
             raise BadInput(f"{path}: {error}") from error
-    return found
+    return texts
 
 
 def _pin(folder: Path, name: str, texts: dict[Path, str]) -> dict[str, str]:
@@ -68,12 +70,12 @@ def _pin(folder: Path, name: str, texts: dict[Path, str]) -> dict[str, str]:
                     return pin_of(document)
                 except BadInput as error:
                     raise Refused(str(error)) from error
-    raise Refused(f"--files: {folder} holds no RiskPolicy {name}; a pin needs the policy that it names beside it")
+    raise Refused(f"--files: {folder} holds no RiskPolicy {name}; the pinned policy must be in the same directory")
 
 
 def _resources(text: str, kind: str) -> list[Any]:
-    found: list[Any] = load_documents(text)
-    return [one for one in found if isinstance(one, dict) and one.get("kind") == kind and "name" in _metadata(one)]
+    documents: list[Any] = load_documents(text)
+    return [one for one in documents if isinstance(one, dict) and one.get("kind") == kind and "name" in _metadata(one)]
 
 
 def _metadata(document: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def _metadata(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _changed(path: Path, text: str, reference: dict[str, str]) -> Change:
-    # Nodes know where they stand in the text: comments, order and quotes of all the rest stay.
+    # Nodes carry their position in the text, so that comments, order and quotes of the rest stay.
     edits: list[tuple[int, int, str]] = []
     phases: list[str] = []
     for document in yaml.compose_all(text, yaml.SafeLoader):

@@ -1,4 +1,4 @@
-"""``policy new``, ``diff`` and ``pin``: policies are objects that never change, and stacks move between them."""
+"""``policy new``, ``diff`` and ``pin``: policies never change, and stacks move from one to another."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _FILES = (".yaml", ".yml")
 def new(
     target: ClusterTarget, output: Output, source: str, settings: Sequence[str], name: str | None, ceiling: Posture
 ) -> None:
-    """Print the RiskPolicy that ``source`` with ``settings`` would be; nothing is written anywhere.
+    """Print the RiskPolicy of ``source`` with ``settings`` applied; nothing is written.
 
     Raises
     ------
     BadInput
-        When the source is no policy, a setting is none, or nothing would change.
+        When the source is no policy, a setting is invalid, or nothing would change.
     """
-    found = _read(target, source)
-    before = rules_of(found, source)
+    old = _read(target, source)
+    before = rules_of(old, source)
     after = edited(before, settings)
-    made = manifest(after, name or base_name(str(found["metadata"]["name"])), ceiling)
+    made = manifest(after, name or base_name(str(old["metadata"]["name"])), ceiling)
     changes = differences(before, after)
     if settings and not changes:
         raise BadInput(f"--set: {', '.join(settings)} changes nothing: {source} has these values already")
@@ -43,7 +43,7 @@ def new(
 
 
 def diff(target: ClusterTarget, output: Output, before: str, after: str) -> None:
-    """Print every rule that differs between two policies, and which way is tighter."""
+    """Print every rule that differs between two policies, and whether it got tighter."""
     old, new_rules = (rules_of(_read(target, each), each) for each in (before, after))
     changes = differences(old, new_rules)
     if output is not Output.TABLE:
@@ -62,7 +62,7 @@ def pin(target: ClusterTarget, output: Output, name: str, *, dry_run: bool) -> N
     Raises
     ------
     Refused
-        When the policy is not there, its hash is not that of its rules, nothing trades here, or the API server refuses.
+        When the policy does not exist or its hash is wrong, nothing trades here, or the API server refuses.
     """
     pinned = with_cluster(target, lambda cluster: _pin(cluster, name, dry_run=dry_run))
     if output is not Output.TABLE:
@@ -96,7 +96,7 @@ def pin_in_files(folder: Path, output: Output, name: str, *, dry_run: bool) -> N
 
 
 class _Pinned:
-    # What a pin did, or would do.
+    # Effect of a pin; of a dry run the effect that it would have.
     def __init__(self, namespace: str, reference: Mapping[str, str]) -> None:
         self.namespace = namespace
         self.reference = dict(reference)
@@ -125,7 +125,7 @@ async def _pin(cluster: Cluster, name: str, *, dry_run: bool) -> _Pinned:
 
 
 def pin_for(stack_view: StackView, name: str) -> dict[str, str]:
-    """Pure: name and hash of a policy of the namespace, as a phase pins it.
+    """Pure: make the reference to a policy of the namespace, by name and hash.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def pin_for(stack_view: StackView, name: str) -> dict[str, str]:
     try:
         return pin_of(policy.raw)
     except BadInput as error:
-        # No file or flag of the person is wrong: the cluster's object is.
+        # The object in the cluster is invalid, not the user's input.
         raise Refused(str(error)) from error
 
 
@@ -150,8 +150,8 @@ def _read(target: ClusterTarget, source: str) -> Mapping[str, Any]:
     # A name cannot end in .yaml and hold a policy's hash, so a file is never taken for a name.
     if source.endswith(_FILES):
         return _from_file(Path(source))
-    found: Mapping[str, Any] = with_cluster(target, lambda cluster: cluster.get(RISK_POLICY, source))
-    return found
+    policy: Mapping[str, Any] = with_cluster(target, lambda cluster: cluster.get(RISK_POLICY, source))
+    return policy
 
 
 def _from_file(path: Path) -> Mapping[str, Any]:
@@ -165,13 +165,15 @@ def _from_file(path: Path) -> Mapping[str, Any]:
         raise BadInput(f"{path}: byte {error.start} is not UTF-8") from error
     except YamlError as error:
         raise BadInput(f"{path}: {error}") from error
-    found = [each for each in documents if isinstance(each, dict) and each.get("kind") == "RiskPolicy"]
-    if len(found) != 1:
-        raise BadInput(f"{path}: holds {len(found)} RiskPolicy; allowed is one")
-    metadata = found[0].get("metadata")
+    policies = [each for each in documents if isinstance(each, dict) and each.get("kind") == "RiskPolicy"]
+    if len(policies) != 1:
+        raise BadInput(
+            f"{path}: holds {len(policies)} RiskPolicy resources; allowed is a file with one, like policies/demo.yaml"
+        )
+    metadata = policies[0].get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise BadInput(f"{path}: metadata.name: missing; it is required")
-    return found[0]
+    return policies[0]
 
 
 def _print_differences(changes: Sequence[Difference], before: str, after: str) -> None:

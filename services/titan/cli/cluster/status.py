@@ -1,4 +1,4 @@
-"""``status`` and ``why`` of a stack in a cluster: what the operator has written about it."""
+"""``status`` and ``why`` of a stack in a cluster, from the statuses that the operator wrote."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def status(target: ClusterTarget, output: Output) -> None:
 
 
 def why(target: ClusterTarget, output: Output, phase: str | None) -> None:
-    """Say what keeps the stack, or one phase of it, from trading now, and what to do about it."""
+    """Show what keeps the stack, or one phase of it, from trading now, and the next step."""
     stack_view = with_cluster(target, lambda cluster: cluster.stack_view())
-    found = obstacles(stack_view, phase)
+    in_the_way = obstacles(stack_view, phase)
     if output is not Output.TABLE:
-        print_document({"obstacles": [one.document() for one in found]}, output)
+        print_document({"obstacles": [one.document() for one in in_the_way]}, output)
         return
-    if not found:
+    if not in_the_way:
         print_wrapped(
             "nothing that the operator knows of is in the way: the next setup that passes the guards is traded"
             if stack_view.phases
             else f"namespace {stack_view.namespace} has no TitanPhase: there is no stack"
         )
-    for one in found[:1]:
+    for one in in_the_way[:1]:
         print_wrapped(f"{one.where}: {one.sentence}")
         print_wrapped(f"  → {one.remedy}", "    ")
-    if len(found) > 1:
+    if len(in_the_way) > 1:
         print_text("then:")
-        for one in found[1:]:
+        for one in in_the_way[1:]:
             print_wrapped(f"  {one.where}: {one.sentence}", "    ")

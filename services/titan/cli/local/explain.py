@@ -31,7 +31,7 @@ def _one(state: State, intent_id: str) -> b.Decision:
     request = b.ExplainDecisionRequest(intent_id=intent_id)
     response = call_stack(state, "brain", BRAIN_EXPLAIN_DECISION, request)
     if not response.found:
-        raise Refused(response.message or f"ID: no decision has an id that begins with {intent_id!r}")
+        raise Refused(f"ID: {response.message.removeprefix('intent_id: ')}")
     return response.decision
 
 

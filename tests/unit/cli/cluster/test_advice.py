@@ -52,12 +52,12 @@ def test_passing_gates_are_not_listed() -> None:
 @pytest.mark.parametrize(
     ("description", "raw", "sentence", "remedy"),
     [
-        ("no status", phase("brain", status=None), "the operator has not looked at it yet", "see that the operator"),
+        ("no status", phase("brain", status=None), "the operator has not seen it yet", "check that the operator"),
         (
             "the API server's own first status",
             phase("brain", status={"observedGeneration": -1, "conditions": []}),
-            "the operator has not looked at it yet",
-            "see that the operator",
+            "the operator has not seen it yet",
+            "check that the operator",
         ),
         ("an earlier spec", phase("brain", observed=False), "its status is of an earlier spec", "wait"),
         (
@@ -89,7 +89,7 @@ def test_a_phase_that_no_gate_refuses(description: str, raw: dict[str, Any], sen
 @pytest.mark.parametrize(
     ("description", "status", "sentence", "remedy"),
     [
-        ("unknown", {}, "the posture in force is not known: Brain has not told it", "see the obstacles above"),
+        ("unknown", {}, "the posture in force is not known: Brain has not reported it", "see the obstacles above"),
         (
             "ceiling",
             {"posture": {"ceiling": "CLOSE_ONLY", "latch": "ARMED", "inForce": "CLOSE_ONLY"}},

@@ -56,19 +56,23 @@ def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> str:
         ("no credentials", ["status"], "no cluster: not inside a pod, and KUBECONFIG ~/.kube/config does not exist"),
         ("absent kubeconfig", ["status", "--kubeconfig", "gone"], "--kubeconfig: gone is no file"),
         ("no phase named", ["release"], "Missing argument 'NAME'"),
-        ("no patience", ["halt", "--timeout", "0"], "--timeout"),
+        (
+            "no patience",
+            ["halt", "--timeout", "0"],
+            "--timeout: '0' is not allowed; allowed is a number from 1 to 3600, like",
+        ),
         ("short id", ["explain", "abc"], "ID: 'abc' is too short"),
         ("absent file", ["policy", "diff", "gone.yaml", ALPHA], "gone.yaml: cannot be read: No such file"),
         (
             "no policy in it",
             ["policy", "diff", QUICKSTART, ALPHA],
-            "quickstart.yaml: holds 0 RiskPolicy; allowed is one",
+            "quickstart.yaml: holds 0 RiskPolicy resources; allowed is a file with one",
         ),
         ("no source", ["policy", "new"], "Missing option '--from'"),
         (
             "no such rule",
             ["policy", "new", "--from", STANDARD, "--set", "a=1"],
-            "rules.a: '1' (a string): no such rule",
+            "rules.a: '1' (a string), but no rule has this name; allowed are the rules",
         ),
         (
             "nothing changed",

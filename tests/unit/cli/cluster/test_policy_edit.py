@@ -44,7 +44,7 @@ def test_an_approval_is_given_as_json_and_taken_away_by_nothing() -> None:
     ("description", "settings", "message"),
     [
         ("no value", ["maxOrderNotional"], r"--set: 'maxOrderNotional'; allowed is RULE=VALUE"),
-        ("no such rule", ["maxOrderNotionl=1"], "no such rule; allowed is maxOrderNotional?"),
+        ("no such rule", ["maxOrderNotionl=1"], "no rule has this name; did you mean maxOrderNotional?"),
         ("too much", ["maxAccountLeverage=51"], "rules.maxAccountLeverage: '51' .*from 0.1 to 50"),
         ("not canonical", ["maxOrderNotional=5e3"], "rules.maxOrderNotional: '5e3' .*canonical decimal string"),
         (

@@ -41,9 +41,9 @@ def test_summary_of_a_stack_that_trades() -> None:
     )
     assert lines(view) == {
         "stack": "namespace desk, policy demo",
-        "posture": "ARMED: ceiling ARMED, latch ARMED, acknowledged by execution; 2 working orders, 1 open positions",
-        "risk": "level NORMAL, truth 100",
-        "equity": "199.88 USDT, below the highest 0.06 %",
+        "posture": "ARMED: ceiling ARMED, latch ARMED, acknowledged by execution; 2 working orders, 1 open position",
+        "risk": "level NORMAL, truth score 100 of 100",
+        "equity": "199.88 USDT, drawdown 0.06 %",
     }
 
 
@@ -52,20 +52,20 @@ def test_what_is_unknown_is_said_to_be_and_never_zero() -> None:
     assert view["posture"] == (
         "unknown: ceiling CLOSE_ONLY, latch unknown; unknown working orders, unknown open positions"
     )
-    assert (view["risk"], view["equity"]) == ("level unknown, truth unknown", "unknown")
+    assert (view["risk"], view["equity"]) == ("level unknown, truth score unknown", "unknown")
 
 
 def test_zero_is_zero_and_not_unknown() -> None:
     view = lines(trading(posture={**ARMED, "workingOrders": 0, "openPositions": 0}, equity="0", truthScore=0))
     assert view["posture"].endswith("; 0 working orders, 0 open positions")
-    assert (view["risk"], view["equity"]) == ("level unknown, truth 0", "0 USDT, below the highest unknown")
+    assert (view["risk"], view["equity"]) == ("level unknown, truth score 0 of 100", "0 USDT, drawdown unknown")
 
 
 @pytest.mark.parametrize(
     ("description", "answered", "text"),
     [
-        ("not answered", None, "halt by ana (storm): not answered yet"),
-        ("an earlier answer", {"nonce": "n-0000000", "outcome": "Done"}, "halt by ana (storm): not answered yet"),
+        ("not acknowledged", None, "halt by ana (storm): not acknowledged yet"),
+        ("an earlier answer", {"nonce": "n-0000000", "outcome": "Done"}, "halt by ana (storm): not acknowledged yet"),
         ("done", {"nonce": "n-1111111", "outcome": "Done", "message": ""}, "halt by ana (storm): Done"),
         ("refused", {"nonce": "n-1111111", "outcome": "Refused", "message": "no"}, "halt by ana (storm): Refused, no"),
     ],
@@ -83,7 +83,7 @@ def test_pins_that_differ_or_hang_are_shown() -> None:
     assert summary(view)[0] == (
         "stack     namespace desk, POLICIES DIFFER, so CLOSE_ONLY: demo by brain; other by execution, scavenger"
     )
-    assert summary(view)[-1] == "policy    other is pinned by execution, scavenger, but is not there"
+    assert summary(view)[-1] == "policy    other is pinned by execution, scavenger, but does not exist"
     assert summary(stack_view([], [])) == ["stack     namespace desk, no policy is pinned"]
 
 
@@ -169,7 +169,7 @@ def test_halting_reaches_every_pinned_policy_and_arming_only_the_stacks_one() ->
             "a pin of nothing",
             [policy("other")],
             [phase("brain")],
-            r"pinned is demo \(by brain\), but no such RiskPolicy",
+            r"the pinned policy does not exist: demo \(by brain\); apply it, or pin another one",
         ),
     ],
 )
