@@ -30,7 +30,7 @@ GUARD_COLUMNS = (
     Column("VALUE", wrap=True),
     Column("LIMIT", wrap=True),
     Column("VERDICT", wrap=True),
-    Column("MAX SIZE (USDT)", right=True),
+    Column("MAX SIZE\n(USDT)", right=True),
 )
 SHORTEST_ID = 4
 # The design numbers these guards and no code runs them. The table shows the gap: a missing number reads like a pass.

@@ -146,7 +146,7 @@ def test_equity_has_its_units_and_the_drawdown_its_name() -> None:
         (listings.ORDER_COLUMNS, {"FILLED/TOTAL", "PRICE"}),
         (listings.FILL_COLUMNS, {"FEE (USDT)", "PNL (USDT)"}),
         (listings.POSITION_COLUMNS, {"PNL (USDT)", "STOP QTY"}),
-        (GUARD_COLUMNS, {"MAX SIZE (USDT)"}),
+        (GUARD_COLUMNS, {"MAX SIZE\n(USDT)"}),
     ],
 )
 def test_titles_explain_themselves(columns: Sequence[Column], titles: set[str]) -> None:
