@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from titan.cli.cluster.stack_view import Condition, Item, StackView
+from titan.cli.obstacles import Obstacle
 
 # By condition type: gates in their order, then checks. A gate or check without a row here fails a test.
 ADVICE: Mapping[str, str] = {
@@ -40,19 +40,6 @@ READY_ADVICE: Mapping[str, str] = {
     "RollFailed": "change the spec to another image or to the former one; the last verified revision keeps running",
 }
 _DESCRIBE = "`kubectl describe titanphase NAME` shows its Events, `kubectl logs` its process"
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """One obstacle to trading: its place, its description, and the next step."""
-
-    where: str
-    sentence: str
-    remedy: str
-
-    def document(self) -> dict[str, str]:
-        """Make its object for JSON and YAML."""
-        return {"where": self.where, "what": self.sentence, "remedy": self.remedy}
 
 
 def obstacles(stack_view: StackView, phase: str | None) -> list[Obstacle]:

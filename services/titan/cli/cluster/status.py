@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from titan.cli.cluster.advice import obstacles
 from titan.cli.cluster.session import ClusterTarget, with_cluster
 from titan.cli.cluster.show import PHASE_COLUMNS, document, phase_rows, summary
+from titan.cli.obstacles import print_obstacles
 from titan.cli.output import Output, print_document, print_table, print_text, print_wrapped
 
 
@@ -26,20 +27,9 @@ def status(target: ClusterTarget, output: Output) -> None:
 def why(target: ClusterTarget, output: Output, phase: str | None) -> None:
     """Show what keeps the stack, or one phase of it, from trading now, and the next step."""
     stack_view = with_cluster(target, lambda cluster: cluster.stack_view())
-    in_the_way = obstacles(stack_view, phase)
-    if output is not Output.TABLE:
-        print_document({"obstacles": [one.document() for one in in_the_way]}, output)
-        return
-    if not in_the_way:
-        print_wrapped(
-            "nothing that the operator knows of is in the way: the next setup that passes the guards is traded"
-            if stack_view.phases
-            else f"namespace {stack_view.namespace} has no TitanPhase: there is no stack"
-        )
-    for one in in_the_way[:1]:
-        print_wrapped(f"{one.where}: {one.sentence}")
-        print_wrapped(f"  → {one.remedy}", "    ")
-    if len(in_the_way) > 1:
-        print_text("then:")
-        for one in in_the_way[1:]:
-            print_wrapped(f"  {one.where}: {one.sentence}", "    ")
+    none = (
+        "nothing that the operator knows of is in the way: the next setup that passes the guards is traded"
+        if stack_view.phases
+        else f"namespace {stack_view.namespace} has no TitanPhase: there is no stack"
+    )
+    print_obstacles(obstacles(stack_view, phase), output, none=none)

@@ -11,6 +11,7 @@ from titan.cli.errors import CommandError, Unreachable
 from titan.cli.local.client import StackClient, with_stack
 from titan.cli.local.health import Health, fetch_health
 from titan.cli.local.state import State
+from titan.cli.obstacles import print_obstacles
 from titan.cli.output import (
     UNKNOWN,
     Column,
@@ -109,20 +110,11 @@ def why(state: State, output: Output) -> None:
     if snapshot.brain is None or snapshot.execution is None or snapshot.market is None:
         raise Unreachable("; ".join(snapshot.missing.values()))
     not_ready = {role: health.reasons for role, health in snapshot.health.items() if not health.ready}
-    in_the_way = obstacles(Observed(snapshot.brain, snapshot.execution, snapshot.market, not_ready))
-    if output is not Output.TABLE:
-        document_of = [{"where": one.where, "what": one.sentence, "remedy": one.remedy} for one in in_the_way]
-        print_document({"obstacles": document_of}, output)
-        return
-    if not in_the_way:
-        print_text("nothing is in the way: the next setup that passes the guards is traded")
-    for one in in_the_way[:1]:
-        print_wrapped(f"{one.where}: {one.sentence}")
-        print_wrapped(f"  → {one.remedy}", "    ")
-    if len(in_the_way) > 1:
-        print_text("then:")
-        for one in in_the_way[1:]:
-            print_wrapped(f"  {one.where}: {one.sentence}", "    ")
+    print_obstacles(
+        obstacles(Observed(snapshot.brain, snapshot.execution, snapshot.market, not_ready)),
+        output,
+        none="nothing is in the way: the next setup that passes the guards is traded",
+    )
 
 
 def summary(snapshot: StackSnapshot) -> list[str]:

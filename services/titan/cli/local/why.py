@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from titan.cli.obstacles import Obstacle
 from titan.cli.output import counted, truth_score, word
 
 if TYPE_CHECKING:
@@ -22,15 +23,6 @@ class Observed:
     execution: e.GetExecutionResponse
     market: m.GetMarketResponse
     not_ready: Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """One obstacle to trading: its place, its description, and the next step."""
-
-    where: str
-    sentence: str
-    remedy: str
 
 
 def obstacles(observed: Observed) -> list[Obstacle]:
