@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from titan.cli.errors import BadInput, Refused
+from titan.cli.files import parse_yaml, read_bytes, read_text
 from titan.cli.output import Output, print_document, print_text
 
 
@@ -40,31 +41,17 @@ def read_policies(path: Path) -> list[PolicyInFile]:
     from titan.domain.policy_hash import policy_hash
 
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-    try:
         if path.suffix == ".json":
-            return [PolicyInFile(path.stem, policy_hash(load_rules_json(data)), "")]
-        return [
-            PolicyInFile(name, policy_hash(rules), declared) for name, rules, declared in _risk_policies(path, data)
-        ]
+            return [PolicyInFile(path.stem, policy_hash(load_rules_json(read_bytes(path))), "")]
+        return [PolicyInFile(name, policy_hash(rules), declared) for name, rules, declared in _risk_policies(path)]
     except PolicyError as error:
         more = "".join(f"\n  {problem}" for problem in error.problems[1:])
         raise BadInput(f"{path}: {error.problems[0]}{more}") from error
 
 
-def _risk_policies(path: Path, data: bytes) -> list[tuple[str, dict[str, object], str]]:
-    from titan_operator.api.yaml_strict import YamlError, load_documents
-
-    try:
-        documents = load_documents(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: byte {error.start} is not UTF-8") from error
-    except YamlError as error:
-        raise BadInput(f"{path}: {error}") from error
+def _risk_policies(path: Path) -> list[tuple[str, dict[str, object], str]]:
     policies: list[tuple[str, dict[str, object], str]] = []
-    for document in documents:
+    for document in parse_yaml(path, read_text(path)):
         if not isinstance(document, dict) or document.get("kind") != "RiskPolicy":
             continue
         metadata, spec = document.get("metadata"), document.get("spec")

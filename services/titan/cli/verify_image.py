@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titan.cli.errors import BadInput, Refused, Unreachable
+from titan.cli.files import read_bytes
 from titan.cli.output import Output, print_document, print_text
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _policy(path: Path) -> TrustPolicy:
     from titan_operator.supplychain.trust import TrustPolicyError, load_trust_policy
 
     try:
-        return load_trust_policy(_read(path))
+        return load_trust_policy(read_bytes(path))
     except TrustPolicyError as error:
         raise BadInput(f"{path}: {error}") from error
 
@@ -66,16 +67,9 @@ def _logins(path: Path | None) -> Mapping[str, Login]:
     if path is None:
         return {}
     try:
-        return read_docker_config(_read(path))
+        return read_docker_config(read_bytes(path))
     except CredentialsFileError as error:
         raise BadInput(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _show(image: str, verdict: Verdict, policy_hash: str, output: Output) -> None:

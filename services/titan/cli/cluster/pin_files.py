@@ -10,7 +10,8 @@ import yaml
 
 from titan.cli.cluster.policy_edit import pin_of
 from titan.cli.errors import BadInput, Refused
-from titan_operator.api.yaml_strict import YamlError, load_documents
+from titan.cli.files import parse_yaml, read_text
+from titan_operator.api.yaml_strict import load_documents
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,8 @@ def _texts(folder: Path) -> dict[Path, str]:
         raise BadInput(f"--files: {folder} is no directory; allowed is a directory of YAML files")
     texts: dict[Path, str] = {}
     for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
-        try:
-            # Keep the line ends of the file.
-            with path.open(encoding="utf-8", newline="") as file:
-                texts[path] = file.read()
-            load_documents(texts[path])
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise BadInput(f"{path}: byte {error.start} is not UTF-8") from error
-        except YamlError as error:
-            raise BadInput(f"{path}: {error}") from error
+        texts[path] = read_text(path)
+        parse_yaml(path, texts[path])
     return texts
 
 

@@ -10,6 +10,7 @@ from titan.cli.cluster.policy_edit import base_name, edited, manifest, pin_of, r
 from titan.cli.cluster.session import Cluster, ClusterTarget, with_cluster
 from titan.cli.cluster.stack_view import StackView
 from titan.cli.errors import BadInput, CommandError, Refused
+from titan.cli.files import parse_yaml, read_text
 from titan.cli.output import UNKNOWN, Column, Output, print_document, print_table, print_text, print_wrapped
 from titan.domain.kinds import Posture
 from titan.domain.policy_compare import Difference, differences
@@ -155,16 +156,7 @@ def _read(target: ClusterTarget, source: str) -> Mapping[str, Any]:
 
 
 def _from_file(path: Path) -> Mapping[str, Any]:
-    from titan_operator.api.yaml_strict import YamlError, load_documents
-
-    try:
-        documents = load_documents(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: byte {error.start} is not UTF-8") from error
-    except YamlError as error:
-        raise BadInput(f"{path}: {error}") from error
+    documents = parse_yaml(path, read_text(path))
     policies = [each for each in documents if isinstance(each, dict) and each.get("kind") == "RiskPolicy"]
     if len(policies) != 1:
         raise BadInput(

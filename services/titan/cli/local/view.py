@@ -9,20 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from titan.cli.local.processes import ProcessState, Supervised
-from titan.cli.local.status import StackSnapshot, summary
-from titan.cli.output import Column, make_table, print_error, width
+from titan.cli.local.status import PROCESS_COLUMNS, StackSnapshot, summary
+from titan.cli.output import make_table, print_error, width
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-COLUMNS = (
-    Column("PROCESS"),
-    Column("STATE"),
-    Column("PID", right=True),
-    Column("RESTARTS", right=True),
-    Column("NOTE", wrap=True),
-)
 # Shortest interval between two groups of plain lines.
 _PLAIN_EVERY_S = 2.0
 _MESSAGES_SHOWN = 4
@@ -144,7 +137,7 @@ class LiveView:
             )
             for process in self._processes.values()
         ]
-        table = make_table(COLUMNS, rows)
+        table = make_table(PROCESS_COLUMNS, rows)
         lines = [
             Text(line, overflow="fold") for line in (*self._summary, *([""] if self._messages else []), *self._messages)
         ]
