@@ -21,7 +21,7 @@ OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to pri
 
 
 def new_app(about: str, *, completion: bool = False) -> typer.Typer:
-    """Return a command line with ``--debug``, ``--version`` and no command yet.
+    """Make a command line with ``--debug``, ``--version`` and no command.
 
     Parameters
     ----------
