@@ -1,4 +1,4 @@
-"""The simulated market knows nothing of the strategy, and yet the first fill comes within 60 s of market time."""
+"""The first fill comes within 60 s of market time, on a simulated market that ignores the strategy."""
 
 from __future__ import annotations
 

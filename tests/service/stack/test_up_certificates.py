@@ -1,4 +1,4 @@
-"""``titan up`` replaces its certificates while it trades: no restart, no order lost, and old ones are worth nothing."""
+"""``titan up`` replaces its certificates while it trades: no restart, no lost order, and old ones are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RENEWALS = 4
 
 
 def certificates(stack: LocalStack) -> dict[str, bytes]:
-    """The certificate of each process, as its file holds it now."""
+    """Read the present certificate of each process from its file."""
     found = {}
     for name in PROCESSES:
         (folder,) = {path.parent for path in (stack.state / name).rglob("cert.pem")}
