@@ -1,4 +1,4 @@
-"""Every bad input of the command line: its exit code, one sentence, no trace, nothing made."""
+"""Bad input of the command line: exit code, one sentence, no trace, no file made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kubectl titan why``: the first thing that refuses, in the operator's own words, and what to do about it."""
+"""``kubectl titan why``: the first obstacle in the operator's words, and the next step."""
 
 from __future__ import annotations
 

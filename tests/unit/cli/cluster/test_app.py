@@ -1,4 +1,4 @@
-"""``kubectl titan`` without a cluster: bad input, what files alone can answer, and nobody at the other end."""
+"""``kubectl titan`` without a cluster: bad input, commands on files, and an unreachable API server."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], description: str, argumen
     ],
     ids=" ".join,
 )
-def test_nobody_at_the_other_end(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str]) -> None:
+def test_unreachable_api_server(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str]) -> None:
     code, out, err = run_titan(capsys, *arguments, "--kubeconfig", kubeconfig(tmp_path))
     assert (code, out) == (3, "")
     assert "127.0.0.1:1" in err
@@ -109,7 +109,7 @@ def test_nobody_at_the_other_end(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert len(err.splitlines()) == 1, err
 
 
-def test_a_context_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_unknown_context(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, _, err = run_titan(capsys, "status", "--kubeconfig", kubeconfig(tmp_path), "--context", "there")
     assert code == 2
     assert "contexts has no 'there'" in err
@@ -141,7 +141,7 @@ def test_a_new_policy_can_be_verified(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "maxOrderNotional" in table
 
 
-def test_the_name_of_the_program_says_which_command_line_it_is() -> None:
+def test_program_name_selects_the_command_line() -> None:
     folder = Path(sys.executable).parent
     shown = {
         name: subprocess.run([folder / name, "--help"], check=True, capture_output=True, text=True, timeout=30).stdout

@@ -1,4 +1,4 @@
-"""``policy pin --files``: pins change where they stand, and nothing else of a file does."""
+"""``policy pin --files``: pins change in place, and nothing else of a file changes."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_quotes_comments_and_line_ends_stay(folder: Path) -> None:
         ),
     ],
 )
-def test_nothing_is_written_where_anything_is_wrong(
+def test_no_file_is_written_when_one_is_invalid(
     folder: Path, description: str, file: str, text: tuple[str, str], kind: type[Exception], message: str
 ) -> None:
     broken = (folder / file).read_text()
@@ -110,6 +110,6 @@ def test_nothing_is_written_where_anything_is_wrong(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_folder_that_is_none(tmp_path: Path) -> None:
+def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"--files: .*gone is no directory"):
         pin_files(tmp_path / "gone", "demo-d7413498", dry_run=False)

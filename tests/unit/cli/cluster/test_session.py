@@ -74,7 +74,7 @@ async def test_refusals(description: str, error: ApiError, message: str) -> None
         ("gone", NoAnswer("GET /apis: https://127.0.0.1:1: refused")),
     ],
 )
-async def test_what_may_do_better_later_is_unreachable(description: str, error: Exception) -> None:
+async def test_transient_errors_are_unreachable(description: str, error: Exception) -> None:
     for call in (
         cluster(error).stack_view(),
         cluster(error).get(RISK_POLICY, "demo"),
@@ -111,6 +111,6 @@ async def test_a_page_of_a_process(
     assert str(raised.value) == message
 
 
-async def test_what_is_not_there_is_named() -> None:
+async def test_absent_object_is_named() -> None:
     with pytest.raises(Refused, match="namespace desk has no RiskPolicy demo"):
         await cluster(None).get(RISK_POLICY, "demo")

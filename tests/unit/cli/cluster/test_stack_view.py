@@ -1,4 +1,4 @@
-"""What the command line reads out of a namespace: postures, pins, phases; the unknown stays unknown."""
+"""Views of a namespace: postures, pins and phases; unknown values stay unknown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_summary_of_a_stack_that_trades() -> None:
     }
 
 
-def test_what_is_unknown_is_said_to_be_and_never_zero() -> None:
+def test_unknown_values_are_shown_as_unknown_never_as_zero() -> None:
     view = lines(trading())
     assert view["posture"] == (
         "unknown: ceiling CLOSE_ONLY, latch unknown; unknown working orders, unknown open positions"
@@ -223,7 +223,7 @@ def test_release_goes_to_the_phases_own_policy() -> None:
         ),
     ],
 )
-def test_what_came_of_an_act(description: str, status: dict[str, Any], command: PostureCommand, text: str) -> None:
+def test_outcome_of_an_act(description: str, status: dict[str, Any], command: PostureCommand, text: str) -> None:
     assert sentence(act_result(command, Item(policy("demo", status=status))), command) == text
 
 
@@ -239,7 +239,7 @@ def act_result(command: PostureCommand, item: Item | None, *left: str) -> ActRes
         ("nothing is left to arm", ARM, (), False, "; no phase is left that trades under it"),
     ],
 )
-def test_a_policy_that_goes_before_it_answers(
+def test_policy_deleted_before_its_outcome(
     description: str, command: PostureCommand, left: tuple[str, ...], done: bool, text: str
 ) -> None:
     gone = act_result(command, None, *left)
@@ -260,13 +260,11 @@ def test_a_policy_that_goes_before_it_answers(
         ("a release moves no posture", ActVerb.RELEASE, {"inForce": "ARMED", "latch": "ARMED"}, True),
     ],
 )
-def test_whether_the_status_is_of_after_the_act(
-    description: str, verb: ActVerb, posture: dict[str, str], view: bool
-) -> None:
+def test_status_follows_the_act(description: str, verb: ActVerb, posture: dict[str, str], view: bool) -> None:
     assert status_shows(Item(policy("demo", status={"posture": posture})), PostureCommand(verb, "", 1.0)) is view
 
 
-def test_a_pin_needs_a_policy_that_is_there_and_is_what_it_says() -> None:
+def test_pin_needs_an_existing_policy_with_the_right_hash() -> None:
     view = trading()
     assert pin_for(view, "demo") == {"name": "demo", "hash": HASH}
     with pytest.raises(Refused, match="has no RiskPolicy other; there are demo"):

@@ -26,6 +26,6 @@ def test_parse_health(description: str, answer: bytes, health: Health) -> None:
     assert parse_health(answer) == health
 
 
-async def test_nobody_listens() -> None:
+async def test_closed_port() -> None:
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     assert await fetch_health(url) == Health(False, (f"does not listen at {url}",))

@@ -1,4 +1,4 @@
-"""Certificates of a local stack: replaced in time, and a disk that refuses ends nothing."""
+"""Certificates of a local stack: replaced in time, and a full disk ends nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables from messages: cells, and that the widest real rows stay within 100 columns."""
+"""Tables from messages: their cells, and the width of the widest real rows."""
 
 from __future__ import annotations
 

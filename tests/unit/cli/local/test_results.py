@@ -65,7 +65,7 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
         ("projection", {}, {"projection_lag": 5}, ["5 journal records are not in the tables"]),
     ],
 )
-def test_undone(description: str, brain: dict[str, int], execution: dict[str, int], left: list[str]) -> None:
+def test_pending_work(description: str, brain: dict[str, int], execution: dict[str, int], left: list[str]) -> None:
     changed_brain, changed_execution = b.GetBrainResponse(), e.GetExecutionResponse()
     changed_brain.CopyFrom(BRAIN)
     changed_execution.CopyFrom(EXECUTION)

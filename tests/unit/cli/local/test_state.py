@@ -46,7 +46,7 @@ def test_no_directory_can_be_made(tmp_path: Path, description: str, below_a_file
 
 @pytest.fixture
 def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> object:
-    """A small file system of its own, mounted with the options of the test."""
+    """Mount a small file system with the options of the test."""
     path = tmp_path / "mounted"
     path.mkdir()
     made = subprocess.run(

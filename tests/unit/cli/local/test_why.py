@@ -15,7 +15,7 @@ HASH = "sha256:aa"
 
 
 def trading() -> Observed:
-    """Everything as it must be."""
+    """Make the observed state of a stack without an obstacle."""
     return Observed(
         brain=b.GetBrainResponse(
             posture=b.PostureState(
