@@ -272,7 +272,7 @@ def test_an_act_that_another_overtakes_is_not_waited_for(stage: Stage, titan: Ru
     code, _, err = titan("ana", "halt", "--timeout", "30")
     overtaking.join()
     assert code == 1
-    assert f"halt was overtaken: RiskPolicy {DEMO} now asks for flatten by ana" in err
+    assert f"halt was overtaken: RiskPolicy {DEMO} now requests flatten by ana" in err
 
 
 def test_halting_reaches_every_policy_of_a_stack_that_is_torn(stage: Stage, titan: Run) -> None:
