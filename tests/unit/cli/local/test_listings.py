@@ -9,7 +9,7 @@ import pytest
 from titan.cli.explain import GUARD_COLUMNS, NOT_BUILT, guard_rows, headline, latest_opening, print_decision
 from titan.cli.local import listings
 from titan.cli.output import Column, print_table
-from titan.risk.guards.checks import GUARDS
+from titan.risk.guards.table import GUARDS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
