@@ -1,4 +1,4 @@
-"""One rule edited in the object that one process loads: nothing opens any more, both hashes are shown, exits pass."""
+"""One edited rule in the policy file of one process: nothing opens, both hashes are shown, exits pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def eventually(what: str, ask: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """The first answer that is true."""
+    """Wait for the first true answer."""
     deadline_s = time.monotonic() + timeout_s
     while not (answer := ask()):
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
@@ -29,7 +29,7 @@ def eventually(what: str, ask: Callable[[], Any], timeout_s: float = 60) -> Any:
 
 
 def edit_one_rule(path: Path) -> tuple[str, str]:
-    """Lower one limit a little; returns the hash before and after."""
+    """Lower one limit a little; return the hash before and after."""
     before = json.loads(path.read_text())
     after = {**before, "maxOrderNotional": "9999"}
     path.write_text(json.dumps(after))
@@ -58,7 +58,7 @@ def test_an_edited_rule_stops_openings_and_lets_exits_pass(tmp_path: Path, name:
         # The time exit is a reducing order: it passes with any hash.
         eventually("the position closed", lambda: not stack.json("positions").get("positions"))
         code, _ = stack.end()
-        assert code == 0, stack.said
+        assert code == 0, stack.stderr
     books = read_both(stack.state, tmp_path / "copy")
     assert not disagreements(books)
     later = [order for order in books.ours.orders.values() if order.client_order_id not in known]

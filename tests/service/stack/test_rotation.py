@@ -1,4 +1,4 @@
-"""Certificates replaced while everything runs: streams go on without losing a message, expired ones are turned away."""
+"""Certificates replaced while everything runs: no stream loses a message, expired certificates are refused."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 class Counting:
-    """Brain's server, counting what comes; and a phase's link that posts numbers as fast as the loop turns."""
+    """Brain's server, which counts messages, and a phase's link that sends numbers as fast as the loop runs."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -73,7 +73,7 @@ class Counting:
         self.cli = RpcChannel(stack.client("cli"), "brain")
 
     def replace(self, authority: Authority | None = None, *roles: str) -> None:
-        """New certificates for everybody, as an operator writes them."""
+        """Write new certificates for every role, like an operator."""
         for role in roles or ("brain", "scavenger", "cli"):
             folder = self.stack.directory / "tls" / role
             shutil.rmtree(folder)

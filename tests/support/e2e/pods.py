@@ -20,7 +20,7 @@ from support.cluster.cluster_user import ClusterUser, WaitError
 from support.cluster.installation import PHASES
 from support.cluster.running_stack import LONG_MS, RunningStack
 from support.e2e.target import Target
-from support.stack.both_accounts import BothBooks, disagreements, read_both
+from support.stack.both_accounts import BothAccounts, disagreements, read_both
 from titan.domain.kinds import Posture
 from titan.durable.latch import Latch
 from titan.matching.state import VenueState
@@ -227,7 +227,7 @@ class PodLife(RunningStack):
         """Which container of which pod runs, by role: another one after each restart."""
         return {role: pod["status"]["containerStatuses"][0]["containerID"] for role, pod in self.pods().items()}
 
-    def books(self) -> BothBooks:
+    def books(self) -> BothAccounts:
         """Copy the files of Execution and of the venue, one after the other, and read them."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -235,9 +235,9 @@ class PodLife(RunningStack):
                 self._copy(role, folder / "state" / role)
             return read_both(folder / "state", folder / "copy")
 
-    def agreed(self) -> BothBooks:
+    def agreed(self) -> BothAccounts:
         """Wait until both books say the same: what happened between two copies is in the next ones."""
-        found: list[BothBooks] = []
+        found: list[BothAccounts] = []
 
         def same() -> bool:
             found[:] = [self.books()]

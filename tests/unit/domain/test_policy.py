@@ -221,7 +221,7 @@ def test_a_missing_rule_is_named_with_what_it_may_be(key: str) -> None:
 
 def test_an_unknown_rule_is_named_with_the_nearest_one() -> None:
     (problem,) = problems_of({**rules_of("standard"), "maxOrderNotionl": "1"})
-    assert problem == "rules.maxOrderNotionl: '1' (a string): no such rule; allowed is maxOrderNotional?"
+    assert problem == "rules.maxOrderNotionl: '1' (a string), but no rule has this name; did you mean maxOrderNotional?"
 
 
 def test_all_problems_are_collected_and_the_message_counts_them() -> None:

@@ -1,4 +1,4 @@
-"""Certificates of a local stack: made before it starts, replaced at half of their time while it runs."""
+"""Certificates of a local stack: made before it starts, replaced at half of their lifetime while it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from titan.runtime.pki.certificates import Authority
 
 STACK_NAME = "local"
-# What could not be written is tried again this much later.
+# Delay before a failed write is retried.
 _RETRY_S = 5.0
 
 
@@ -22,9 +22,9 @@ class Identities:
     Parameters
     ----------
     folders
-        Role to the folder of its certificate.
+        The folder of each role's certificate.
     lifetime
-        How long a certificate lasts from its making.
+        Lifetime of a new certificate.
     """
 
     def __init__(self, authority: Authority, folders: Mapping[str, Path], lifetime: timedelta) -> None:
@@ -33,7 +33,7 @@ class Identities:
         self._lifetime = lifetime
 
     def issue(self) -> None:
-        """Make every certificate that is missing, foreign, past half of its time, or lasts longer than a new one.
+        """Make every certificate that is missing, foreign, past half of its lifetime, or lasts longer than a new one.
 
         Raises
         ------
@@ -45,15 +45,15 @@ class Identities:
         for role, folder in self._folders.items():
             issue(self._authority, role, STACK_NAME, folder, lifetime=self._lifetime)
 
-    async def keep(self, say: Callable[[str], None]) -> None:
-        """Replace certificates while the stack runs, for ever; the processes take them up by themselves."""
+    async def keep(self, report: Callable[[str], None]) -> None:
+        """Replace certificates while the stack runs, until canceled; the processes reload the files by themselves."""
         while True:
             await asyncio.sleep(max(0.0, self._due_in_s()))
             try:
                 self.issue()
             except OSError as error:
-                # What stands goes on standing; a full disk must not end a stack that holds positions.
-                say(f"certificates cannot be replaced: {error.strerror or error}; again in {_RETRY_S:g} s")
+                # The present certificates stay valid. A full disk must not end a stack that holds positions.
+                report(f"certificates cannot be replaced: {error.strerror or error}; next try in {_RETRY_S:g} s")
                 await asyncio.sleep(_RETRY_S)
 
     def _due_in_s(self) -> float:

@@ -1,4 +1,4 @@
-"""Certificates of a local stack: replaced in time, and a disk that refuses ends nothing."""
+"""Certificates of a local stack: replaced in time, and a full disk ends nothing."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 
 async def test_every_certificate_is_replaced_at_half_of_its_time(tmp_path: Path, folders: dict[str, Path]) -> None:
-    made = Identities(ensure_ca(tmp_path / "ca"), folders, timedelta(seconds=4))
-    made.issue()
+    identities = Identities(ensure_ca(tmp_path / "ca"), folders, timedelta(seconds=4))
+    identities.issue()
     before = certificates(folders)
-    made.issue()
+    identities.issue()
     assert certificates(folders) == before, "nothing is due yet"
-    said: list[str] = []
-    keeping = asyncio.ensure_future(made.keep(said.append))
+    reports: list[str] = []
+    keeping = asyncio.ensure_future(identities.keep(reports.append))
     async with asyncio.timeout(60):
         while any(one in before for one in certificates(folders)) or len(certificates(folders)) < len(ROLES):
             await asyncio.sleep(0.02)
     keeping.cancel()
-    assert said == []
+    assert reports == []
 
 
-async def test_a_full_disk_is_said_and_tried_again(
+async def test_full_disk_is_reported_and_retried(
     tmp_path: Path, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Identities(ensure_ca(tmp_path / "ca"), folders, timedelta(seconds=60))
+    identities = Identities(ensure_ca(tmp_path / "ca"), folders, timedelta(seconds=60))
     monkeypatch.setattr(module, "_RETRY_S", 0.01)
-    issue, failures = made.issue, [OSError(errno.ENOSPC, "No space left on device")]
+    issue, failures = identities.issue, [OSError(errno.ENOSPC, "No space left on device")]
 
     def refuse_once() -> None:
         if failures:
             raise failures.pop()
         issue()
 
-    monkeypatch.setattr(made, "issue", refuse_once)
-    said: list[str] = []
-    keeping = asyncio.ensure_future(made.keep(said.append))
+    monkeypatch.setattr(identities, "issue", refuse_once)
+    reports: list[str] = []
+    keeping = asyncio.ensure_future(identities.keep(reports.append))
     async with asyncio.timeout(60):
         while len(certificates(folders)) < len(ROLES):
             await asyncio.sleep(0.01)
     keeping.cancel()
-    assert said == ["certificates cannot be replaced: No space left on device; again in 0.01 s"]
+    assert reports == ["certificates cannot be replaced: No space left on device; next try in 0.01 s"]
