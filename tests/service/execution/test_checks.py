@@ -47,16 +47,16 @@ async def test_clean_passes_keep_the_truth_at_100(quick: Scene) -> None:
 
 
 async def test_a_fill_that_the_stream_swallowed_is_fetched_and_counted(quick: Scene) -> None:
-    hear = quick.session.desk.on_update
+    receive = quick.session.venue_updates.receive
     swallowed: list[object] = []
 
     def deaf(update: Any) -> None:
         if isinstance(update, VenueTrade) and not swallowed:
             swallowed.append(update)
             return
-        hear(update)
+        receive(update)
 
-    quick.session.desk.on_update = deaf  # type: ignore[method-assign]
+    quick.session.venue_updates.receive = deaf  # type: ignore[method-assign]
     await quick.restart_venue_stream()
     quick.brain.place("i1")
     await quick.market.step(count=4)
@@ -148,7 +148,7 @@ async def test_money_put_in_is_no_profit(quick: Scene) -> None:
 
 
 async def test_silence_costs_truth(quick: Scene) -> None:
-    quick.session.desk.last_answer_monotonic_ns -= 14_000_000_000
+    quick.session.venue_updates.last_answer_monotonic_ns -= 14_000_000_000
     quick.session.reconciler.charge_silence()
     assert quick.session.reconciler.truth.score in (95, 96, 97)
 
@@ -272,7 +272,7 @@ async def test_the_venue_tells_an_order_that_cannot_be(quick: Scene) -> None:
     order = next(o for o in quick.venue_orders().values() if not o.reduce_only)
     told: VenueOrder = order.to_update()
     rejected = msgspec.structs.replace(told, state=type(told.state).REJECTED)
-    quick.session.desk.on_update(rejected)
+    quick.session.venue_updates.receive(rejected)
     await passes(quick, 1)
     assert quick.session.store.account.orders[order.client_order_id].state is OrderState.FILLED
     assert drifts(quick) == {}

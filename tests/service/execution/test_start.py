@@ -99,7 +99,7 @@ async def test_tables_that_are_set_back_are_not_written_on_with_a_gap(stack_on_e
         url = stack_on_each_database.database("execution")
         # As a backup from before that is restored.
         await emptied(url)
-        made.session.projector._done = None
+        made.session.projector._stored = None
         await made.market.step(price=61100, count=4)
         await until(lambda: made.session.projector.problem, "the problem is told")
         assert "set back to 0" in made.session.projector.problem.said

@@ -85,7 +85,7 @@ class Scene:
         assert link._stream is not None
         settled = self.session.reconciler.settled
         settled.clear()
-        link._on_message = lambda message: self.session.desk.on_update(venue_wire.update_from_wire(message))
+        link._on_message = lambda message: self.session.venue_updates.receive(venue_wire.update_from_wire(message))
         link._stream.close()
         await until(lambda: link.connected and settled.is_set(), "the venue's stream is back")
 
