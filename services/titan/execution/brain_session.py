@@ -189,7 +189,6 @@ class BrainSession:
             if self._stream is stream:
                 self._stream = None
                 self._account_sent = False
-                self._posture.brain_disconnected()
                 self._log.warning("Brain's stream ended")
 
     def _accept(self, stream: PlaceStream, first: pb.PlaceRequest) -> None:
@@ -203,7 +202,6 @@ class BrainSession:
         if previous is not None:
             previous.close()
         self._account_sent = False
-        self._posture.brain_connected = True
         self._posture.brain_policy_hash = hello.policy_hash
         self._posture.note_contact()
         if hello.policy_hash != self._policy_hash:

@@ -33,8 +33,6 @@ class PostureKeeper:
 
     Attributes
     ----------
-    brain_connected
-        Whether Brain's stream is up.
     brain_policy_hash
         The hash of the policy that Brain enforces; empty before its hello.
     """
@@ -50,7 +48,6 @@ class PostureKeeper:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.latch = latch
-        self.brain_connected = False
         self.brain_policy_hash = ""
         self._store = store
         self._policy_hash = policy_hash
@@ -108,10 +105,6 @@ class PostureKeeper:
         self._brain_reason = state.reason
         if lowers_latch(self.latch.posture, self._brain_posture):
             self.tighten(Posture.FLATTEN, "brain", state.reason or "Brain reported FLATTEN")
-
-    def brain_disconnected(self) -> None:
-        """Note the end of Brain's stream. Silence is measured from its last message."""
-        self.brain_connected = False
 
     def policy_drift(self) -> Drift | None:
         """The drift for a Brain that enforces another policy, or None."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Protocol
 
 from titan.domain import orders as machine
 from titan.domain.kinds import OrderState
@@ -13,17 +12,11 @@ from titan.domain.orders import Order, OrderEvent, OrderEventKind
 from titan.domain.protection import InFlight
 from titan.domain.reasons import Reason
 from titan.domain.venue import AmendOrder, CancelOrder, SendOrder
+from titan.durable.lease import Lease
 from titan.execution.account_store import AccountStore
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue
-
-
-class SendingLease(Protocol):
-    """The part of a lease that a sender needs."""
-
-    def may_send(self, now_ns: int) -> bool:
-        """Whether a request signed with ``now_ns`` (UTC ns, machine's clock) may leave."""
 
 
 class Sender:
@@ -44,7 +37,7 @@ class Sender:
         settings: ExecutionSettings,
         store: AccountStore,
         venue: Venue,
-        lease: SendingLease,
+        lease: Lease,
         metrics: Metrics,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
