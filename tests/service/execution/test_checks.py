@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.processes.execution_neighbours import PERP, until
+from support.processes.execution_neighbours import PERP
 from support.processes.execution_scene import Scene, scene
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from support.processes.execution_neighbours import PERP, until
+from support.processes.execution_neighbours import PERP
 from support.processes.execution_scene import Scene, scene
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from titan.domain.kinds import OrderRole, OrderState
 from titan.v1 import brain_pb2 as b

@@ -11,9 +11,9 @@ from decimal import Decimal
 
 import pytest
 
-from support.processes.execution_neighbours import until
 from support.processes.execution_process import ExecutionProcess
 from support.processes.execution_scene import Scene, scene
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from titan.domain.kinds import OrderRole, OrderState, Posture
 from titan.domain.protection import covered, open_lots

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from sqlalchemy import func, select
 
-from support.processes.execution_neighbours import until
 from support.processes.execution_scene import execution_settings, policy_document, scene
+from support.processes.waiting import until
 from support.stack.local_processes import Stack, free_ports
 from titan.execution.app import ExecutionApp
 from titan.execution.settings import ExecutionSettings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.runtime.rpc.client import RpcChannel
@@ -26,19 +26,7 @@ from titan.wire.market import instrument_to_wire
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000
 STEP_NS = 50_000_000
-PATIENCE_S = 60.0
 SUBSCRIBERS = ("papervenue", "execution")
-
-
-async def until(condition: Callable[[], object], state: str | Callable[[], object]) -> None:
-    """Wait for a state that messages bring about; fail with its name when it does not come."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        missing = state() if callable(state) else state
-        raise AssertionError(f"waited {PATIENCE_S} s in vain: {missing}") from None
 
 
 class Market:

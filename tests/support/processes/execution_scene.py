@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from support.processes.execution_neighbours import PERP, Brain, Market, until
+from support.processes.execution_neighbours import PERP, Brain, Market
+from support.processes.waiting import until
 from support.stack.local_processes import REPOSITORY, Stack, free_ports
 from titan.domain.policy_hash import read_policy
 from titan.execution.app import ExecutionApp
