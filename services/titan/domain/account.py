@@ -124,6 +124,11 @@ class Account:
             assert isinstance(fact, LatchChange | Drift)
         return _NOTHING
 
+    @property
+    def open_positions(self) -> int:
+        """Number of symbols with an open net position."""
+        return sum(holding.quantity != ZERO for holding in self.holdings.values())
+
     def valuation(self) -> Valuation:
         """What equity is made of, beside marks."""
         return Valuation(

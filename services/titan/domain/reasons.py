@@ -6,6 +6,7 @@ The numbers are those of the wire contract (``protos/titan/v1/common.proto``).
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Reason(IntEnum):
@@ -78,3 +79,15 @@ class Reason(IntEnum):
     PRECONDITION = 65  # a precondition of arming does not hold
     NONCE_USED = 66  # an act is one-shot
     SHUTTING_DOWN = 67  # the process is stopping
+
+
+class Rejection(NamedTuple):
+    """A reason and its sentence, which begins with the reason's name."""
+
+    reason: Reason
+    message: str
+
+    @classmethod
+    def of(cls, reason: Reason, detail: str) -> Rejection:
+        """Make a rejection of a reason and the detail that follows its name."""
+        return cls(reason, f"{reason.name}: {detail}")

@@ -16,10 +16,11 @@ import msgspec
 from titan.domain.account import Account
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import DriftClass, OrderRole, OrderState
+from titan.domain.kinds import DriftClass, OrderRole, OrderState, PositionEffect
 from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
+from titan.domain.position_effect import classify
 from titan.domain.positions import Holding
 from titan.domain.records import Adoption
 from titan.domain.truth import Drift, classify_position
@@ -113,6 +114,26 @@ def recognise(account: Account, told: VenueOrder, term: int) -> Order:
                     return _adopted(told, intent_id, intake.phase_id, order_role, attempt, intake.policy_hash, term)
     order_role = OrderRole.EXIT if told.reduce_only else OrderRole.ENTRY
     return _adopted(told, f"adopted:{told.client_order_id}", "", order_role, 1, "", term)
+
+
+def next_exit(account: Account, lost: Order, now_ns: int) -> Order | None:
+    """The exit (state NEW) that replaces a lost one, or None where the position is no longer there to reduce."""
+    effect = classify(account, lost.phase_id, lost.symbol, lost.side, lost.quantity)
+    if effect is not PositionEffect.REDUCING:
+        return None
+    attempt = account.next_attempt(lost.intent_id, OrderRole.EXIT)
+    return msgspec.structs.replace(
+        lost,
+        client_order_id=client_order_id(lost.intent_id, OrderRole.EXIT, attempt),
+        attempt=attempt,
+        state=OrderState.NEW,
+        created_ns=now_ns,
+        updated_ns=now_ns,
+        filled_quantity=ZERO,
+        average_price=ZERO,
+        venue_order_id="",
+        message="",
+    )
 
 
 def _adopted(

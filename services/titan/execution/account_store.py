@@ -1,4 +1,4 @@
-"""The journal and the account it makes, as one thing that is written to and listened to."""
+"""The journal and the account that it makes, written together and listened to in order."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from titan.domain.account import Account, Change
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.records import Fact, Intake, Record
 from titan.durable.journal.journal import Journal, RecoveryReport
+from titan.execution.events import ExecutionEvents, RecordListener
 from titan.runtime.process import StartError
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import execution_pb2
 from titan.wire.journal import decode_record, encode_intake, encode_record
 
-# What is written and not needed before the next order is synced this much later at the latest.
+# A record that the next order need not find durable is synced this much later at the latest.
 SYNC_DELAY_S = 0.05
-
-Listener = Callable[[int, Record, Change], None]
 
 
 class AccountStore:
-    """Every fact goes into the account and the journal together, and then to the listeners, in order.
+    """Every fact goes into the account and the journal together, then to ``events.recorded``, in order.
 
-    Listeners are called by :meth:`tell`, not at the moment of writing: on the order path the venue is first.
+    The event is sent by :meth:`notify`, not at the moment of writing: on the order path the venue is first.
     """
 
-    def __init__(self, journal: Journal, account: Account, now_ns: Callable[[], int], term: int) -> None:
+    def __init__(
+        self, journal: Journal, account: Account, now_ns: Callable[[], int], term: int, events: ExecutionEvents
+    ) -> None:
         self.journal = journal
         self.account = account
         self.term = term
-        self.listeners: list[Listener] = []
-        self.on_failed: Callable[[str], None] = lambda _reason: None
         self._now_ns = now_ns
-        self._untold: deque[tuple[int, Record, Change]] = deque()
+        self._events = events
+        self._pending: deque[tuple[int, Record, Change]] = deque()
         self._sync_timer: asyncio.TimerHandle | None = None
 
     @property
@@ -60,15 +60,15 @@ class AccountStore:
             self._sync_timer = asyncio.get_running_loop().call_later(SYNC_DELAY_S, self._sync_late)
         return change
 
-    def take(self, intake: Intake, request: execution_pb2.PlaceOrder) -> Change:
-        """Write that an order was taken. The caller syncs before the venue hears of it."""
+    def write_intake(self, intake: Intake, request: execution_pb2.PlaceOrder) -> Change:
+        """Write that an order was taken. The caller syncs before the order is sent to the venue."""
         record = Record(intake, self.now_ns, self.term)
         change = self.account.apply(record)
         self._append(encode_intake(request, intake.position_effect, record.market_time_ns, self.term), record, change)
         return change
 
     def sync(self) -> None:
-        """Make everything durable that was written.
+        """Make every written record durable.
 
         Raises
         ------
@@ -80,25 +80,10 @@ class AccountStore:
             self._sync_timer = None
         self.journal.sync()
 
-    def tell(self) -> None:
-        """Let the listeners hear what was written since the last time."""
-        while self._untold:
-            sequence, record, change = self._untold.popleft()
-            for listener in self.listeners:
-                listener(sequence, record, change)
-
-    def _append(self, payload: bytes, record: Record, change: Change) -> None:
-        sequence = self.journal.append(payload)
-        self._untold.append((sequence, record, change))
-
-    def _sync_late(self) -> None:
-        self._sync_timer = None
-        try:
-            self.journal.sync()
-            self.journal.reserve()
-        except Exception as error:
-            self.on_failed(str(error))
-            raise
+    def notify(self) -> None:
+        """Send ``events.recorded`` for each record since the last call."""
+        while self._pending:
+            self._events.recorded(*self._pending.popleft())
 
     def close(self) -> None:
         """Sync and close the journal."""
@@ -107,9 +92,22 @@ class AccountStore:
             self._sync_timer = None
         self.journal.close()
 
+    def _append(self, payload: bytes, record: Record, change: Change) -> None:
+        sequence = self.journal.append(payload)
+        self._pending.append((sequence, record, change))
 
-def count_changes(metrics: Metrics) -> Listener:
-    """A listener that counts orders by state and reason, fills and round trips."""
+    def _sync_late(self) -> None:
+        self._sync_timer = None
+        try:
+            self.journal.sync()
+            self.journal.reserve()
+        except Exception as error:
+            self._events.failed(str(error))
+            raise
+
+
+def count_changes(metrics: Metrics) -> RecordListener:
+    """Return a listener that counts orders by state and reason, fills and round trips."""
     orders = metrics.counter(
         "titan_orders", "Orders that came into a state, by leg and reason.", ["leg", "state", "reason"]
     )
@@ -128,19 +126,19 @@ def count_changes(metrics: Metrics) -> Listener:
 
 
 def open_journal(
-    folder: Path, on_sync: Callable[[int], None], listener: Listener
+    folder: Path, on_sync: Callable[[int], None], listener: RecordListener
 ) -> tuple[Journal, Account, int, RecoveryReport]:
-    """Open the journal and fold it into an account; ``listener`` is told each record with what it did.
+    """Open the journal and fold it into an account; ``listener`` receives each record with the change it made.
 
     Returns
     -------
     tuple
-        The journal, the account, the market time of the last record, and what recovery found.
+        The journal, the account, the market time of the last record, and the report of the recovery.
 
     Raises
     ------
     JournalUnavailable, JournalCorrupt
-        When it cannot be.
+        When the journal cannot be opened.
     StartError
         When a record is not one of this program's.
     """
@@ -150,7 +148,7 @@ def open_journal(
     return journal, account, last_ns, report
 
 
-def fold(account: Account, records: Iterable[tuple[int, bytes]], listener: Listener) -> int:
+def fold(account: Account, records: Iterable[tuple[int, bytes]], listener: RecordListener) -> int:
     """Apply the journal's records to an account; return the market time of the last one.
 
     Raises

@@ -1,4 +1,4 @@
-"""The posture in force at Execution: the lower of its own latch and what Brain says; a silent Brain is CLOSE_ONLY."""
+"""Execution's latch, the posture that Brain reports, and whether Brain is silent."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Callable
 
 import msgspec
 
-from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.execution_posture import PostureInputs, lowers_latch
+from titan.domain.kinds import DriftClass, Posture, RiskLevel
 from titan.domain.reasons import Reason
 from titan.domain.records import LatchChange
+from titan.domain.truth import Drift
 from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
 from titan.execution.account_store import AccountStore
+from titan.execution.settings import SECOND_NS
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2
 
-SECOND_NS = 1_000_000_000
-
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a posture act."""
+    """The result of a posture act."""
 
     done: bool
     reason: Reason = Reason.OK
@@ -28,32 +29,32 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class PostureKeeper:
-    """Own latch, Brain's posture, and whether Brain lives.
+    """Keeps the latch and Brain's reports, and applies :mod:`titan.domain.execution_posture` to them.
 
     Attributes
     ----------
-    brain_connected
-        Whether Brain's stream is up.
     brain_policy_hash
-        What Brain says it enforces; empty before its hello.
+        The hash of the policy that Brain enforces; empty before its hello.
     """
 
     def __init__(
         self,
         latch: Latch,
         store: AccountStore,
+        policy_hash: str,
         silence_s: float,
         metrics: Metrics,
         log: Log,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.latch = latch
-        self.brain_connected = False
         self.brain_policy_hash = ""
         self._store = store
+        self._policy_hash = policy_hash
         self._silence_ns = int(silence_s * SECOND_NS)
+        self._silence_s = self._silence_ns // SECOND_NS
         self._monotonic_ns = monotonic_ns
-        self._heard_ns: int | None = None
+        self._contact_ns: int | None = None
         self._brain_posture: Posture | None = None
         self._brain_level = RiskLevel.NORMAL
         self._brain_reason = ""
@@ -63,55 +64,57 @@ class PostureKeeper:
         gauge.set_function(lambda: float(self.in_force))
 
     @property
+    def inputs(self) -> PostureInputs:
+        """Everything that the posture in force depends on, as of now."""
+        latch = self.latch
+        return PostureInputs(
+            latch=latch.posture,
+            latch_by=latch.by,
+            latch_reason=latch.reason,
+            brain=self._brain_posture,
+            brain_reason=self._brain_reason,
+            brain_silent=self.brain_silent,
+            silence_s=self._silence_s,
+        )
+
+    @property
     def in_force(self) -> Posture:
-        """The lowest of latch, Brain's word and Brain's silence."""
-        return min(self.latch.posture, self._brain_word())
+        """The posture in force; see :attr:`PostureInputs.in_force`."""
+        return self.inputs.in_force
+
+    @property
+    def cause(self) -> str:
+        """The input that holds the posture down, in words."""
+        return self.inputs.cause
 
     @property
     def brain_silent(self) -> bool:
-        """Whether Brain has not been heard for too long, on the machine's clock."""
-        return self._heard_ns is None or self._monotonic_ns() - self._heard_ns > self._silence_ns
+        """Whether no message of Brain has arrived for too long, on the machine's clock."""
+        return self._contact_ns is None or self._monotonic_ns() - self._contact_ns > self._silence_ns
 
-    def refusal(self) -> tuple[Reason, str] | None:
-        """Why opening is refused now, or None."""
-        posture = self.in_force
-        if posture is Posture.ARMED:
-            return None
-        if self.brain_silent and self.latch.posture is Posture.ARMED:
-            return Reason.BRAIN_AWAY, f"BRAIN_AWAY: not heard for more than {self._silence_ns // SECOND_NS} s"
-        return Reason.POSTURE, f"POSTURE: in force={posture.name}, needed=ARMED, because {self.why()}"
+    def note_contact(self) -> None:
+        """Note that a message of Brain has arrived."""
+        self._contact_ns = self._monotonic_ns()
 
-    def why(self) -> str:
-        """What holds the posture down, in words."""
-        if self.latch.posture <= self._brain_word():
-            return f"latch {self.latch.posture.name} by {self.latch.by or 'nobody'}: {self.latch.reason or 'no reason'}"
-        if self.brain_silent:
-            return "Brain is silent"
-        if self._brain_posture is None:
-            return "Brain has not said its posture yet"
-        return f"Brain says {self._brain_posture.name}: {self._brain_reason or 'no reason'}"
-
-    def heard(self) -> None:
-        """Brain said something."""
-        self._heard_ns = self._monotonic_ns()
-
-    def heartbeat(self, state: brain_pb2.PostureState) -> None:
-        """Take Brain's posture; FLATTEN of it (EMERGENCY) takes the latch down too."""
-        self.heard()
+    def receive_heartbeat(self, state: brain_pb2.PostureState) -> None:
+        """Take the posture that Brain reports; its FLATTEN (EMERGENCY) lowers the latch too."""
+        self.note_contact()
         self._brain_posture = Posture(state.in_force) if state.in_force else None
         self._brain_level = RiskLevel(state.risk_level) if state.risk_level else RiskLevel.NORMAL
         self._brain_ceiling = Posture(state.ceiling) if state.ceiling else Posture.ARMED
         self._brain_reason = state.reason
-        # A flatten that is finished stays HALTED here while Brain's word is still FLATTEN.
-        if self._brain_posture is Posture.FLATTEN and self.latch.posture > Posture.HALTED:
-            self.tighten(Posture.FLATTEN, "brain", state.reason or "Brain says FLATTEN")
+        if lowers_latch(self.latch.posture, self._brain_posture):
+            self.tighten(Posture.FLATTEN, "brain", state.reason or "Brain reported FLATTEN")
 
-    def brain_lost(self) -> None:
-        """Brain's stream ended: its posture must be said again; its silence is measured from its last word."""
-        self.brain_connected = False
+    def policy_drift(self) -> Drift | None:
+        """The drift for a Brain that enforces another policy, or None."""
+        brain = self.brain_policy_hash
+        if not brain or brain == self._policy_hash:
+            return None
+        return Drift(drift_class=DriftClass.POLICY_HASH, symbol="", ours=self._policy_hash, venues=brain)
 
     def tighten(self, posture: Posture, by: str, reason: str) -> Outcome:
-        """Lower the latch, at once; never raises it."""
+        """Lower the latch, at once; never raise it."""
         try:
             moved = self.latch.tighten(posture, by, reason)
         except LatchUnavailable as error:
@@ -136,8 +139,8 @@ class PostureKeeper:
         self._log.warning("posture raised", posture=posture.name, by=by, reason=reason)
         return Outcome(True, message=f"latch is {self.latch.posture.name}")
 
-    def flatten_finished(self, message: str) -> None:
-        """Everything is closed: HALTED, which is no loosening."""
+    def finish_flatten(self, message: str) -> None:
+        """Move a latch at FLATTEN to HALTED once everything is closed, which is no loosening."""
         if self.latch.posture is not Posture.FLATTEN:
             return
         try:
@@ -148,21 +151,17 @@ class PostureKeeper:
         self._store.write(LatchChange(posture=Posture.HALTED, by="execution", reason=message))
         self._log.warning("flatten finished", result=message)
 
-    def state(self, policy_hash: str, term: int) -> brain_pb2.PostureState:
-        """Posture as Execution sees it, as a message."""
+    def to_wire(self) -> brain_pb2.PostureState:
+        """Posture at Execution, as a message."""
+        inputs = self.inputs
         return brain_pb2.PostureState(
-            in_force=int(self.in_force),  # type: ignore[arg-type]
+            in_force=int(inputs.in_force),  # type: ignore[arg-type]
             ceiling=int(self._brain_ceiling),  # type: ignore[arg-type]
             latch=int(self.latch.posture),  # type: ignore[arg-type]
             risk_level=int(self._brain_level),  # type: ignore[arg-type]
-            reason=self.why(),
+            reason=inputs.cause,
             by=self.latch.by,
-            policy_hash=policy_hash,
-            term=term,
+            policy_hash=self._policy_hash,
+            term=self._store.term,
             latch_never_set=self.latch.never_set,
         )
-
-    def _brain_word(self) -> Posture:
-        if self.brain_silent:
-            return Posture.CLOSE_ONLY
-        return self._brain_posture if self._brain_posture is not None else Posture.CLOSE_ONLY

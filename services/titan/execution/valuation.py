@@ -1,4 +1,4 @@
-"""Equity while the market moves: marks from the feed, the peak, the day's start, and when they are journalled."""
+"""Equity while the market moves: marks from the feed, the peak, the day's start, and their journalling."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Valuer:
         self._peak: Peak = store.account.peak
         self._funded = bool(store.account.ledger.transactions)
 
-    def deposited(self, deposit: Deposit) -> None:
-        """Journal money that came in or went out: it moves the peak and is no profit."""
+    def record_deposit(self, deposit: Deposit) -> None:
+        """Journal a deposit or a withdrawal: it moves the peak and is no profit."""
         self._store.write(deposit)
         self._peak = self._peak.deposited(deposit.amount)
         self._funded = True
@@ -58,11 +58,11 @@ class Valuer:
         if equity.known and not self._funded:
             equity = Equity(known=False, reason="no balance has been read from the venue yet", market_time_ns=now_ns)
         if equity.known and now_ns:
-            self._remember(equity.equity, now_ns)
+            self._record_peak(equity.equity, now_ns)
         self.equity = equity
         return equity
 
-    def _remember(self, equity: Decimal, now_ns: int) -> None:
+    def _record_peak(self, equity: Decimal, now_ns: int) -> None:
         before = self._peak
         self._peak = before.observed(equity, now_ns)
         if self._peak.day != before.day:

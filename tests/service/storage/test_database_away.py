@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from support.processes import brain_scene, execution_scene
 from support.processes.brain_scene import FakePhase
-from support.processes.execution_neighbours import until
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from support.storage.postgres import Postgres
 from titan.execution.app import ExecutionApp
