@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import cast
 
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import Side
 from titan.domain.market import Bar, BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import format_decimal
-from titan.v1 import common_pb2
 from titan.v1 import market_pb2 as pb
+from titan.wire.fields import enum_number
 
 
 def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
@@ -32,7 +31,7 @@ def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
         trade.trade_id = event.trade_id
         trade.price = format_decimal(event.price)
         trade.quantity = format_decimal(event.quantity)
-        trade.taker_side = cast("common_pb2.Side", int(event.taker_side))
+        trade.taker_side = enum_number(event.taker_side)
     else:
         book = wire.book
         book.snapshot = event.snapshot

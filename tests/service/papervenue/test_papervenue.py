@@ -175,8 +175,12 @@ async def test_the_private_stream_has_a_heartbeat(stack: Stack) -> None:
         ({"quantity": "1.50"}, Reason.INVALID_INTENT, "send.quantity: '1.50' is not a canonical decimal"),
         ({"quantity": "NaN"}, Reason.INVALID_INTENT, "send.quantity: 'NaN' is not a canonical decimal"),
         ({"quantity": "-1"}, Reason.INVALID_INTENT, "quantity: -1 is not allowed"),
-        ({"side": 0}, Reason.INVALID_INTENT, "send.side: 0 is not allowed; allowed are 1 (BUY), 2 (SELL)"),
-        ({"type": 9}, Reason.INVALID_INTENT, "send.type: 9 is not allowed"),
+        ({"side": 0}, Reason.INVALID_INTENT, "send.side: 0 is not known; allowed are BUY, SELL"),
+        (
+            {"type": 9},
+            Reason.INVALID_INTENT,
+            "send.type: 9 is not known; allowed are MARKET, LIMIT, STOP_MARKET, TAKE_PROFIT_MARKET",
+        ),
         ({"client_order_id": "a b"}, Reason.INVALID_INTENT, "client_order_id: 'a b' is not allowed"),
     ],
 )

@@ -106,7 +106,7 @@ def test_account() -> None:
             pb.TradeRequest(send=pb.VenueSend(side=1, type=1, time_in_force=1, quantity="1e3")),
             r"send.quantity: '1e3' is not a canonical decimal",
         ),
-        (pb.TradeRequest(send=pb.VenueSend()), r"send.side: 0 is not allowed; allowed are 1 \(BUY\), 2 \(SELL\)"),
+        (pb.TradeRequest(send=pb.VenueSend()), r"send.side: 0 is not known; allowed are BUY, SELL"),
         (pb.TradeRequest(amend=pb.VenueAmend(quantity="x")), "amend.quantity: 'x' is not a canonical decimal"),
     ],
 )
