@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from titan.domain import orders as machine
-from titan.domain.equity import DAY_NS, Peak, Valuation
+from titan.domain.equity import Peak, Valuation
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import OrderRole, OrderState, Side
@@ -27,6 +27,7 @@ from titan.domain.records import (
     Record,
     Refusal,
 )
+from titan.domain.time import utc_day
 from titan.domain.truth import Drift
 
 Share = tuple[str, str]  # phase id, symbol
@@ -87,7 +88,7 @@ class Account:
 
         Raises
         ------
-        BookError
+        AccountError
             When it names an order or symbol that the account does not know.
         TransitionError
             When a fill cannot happen to its order.
@@ -113,7 +114,7 @@ class Account:
             self.peak = Peak(
                 high_water_mark=fact.high_water_mark,
                 day_start_equity=fact.equity,
-                day=record.market_time_ns // DAY_NS,
+                day=utc_day(record.market_time_ns),
             )
         elif isinstance(fact, HighWaterMark):
             self.peak = msgspec.structs.replace(self.peak, high_water_mark=max(self.peak.high_water_mark, fact.equity))
@@ -161,7 +162,7 @@ class Account:
         self.intakes[intake.intent_id] = intake
         self.first_results.setdefault((intake.intent_id, intake.attempt), order.client_order_id)
         if intake.order_role is OrderRole.ENTRY:
-            self.opened.setdefault(market_time_ns // DAY_NS, []).append(intake.intent_id)
+            self.opened.setdefault(utc_day(market_time_ns), []).append(intake.intent_id)
         return self._put(order)
 
     def _put(self, order: Order) -> Change:

@@ -11,8 +11,7 @@ from titan.domain.instruments import Instrument
 from titan.domain.numbers import ONE, ZERO
 from titan.domain.orders import PRECISION
 from titan.domain.positions import Holding
-
-DAY_NS = 86_400 * 1_000_000_000
+from titan.domain.time import NS_PER_MS, utc_day
 
 
 class Equity(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +87,7 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
 
     def observed(self, equity: Decimal, market_time_ns: int) -> Peak:
         """After a known equity was seen: a new day starts with it, and the mark follows it up."""
-        day = market_time_ns // DAY_NS
+        day = utc_day(market_time_ns)
         new_day = day > self.day
         return Peak(
             high_water_mark=max(self.high_water_mark, equity),
@@ -217,5 +216,5 @@ def _missing_mark(symbols: Iterable[str], marks: Marks, now_ns: int, max_age_ns:
             return f"no price of {symbol} yet"
         age_ns = now_ns - mark.market_time_ns
         if age_ns > max_age_ns:
-            return f"price of {symbol} is {age_ns // 1_000_000} ms old, allowed are {max_age_ns // 1_000_000}"
+            return f"price of {symbol} is {age_ns // NS_PER_MS} ms old, allowed are {max_age_ns // NS_PER_MS}"
     return ""

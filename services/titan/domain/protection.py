@@ -18,11 +18,12 @@ from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import Lot
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MS
 
 # A stop or target that the venue refused this often is not tried again: the lot is closed instead.
 MAX_ATTEMPTS = 3
 # A flatten order that got nothing is repeated after this much market time.
-FLATTEN_RETRY_NS = 250_000_000
+FLATTEN_RETRY_NS = 250 * NS_PER_MS
 _PROTECTING = (OrderRole.STOP, OrderRole.TARGET)
 _TYPES = {OrderRole.STOP: OrderType.STOP_MARKET, OrderRole.TARGET: OrderType.TAKE_PROFIT_MARKET}
 

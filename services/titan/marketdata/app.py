@@ -8,11 +8,12 @@ from pathlib import Path
 
 import grpc
 
+from titan.domain.time import NS_PER_S
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.position import PositionError, PositionFile
 from titan.marketdata.settings import MarketDataSettings
 from titan.marketdata.sources.choose import open_source
-from titan.marketdata.steps import NS_PER_S, cut_steps
+from titan.marketdata.steps import cut_steps
 from titan.marketdata.subscribers import MarketStream, SubscriptionFilter
 from titan.marketdata.view import MarketView
 from titan.recordings.source import SourceError

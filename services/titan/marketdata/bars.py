@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from titan.domain.market import Bar, MarketEvent, TradeEvent
 from titan.domain.numbers import ZERO
+from titan.domain.time import NS_PER_S
 
-BAR_NS = 1_000_000_000
+BAR_NS = NS_PER_S
 HISTORY_BARS = 300
 
 

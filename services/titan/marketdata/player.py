@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 
+from titan.domain.time import NS_PER_S
 from titan.marketdata.position import Position, PositionFile
 from titan.marketdata.steps import Step
 from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, SubscriptionFilter
@@ -49,7 +50,7 @@ class Pace:
             self._due_ns = max(self._due_ns, now_ns)
         self._due_ns += int(step_ns / self._speed)
         if self._due_ns > now_ns:
-            await asyncio.sleep((self._due_ns - now_ns) / 1e9)
+            await asyncio.sleep((self._due_ns - now_ns) / NS_PER_S)
         return self._due_ns
 
 
@@ -165,7 +166,7 @@ class MarketPlayer:
         self._current, self._current_batches = step, batches
         for subscriber in list(self._subscribers.values()):
             self._publish(subscriber, batches, step, due_ns)
-        self._lag.set((time.monotonic_ns() - due_ns) / 1e9)
+        self._lag.set((time.monotonic_ns() - due_ns) / NS_PER_S)
         if self.lockstep:
             await self._wait_for_all()
         self._current = self._current_batches = None

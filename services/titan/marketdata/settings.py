@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
+from titan.domain.time import NS_PER_MS
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 
@@ -59,7 +60,7 @@ class MarketDataSettings(ProcessSettings, kw_only=True, frozen=True):
     def step_ns(self) -> int:
         """Length of a step in nanoseconds of market time."""
         default = 20 if self.source == "replay" and not self.lockstep else 50
-        return (self.step_ms or default) * 1_000_000
+        return (self.step_ms or default) * NS_PER_MS
 
     def check(self) -> None:
         """Refuse what contradicts itself.

@@ -9,9 +9,6 @@ import msgspec
 from titan.domain.market import MarketEvent
 from titan.recordings.source import MarketSource, SourceError
 
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
-
 
 class Step(msgspec.Struct, frozen=True):
     """One slice of market time: the events after the slice before it, up to and with ``end_ns``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.numbers import parse_decimal
+from titan.domain.time import NS_PER_MS
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 
@@ -26,7 +27,7 @@ class PaperVenueSettings(ProcessSettings, kw_only=True, frozen=True):
     @property
     def latency_ns(self) -> int:
         """Market time from a client to the market."""
-        return self.latency_ms * 1_000_000
+        return self.latency_ms * NS_PER_MS
 
     def check(self) -> tuple[Decimal, Decimal]:
         """Read balance and leverage.

@@ -10,6 +10,7 @@ from titan.domain.instruments import Instrument
 from titan.domain.market import MarketEvent
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MS, NS_PER_S
 from titan.domain.venue import OrderRequest, VenueAccount, VenueReject
 from titan.matching.engine import MatchingEngine
 from titan.matching.order_matcher import OrderUpdate
@@ -19,7 +20,7 @@ from titan.runtime.telemetry.logs import Log
 
 CURRENCY = "USDT"
 # How far ahead of ours a client's wall clock may be.
-_CLOCK_SKEW_NS = 1_000_000_000
+_CLOCK_SKEW_NS = NS_PER_S
 _RETRY_WRITE_S = 0.5
 _LONGEST_ID = 36
 
@@ -132,11 +133,11 @@ class RecordedVenue:
 
     def _late(self, request: OrderRequest) -> tuple[Reason, str] | None:
         age_ns = self._wall_time_ns() - request.signed_at_ns
-        if -_CLOCK_SKEW_NS <= age_ns <= request.receive_window_ms * 1_000_000:
+        if -_CLOCK_SKEW_NS <= age_ns <= request.receive_window_ms * NS_PER_MS:
             return None
         return (
             Reason.RECEIVE_WINDOW,
-            f"RECEIVE_WINDOW: age_ms={age_ns / 1e6:.1f}, window_ms={request.receive_window_ms}, ahead_ms=1000",
+            f"RECEIVE_WINDOW: age_ms={age_ns / NS_PER_MS:.1f}, window_ms={request.receive_window_ms}, ahead_ms=1000",
         )
 
     def _malformed(self, request: OrderRequest) -> tuple[Reason, str] | None:

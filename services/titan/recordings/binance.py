@@ -18,9 +18,9 @@ import msgspec
 from titan.domain.market import Level
 from titan.domain.order_book import BookDiff
 from titan.domain.symbols import normalise_symbol
+from titan.domain.time import NS_PER_MS
 from titan.recordings.source import SourceError
 
-NS_PER_MS = 1_000_000
 # How much of a recording is read to say what it is before anything is started.
 HEAD_LINES = 20_000
 

@@ -21,6 +21,7 @@ import msgspec
 from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import ZERO, floor_to
+from titan.domain.time import NS_PER_DAY, NS_PER_S
 from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
@@ -167,4 +168,4 @@ class OhlcvSource:
 
 def _nanoseconds(time: datetime) -> int:
     difference = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
-    return (difference.days * 86_400 + difference.seconds) * 1_000_000_000 + difference.microseconds * 1_000
+    return difference.days * NS_PER_DAY + difference.seconds * NS_PER_S + difference.microseconds * 1_000

@@ -8,6 +8,7 @@ from typing import Any
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.market import BookEvent, Level, QuoteEvent, TradeEvent
+from titan.domain.time import NS_PER_MS
 from titan.domain.venue import (
     AmendOrder,
     CancelOrder,
@@ -23,7 +24,7 @@ from titan.matching.state import VenueState
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
 LATENCY_MS = 50
-MS = 1_000_000
+MS = NS_PER_MS
 D = Decimal
 
 

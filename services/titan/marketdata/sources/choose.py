@@ -8,7 +8,6 @@ from pathlib import Path
 
 from titan.marketdata.position import Position
 from titan.marketdata.settings import DEFAULT_SIMULATED_SYMBOLS, MarketDataSettings
-from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
 from titan.recordings.ohlcv import COLUMNS, OhlcvSource
 from titan.recordings.replay import ReplaySource
 from titan.recordings.source import MarketSource, SourceError
@@ -42,6 +41,9 @@ def open_source(
         if len(kinds) > 1:
             raise SourceError(f"files: {', '.join(settings.files)}; allowed are gzip recordings, or one CSV file alone")
         return OhlcvSource(settings.paths[0], settings.symbols, settings.bar_quantity == "quote")
+    # numpy comes with it: a replay does without its memory and start-up time.
+    from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
+
     symbols = settings.symbols or DEFAULT_SIMULATED_SYMBOLS
     if settings.lockstep:
         return SimulatedSource(symbols, settings.seed, lambda: FIXED_START_NS)

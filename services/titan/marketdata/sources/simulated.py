@@ -11,6 +11,7 @@ import numpy as np
 
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent
 from titan.domain.order_book import BookDiff, OrderBook
+from titan.domain.time import NS_PER_S
 from titan.marketdata.simulation.flow import SymbolFlow
 from titan.marketdata.simulation.parameters import FIRST_PRICES, PERP_FLOW, SPOT_FLOW, PriceParameters
 from titan.marketdata.simulation.price import PricePath
@@ -18,7 +19,7 @@ from titan.recordings.book_check import BestPrices, BookCheck
 from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 BLOCK_S = 5
-_BLOCK_NS = BLOCK_S * 1_000_000_000
+_BLOCK_NS = BLOCK_S * NS_PER_S
 # Where market time begins when it is not the machine's: 2024-08-08 00:00 UTC.
 FIXED_START_NS = 1_723_075_200_000_000_000
 

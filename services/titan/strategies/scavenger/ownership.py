@@ -8,10 +8,10 @@ from decimal import Decimal
 from titan.domain.kinds import OrderRole, OrderState
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
+from titan.domain.time import NS_PER_MS, utc_day
 from titan.strategies.base import DecisionNote, Holding
 from titan.strategies.scavenger.parameters import ScavengerParameters
 
-DAY_NS = 86_400_000_000_000
 _ENDED = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.LOST})
 
 
@@ -27,7 +27,6 @@ class Ownership:
         "_entry_intents",
         "_entry_reference",
         "_entry_until_ns",
-        "_exit_reference",
         "_exit_until_ns",
         "_rules",
         "holding",
@@ -39,7 +38,6 @@ class Ownership:
         self.holding: Holding | None = None
         self._entry_reference = 0
         self._entry_until_ns = 0
-        self._exit_reference = 0
         self._exit_until_ns = 0
         self._day = 0
         self.trades_today = 0
@@ -58,20 +56,19 @@ class Ownership:
     def entry_sent(self, reference: int, now_ns: int) -> None:
         """Remember the entry just drafted."""
         self._entry_reference = reference
-        self._entry_until_ns = now_ns + (self._rules.ttl_ms + self._rules.entry_grace_ms) * 1_000_000
+        self._entry_until_ns = now_ns + (self._rules.ttl_ms + self._rules.entry_grace_ms) * NS_PER_MS
 
     def exit_due(self, now_ns: int) -> bool:
         """Whether the holding's time is over and no attempt to close it is under way."""
         return (
             self.holding is not None
-            and now_ns >= self.holding.opened_ns + self._rules.hold_ms * 1_000_000
+            and now_ns >= self.holding.opened_ns + self._rules.hold_ms * NS_PER_MS
             and now_ns >= self._exit_until_ns
         )
 
-    def exit_sent(self, reference: int, now_ns: int) -> None:
+    def exit_sent(self, now_ns: int) -> None:
         """Remember the exit just drafted; the next attempt waits ``exit_retry_ms``."""
-        self._exit_reference = reference
-        self._exit_until_ns = now_ns + self._rules.exit_retry_ms * 1_000_000
+        self._exit_until_ns = now_ns + self._rules.exit_retry_ms * NS_PER_MS
 
     def trades_spent(self, now_ns: int) -> bool:
         """Whether the day's ceiling is reached."""
@@ -118,7 +115,7 @@ class Ownership:
         self.trades_today = state.get("trades_today", 0)
 
     def _turn_day(self, now_ns: int) -> None:
-        day = now_ns // DAY_NS
+        day = utc_day(now_ns)
         if day > self._day:
             self._day = day
             self.trades_today = 0
