@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from titan.domain.numbers import BPS, ZERO, floor_to, is_multiple
+from titan.domain.numbers import BPS, ZERO, is_multiple
 from titan.domain.reasons import Reason
 
 
@@ -32,14 +32,6 @@ class Instrument(msgspec.Struct, frozen=True):
     taker_fee_bps: Decimal
     max_margin_leverage: Decimal
     maintenance_margin: Decimal
-
-    def round_quantity(self, quantity: Decimal) -> Decimal:
-        """Down to a multiple of the step: a size only shrinks."""
-        return floor_to(quantity, self.quantity_step)
-
-    def round_price(self, price: Decimal) -> Decimal:
-        """To the nearest tick."""
-        return (price / self.tick_size).to_integral_value() * self.tick_size
 
     def fee(self, notional: Decimal, maker: bool) -> Decimal:
         """Fee in quote units for a trade of ``notional`` quote units."""

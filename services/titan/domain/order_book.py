@@ -76,10 +76,6 @@ class BookSide:
             heappop(heap)
         return Level(ZERO, ZERO)
 
-    def sorted_levels(self) -> tuple[Level, ...]:
-        """All levels, best first."""
-        return tuple(Level(price, self.levels[price]) for price in sorted(self.levels, reverse=self._negate))
-
 
 class BookState(Enum):
     """Whether the book can be believed."""
@@ -92,7 +88,7 @@ class BookState(Enum):
 class OrderBook:
     """The book of one symbol.
 
-    ``gaps`` counts holes in the chain, ``refused_snapshots`` those that did not reach the differences kept for them.
+    ``gaps`` counts holes in the chain.
     """
 
     def __init__(self) -> None:
@@ -101,7 +97,6 @@ class OrderBook:
         self.state = BookState.WAITING
         self.last_id = 0
         self.gaps = 0
-        self.refused_snapshots = 0
         self._waiting: list[BookDiff] = []
         # The first difference after a snapshot overlaps it; only from then on are ids chained exactly.
         self._chained = False
@@ -121,7 +116,6 @@ class OrderBook:
             return None
         waiting = [diff for diff in self._waiting if diff.last_id > last_id]
         if waiting and not _bridges(waiting[0], last_id):
-            self.refused_snapshots += 1
             return None
         self.bids.replace(bids)
         self.asks.replace(asks)

@@ -10,7 +10,6 @@ from typing import NoReturn, get_args
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
@@ -47,13 +46,6 @@ async def upgrade_async(url: str, schema: Schema) -> None:
             await connection.run_sync(_upgrade, schema)
     finally:
         await engine.dispose()
-
-
-def head_of(schema: Schema) -> str:
-    """The last revision of ``schema``."""
-    head = ScriptDirectory.from_config(_config(schema)).get_current_head()
-    assert head is not None
-    return head
 
 
 def _upgrade(connection: Connection, schema: Schema) -> None:

@@ -10,18 +10,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import ProgrammingError
 
 from support.storage.postgres import Postgres
-from titan.storage import brain_tables, execution_tables
-from titan.storage.migrate import head_of, upgrade, upgrade_async
+from titan.storage import brain_tables, execution_tables, migrate
+from titan.storage.migrate import upgrade, upgrade_async
 from titan.storage.schema import BadDatabaseUrlError, Schema, make_engine, read_url, schema_problem
 
 MIGRATE = [sys.executable, "-c", "from titan.storage.migrate import main; main()"]
 Database = Callable[[str], str]
 METADATA = {"brain": brain_tables.metadata, "execution": execution_tables.metadata}
 ROLES: tuple[Schema, ...] = ("brain", "execution")
+REVISIONS = Path(migrate.__file__).parent / "migrations"
+
+
+def head_of(schema: Schema) -> str | None:
+    scripts = ScriptDirectory(str(REVISIONS), version_locations=[str(REVISIONS / "versions" / schema)])
+    return scripts.get_current_head()
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -89,10 +89,6 @@ class Authority:
         """The content of ``ca.key.pem``."""
         return _key_pem(self.key)
 
-    def trusting(self, other_pem: bytes) -> Authority:
-        """Trust further certificates beside its own: the step of a change-over."""
-        return Authority(self.certificate, self.key, self.certificate_pem + other_pem)
-
     def ends_soon(self, now: datetime) -> bool:
         """Whether it is time to replace it."""
         return self.certificate.not_valid_after_utc - now <= AUTHORITY_RENEWAL

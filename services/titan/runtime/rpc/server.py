@@ -155,10 +155,6 @@ class RpcServer:
         if self._server is not None:
             await self._server.stop(grace_s)
 
-    def count_refused(self, cause: str) -> None:
-        """Count a refusal that happened below us, in the TLS handshake."""
-        self._refused.labels(cause).inc()
-
     async def _admit(self, method: Method[Any, Any], context: Any) -> Peer:
         role = self._role_of(context)
         if may_call(role, method.path):
