@@ -117,20 +117,22 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         async for request in stream:
             if not request.HasField("subscription"):
                 raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "the first message must be the subscription")
-            asked = request.subscription
-            name = asked.subscriber or stream.peer.role
+            subscription = request.subscription
+            name = subscription.subscriber or stream.peer.role
             if name != stream.peer.role:
                 raise RpcRefused(
                     grpc.StatusCode.PERMISSION_DENIED,
                     f"subscriber: {name!r} is not allowed; a {stream.peer.role} subscribes as {stream.peer.role!r}",
                 )
             known = {one.symbol for one in self._source.instruments}
-            unknown = sorted(set(asked.symbols) - known)
+            unknown = sorted(set(subscription.symbols) - known)
             if unknown:
                 # A strategy may list more than this market has: it is told what exists, and gets that.
                 self.log.warning("symbols are not in this market", subscriber=name, symbols=unknown)
-            wish = SubscriptionFilter(frozenset(asked.symbols), frozenset(asked.channels), asked.conflate)
-            await self._player.serve(name, wish, stream)
+            event_filter = SubscriptionFilter(
+                frozenset(subscription.symbols), frozenset(subscription.channels), subscription.conflate
+            )
+            await self._player.serve(name, event_filter, stream)
             return
 
     async def _get_market(self, _request: pb.GetMarketRequest, _peer: Peer) -> pb.GetMarketResponse:

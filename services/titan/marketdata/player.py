@@ -202,16 +202,17 @@ class MarketPlayer:
         view = self.view
         return StepBatches(Step(view.step, view.market_time_ns, ()), view.snapshot(), snapshot=True)
 
-    def _hello(self, wish: SubscriptionFilter) -> pb.MarketHello:
-        shown = [one for one in self.source.instruments if not wish.symbols or one.symbol in wish.symbols]
-        bars = [bar for bar in self.view.bars.closed() if not wish.symbols or bar.symbol in wish.symbols]
+    def _hello(self, event_filter: SubscriptionFilter) -> pb.MarketHello:
+        symbols = event_filter.symbols
+        instruments = [one for one in self.source.instruments if not symbols or one.symbol in symbols]
+        bars = [bar for bar in self.view.bars.closed() if not symbols or bar.symbol in symbols]
         return pb.MarketHello(
             source=self.source.name,
             label=self.source.label,
             lockstep=self.lockstep,
             step_ns=self._step_ns,
             market_time_ns=self.view.market_time_ns,
-            instruments=[instrument_to_wire(one) for one in shown],
+            instruments=[instrument_to_wire(one) for one in instruments],
             history=[bar_to_wire(bar) for bar in bars],
         )
 
@@ -223,7 +224,7 @@ class MarketPlayer:
             for late in pending:
                 late.cancel()
 
-    async def serve(self, name: str, wish: SubscriptionFilter, stream: MarketStream) -> None:
+    async def serve(self, name: str, event_filter: SubscriptionFilter, stream: MarketStream) -> None:
         """Serve one subscriber until its stream ends.
 
         A newer subscription of the same name ends the older one: the successor of a frozen process must not wait for
@@ -231,14 +232,14 @@ class MarketPlayer:
         """
         await self._past_read.wait()
         older = self._subscribers.get(name)
-        subscriber = Subscriber(name, stream, wish)
+        subscriber = Subscriber(name, stream, event_filter)
         self._subscribers[name] = subscriber
         if older is not None:
             self._log.warning("a newer subscription of the same name ends the older one", subscriber=name)
             older.stream.close()
         self._connected.set(len(self._subscribers))
         self._log.info("subscribed", subscriber=name, after_step=self.view.step)
-        stream.post(pb.SubscribeResponse(hello=self._hello(wish)))
+        stream.post(pb.SubscribeResponse(hello=self._hello(event_filter)))
         subscriber.post_state(self._state(), self.view.step)
         if self._current is not None and self._current_batches is not None:
             subscriber.post_step(self._current_batches, self._current.number, 0)

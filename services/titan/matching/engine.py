@@ -70,7 +70,7 @@ class MatchingEngine:
     ) -> None:
         self._latency_ns = latency_ns
         self._state = state
-        self._desk = OrderMatcher(state, {}, currency, leverage)
+        self._matcher = OrderMatcher(state, {}, currency, leverage)
         self._currency = currency
         self._executed: list[int] = []
         self._queue = [(each.arrival_ns, each.number) for each in state.pending.values()]
@@ -82,7 +82,7 @@ class MatchingEngine:
 
     def list_instruments(self, instruments: Mapping[str, Instrument]) -> None:
         """Say what is tradable; instruments are added or replaced, never removed."""
-        self._desk.instruments.update(
+        self._matcher.instruments.update(
             {symbol: each for symbol, each in instruments.items() if each.settle == self._currency}
         )
 
@@ -143,50 +143,50 @@ class MatchingEngine:
             return []
         self._execute_due(event.market_time_ns)
         self._state.last_sequence = event.sequence
-        desk = self._desk
+        matcher = self._matcher
         self._apply(event, catching_up=False)
         if isinstance(event, TradeEvent):
-            desk.on_trade(event)
-        elif desk.working(event.symbol):
-            desk.on_book_moved(event.symbol)
-        return self._told() if desk.updates else []
+            matcher.on_trade(event)
+        elif matcher.working(event.symbol):
+            matcher.on_book_moved(event.symbol)
+        return self._take_updates() if matcher.updates else []
 
     def advance(self, market_time_ns: int) -> list[OrderUpdate]:
         """Move the market clock (never back) and execute what has arrived by then."""
         self._execute_due(market_time_ns)
-        return self._told()
+        return self._take_updates()
 
     def collect(self) -> VenueDelta | None:
         """Everything that changed since the last call, or None where nothing did."""
         executed, self._executed = tuple(self._executed), []
-        return self._desk.collect(executed)
+        return self._matcher.collect(executed)
 
     def _apply(self, event: MarketEvent, catching_up: bool) -> None:
         if isinstance(event, BookEvent):
-            self._desk.book(event.symbol).apply(event, catching_up)
+            self._matcher.book(event.symbol).apply(event, catching_up)
         elif isinstance(event, QuoteEvent):
-            self._desk.book(event.symbol).apply_quote(event, catching_up)
+            self._matcher.book(event.symbol).apply_quote(event, catching_up)
 
     def _execute_due(self, market_time_ns: int) -> None:
-        state, desk = self._state, self._desk
+        state, matcher = self._state, self._matcher
         while self._queue and self._queue[0][0] <= market_time_ns:
             arrival_ns, number = heapq.heappop(self._queue)
-            state.market_time_ns = desk.now_ns = max(state.market_time_ns, arrival_ns)
+            state.market_time_ns = matcher.now_ns = max(state.market_time_ns, arrival_ns)
             pending = state.pending.pop(number)
             self._executed.append(number)
             request = pending.request
             if isinstance(request, SendOrder):
                 del self._on_the_way[request.client_order_id]
-                desk.accept(_order_from(request, number))
+                matcher.accept(_order_from(request, number))
             elif isinstance(request, CancelOrder):
                 self._cancel(request)
             else:
                 self._amend(request, number)
-        state.market_time_ns = desk.now_ns = max(state.market_time_ns, market_time_ns)
+        state.market_time_ns = matcher.now_ns = max(state.market_time_ns, market_time_ns)
 
-    def _told(self) -> list[OrderUpdate]:
-        told, self._desk.updates = self._desk.updates, []
-        return told
+    def _take_updates(self) -> list[OrderUpdate]:
+        updates, self._matcher.updates = self._matcher.updates, []
+        return updates
 
     # --- cancels and amends ------------------------------------------------------------------------------------------
 
@@ -196,13 +196,13 @@ class MatchingEngine:
             return order
         stands = "none" if order is None else order.state.name
         message = f"UNKNOWN_ORDER: client_order_id={request.client_order_id}, state={stands}"
-        self._desk.updates.append(self.reject(request, Reason.UNKNOWN_ORDER, message))
+        self._matcher.updates.append(self.reject(request, Reason.UNKNOWN_ORDER, message))
         return None
 
     def _cancel(self, request: CancelOrder) -> None:
         order = self._working_order(request)
         if order is not None:
-            self._desk.cancel(order)
+            self._matcher.cancel(order)
 
     def _amend(self, request: AmendOrder, number: int) -> None:
         order = self._working_order(request)
@@ -210,7 +210,7 @@ class MatchingEngine:
             return
         refused = amend_problem(order, request) or self._replace(order, request, number)
         if refused is not None:
-            self._desk.updates.append(self.reject(request, *refused))
+            self._matcher.updates.append(self.reject(request, *refused))
 
     def _replace(self, order: WorkingOrder, request: AmendOrder, number: int) -> Refusal | None:
         changed = msgspec.structs.replace(
@@ -224,7 +224,7 @@ class MatchingEngine:
         keeps_place = same_price and changed.quantity <= order.quantity
         if not keeps_place:
             changed.priority = number
-        return self._desk.replace(order, changed, requeue=not keeps_place)
+        return self._matcher.replace(order, changed, requeue=not keeps_place)
 
     # --- questions ---------------------------------------------------------------------------------------------------
 
@@ -243,7 +243,7 @@ class MatchingEngine:
 
     def open_orders(self) -> list[VenueOrder]:
         """Orders that are not final, and those on their way, oldest first."""
-        found = [order.to_update() for order in self._desk.all_working()]
+        found = [order.to_update() for order in self._matcher.all_working()]
         found += [_order_on_the_way(each) for each in sorted(self._on_the_way.values(), key=lambda each: each.number)]
         return found
 

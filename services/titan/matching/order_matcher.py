@@ -116,7 +116,7 @@ class OrderMatcher:
         if requeue:
             self._execute(new)
         else:
-            self._tell(new)
+            self._report(new)
         return None
 
     def cancel(self, order: WorkingOrder) -> None:
@@ -143,14 +143,14 @@ class OrderMatcher:
         """Take what the book has for a working order, and let the rest wait where its type allows."""
         if order.type in checks.TRIGGERS:
             order.state = VenueOrderState.UNTRIGGERED
-            self._tell(order)
+            self._report(order)
             return
         book = self.book(order.symbol)
         self._take(order, book)
         if order.remaining_quantity and order.type is OrderType.LIMIT and order.time_in_force is not TimeInForce.IOC:
             order.state = VenueOrderState.OPEN
             order.queue_ahead = book.level_quantity(order.side, order.limit_price)
-            self._tell(order)
+            self._report(order)
         else:
             self._conclude(order)
         self._release(order.symbol)
@@ -229,7 +229,7 @@ class OrderMatcher:
             return
         self._fill(order, Level(order.limit_price, quantity), maker=True)
         if order.remaining_quantity:
-            self._tell(order)
+            self._report(order)
         else:
             self._conclude(order)
         self._release(order.symbol)
@@ -329,9 +329,9 @@ class OrderMatcher:
         working = self._working.get(order.symbol, [])
         if order in working:
             working.remove(order)
-        self._tell(order)
+        self._report(order)
 
-    def _tell(self, order: WorkingOrder) -> None:
+    def _report(self, order: WorkingOrder) -> None:
         order.updated_ns = self.now_ns
         self._dirty_orders[order.client_order_id] = order
         self.updates.append(order.to_update())

@@ -79,16 +79,14 @@ class RecordedVenue:
     async def on_events(self, events: Iterable[MarketEvent], market_time_ns: int) -> list[OrderUpdate]:
         """Match a batch of events, write what it did, and give what is to be told."""
         engine = self.engine
-        told: list[OrderUpdate] = []
+        updates: list[OrderUpdate] = []
         for event in events:
-            updates = engine.on_event(event)
-            if updates:
-                told += updates
-        told += engine.advance(market_time_ns)
+            updates += engine.on_event(event)
+        updates += engine.advance(market_time_ns)
         delta = engine.collect()
         if delta is not None:
             await self._write(delta)
-        return told
+        return updates
 
     def tidy(self) -> None:
         """Look after the file: between steps, when nothing is half done."""

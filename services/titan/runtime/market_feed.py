@@ -25,7 +25,7 @@ class MarketClock:
 
     def __init__(self) -> None:
         self._last_ns = 0
-        self._seen_monotonic_ns = 0
+        self._advanced_monotonic_ns = 0
         self._running = False
 
     @property
@@ -33,12 +33,12 @@ class MarketClock:
         """Market time now; 0 before the first batch."""
         if not self._running:
             return self._last_ns
-        return self._last_ns + time.monotonic_ns() - self._seen_monotonic_ns
+        return self._last_ns + time.monotonic_ns() - self._advanced_monotonic_ns
 
     def advance(self, market_time_ns: int, running: bool) -> None:
         """Move to a batch's time; ``running`` where it goes on by itself from there."""
         self._last_ns = max(self.now_ns if running else self._last_ns, market_time_ns)
-        self._seen_monotonic_ns = time.monotonic_ns()
+        self._advanced_monotonic_ns = time.monotonic_ns()
         self._running = running
 
 

@@ -20,13 +20,13 @@ class Watermark:
         if step <= self.value:
             return
         self.value = step
-        still: list[tuple[int, asyncio.Future[None]]] = []
-        for wanted, future in self._waiters:
-            if wanted > step:
-                still.append((wanted, future))
+        waiting: list[tuple[int, asyncio.Future[None]]] = []
+        for target, future in self._waiters:
+            if target > step:
+                waiting.append((target, future))
             elif not future.done():
                 future.set_result(None)
-        self._waiters = still
+        self._waiters = waiting
 
     async def reached(self, step: int) -> None:
         """Return when the watermark is at least ``step``."""

@@ -64,7 +64,7 @@ class DecisionStore:
             await self._spool.open()
             left = await self._spool.newest(_BATCH)
         except SQLAlchemyError as error:
-            self._tell(f"database: what waits for it cannot be read ({said(error)})")
+            self._report(f"database: what waits for it cannot be read ({said(error)})")
         self._task = asyncio.get_running_loop().create_task(self._run(), name="decision store")
         return left
 
@@ -166,7 +166,7 @@ class DecisionStore:
                     await self._wake.wait()
             except TimeoutError:
                 if self._usable:
-                    await self._look()
+                    await self._probe()
                 continue
             self._wake.clear()
             while self._queue or self._spool.count or (self._state and self._usable):
@@ -174,15 +174,15 @@ class DecisionStore:
                     await asyncio.sleep(_RETRY_S)
             self._idle.set()
 
-    async def _look(self) -> None:
+    async def _probe(self) -> None:
         """Nothing waits to be written: tell all the same whether it could be."""
         try:
             async with asyncio.timeout(_WRITE_S), self._engine.connect() as connection:
                 await connection.execute(select(brain_state.c.name).limit(1))
         except DATABASE_ERRORS as error:
-            self._tell(f"database: decisions cannot be written ({said(error)})")
+            self._report(f"database: decisions cannot be written ({said(error)})")
         else:
-            self._tell(None)
+            self._report(None)
 
     async def _written(self) -> bool:
         """Write the next batch; False where it was put aside instead."""
@@ -190,9 +190,9 @@ class DecisionStore:
             try:
                 await self._write_next()
             except DATABASE_ERRORS as error:
-                self._tell(f"database: decisions cannot be written ({said(error)})")
+                self._report(f"database: decisions cannot be written ({said(error)})")
             else:
-                self._tell(None)
+                self._report(None)
                 return True
         await self._put_aside()
         return False
@@ -220,7 +220,7 @@ class DecisionStore:
         try:
             await self._spool.add(waiting)
         except SQLAlchemyError as error:
-            self._tell(f"database: decisions can neither be written nor put aside ({said(error)})")
+            self._report(f"database: decisions can neither be written nor put aside ({said(error)})")
             return
         for _ in waiting:
             self._queue.popleft()
@@ -238,7 +238,7 @@ class DecisionStore:
                     row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value})
                 )
 
-    def _tell(self, problem: str | None) -> None:
+    def _report(self, problem: str | None) -> None:
         if problem != self.problem:
             self.problem = problem
             self._on_problem(problem)

@@ -78,10 +78,10 @@ async def test_an_order_from_the_stream_to_the_fill_and_every_question(stack: St
         assert pending.state is VenueOrderState.PENDING
         assert written == ["a", "rest"]
         assert client.adapter.requests_written == 2
-        client.told.clear()
+        client.updates.clear()
         await client.play(market)
-        told = [type(update).__name__ for update in client.told if not isinstance(update, VenueHeartbeat)]
-        assert told == ["VenueTrade", "VenueTrade", "VenueOrder", "VenueOrder", "VenueMarker"]
+        updates = [type(update).__name__ for update in client.updates if not isinstance(update, VenueHeartbeat)]
+        assert updates == ["VenueTrade", "VenueTrade", "VenueOrder", "VenueOrder", "VenueMarker"]
         order = await client.venue.get_order("a")
         assert order == client.of(VenueOrder, "a")[0]
         assert (order.state, order.filled_quantity, order.average_price) == (

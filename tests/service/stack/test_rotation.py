@@ -104,7 +104,7 @@ class Counting:
 
 @pytest.fixture
 async def counting(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counting]:
-    monkeypatch.setattr(link_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(link_module, "RELOAD_PERIOD_S", 0.05)
     async with run(Counting(stack)) as made:
         yield made
 
@@ -190,7 +190,7 @@ def _impatient(renew: Callable[..., object]) -> Callable[..., object]:
 
 
 async def test_a_peer_that_does_not_end_its_side_is_cut_off(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(link_module, "RELOAD_PERIOD_S", 0.05)
     monkeypatch.setattr(link_module, "_FINISH_S", 0.2)
     made = Counting(stack)
 

@@ -23,21 +23,21 @@ class VenueClient:
     def __init__(self, stack: Stack) -> None:
         self.adapter = PaperVenue(stack.client("execution"), get_logger("execution"))
         self.venue: Venue = self.adapter
-        self.told: list[VenueUpdate] = []
+        self.updates: list[VenueUpdate] = []
         self.lost: list[str] = []
         self.marker: VenueMarker | None = None
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> VenueClient:
-        self.venue.start(self._hear, self._greet, self._lose)
+        self.venue.start(self._receive, self._greet, self._lose)
         await self.until(lambda: self.venue.connected)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         await self.venue.stop()
 
-    def _hear(self, update: VenueUpdate) -> None:
-        self.told.append(update)
+    def _receive(self, update: VenueUpdate) -> None:
+        self.updates.append(update)
         self._news.set()
 
     def _greet(self) -> None:
@@ -67,7 +67,7 @@ class VenueClient:
     def of(self, kind: type[Any], client_order_id: str = "") -> list[Any]:
         return [
             update
-            for update in self.told
+            for update in self.updates
             if isinstance(update, kind) and (not client_order_id or update.client_order_id == client_order_id)
         ]
 

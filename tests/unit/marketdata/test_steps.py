@@ -96,8 +96,8 @@ ALL = (pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)
 def test_a_wish_chooses(
     description: str, symbols: tuple[str, ...], channels: tuple[int, ...], conflate: bool, sequences: list[int]
 ) -> None:
-    wish = SubscriptionFilter(frozenset(symbols), frozenset(channels), conflate)
-    batch = StepBatches(Step(3, 50, EVENTS), EVENTS).batch(wish, 7).batch
+    event_filter = SubscriptionFilter(frozenset(symbols), frozenset(channels), conflate)
+    batch = StepBatches(Step(3, 50, EVENTS), EVENTS).batch(event_filter, 7).batch
     assert [event.sequence for event in batch.events] == sequences, description
     assert (batch.step, batch.market_time_ns, batch.step_complete, batch.queued_ns) == (3, 50, True, 7)
 

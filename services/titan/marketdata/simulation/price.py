@@ -77,14 +77,14 @@ class _Wave:
 
     def __init__(self, wave: Wave, step_s: float) -> None:
         self._keep = 0.5 ** (step_s / wave.half_life_s)
-        self._kick = wave.deviation * math.sqrt(1 - self._keep**2)
+        self._impulse = wave.deviation * math.sqrt(1 - self._keep**2)
         self._value = 0.0
 
     def path(self, rng: np.random.Generator, length: int) -> Floats:
         value, keep = self._value, self._keep
         values = []
-        for kick in (rng.standard_normal(length) * self._kick).tolist():
-            value = value * keep + kick
+        for impulse in (rng.standard_normal(length) * self._impulse).tolist():
+            value = value * keep + impulse
             values.append(value)
         self._value = value
         return np.array(values)

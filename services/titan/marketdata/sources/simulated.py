@@ -67,8 +67,8 @@ class SimulatedSource:
         self.counts = SourceCounts()
         self._seed = seed
         self._sequence = sequence
-        given = {base: float(price) for base, price in (first_prices or {}).items()}
-        self._prices = {one.base: given.get(one.base, FIRST_PRICES[one.base]) for one in self.instruments}
+        known_prices = {base: float(price) for base, price in (first_prices or {}).items()}
+        self._prices = {one.base: known_prices.get(one.base, FIRST_PRICES[one.base]) for one in self.instruments}
 
     @cached_property
     def start_ns(self) -> int:
@@ -94,7 +94,7 @@ class SimulatedSource:
             )
             for one in self.instruments
         ]
-        watches = [_Watch(self.counts) for _ in flows]
+        watches = [_BookWatch(self.counts) for _ in flows]
         sequence, start_ns = self._sequence, self.start_ns
         while True:
             blocks = {base: path.block(BLOCK_S) for base, path in paths.items()}
@@ -112,7 +112,7 @@ class SimulatedSource:
             for time_ns, number, kind, index in scheduled:
                 sequence += 1
                 event = flows[number].event(time_ns, kind, index, sequence)
-                watches[number].see(event, flows[number].update_id)
+                watches[number].observe(event, flows[number].update_id)
                 yield event
             self._prices = {base: path.price for base, path in paths.items()}
             start_ns += _BLOCK_NS
@@ -121,14 +121,14 @@ class SimulatedSource:
         return np.random.default_rng((self._seed, crc32(name.encode())))
 
 
-class _Watch:
+class _BookWatch:
     """Rebuilds a simulated book from its own differences and holds it against the quotes."""
 
     def __init__(self, counts: SourceCounts) -> None:
         self._check = BookCheck(counts.checks, counts.examples)
         self._book = OrderBook()
 
-    def see(self, event: MarketEvent, update_id: int) -> None:
+    def observe(self, event: MarketEvent, update_id: int) -> None:
         if isinstance(event, QuoteEvent):
             bid, ask = Level(event.bid_price, event.bid_quantity), Level(event.ask_price, event.ask_quantity)
             self._check.on_ticker(BestPrices(update_id, bid, ask))

@@ -18,7 +18,7 @@ import grpc
 from titan.runtime.pki.certificates import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 
 # A process looks this often whether its files were replaced. They are, at half of their time.
-LOOK_S = 2.0
+RELOAD_PERIOD_S = 2.0
 # At the start a writer may be in the middle of it.
 _START_TRIES = 100
 _START_PAUSE_S = 0.01
@@ -66,7 +66,7 @@ class IdentityFiles:
     @property
     def now(self) -> Identity:
         """The newest identity that was whole; the same object until it is replaced."""
-        stamp = self._look()
+        stamp = self._stat()
         if stamp is not None and stamp != self._stamp:
             identity = self._read()
             # Unchanged bytes in new files are no new identity.
@@ -80,7 +80,7 @@ class IdentityFiles:
 
     def _first(self) -> tuple[_Stamp, Identity]:
         for _ in range(_START_TRIES):
-            stamp = self._look()
+            stamp = self._stat()
             if stamp is None:
                 break
             identity = self._read()
@@ -88,16 +88,16 @@ class IdentityFiles:
                 return stamp, identity
             time.sleep(_START_PAUSE_S)
         missing = [name for name in _FILES if not (self._directory / name).exists()]
-        what = f"missing: {', '.join(missing)}" if missing else self.problem
-        raise IdentityUnreadableError(f"tls_dir: {str(self._directory)!r} holds no identity; {what}")
+        problem = f"missing: {', '.join(missing)}" if missing else self.problem
+        raise IdentityUnreadableError(f"tls_dir: {str(self._directory)!r} holds no identity; {problem}")
 
-    def _look(self) -> _Stamp | None:
+    def _stat(self) -> _Stamp | None:
         try:
-            found = [os.stat(self._directory / name) for name in _FILES]  # noqa: PTH116 - three calls a handshake
+            stats = [os.stat(self._directory / name) for name in _FILES]  # noqa: PTH116 - three calls a handshake
         except OSError as error:
             self.problem = f"{error.filename}: {error.strerror}"
             return None
-        return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
+        return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in stats)
 
     def _read(self) -> Identity | None:
         """Key, certificate and trust of one moment; None in the middle of a replacement."""

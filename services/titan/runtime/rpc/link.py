@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Generic
 
-from titan.runtime.pki.identity import LOOK_S
+from titan.runtime.pki.identity import RELOAD_PERIOD_S
 from titan.runtime.rpc.client import ClientStream, RpcChannel
 from titan.runtime.rpc.contract import Method, Req, Resp
 from titan.runtime.rpc.errors import RpcError
@@ -95,9 +95,9 @@ class Link(Generic[Req, Resp]):
         return True
 
     async def _follow_certificate(self) -> None:
-        complained = ""
+        reported = ""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(RELOAD_PERIOD_S)
             problem = ""
             try:
                 if self._stream is not None and self._channel.outdated:
@@ -106,9 +106,9 @@ class Link(Generic[Req, Resp]):
                 # The stream that stands is worth more than one that cannot be had.
                 problem = str(error)
             problem = problem or self._channel.identity_problem
-            if problem and problem != complained:
+            if problem and problem != reported:
                 self._log.warning("certificate not taken up yet", reason=problem)
-            complained = problem
+            reported = problem
             stream = self._stream
             if stream is not None and self._generation != self._channel.generation:
                 self._renewing = True
@@ -116,7 +116,7 @@ class Link(Generic[Req, Resp]):
 
     async def _run(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
-        complained = ""
+        reported = ""
         while True:
             stream = self._channel.open(self._method)
             self._generation = self._channel.generation
@@ -129,7 +129,7 @@ class Link(Generic[Req, Resp]):
                 self._stream, connected = stream, True
                 backoff_s = _FIRST_BACKOFF_S
                 self._log.info("connected")
-                complained = ""
+                reported = ""
                 async for response in stream:
                     self._on_message(response)
             except RpcError as error:
@@ -152,8 +152,8 @@ class Link(Generic[Req, Resp]):
             if connected:
                 self._log.warning("connection lost", reason=reason)
                 self._on_lost(reason)
-            elif reason != complained:
-                complained = reason
+            elif reason != reported:
+                reported = reason
                 self._log.info("not reached yet", reason=reason)
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)
