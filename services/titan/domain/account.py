@@ -33,16 +33,16 @@ from titan.domain.truth import Drift
 Share = tuple[str, str]  # phase id, symbol
 # Positions that reconciliation found at the venue and no phase of ours opened.
 NOBODY = ""
-# An exit may take from any lot of its share; these close the entry that they belong to first.
+# An exit may reduce any lot of its share; these roles reduce the lot of their own entry first.
 _OWN_LOT_FIRST = (OrderRole.STOP, OrderRole.TARGET, OrderRole.FLATTEN)
 
 
 class AccountError(ValueError):
-    """A record that does not fit the account: an order or symbol it does not know; the message names it."""
+    """A record names an order or symbol that the account does not have; the message names it."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a record did, for those who are told: nothing where a record was a repetition."""
+    """Effect of a record, for its observers; empty where the record was a repetition."""
 
     order: Order | None = None
     fill: Fill | None = None
@@ -54,7 +54,7 @@ _NOTHING = Change()
 
 
 class Account:
-    """Orders, positions, ledger and obligations, as the journal says they are.
+    """Orders, positions, ledger and obligations, as the journal records them.
 
     Read its attributes; change it by :meth:`apply` only. Quantities in base units, prices and profit in quote units.
     """
@@ -126,7 +126,7 @@ class Account:
         return _NOTHING
 
     def valuation(self) -> Valuation:
-        """What equity is made of, beside marks."""
+        """Return the inputs of equity other than marks."""
         return Valuation(
             assets=self.ledger.assets(),
             holdings=self.holdings,
@@ -265,7 +265,7 @@ class Account:
         return finished
 
     def _advance_cursor(self, sequence: int) -> None:
-        """The cursor stands before the first gap, so that asking from it finds whatever was missed."""
+        """Advance the cursor up to the first gap, so that a query from it returns every missed trade."""
         if sequence <= self.venue_cursor:
             return
         self._ahead.add(sequence)
@@ -287,7 +287,7 @@ class Account:
         symbol = adoption.symbol
         over = adoption.quantity - self.holdings.get(symbol, Holding()).quantity
         self.holdings[symbol] = Holding(adoption.quantity, adoption.average_entry_price, market_time_ns)
-        # What the venue no longer has is taken from the phases' shares; what it has more is nobody's.
+        # A reduction is taken from the phases' shares; an excess belongs to no phase.
         for key in sorted(self.shares):
             share = self.shares[key]
             if key[1] != symbol or share.quantity == ZERO or (share.quantity > ZERO) == (over > ZERO):
@@ -315,7 +315,7 @@ class Account:
         left = share.quantity + taken
         self.shares[key] = Holding(left, share.average_entry_price, share.opened_ns) if left != ZERO else Holding()
         self.lots[key], _ = leave_lots(self.lots.get(key, ()), taken, "", market_time_ns)
-        # Entered and left no longer match any trades: the trip cannot be told, and is not invented.
+        # Entry and exit no longer match the trades: a round trip cannot be computed, and is not invented.
         if left == ZERO:
             self.trips.pop(key, None)
 

@@ -1,4 +1,4 @@
-"""What the account is worth: from the ledger and marks, never from an assumption."""
+"""Equity of the account: computed from the ledger and marks, never assumed."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
 
 class Marks:
-    """The last believable price of each symbol.
+    """The last plausible price of each symbol.
 
-    A single wild print is not believed: one that jumps by more than ``wild_fraction`` counts only when a second print
-    confirms it. Until then the old mark stands, and ages.
+    A print that jumps by more than ``wild_fraction`` counts only when a second print confirms it. Until then the old
+    mark stands, and ages.
     """
 
     def __init__(self, wild_fraction: Decimal = Decimal("0.05")) -> None:
@@ -55,7 +55,7 @@ class Marks:
         self._candidates: dict[str, Decimal] = {}
 
     def update(self, symbol: str, price: Decimal, market_time_ns: int) -> None:
-        """Take a print (quote units); what is not positive is no price."""
+        """Apply a print (quote units); a price of 0 or less is ignored."""
         if price <= ZERO:
             return
         last = self._marks.get(symbol)
@@ -76,7 +76,7 @@ class Marks:
 
 
 class Peak(msgspec.Struct, frozen=True, kw_only=True):
-    """What drawdown and the day's loss are measured from; 0: no known equity yet.
+    """References of drawdown and of the day's loss; 0: no known equity yet.
 
     ``day`` counts UTC days since the epoch.
     """
@@ -113,7 +113,7 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Valuation(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes into equity, beside marks: all amounts in the currency named, fees and profit in quote units."""
+    """Inputs of equity other than marks: amounts in the named currency, fees and profit in quote units."""
 
     assets: Mapping[str, Decimal]
     holdings: Mapping[str, Holding]
@@ -123,7 +123,7 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def unknown(reason: str, market_time_ns: int) -> Equity:
-    """Equity that is not known, and why."""
+    """Return an unknown equity with its reason."""
     return Equity(known=False, reason=reason, market_time_ns=market_time_ns)
 
 
@@ -136,7 +136,7 @@ def value_account(
     margin_leverage: Decimal,
     quote: str = "USDT",
 ) -> Equity:
-    """What the account is worth now.
+    """Value the account at ``now_ns``.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def value_account(
     marks
         Prices in quote units.
     instruments
-        By symbol; says which holdings are derivatives.
+        By symbol; an instrument's kind tells derivatives from spot.
     now_ns
         Market time.
     max_mark_age_ns

@@ -1,9 +1,8 @@
 """An order book rebuilt from a snapshot and differences, by Binance's own rules.
 
 Spot chains differences by their first id (``U`` is the previous ``u`` + 1), USD-M futures by the previous id they
-carry (``pu``). Differences that come before a snapshot are kept and judged when it arrives. A hole in the chain makes
-the book *broken*: it says nothing any more until the next snapshot, since a book with a hole shows prices that do not
-exist.
+carry (``pu``). Differences that come before a snapshot are kept and checked when it arrives. A hole in the chain makes
+the book *broken* until the next snapshot, since a book with a hole shows prices that do not exist.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class BookSide:
         self._negate = bids
 
     def replace(self, levels: Iterable[Level]) -> None:
-        """Forget everything and take these levels."""
+        """Replace all levels."""
         self.levels = {level.price: level.quantity for level in levels if level.quantity}
         self._heap = [-price for price in self.levels] if self._negate else list(self.levels)
         heapify(self._heap)
@@ -78,7 +77,7 @@ class BookSide:
 
 
 class BookState(Enum):
-    """Whether the book can be believed."""
+    """Whether the book equals the venue's."""
 
     WAITING = "waiting for a snapshot"
     VALID = "valid"
@@ -104,7 +103,7 @@ class OrderBook:
     def on_snapshot(
         self, last_id: int, bids: tuple[Level, ...], asks: tuple[Level, ...], on_applied: Callable[[], None]
     ) -> list[BookDiff] | None:
-        """Take a snapshot and the differences that waited for it; ``on_applied`` is called after each of those.
+        """Apply a snapshot and the differences that waited for it; ``on_applied`` is called after each of those.
 
         Returns
         -------

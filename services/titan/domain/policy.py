@@ -39,7 +39,7 @@ class PolicyError(ValueError):
 
 
 def load_rules_json(data: bytes) -> dict[str, object]:
-    """Decode a JSON object as RFC 8785 wants its input: UTF-8, no key twice, no float, no NaN.
+    """Decode a JSON object as RFC 8785 requires its input: UTF-8, no key twice, no float, no NaN.
 
     Numbers with a fraction or an exponent are kept as :class:`NumberLiteral`, so that :func:`parse_rules` can name the
     field that holds one.

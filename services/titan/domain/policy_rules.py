@@ -1,6 +1,6 @@
 """Every rule of a risk policy: the one table.
 
-Each field of :class:`PolicyRules` carries, beside its Python type, what a policy document may say for it. From these
+Each field of :class:`PolicyRules` carries, beside its Python type, the values that a document may hold. From these
 annotations come the parser, the document that is hashed and the operator's models; there is no second list.
 
 In a document counts, milliseconds and truth scores are integers, booleans and words are what they are, and all other
@@ -41,13 +41,13 @@ class NumberLiteral(msgspec.Struct, frozen=True):
 
 
 def shown(text: str) -> str:
-    """A key or a value for a message: one line, printable, shortened."""
+    """Return a key or a value for a message: one line, printable, shortened."""
     plain = text if text.isprintable() else ascii(text)
     return plain if len(plain) <= 60 else plain[:57] + "..."
 
 
 def spelled(value: object) -> str:
-    """How a refused value is shown: its own spelling and its kind, shortened."""
+    """Return a refused value for a message: its own spelling and its kind, shortened."""
     if value is None:
         return "null"
     if isinstance(value, NumberLiteral):
@@ -71,7 +71,7 @@ class DecimalRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Return the allowed values in words."""
         return f"a canonical decimal string from {self.lowest} to {self.highest}"
 
     def read(self, value: object) -> Decimal:
@@ -101,7 +101,7 @@ class IntegerRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Return the allowed values in words."""
         return f"an integer from {self.lowest} to {self.highest}"
 
     def read(self, value: object) -> int:
@@ -122,7 +122,7 @@ class BooleanRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Return the allowed values in words."""
         return "true or false"
 
     def read(self, value: object) -> bool:
@@ -144,7 +144,7 @@ class WordRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Return the allowed values in words."""
         return f"one of {', '.join(self.words)}"
 
     def read(self, value: object) -> str:
@@ -165,7 +165,7 @@ class ModesRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Return the allowed values in words."""
         return f"a list of some of {', '.join(get_args(Mode))}, in this order, each once"
 
     def read(self, value: object) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ class SymbolsRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Return the allowed values in words."""
         return f"a sorted list of 1 to {MAX_SYMBOLS} different unified symbols like BTC/USDT or BTC/USDT:USDT"
 
     def read(self, value: object) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ class SymbolsRule(msgspec.Struct, frozen=True):
 
 
 class LiveApproval(msgspec.Struct, frozen=True, kw_only=True):
-    """Who allowed live trading, by what record, until when."""
+    """Approval of live trading: by whom, by which record, until when."""
 
     reference: str
     approved_by: str
@@ -227,7 +227,7 @@ class LiveApprovalRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Return the allowed values in words."""
         return (
             "an object of exactly the strings reference, approvedBy (1 to 200 plain characters each) "
             'and expires (like "2027-01-31T00:00:00Z")'

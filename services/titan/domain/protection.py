@@ -1,6 +1,6 @@
 """The stop obligation as a plan: what has to be sent so that every lot has its stop and target, and nothing else has.
 
-Pure and level-triggered: it looks at the account as it is, so the same plan serves each fill, a refusal, and the first
+Pure and level-triggered: it reads the present account, so the same plan serves each fill, a refusal, and the first
 moment after a crash. Quantities in base units, times on the market clock.
 """
 
@@ -105,14 +105,14 @@ def open_lots(account: Account) -> Iterator[Lot]:
 
 
 def plan_protection(account: Account, flight: InFlight, now_ns: int, term: int) -> list[Step]:
-    """Everything that has to be sent now, stops first.
+    """Return everything that has to be sent now, stops first.
 
     Parameters
     ----------
-    book
+    account
         The account.
     flight
-        What has been asked of the venue and is not answered.
+        Requests to the venue without an answer yet.
     now_ns
         Market time.
     term

@@ -32,7 +32,7 @@ _KNOWN_ATTEMPTS = range(1, 6)
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What a pass found: drifts, and the digests of what was compared."""
+    """Result of a pass: drifts, and the digests of both sides."""
 
     drifts: tuple[Drift, ...]
     ours_sha256: str
@@ -46,7 +46,7 @@ def compare(
 
     Parameters
     ----------
-    book
+    account
         Ours.
     account
         Balances and positions of the venue.
@@ -80,7 +80,7 @@ def compare(
 
 
 def adoptions(drifts: Iterable[Drift], venue_account: VenueAccount) -> list[Adoption]:
-    """What has to be journalled so that our account is the venue's: positions first, then balances."""
+    """Return the records that make our account equal the venue's: positions first, then balances."""
     positions = {position.symbol: position for position in venue_account.positions}
     adopted: list[Adoption] = []
     for drift in drifts:
@@ -104,7 +104,7 @@ def adoptions(drifts: Iterable[Drift], venue_account: VenueAccount) -> list[Adop
 def recognise(account: Account, theirs: VenueOrder, term: int) -> Order:
     """An order that the venue has and our journal does not, as an order of ours (state NEW).
 
-    Its id tells whose it is when it is one of ours that never reached the journal; else it is nobody's.
+    Its id names the intent when it is one of ours that never reached the journal; else it belongs to no phase.
     """
     for intent_id, intake in account.intakes.items():
         for order_role in OrderRole:

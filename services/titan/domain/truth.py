@@ -1,4 +1,4 @@
-"""How far Execution may believe its own picture: drifts, and the score they make."""
+"""How far Execution's account is proven equal to the venue's: drifts, and the score they make."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def after_pass(
     truth
         Before.
     drifts
-        What the pass found, with what became of each.
+        The drifts of the pass, each with its repair.
     ours_sha256, venues_sha256
-        Evidence: digests of what was compared.
+        Evidence: digests of both sides.
     market_time_ns
         Market time of the pass.
     """

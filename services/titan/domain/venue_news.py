@@ -1,4 +1,4 @@
-"""What a venue's word means for an order of ours: pure, for news from the stream and answers to questions alike."""
+"""Effect of a venue's reports on our orders: pure, for updates of the stream and answers to queries alike."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _NOT_ACKNOWLEDGED = frozenset(
 
 
 def after_venue_order(order: Order, theirs: VenueOrder, requested: tuple[Reason, str] = (Reason.OK, "")) -> Order:
-    """The order after the venue told its own picture of it.
+    """Return the order after the venue reported its own state of it.
 
-    Fills come from trades only: a picture that has more filled than we know of changes nothing about that.
+    Fills come from trades only: a report with a greater filled quantity changes nothing about that.
 
     Parameters
     ----------
     order
         As we have it.
-    told
+    theirs
         As the venue has it.
-    asked
-        Why we asked to cancel it, if we did: kept where the venue names no reason of its own.
+    requested
+        The reason of our own cancel, if any: kept where the venue names none.
 
     Raises
     ------
     TransitionError
-        When the venue tells what cannot happen.
+        When the report cannot happen to the order.
     """
     end = _ENDS.get(theirs.state)
     if end is not OrderEventKind.REJECT and order.state in _NOT_ACKNOWLEDGED:
@@ -52,7 +52,7 @@ def after_venue_order(order: Order, theirs: VenueOrder, requested: tuple[Reason,
             ),
         )
     if end is None or order.state in FINAL_STATES:
-        # FILLED is made by trades; an end that was told again changes nothing.
+        # FILLED is made by trades; a repeated end changes nothing.
         return order
     reason, message = (theirs.reason, theirs.message) if theirs.reason is not Reason.OK else requested
     event = OrderEvent(
@@ -66,9 +66,9 @@ def after_venue_order(order: Order, theirs: VenueOrder, requested: tuple[Reason,
 
 
 def after_reject(order: Order, theirs: VenueReject) -> Order:
-    """The order after its send was refused.
+    """Return the order after its send was refused.
 
-    A duplicate says that the venue has it: that is a doubt, and the venue is asked.
+    A duplicate means that the venue has one of this id: its state is unknown until the venue is queried.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def after_reject(order: Order, theirs: VenueReject) -> Order:
 
 
 def fill_from_trade(order: Order, trade: VenueTrade) -> Fill:
-    """A trade of the venue as a fill of our order."""
+    """Return a trade of the venue as a fill of our order."""
     return Fill(
         trade_id=trade.trade_id,
         client_order_id=order.client_order_id,
@@ -113,9 +113,9 @@ def _event(kind: OrderEventKind, theirs: VenueOrder) -> OrderEvent:
 
 
 def _differs(order: Order, theirs: VenueOrder) -> bool:
-    """Whether the venue changed quantity or prices: as we asked, or a reduce-only order shrank to the holding."""
+    """Whether the venue changed quantity or prices: as requested, or a reduce-only order shrank to the holding."""
     return (
-        # Below what its trades filled already is older news.
+        # A quantity below the filled one is an older report.
         (theirs.quantity != order.quantity and theirs.quantity > ZERO and theirs.quantity >= order.filled_quantity)
         or (theirs.limit_price > ZERO and theirs.limit_price != order.limit_price)
         or (theirs.trigger_price > ZERO and theirs.trigger_price != order.trigger_price)

@@ -30,8 +30,8 @@ _FLUSH_S = 1.0
 class MarketDataApp(ServiceApp[MarketDataSettings]):
     """Reads one source and serves it.
 
-    A simulation in real time goes on at the machine's clock after a restart; everything else goes on at the step after
-    the last one that is over.
+    After a restart a simulation in real time continues at the machine's clock; everything else continues at the step
+    after the last finished one.
 
     Raises
     ------
@@ -95,7 +95,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         self._task = asyncio.get_running_loop().create_task(self._play(), name="market player")
 
     async def stop(self) -> None:
-        """Stop playing, let out what was posted, end all streams."""
+        """Stop playing, flush what was posted, end all streams."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -127,7 +127,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             known = {one.symbol for one in self._source.instruments}
             unknown = sorted(set(subscription.symbols) - known)
             if unknown:
-                # A strategy may list more than this market has: it is told what exists, and gets that.
+                # A strategy may list more symbols than this market has: its hello lists those that exist.
                 self.log.warning("symbols are not in this market", subscriber=name, symbols=unknown)
             event_filter = SubscriptionFilter(
                 frozenset(subscription.symbols), frozenset(subscription.channels), subscription.conflate
@@ -155,7 +155,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         return [] if self._task is not None else ["the market is not opened yet"]
 
     def status(self) -> dict[str, object]:
-        """Source, label, where it stands, the book checks, and whom it waits for."""
+        """Return source, label, position, book checks, and the subscribers that it waits for."""
         player, counts = self._player, self._source.counts
         return {
             "source": self._source.name,

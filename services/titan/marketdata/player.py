@@ -1,8 +1,8 @@
 """Plays a source to its subscribers: in lockstep with them, or at the machine's pace.
 
 In lockstep a step is over when every connected subscriber has acknowledged it and every required one is connected; so
-market time stands still while one of them restarts. In real time nobody is waited for but at the start: a subscriber
-that falls too far behind gets nothing until it has caught up, and then the state anew, so that what it costs is
+market time stands still while one of them restarts. In real time the market waits only at the start: a subscriber
+that falls too far behind receives nothing until it has caught up, and then a new snapshot, so that its cost is
 bounded.
 """
 
@@ -25,12 +25,12 @@ from titan.wire.market import bar_to_wire, instrument_to_wire
 
 # In real time: how far a subscriber may be behind, in steps.
 MAX_BEHIND_STEPS = 250
-# While the past is read again after a restart, how often the rest of the process gets its turn, in steps.
+# While the past is read again after a restart, the player yields to the event loop every so many steps.
 _YIELD_EVERY_STEPS = 20
 
 
 class Pace:
-    """When a step is due on the machine's monotonic clock.
+    """Times at which steps are due on the machine's monotonic clock.
 
     ``speed`` is market seconds by machine second; 0 means at once. In lockstep a pause is not made up for afterwards,
     in real time it is, so that market time stays that of the machine.
@@ -42,7 +42,7 @@ class Pace:
         self._due_ns = 0
 
     async def wait(self, step_ns: int) -> int:
-        """Return when a step of ``step_ns`` is over; gives the monotonic time at which it was due."""
+        """Return when a step of ``step_ns`` is over; the result is the monotonic time at which it was due."""
         now_ns = time.monotonic_ns()
         if not self._speed:
             return now_ns
@@ -60,11 +60,11 @@ class MarketPlayer:
     Parameters
     ----------
     source, steps
-        What is played; ``steps`` begin after the position.
+        The source and its steps; ``steps`` begin after the position.
     view
         The state after the steps that are over.
     position, identity
-        Where to write how far it is, and of which market.
+        The file that records the position, and the market's identity in it.
     lockstep
         Whether steps wait for acknowledgements.
     required
@@ -101,15 +101,15 @@ class MarketPlayer:
         self._current: Step | None = None
         self._current_batches: StepBatches | None = None
         self._wake = asyncio.Event()
-        # Nobody is told a state while the past is still being read again.
+        # No snapshot is sent while the past is still being read again.
         self._past_read = asyncio.Event()
         self._events_total = metrics.counter("titan_market_events", "Market events published.")
         self._steps_total = metrics.counter("titan_market_steps", "Steps of market time that are over.")
         self._resyncs = metrics.counter(
-            "titan_market_resyncs", "Subscribers that fell behind and got the state anew.", ["subscriber"]
+            "titan_market_resyncs", "Subscribers that fell behind and received a new snapshot.", ["subscriber"]
         )
         self._checks = metrics.gauge(
-            "titan_market_book_checks", "Rebuilt books held against the venue's own best prices."
+            "titan_market_book_checks", "Rebuilt books compared with the venue's own best prices."
         )
         self._mismatches = metrics.gauge("titan_market_book_mismatches", "Checks whose best prices differed.")
         self._gaps = metrics.gauge("titan_market_book_gaps", "Holes in the chain of book differences.")
@@ -118,7 +118,7 @@ class MarketPlayer:
 
     @property
     def waiting_for(self) -> list[str]:
-        """Names of those the market waits for now; empty when it waits for nobody."""
+        """Names of the subscribers that the market waits for now."""
         if self.ended or (self.started and not self.lockstep):
             return []
         missing = [name for name in self._required if name not in self._subscribers]
@@ -129,7 +129,7 @@ class MarketPlayer:
 
     @property
     def subscribers(self) -> dict[str, int]:
-        """Names of the connected, and how many steps each is behind."""
+        """Number of steps that each connected subscriber is behind, by name."""
         return {one.name: one.behind for one in self._subscribers.values()}
 
     async def run(self, resume_after: int) -> None:
@@ -184,7 +184,7 @@ class MarketPlayer:
         if not self.lockstep and subscriber.behind >= MAX_BEHIND_STEPS and not subscriber.lagging:
             subscriber.lagging = True
             self._resyncs.labels(subscriber.name).inc()
-            self._log.warning("subscriber falls behind: it gets the state anew later", subscriber=subscriber.name)
+            self._log.warning("subscriber falls behind: it receives a snapshot later", subscriber=subscriber.name)
         if subscriber.lagging:
             if subscriber.behind > 0:
                 return
@@ -217,7 +217,7 @@ class MarketPlayer:
         )
 
     async def flush(self, timeout_s: float) -> None:
-        """Wait, but not for ever, until what was posted is on its way."""
+        """Wait until posted messages are sent, at most ``timeout_s``."""
         flushes = [asyncio.ensure_future(one.stream.flush()) for one in self._subscribers.values()]
         if flushes:
             _, pending = await asyncio.wait(flushes, timeout=timeout_s)

@@ -14,12 +14,12 @@ DEFAULT_SIMULATED_SYMBOLS = ("BTC/USDT:USDT", "BTC/USDT")
 
 
 class MarketDataSettings(ProcessSettings, kw_only=True, frozen=True):
-    """What marketdata plays, and how fast.
+    """The source that marketdata plays, and its speed.
 
     ``speed`` is ``1`` (real time), a greater number (lockstep, paced) or ``max`` (lockstep, as fast as the
     subscribers). ``step_ms`` 0 takes the source's own: 50, or 20 for a replay in real time. ``duration_s`` ends any
     source after that much market time; 0 does not. ``symbols`` empty takes all that the files hold, or BTC's perpetual
-    and spot. ``bar_quantity`` says in which currency the volume of an OHLCV file is.
+    and spot. ``bar_quantity`` is the currency of the volume in an OHLCV file.
     """
 
     source: Literal["simulated", "replay"] = "simulated"
@@ -63,7 +63,7 @@ class MarketDataSettings(ProcessSettings, kw_only=True, frozen=True):
         return (self.step_ms or default) * NS_PER_MS
 
     def check(self) -> None:
-        """Refuse what contradicts itself.
+        """Refuse values out of range and contradictions.
 
         Raises
         ------

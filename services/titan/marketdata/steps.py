@@ -1,4 +1,4 @@
-"""Market time cut into steps: what is sent, acknowledged and resumed as one."""
+"""Market time cut into steps: the unit of sending, acknowledging and resuming."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from titan.recordings.source import MarketSource, SourceError
 class Step(msgspec.Struct, frozen=True):
     """One slice of market time: the events after the slice before it, up to and with ``end_ns``.
 
-    Steps count from 1. The last one of a source has no events and says ``last``.
+    Steps count from 1. The last one of a source has no events and has ``last`` set.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""Who listens: what each wants, how far each is, and batches made once for all that want the same."""
+"""Subscribers: their filters, their progress, and batches made once for all equal filters."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MarketStream = ServerStream[pb.SubscribeRequest, pb.SubscribeResponse]
 
 
 class SubscriptionFilter(msgspec.Struct, frozen=True):
-    """Which events a subscriber wants; no symbols means all. Equal wishes share their batches."""
+    """Selection of events by symbol and channel; no symbols means all. Equal filters share their batches."""
 
     symbols: frozenset[str]
     channels: frozenset[int]
     conflate: bool
 
     def select(self, events: Sequence[MarketEvent]) -> list[int]:
-        """Indices of the events wanted, in order; where quotes are conflated, of a symbol's the last only."""
+        """Return the indices of the selected events, in order; of conflated quotes only the last of each symbol."""
         last_quotes: dict[str, int] = {}
         selected: list[int] = []
         for index, event in enumerate(events):
@@ -42,7 +42,7 @@ class SubscriptionFilter(msgspec.Struct, frozen=True):
 
 
 class StepBatches:
-    """The batches of one step: each event becomes a message once, each wish a batch once."""
+    """The batches of one step: each event becomes a message once, each filter makes a batch once."""
 
     def __init__(self, step: Step, events: Sequence[MarketEvent], snapshot: bool = False) -> None:
         self._step = step
@@ -52,7 +52,7 @@ class StepBatches:
         self._batches: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
 
     def batch(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
-        """What a subscriber with this wish gets; it waited ``queued_ns`` monotonic nanoseconds here."""
+        """Return the batch of this filter; it waited ``queued_ns`` monotonic nanoseconds here."""
         made = self._batches.get(event_filter)
         if made is None:
             step = self._step
@@ -86,7 +86,7 @@ class Subscriber:
         self.event_filter = event_filter
         self.posted = 0
         self.acknowledged = 0
-        # It fell behind and gets nothing until it has worked through what it has; then the state anew.
+        # It fell behind and receives nothing until it has acknowledged every step; then a new snapshot.
         self.lagging = False
 
     @property

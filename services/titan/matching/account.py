@@ -112,7 +112,7 @@ class SimulatedAccount:
         price: Decimal,
         others: Sequence[WorkingOrder],
     ) -> tuple[Decimal, Decimal] | None:
-        """Say what an order needs and what there is, when that is not enough.
+        """Return the required and the available amount of an order, when the available one is too small.
 
         Parameters
         ----------

@@ -1,12 +1,12 @@
-"""The simulated venue: requests that take time to arrive, market events, and what the venue tells about them.
+"""The simulated venue: requests that take time to arrive, market events, and the venue's updates.
 
 Deterministic: the same requests and events give the same updates. A request reaches the market at the later of its own
 market time plus the latency, and the market clock when it was admitted; it is executed between the events before and
 after that time (before an event of the same time). Before the first event requests wait like any other and then meet
 what the book has: a market order in an empty book is rejected (NO_LIQUIDITY).
 
-The owner writes things down: a request is admitted, written, then enqueued; and after a batch of events
-:meth:`MatchingEngine.collect` gives everything that changed as one record, to be written before the updates are told.
+The owner stores every change: a request is admitted, stored, then enqueued; and after a batch of events
+:meth:`MatchingEngine.collect` returns all changes as one record, to be stored before the updates are sent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from titan.matching.state import PendingRequest, VenueDelta, VenueState, Working
 
 
 def kind_of(request: OrderRequest) -> RequestKind:
-    """What a request is called in a reject."""
+    """Return the kind of a request, for a reject."""
     if isinstance(request, SendOrder):
         return RequestKind.SEND
     return RequestKind.CANCEL if isinstance(request, CancelOrder) else RequestKind.AMEND
@@ -53,7 +53,7 @@ class MatchingEngine:
     latency_ns
         Market time from a client to the market.
     state
-        Where to go on; a fresh one has a deposit of 0. The engine owns it from now on.
+        The state to continue from; a new one has a deposit of 0. The engine owns it from now on.
     currency
         The settlement currency of the account.
     leverage
@@ -81,7 +81,7 @@ class MatchingEngine:
         self.list_instruments(instruments)
 
     def list_instruments(self, instruments: Mapping[str, Instrument]) -> None:
-        """Say what is tradable; instruments are added or replaced, never removed."""
+        """Set the tradable instruments; they are added or replaced, never removed."""
         self._matcher.instruments.update(
             {symbol: each for symbol, each in instruments.items() if each.settle == self._currency}
         )
@@ -123,7 +123,7 @@ class MatchingEngine:
     # --- the market --------------------------------------------------------------------------------------------------
 
     def renumber(self) -> None:
-        """Take the next event as new whatever its sequence: the market counts anew."""
+        """Accept the next event whatever its sequence: the market counts from the beginning again."""
         self._state.last_sequence = 0
 
     def on_snapshot(self, event: MarketEvent) -> None:
@@ -136,7 +136,7 @@ class MatchingEngine:
         Returns
         -------
         list[OrderUpdate]
-            What the venue tells, in order.
+            The venue's updates, in order.
         """
         if event.sequence <= self._state.last_sequence:
             self._apply(event, catching_up=True)
@@ -157,7 +157,7 @@ class MatchingEngine:
         return self._take_updates()
 
     def collect(self) -> VenueDelta | None:
-        """Everything that changed since the last call, or None where nothing did."""
+        """Return all changes since the last call, or None."""
         executed, self._executed = tuple(self._executed), []
         return self._matcher.collect(executed)
 
@@ -220,17 +220,17 @@ class MatchingEngine:
             trigger_price=request.trigger_price or order.trigger_price,
         )
         same_price = (changed.limit_price, changed.trigger_price) == (order.limit_price, order.trigger_price)
-        # Only who asks for less at the same price keeps the place in the queue.
+        # Only a smaller quantity at the same price keeps the place in the queue.
         keeps_place = same_price and changed.quantity <= order.quantity
         if not keeps_place:
             changed.priority = number
         return self._matcher.replace(order, changed, requeue=not keeps_place)
 
-    # --- questions ---------------------------------------------------------------------------------------------------
+    # --- queries -----------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> VenueState:
-        """The venue's memory; read it, never change it."""
+        """The venue's state; read it, never change it."""
         return self._state
 
     def order(self, client_order_id: str) -> VenueOrder | None:

@@ -14,7 +14,7 @@ _GREATEST_LEVERAGE = 125
 
 
 class PaperVenueSettings(ProcessSettings, kw_only=True, frozen=True):
-    """What the venue gives its one account.
+    """Settings of the venue's one account.
 
     ``initial_balance`` (USDT) counts at the first start of a state only; ``latency_ms`` is market time from a client to
     the market; ``account_leverage`` the margin leverage of perpetuals, where the instrument allows it.

@@ -1,4 +1,4 @@
-"""The venue between its file and its market: what is told was written down first."""
+"""The venue between its file and its market: an update is stored before it is sent."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def first_state(initial_balance: Decimal) -> VenueState:
 
 
 class RecordedVenue:
-    """A matching engine whose every change is in the file before anybody hears of it.
+    """A matching engine whose every change is in the file before it is reported.
 
-    A request is written, then sent on its way. A batch of events is matched, its effects are written as one record, and
-    only then told; while the file cannot be written, effects are held back, the market waits, and requests are refused
+    A request is stored, then enqueued. A batch of events is matched, its effects are stored as one record, and only
+    then reported. While the file cannot be written, effects are held back, the market waits, and requests are refused
     (VENUE_ERROR). So after the death of the process either both the effects and their event count as done, or neither.
     """
 
@@ -55,11 +55,11 @@ class RecordedVenue:
 
     @property
     def problem(self) -> str:
-        """Why the file cannot be written, or empty."""
+        """The cause for which the file cannot be written, or empty."""
         return self._store.problem
 
     def request(self, request: OrderRequest) -> VenueReject | None:
-        """Take a request, or refuse it at once: then it is never executed."""
+        """Accept a request, or refuse it at once: then it is never executed."""
         refused = self._late(request) or self._malformed(request)
         if refused is not None:
             return self.engine.reject(request, *refused)
@@ -71,13 +71,13 @@ class RecordedVenue:
         try:
             self._store.append(self.engine.admission(admitted))
         except OSError as error:
-            self._log.error("request refused: it cannot be written down", reason=str(error))
+            self._log.error("request refused: it cannot be stored", reason=str(error))
             return self.engine.reject(request, Reason.VENUE_ERROR, f"VENUE_ERROR: {self.problem}")
         self.engine.enqueue(admitted)
         return None
 
     async def on_events(self, events: Iterable[MarketEvent], market_time_ns: int) -> list[OrderUpdate]:
-        """Match a batch of events, write what it did, and give what is to be told."""
+        """Match a batch of events, store its effects, and return the updates to send."""
         engine = self.engine
         updates: list[OrderUpdate] = []
         for event in events:
@@ -89,13 +89,13 @@ class RecordedVenue:
         return updates
 
     def tidy(self) -> None:
-        """Look after the file: between steps, when nothing is half done."""
+        """Maintain the file between steps, when no change is half done."""
         if self._holding:
             return
         state = self.engine.state
         try:
             if self.problem:
-                # Nobody may have asked for anything since: find out whether the file takes records again.
+                # Without requests nothing else would find out that the file takes records again.
                 self._store.append(VenueDelta(last_sequence=state.last_sequence, market_time_ns=state.market_time_ns))
                 self._log.info("the state directory can be written again")
             elif self._store.compact_if_long(state):
@@ -104,7 +104,7 @@ class RecordedVenue:
             self._log.warning("state file not rewritten", reason=str(error))
 
     def account(self) -> VenueAccount:
-        """Balances and positions now."""
+        """Return the present balances and positions."""
         state = self.engine.state
         return VenueAccount(
             balances={asset: total for asset, total in state.balances.items() if total or asset == CURRENCY},
@@ -121,9 +121,9 @@ class RecordedVenue:
                 self._store.append(delta)
             except OSError as error:
                 if not self._holding:
-                    self._log.error("the market waits: effects cannot be written down", reason=str(error))
+                    self._log.error("the market waits: effects cannot be stored", reason=str(error))
                 self._holding = True
-                # Nothing tells that a disk has room again.
+                # No event reports that a disk has room again.
                 await asyncio.sleep(_RETRY_WRITE_S)
             else:
                 self._holding = False

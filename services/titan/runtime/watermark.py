@@ -1,4 +1,4 @@
-"""Watermarks: how far a stream of markers has come. What lockstep waits for."""
+"""Watermarks: the progress of a stream of markers, which lockstep waits for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncio
 class Watermark:
     """A number that only rises, and a way to wait for it.
 
-    Markers are sent again when a stream is connected anew, so the same one may arrive twice: the maximum counts.
+    Markers are sent again after a reconnection, so the same one may arrive twice: the maximum counts.
     """
 
     def __init__(self) -> None:
@@ -16,7 +16,7 @@ class Watermark:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
     def advance(self, step: int) -> None:
-        """Raise the watermark to ``step``, if it is higher, and wake who waits for it."""
+        """Raise the watermark to ``step``, if it is higher, and wake its waiters."""
         if step <= self.value:
             return
         self.value = step

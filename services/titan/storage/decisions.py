@@ -22,7 +22,7 @@ from titan.v1 import brain_pb2 as b
 MAX_QUEUED = 20_000
 _BATCH = 256
 _RETRY_S = 1.0
-# What is not written by then is put aside first: a kill would lose it.
+# A write that takes longer is put aside in the spool first: a kill would lose it.
 _WRITE_S = 3.0
 
 
@@ -30,8 +30,8 @@ class DecisionStore:
     """Decisions and Brain's state in the database.
 
     ``save`` and ``remember`` return at once. While the database is away, or must not be written yet, decisions wait in
-    ``spool``, which a restart does not empty; ``unsaved`` tells how many wait, ``dropped`` how many found no room
-    anywhere. ``on_problem`` is told each new problem, and None when writing works again.
+    ``spool``, which a restart does not empty; ``unsaved`` counts those that wait, ``dropped`` those
+    without room anywhere. ``on_problem`` is called with each new problem, and with None when writing works again.
     """
 
     def __init__(self, engine: AsyncEngine, spool: Spool, on_problem: Callable[[str | None], None]) -> None:
@@ -55,7 +55,7 @@ class DecisionStore:
         return len(self._queue) + self._spool.count
 
     async def start(self) -> list[b.Decision]:
-        """Begin to keep what is saved; return what an earlier life could not write, newest first.
+        """Start the writer; return the decisions that an earlier process could not write, newest first.
 
         Nothing is written to the database before :meth:`use`.
         """
@@ -69,9 +69,9 @@ class DecisionStore:
         return left
 
     def use(self) -> None:
-        """Write to the database from now on: it is of this program's schema, and what was there has been read.
+        """Write to the database from now on: it has this program's schema, and its state has been read.
 
-        State that was remembered before is forgotten: whoever remembered it did not know what came before.
+        State that was remembered before is dropped: its writer had not read the stored state.
         """
         self._state.clear()
         self._usable = True
@@ -79,7 +79,7 @@ class DecisionStore:
         self._wake.set()
 
     async def stop(self) -> None:
-        """Write what is left, if the database takes it within a second; what it does not take waits in the spool."""
+        """Write the rest if the database accepts it within a second; otherwise it waits in the spool."""
         await self.flush(1.0)
         if self._task is not None:
             self._task.cancel()
@@ -89,7 +89,7 @@ class DecisionStore:
         await self._engine.dispose()
 
     def save(self, decision: b.Decision) -> None:
-        """Take a decision to be written."""
+        """Queue a decision to be written."""
         if len(self._queue) >= MAX_QUEUED:
             self.dropped += 1
             return
@@ -98,7 +98,7 @@ class DecisionStore:
         self._wake.set()
 
     def remember(self, name: str, value: str) -> None:
-        """Take a piece of Brain's state to be written; only the newest of a name counts."""
+        """Queue a piece of Brain's state to be written; only the newest of a name counts."""
         self._state[name] = value
         self._idle.clear()
         self._wake.set()
@@ -115,7 +115,7 @@ class DecisionStore:
         return True
 
     async def load_state(self) -> dict[str, str]:
-        """What was remembered, by name.
+        """Return the remembered state, by name.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class DecisionStore:
             self._idle.set()
 
     async def _probe(self) -> None:
-        """Nothing waits to be written: tell all the same whether it could be."""
+        """Report whether the database can be written, although nothing waits to be written."""
         try:
             async with asyncio.timeout(_WRITE_S), self._engine.connect() as connection:
                 await connection.execute(select(brain_state.c.name).limit(1))
@@ -198,7 +198,7 @@ class DecisionStore:
         return False
 
     async def _write_next(self) -> None:
-        # What waits in the spool was decided before what is in the queue.
+        # Decisions in the spool are older than those in the queue.
         spooled = await self._spool.first(_BATCH)
         batch = [one for _, one in spooled] or [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
         state, self._state = self._state, {}

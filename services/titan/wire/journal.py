@@ -28,7 +28,7 @@ _INTAKE_TAG = bytes([journal_pb2.JournalRecord.INTAKE_FIELD_NUMBER << 3 | 2])
 
 
 def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
-    """An order of Brain's, read strictly; ``position_effect`` is what the request says.
+    """Read an order of Brain's strictly; ``position_effect`` is the request's.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
 def encode_intake(
     request: execution_pb2.PlaceOrder, position_effect: PositionEffect, market_time_ns: int, term: int
 ) -> bytes:
-    """The record of an order taken: the request as it came, with Brain's explain record and our own lane."""
+    """Encode an accepted order: the request as received, with Brain's explain record and our own position effect."""
     request.position_effect = enum_number(position_effect)
     body = request.SerializeToString()
     # A message is the bytes of its fields one after another: to embed the request as bytes spares the order path a
@@ -80,7 +80,7 @@ def encode_intake(
 
 
 def _varint(number: int) -> bytes:
-    """A length as protobuf writes it: seven bits a byte, the lowest first."""
+    """Encode a length as protobuf does: seven bits a byte, the lowest first."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -90,7 +90,7 @@ def _varint(number: int) -> bytes:
 
 
 def encode_record(record: Record) -> bytes:
-    """The bytes of any record but an intake, whose request is kept whole (:func:`encode_intake`)."""
+    """Encode any record but an intake, whose request is kept whole (:func:`encode_intake`)."""
     message = journal_pb2.JournalRecord(market_time_ns=record.market_time_ns, term=record.term)
     fact = record.fact
     if isinstance(fact, Order):
@@ -125,12 +125,12 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(data: bytes) -> Record:
-    """A record of the file.
+    """Decode a record of the file.
 
     Raises
     ------
     ValueError
-        For bytes that are no record, or a field that cannot be; says which.
+        For bytes that are no record, or an invalid field, which it names.
     """
     message = journal_pb2.JournalRecord.FromString(data)
     return Record(_fact(message), message.market_time_ns, message.term)
@@ -189,7 +189,7 @@ def _fact(message: journal_pb2.JournalRecord) -> Fact:
 
 
 def refusal_to_wire(refusal: Refusal) -> execution_pb2.PlaceRefusal:
-    """A refusal as Brain is told."""
+    """Write a refusal for Brain."""
     return execution_pb2.PlaceRefusal(
         intent_id=refusal.intent_id,
         phase_id=refusal.phase_id,

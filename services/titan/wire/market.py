@@ -13,7 +13,7 @@ from titan.wire.fields import enum_number
 
 
 def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
-    """Domain event → message."""
+    """Write a market event."""
     wire = pb.MarketEvent(
         sequence=event.sequence,
         symbol=event.symbol,
@@ -36,7 +36,7 @@ def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
         book = wire.book
         book.snapshot = event.snapshot
         book.update_id = event.update_id
-        # An empty message must still say that it is a book.
+        # An empty message must still be a book.
         book.SetInParent()
         for level in event.bids:
             book.bids.add(price=format_decimal(level.price), quantity=format_decimal(level.quantity))
@@ -46,7 +46,7 @@ def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
 
 
 def event_from_wire(wire: pb.MarketEvent) -> MarketEvent:
-    """Message → domain event.
+    """Read a market event.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def event_from_wire(wire: pb.MarketEvent) -> MarketEvent:
 
 
 def instrument_to_wire(instrument: Instrument) -> pb.Instrument:
-    """Domain instrument → message."""
+    """Write an instrument."""
     return pb.Instrument(
         symbol=instrument.symbol,
         kind=instrument.kind,
@@ -114,7 +114,7 @@ def instrument_to_wire(instrument: Instrument) -> pb.Instrument:
 
 
 def instrument_from_wire(wire: pb.Instrument) -> Instrument:
-    """Message → domain instrument."""
+    """Read an instrument."""
     return Instrument(
         symbol=wire.symbol,
         kind="perp" if wire.kind == "perp" else "spot",
@@ -134,7 +134,7 @@ def instrument_from_wire(wire: pb.Instrument) -> Instrument:
 
 
 def bar_to_wire(bar: Bar) -> pb.Bar:
-    """Domain bar → message."""
+    """Write a bar."""
     return pb.Bar(
         symbol=bar.symbol,
         start_ns=bar.start_ns,
@@ -148,7 +148,7 @@ def bar_to_wire(bar: Bar) -> pb.Bar:
 
 
 def bar_from_wire(wire: pb.Bar) -> Bar:
-    """Message → domain bar."""
+    """Read a bar."""
     return Bar(
         symbol=wire.symbol,
         start_ns=wire.start_ns,

@@ -17,7 +17,7 @@ from titan.wire.fields import enum_number, read_decimal, read_enum
 
 
 def order_to_wire(order: Order) -> order_pb2.Order:
-    """An order as a message."""
+    """Write an order."""
     return order_pb2.Order(
         client_order_id=order.client_order_id,
         intent_id=order.intent_id,
@@ -46,12 +46,12 @@ def order_to_wire(order: Order) -> order_pb2.Order:
 
 
 def order_from_wire(message: order_pb2.Order) -> Order:
-    """An order read from a message.
+    """Read an order.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or an enumeration without a name; says which field.
+        For a decimal that is not canonical or an enumeration without a name; names the field.
     """
     return Order(
         client_order_id=message.client_order_id,
@@ -81,7 +81,7 @@ def order_from_wire(message: order_pb2.Order) -> Order:
 
 
 def fill_to_wire(fill: Fill) -> order_pb2.Fill:
-    """A fill as a message."""
+    """Write a fill."""
     return order_pb2.Fill(
         trade_id=fill.trade_id,
         client_order_id=fill.client_order_id,
@@ -103,12 +103,12 @@ def fill_to_wire(fill: Fill) -> order_pb2.Fill:
 
 
 def fill_from_wire(message: order_pb2.Fill) -> Fill:
-    """A fill read from a message.
+    """Read a fill.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or an enumeration without a name; says which field.
+        For a decimal that is not canonical or an enumeration without a name; names the field.
     """
     return Fill(
         trade_id=message.trade_id,
@@ -131,7 +131,7 @@ def fill_from_wire(message: order_pb2.Fill) -> Fill:
 
 
 def position_to_wire(position: Position) -> order_pb2.Position:
-    """A net position with its shares as a message."""
+    """Write a net position with its shares."""
     return order_pb2.Position(
         symbol=position.symbol,
         quantity=format_decimal(position.quantity),
@@ -157,12 +157,12 @@ def position_to_wire(position: Position) -> order_pb2.Position:
 
 
 def position_from_wire(message: order_pb2.Position) -> Position:
-    """A net position read from a message.
+    """Read a net position.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical; says which field.
+        For a decimal that is not canonical; names the field.
     """
     return Position(
         symbol=message.symbol,
@@ -189,7 +189,7 @@ def position_from_wire(message: order_pb2.Position) -> Position:
 
 
 def equity_to_wire(equity: Equity) -> order_pb2.Equity:
-    """Equity as a message; where it is unknown, only the reason is sent."""
+    """Write equity; where it is unknown, only the reason."""
     if not equity.known:
         return order_pb2.Equity(known=False, reason=equity.reason, market_time_ns=equity.market_time_ns)
     return order_pb2.Equity(
@@ -209,12 +209,12 @@ def equity_to_wire(equity: Equity) -> order_pb2.Equity:
 
 
 def equity_from_wire(message: order_pb2.Equity) -> Equity:
-    """Equity read from a message.
+    """Read equity.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical; says which field.
+        For a decimal that is not canonical; names the field.
     """
     return Equity(
         known=message.known,
@@ -233,7 +233,7 @@ def equity_from_wire(message: order_pb2.Equity) -> Equity:
 
 
 def drift_to_wire(drift: Drift) -> order_pb2.Drift:
-    """A drift as a message."""
+    """Write a drift."""
     message = order_pb2.Drift(
         symbol=drift.symbol, ours=drift.ours, venues=drift.venues, resolved=drift.resolved, repair=drift.repair
     )
@@ -243,7 +243,7 @@ def drift_to_wire(drift: Drift) -> order_pb2.Drift:
 
 
 def drift_from_wire(message: order_pb2.Drift) -> Drift:
-    """A drift read from a message.
+    """Read a drift.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def drift_from_wire(message: order_pb2.Drift) -> Drift:
 
 
 def truth_to_wire(truth: TruthSnapshot) -> order_pb2.TruthSnapshot:
-    """A truth snapshot as a message."""
+    """Write a truth snapshot."""
     return order_pb2.TruthSnapshot(
         known=truth.known,
         score=truth.score,
@@ -275,7 +275,7 @@ def truth_to_wire(truth: TruthSnapshot) -> order_pb2.TruthSnapshot:
 
 
 def truth_from_wire(message: order_pb2.TruthSnapshot) -> TruthSnapshot:
-    """A truth snapshot read from a message."""
+    """Read a truth snapshot."""
     return TruthSnapshot(
         known=message.known,
         score=message.score,
@@ -289,7 +289,7 @@ def truth_from_wire(message: order_pb2.TruthSnapshot) -> TruthSnapshot:
 
 
 def round_trip_to_wire(trip: RoundTrip) -> execution_pb2.RoundTrip:
-    """A finished trade as a message."""
+    """Write a finished trade."""
     return execution_pb2.RoundTrip(
         intent_id=trip.intent_id,
         phase_id=trip.phase_id,
@@ -307,12 +307,12 @@ def round_trip_to_wire(trip: RoundTrip) -> execution_pb2.RoundTrip:
 
 
 def round_trip_from_wire(message: execution_pb2.RoundTrip) -> RoundTrip:
-    """A finished trade read from a message.
+    """Read a finished trade.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or a side without a name; says which field.
+        For a decimal that is not canonical or a side without a name; names the field.
     """
     return RoundTrip(
         intent_id=message.intent_id,

@@ -1,4 +1,4 @@
-"""What is said to and by the paper venue: between the domain's records and the wire's messages.
+"""Requests to the paper venue and its updates: between the domain's records and the wire's messages.
 
 Decimals cross as canonical strings (empty reads as zero), enumerations by their number, which both sides share.
 """
@@ -31,7 +31,7 @@ VenueUpdate = VenueOrder | VenueTrade | VenueReject | VenueMarker | VenueHeartbe
 
 
 def request_to_wire(request: OrderRequest) -> pb.TradeRequest:
-    """A request as a message."""
+    """Write a request."""
     if isinstance(request, SendOrder):
         return pb.TradeRequest(
             send=pb.VenueSend(
@@ -72,12 +72,12 @@ def request_to_wire(request: OrderRequest) -> pb.TradeRequest:
 
 
 def request_from_wire(message: pb.TradeRequest) -> OrderRequest:
-    """A send, cancel or amend read from a message.
+    """Read a send, cancel or amend.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical, an enumeration without a name, or no request at all; says which field.
+        For a decimal that is not canonical, an enumeration without a name, or no request at all; names the field.
     """
     kind = message.WhichOneof("message")
     if kind == "send":
@@ -119,7 +119,7 @@ def request_from_wire(message: pb.TradeRequest) -> OrderRequest:
 
 
 def order_to_wire(order: VenueOrder) -> pb.VenueOrder:
-    """An order of the venue as a message."""
+    """Write an order of the venue."""
     return pb.VenueOrder(
         client_order_id=order.client_order_id,
         venue_order_id=order.venue_order_id,
@@ -141,12 +141,12 @@ def order_to_wire(order: VenueOrder) -> pb.VenueOrder:
 
 
 def order_from_wire(message: pb.VenueOrder) -> VenueOrder:
-    """An order of the venue read from a message.
+    """Read an order of the venue.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or an enumeration without a name; says which field.
+        For a decimal that is not canonical or an enumeration without a name; names the field.
     """
     return VenueOrder(
         client_order_id=message.client_order_id,
@@ -169,7 +169,7 @@ def order_from_wire(message: pb.VenueOrder) -> VenueOrder:
 
 
 def trade_to_wire(trade: VenueTrade) -> pb.VenueTrade:
-    """A trade of the venue as a message."""
+    """Write a trade of the venue."""
     return pb.VenueTrade(
         sequence=trade.sequence,
         trade_id=trade.trade_id,
@@ -186,12 +186,12 @@ def trade_to_wire(trade: VenueTrade) -> pb.VenueTrade:
 
 
 def trade_from_wire(message: pb.VenueTrade) -> VenueTrade:
-    """A trade of the venue read from a message.
+    """Read a trade of the venue.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or a side without a name; says which field.
+        For a decimal that is not canonical or a side without a name; names the field.
     """
     return VenueTrade(
         sequence=message.sequence,
@@ -209,7 +209,7 @@ def trade_from_wire(message: pb.VenueTrade) -> VenueTrade:
 
 
 def update_to_wire(update: VenueUpdate) -> pb.TradeResponse:
-    """What the venue tells, as a message."""
+    """Write an update of the venue."""
     if isinstance(update, VenueOrder):
         return pb.TradeResponse(order=order_to_wire(update))
     if isinstance(update, VenueTrade):
@@ -232,12 +232,12 @@ def update_to_wire(update: VenueUpdate) -> pb.TradeResponse:
 
 
 def update_from_wire(message: pb.TradeResponse) -> VenueUpdate:
-    """What the venue tells, read from a message.
+    """Read an update of the venue.
 
     Raises
     ------
     ValueError
-        For a message that says nothing known, or says it wrongly; names the field.
+        For a message without a known update, or with an invalid field, which it names.
     """
     kind = message.WhichOneof("message")
     if kind == "order":
@@ -258,11 +258,11 @@ def update_from_wire(message: pb.TradeResponse) -> VenueUpdate:
     if kind == "heartbeat":
         heartbeat = message.heartbeat
         return VenueHeartbeat(wall_time_ns=heartbeat.wall_time_ns, last_trade_sequence=heartbeat.last_trade_sequence)
-    raise ValueError(f"message: {kind!r} is nothing that a venue tells")
+    raise ValueError(f"message: {kind!r} is no update; allowed are order, trade, reject, marker and heartbeat")
 
 
 def account_to_wire(account: VenueAccount) -> pb.GetAccountResponse:
-    """Balances and positions as a message."""
+    """Write balances and positions."""
     return pb.GetAccountResponse(
         balances=[pb.Balance(asset=asset, total=format_decimal(total)) for asset, total in account.balances.items()],
         positions=[
@@ -281,12 +281,12 @@ def account_to_wire(account: VenueAccount) -> pb.GetAccountResponse:
 
 
 def account_from_wire(message: pb.GetAccountResponse) -> VenueAccount:
-    """Balances and positions read from a message.
+    """Read balances and positions.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical; says which field.
+        For a decimal that is not canonical; names the field.
     """
     return VenueAccount(
         balances={each.asset: read_decimal(each.total, "balance.total") for each in message.balances},

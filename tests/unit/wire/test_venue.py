@@ -116,7 +116,9 @@ def test_requests_that_are_wrong(message: pb.TradeRequest, problem: str) -> None
 
 
 def test_an_update_that_says_nothing() -> None:
-    with pytest.raises(ValueError, match="message: None is nothing that a venue tells"):
+    with pytest.raises(
+        ValueError, match="message: None is no update; allowed are order, trade, reject, marker and heartbeat"
+    ):
         wire.update_from_wire(pb.TradeResponse())
 
 

@@ -30,7 +30,7 @@ _WIDE_STOP = 0.35
 
 
 class Kind(IntEnum):
-    """What happens; at one instant in this order."""
+    """Kinds of events; at one instant they happen in this order."""
 
     QUOTE = 0
     TRADE = 1
@@ -110,7 +110,7 @@ class SymbolFlow:
         self._draw_quotes(quote_ns, prices)
         self._draw_trades(trade_ns, prices, volatility)
         slots = (book_ns.size, 2, flow.slots)
-        # Factors with mean 1: the depth asked for is the mean.
+        # Factors with mean 1: the depth of the parameters is the mean.
         sizes = np.exp(self._rng.standard_normal(slots) * _LEVEL_SPREAD - _LEVEL_SPREAD**2 / 2)
         self._books = _Books(self._rng.random(slots), sizes)
         self._recent = prices[-_CHASE_POINTS:]
@@ -123,7 +123,7 @@ class SymbolFlow:
         return events
 
     def event(self, time_ns: int, kind: int, index: int, sequence: int) -> MarketEvent:
-        """Build one scheduled event; each is asked for once, in order."""
+        """Build one scheduled event; each is built once, in order."""
         if kind == Kind.QUOTE:
             return self._quote(time_ns, index, sequence)
         if kind == Kind.TRADE:

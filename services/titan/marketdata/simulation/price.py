@@ -1,7 +1,7 @@
 """The price path: driftless, with volatility that clusters and rare jumps of both signs.
 
 Log volatility is a sum of mean-reverting waves of very different speeds, which makes its memory decay slowly as the
-recorded one does. The path is a martingale: nothing in it tells where it goes.
+recorded one does. The path is a martingale: nothing in it predicts its direction.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PricePath:
         return math.exp(self._log_price)
 
     def block(self, seconds: int) -> PriceBlock:
-        """Go on for so many seconds."""
+        """Extend the path by ``seconds``."""
         rng, parameters = self._rng, self._parameters
         waves = sum((wave.path(rng, seconds) for wave in self._waves), start=np.zeros(seconds))
         volatility = np.exp(waves)

@@ -20,7 +20,7 @@ from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 BLOCK_S = 5
 _BLOCK_NS = BLOCK_S * NS_PER_S
-# Where market time begins when it is not the machine's: 2024-08-08 00:00 UTC.
+# Beginning of market time when it is not the machine's: 2024-08-08 00:00 UTC.
 FIXED_START_NS = 1_723_075_200_000_000_000
 
 
@@ -28,7 +28,7 @@ class SimulatedSource:
     """Spot and perpetual of some bases, simulated.
 
     Every base has random streams of its own, so a base's path does not depend on which others are simulated. Its books
-    are rebuilt and held against its quotes like those of a recording.
+    are rebuilt and compared with its quotes like those of a recording.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class SimulatedSource:
     seed
         Equal seeds give equal markets.
     start_ns
-        Says the market time at which it begins, when it begins: asked once.
+        Returns the market time at which the market begins; called once, at the beginning.
     first_prices
-        Where bases begin, quote units; those not named begin at their usual price.
+        First prices by base, quote units; other bases begin at their usual price.
     sequence
         Sequence of the event before the first.
 
@@ -77,12 +77,12 @@ class SimulatedSource:
 
     @property
     def identity(self) -> str:
-        """Seed and symbols: what makes two simulations the same."""
+        """Seed and symbols: equal ones make equal simulations."""
         symbols = ",".join(one.symbol for one in self.instruments)
         return f"simulated:{self._seed}:{symbols}"
 
     def last_prices(self) -> Mapping[str, Decimal]:
-        """Where each base stands, so that a restarted market goes on there."""
+        """Last price of each base, for the continuation after a restart."""
         return {base: Decimal(repr(round(price, 4))) for base, price in self._prices.items()}
 
     def events(self) -> Iterator[MarketEvent]:
@@ -122,7 +122,7 @@ class SimulatedSource:
 
 
 class _BookWatch:
-    """Rebuilds a simulated book from its own differences and holds it against the quotes."""
+    """Rebuilds a simulated book from its own differences and compares it with the quotes."""
 
     def __init__(self, counts: SourceCounts) -> None:
         self._check = BookCheck(counts.checks, counts.examples)

@@ -33,7 +33,7 @@ class Method(Generic[Req, Resp]):
 
     @property
     def label(self) -> str:
-        """``Service.Method``, as people and the topology say it."""
+        """``Service.Method``, as in messages and the topology."""
         return f"{self.service}.{self.name}"
 
 

@@ -1,4 +1,4 @@
-"""What the strategy has asked for and what it holds: one position at a time, closed when its time is over."""
+"""The strategy's drafts in flight and its holding: one position at a time, closed when its time is over."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ENDED = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED,
 
 
 class Ownership:
-    """Own drafts in flight, the own share of the perpetual, and the day's count of entries.
+    """Drafts in flight, the phase's share of the perpetual, and the day's count of entries.
 
-    An entry in flight ends by Brain's refusal, by its order's end, by the position it became, or, without any news,
-    ``entry_grace_ms`` after its life. All times on the market clock.
+    An entry in flight ends by Brain's refusal, by its order's end, by the position it became, or, without any report,
+    ``entry_grace_ms`` after its time to live. All times on the market clock.
     """
 
     __slots__ = (
@@ -50,11 +50,11 @@ class Ownership:
         return self.holding.quantity if self.holding is not None else ZERO
 
     def entry_in_flight(self, now_ns: int) -> bool:
-        """Whether an entry may yet become a position."""
+        """Whether an entry may still become a position."""
         return now_ns < self._entry_until_ns
 
     def entry_sent(self, reference: int, now_ns: int) -> None:
-        """Remember the entry just drafted."""
+        """Record the entry just drafted."""
         self._entry_reference = reference
         self._entry_until_ns = now_ns + (self._rules.ttl_ms + self._rules.entry_grace_ms) * NS_PER_MS
 
@@ -67,11 +67,11 @@ class Ownership:
         )
 
     def exit_sent(self, now_ns: int) -> None:
-        """Remember the exit just drafted; the next attempt waits ``exit_retry_ms``."""
+        """Record the exit just drafted; the next attempt waits ``exit_retry_ms``."""
         self._exit_until_ns = now_ns + self._rules.exit_retry_ms * NS_PER_MS
 
     def trades_spent(self, now_ns: int) -> bool:
-        """Whether the day's ceiling is reached."""
+        """Whether the day's maximum of trades is reached."""
         self._turn_day(now_ns)
         return self.trades_today >= self._rules.max_trades_per_day
 
@@ -95,7 +95,7 @@ class Ownership:
             self.trades_today += 1
 
     def on_positions(self, holdings: Sequence[Holding]) -> None:
-        """Take the whole picture; becoming flat ends the exit that is under way."""
+        """Replace the holding by the reported one; becoming flat ends the exit that is under way."""
         before = self.holding
         self.holding = next(
             (held for held in holdings if held.symbol == self._rules.perp_symbol and held.quantity != ZERO), None
@@ -106,11 +106,11 @@ class Ownership:
             self._exit_until_ns = 0
 
     def dump_state(self) -> dict[str, int]:
-        """The day's count: the venue does not know which fills began a trade of this phase."""
+        """Return the day's count: the venue does not record which fills began a trade of this phase."""
         return {"day": self._day, "trades_today": self.trades_today}
 
     def load_state(self, state: Mapping[str, int]) -> None:
-        """Take the day's count of an earlier life; it falls away when the day has turned."""
+        """Restore the day's count of an earlier process; it is dropped when the day has changed."""
         self._day = state.get("day", 0)
         self.trades_today = state.get("trades_today", 0)
 

@@ -1,8 +1,8 @@
 """Scavenger: structural breakout with a tripwire on the perpetual, confirmed by spot trades.
 
 A trap lies beyond each edge of the perpetual's recent range. The first trade of the perpetual across a tripwire, coming
-from inside, opens a window; when it ends, spot's takers of that window and of the time before it say whether the
-breakout is real. The setup's score goes with the intent: whether it is enough is the policy's to say, in Brain.
+from inside, opens a window. When it ends, spot's takers of that window and of the time before it confirm the breakout
+or not. The setup's score goes with the intent, and Brain's policy decides whether it is enough.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Scavenger:
         return self._counts
 
     def on_instruments(self, instruments: Sequence[Instrument]) -> None:
-        """Take the perpetual's tick.
+        """Store the perpetual, for its tick.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Scavenger:
         self._instrument = listed[self.parameters.perp_symbol]
 
     def warm_up(self, bars: Sequence[Bar]) -> None:
-        """Take bars of ``bar_ms`` of both symbols; others are left out."""
+        """Append bars of ``bar_ms`` of both symbols; others are ignored."""
         taken = 0
         for bar in bars:
             if bar.symbol == self.parameters.perp_symbol:
@@ -99,7 +99,7 @@ class Scavenger:
             self._set_traps()
 
     def permit(self, permission: Permission) -> None:
-        """Set what may be proposed."""
+        """Set the permission for drafts."""
         self._permission = permission
 
     def on_event(self, event: MarketEvent) -> Sequence[IntentDraft]:
@@ -181,7 +181,7 @@ class Scavenger:
         }
 
     def _advance(self, now_ns: int) -> Sequence[IntentDraft]:
-        """Let the market clock reach ``now_ns``: bars close, a window ends, a holding's time is over."""
+        """Advance the market clock to ``now_ns``: bars close, a window ends, a holding's time is over."""
         self._now_ns = now_ns
         self._spot.advance(now_ns)
         if self._perp.advance(now_ns):
@@ -230,7 +230,7 @@ class Scavenger:
             self._trip = trip
 
     def _obstacle(self, side: Side, now_ns: int) -> tuple[Abort, str] | None:
-        """What forbids an entry now, before anything is measured."""
+        """Return the reason that forbids an entry now, before anything is measured."""
         if now_ns >= self._permission.opening_until_ns or self._instrument is None:
             return Abort.NOT_PERMITTED, self._permission.reason
         if self._own.holding is not None:
@@ -244,7 +244,7 @@ class Scavenger:
         return None
 
     def _confirm_early(self, trip: Trip, now_ns: int) -> Sequence[IntentDraft]:
-        """Fire before the window ends, once what spot's takers say is strong enough."""
+        """Confirm before the window ends, once the score of spot's takers is high enough."""
         if now_ns < trip.tripped_ns + self.parameters.settle_ms * NS_PER_MS:
             return _NOTHING
         measured = self._measure(trip, now_ns)
@@ -255,7 +255,7 @@ class Scavenger:
         return _NOTHING if entry is None else (entry,)
 
     def _confirm(self, trip: Trip, now_ns: int) -> IntentDraft | None:
-        """Judge a trip whose window has ended."""
+        """Confirm or abort a trip whose window has ended."""
         if now_ns - trip.ends_ns > self.parameters.max_lag_ms * NS_PER_MS:
             self._abort(trip, Abort.WINDOW_OVERRUN, f"{(now_ns - trip.ends_ns) // NS_PER_MS} ms late")
             return None
@@ -266,7 +266,7 @@ class Scavenger:
         return self._entry(trip, measured)
 
     def _measure(self, trip: Trip, until_ns: int) -> Measured | tuple[Abort, str]:
-        """What the market says of a trip so far, or what is missing."""
+        """Measure a trip until ``until_ns``, or return the reason against it."""
         rules = self.parameters
         after = self._flow.measure(trip.tripped_ns, until_ns, trip.side)
         if after.takers < rules.min_spot_takers:
@@ -341,7 +341,7 @@ class Scavenger:
         return draft
 
     def _exit(self, holding: Holding, now_ns: int) -> IntentDraft:
-        """Close the whole share: Brain checks it against what is really held."""
+        """Close the whole share: Brain checks it against the real holding."""
         side = Side.SELL if holding.quantity > ZERO else Side.BUY
         quote = self._quote
         reference = ZERO
