@@ -34,7 +34,7 @@ class MarketSource(Protocol):
     """Events of several symbols in receive order, on the market clock.
 
     ``name`` is its name in the settings, ``label`` is shown wherever its prices are, ``start_ns`` is the market time
-    just before its first event, sources of equal ``identity`` have equal events, ``counts`` grows while events are read.
+    just before its first event, sources of equal ``identity`` have equal events, ``counts`` grows as events are read.
     """
 
     @property

@@ -42,7 +42,9 @@ class ServiceApp(ABC, Generic[Settings]):
         self._failure = ""
         self._failed = asyncio.Event()
         self.metrics.gauge("titan_process_start_seconds", "When the process started, UTC.").set_to_current_time()
-        self._refused = self.metrics.counter("titan_rpc_refused", "Calls and connections refused, by cause.", ["cause"])
+        self._rpc_refused = self.metrics.counter(
+            "titan_rpc_refused", "Calls and connections refused, by cause.", ["cause"]
+        )
 
     @abstractmethod
     async def start(self) -> None:
@@ -73,7 +75,7 @@ class ServiceApp(ABC, Generic[Settings]):
 
     def count_handshake(self, cause: str) -> None:
         """Count a TLS handshake that failed: no certificate, or one of a foreign CA."""
-        self._refused.labels(f"tls_{cause.lower()}").inc()
+        self._rpc_refused.labels(f"tls_{cause.lower()}").inc()
 
     def pages(self) -> dict[str, Any]:
         """Pages of the HTTP side, by path."""
