@@ -145,7 +145,7 @@ def value_account(
     marks
         Prices in quote units.
     instruments
-        By symbol; an instrument's kind tells derivatives from spot.
+        By symbol; an instrument's kind separates derivatives from spot.
     now_ns
         Market time.
     max_mark_age_ns

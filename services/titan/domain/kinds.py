@@ -27,7 +27,7 @@ class Side(IntEnum):
 
 
 class OrderType(IntEnum):
-    """How an order is executed."""
+    """Type of execution of an order."""
 
     MARKET = 1
     LIMIT = 2

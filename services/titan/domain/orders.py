@@ -97,7 +97,7 @@ class OrderEventKind(IntEnum):
     AMEND = 6  # the venue changed its quantity or a price, as requested
     CANCEL = 7  # the venue canceled it, or it never left us
     REJECT = 8  # the venue refused it, or we did before it left
-    EXPIRE = 9  # the venue ended what was left of it
+    EXPIRE = 9  # the venue ended the rest of it
     DOUBT = 10  # its state is unknown until the venue is queried
     LOSE = 11  # queried after the receive window, the venue never had it
 
@@ -126,7 +126,7 @@ class TransitionError(ValueError):
 _S = OrderState
 _E = OrderEventKind
 
-# state × event → state. What is not here cannot happen.
+# state × event → state. A pair that is not here cannot happen.
 ORDER_TABLE: dict[tuple[OrderState, OrderEventKind], OrderState] = {
     (_S.NEW, _E.JOURNAL): _S.JOURNALLED,
     (_S.NEW, _E.ACK): _S.ACKED,  # adopted: the venue has an order that our journal does not know
@@ -159,7 +159,7 @@ ORDER_TABLE: dict[tuple[OrderState, OrderEventKind], OrderState] = {
     (_S.PARTIAL, _E.AMEND): _S.PARTIAL,
     (_S.PARTIAL, _E.FILL_PART): _S.PARTIAL,
     (_S.PARTIAL, _E.FILL_REST): _S.FILLED,
-    (_S.PARTIAL, _E.CANCEL): _S.CANCELED,  # what was filled stays filled
+    (_S.PARTIAL, _E.CANCEL): _S.CANCELED,  # the filled part stays filled
     (_S.PARTIAL, _E.EXPIRE): _S.EXPIRED,  # the same
     (_S.PARTIAL, _E.DOUBT): _S.UNKNOWN,
     (_S.FILLED, _E.ACK): _S.FILLED,  # the acknowledgement that the last trade overtook
@@ -235,7 +235,7 @@ def apply(order: Order, event: OrderEvent) -> Order:
             raise TransitionError(
                 f"{order.client_order_id} in state {order.state.name}: AMEND to {quantity} is below {filled} filled"
             )
-    # An order that was filled in part and then doubted is acknowledged as what it is.
+    # An order that was filled in part before it became UNKNOWN is acknowledged as PARTIAL.
     if state is _S.ACKED and filled > ZERO:
         state = _S.PARTIAL
     # A reduce-only order that the venue shrank to what its trades had filled already is finished.

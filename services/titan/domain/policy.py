@@ -47,7 +47,7 @@ def load_rules_json(data: bytes) -> dict[str, object]:
     Raises
     ------
     PolicyError
-        One problem: what is malformed and where.
+        One problem: the malformed part and its place.
     """
     if len(data) > MAX_DOCUMENT_BYTES:
         raise PolicyError([f"rules: {len(data)} bytes; allowed are {MAX_DOCUMENT_BYTES}"])
@@ -125,7 +125,7 @@ def parse_rules(source: bytes | Mapping[str, object]) -> PolicyRules:
 
 
 def rules_document(rules: PolicyRules) -> dict[str, object]:
-    """The JSON object of typed rules: what was parsed, spelled in the same way, so that its hash is theirs."""
+    """Return the JSON object of typed rules, in the spelling of the parsed document, so that both have one hash."""
     return {
         key: entry.rule.write(value)
         for key, entry in RULES.items()
@@ -149,12 +149,12 @@ class Ascending(msgspec.Struct, frozen=True):
 
     @property
     def sign(self) -> str:
-        """What stands between neighbours."""
+        """Return the relation between adjacent rules."""
         return "<" if self.strict else "<="
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Return the allowed values in words."""
         return f" {self.sign} ".join(self.keys)
 
     def problem(self, rules: PolicyRules) -> str | None:

@@ -67,14 +67,14 @@ def policy_hash(rules: PolicyRules | Mapping[str, object]) -> str:
     Raises
     ------
     PolicyError
-        When a document is no policy: what is not valid has no hash.
+        When a document is no policy: an invalid one has no hash.
     """
     typed = rules if isinstance(rules, PolicyRules) else parse_rules(rules)
     return "sha256:" + hashlib.sha256(_SEPARATOR + canonical_bytes(rules_document(typed))).hexdigest()
 
 
 def read_policy(source: bytes | Mapping[str, object]) -> Policy:
-    """Read rules and hash what was read.
+    """Read rules and hash them as read.
 
     Raises
     ------

@@ -56,7 +56,7 @@ def spelled(value: object) -> str:
 
 
 class RuleError(ValueError):
-    """A value that a rule does not allow; the message says ``<value>; allowed is <what>``."""
+    """A value that a rule does not allow; the message is ``<value>; allowed is <what>``."""
 
     def __init__(self, value: object, allowed: str) -> None:
         super().__init__(f"{spelled(value)}; allowed is {allowed}")
@@ -216,7 +216,7 @@ class LiveApproval(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expires_ns(self) -> int:
-        """When it ends, UTC nanoseconds."""
+        """End of its validity, UTC nanoseconds."""
         return int((datetime.fromisoformat(self.expires) - _EPOCH).total_seconds()) * NS_PER_S
 
 

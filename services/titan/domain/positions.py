@@ -168,7 +168,7 @@ def leave_lots(
 
 
 class TripProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """A round trip that is not finished: what was bought and sold of a share since it was flat."""
+    """An unfinished round trip: purchases and sales of a share since it was flat."""
 
     intent_id: str
     setup: str

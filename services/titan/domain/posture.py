@@ -1,4 +1,4 @@
-"""How FLATTEN ends: the rule that Brain, the latch and the operator share."""
+"""The end of FLATTEN: a rule that Brain, the latch and the operator share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stop obligation as a plan: what has to be sent so that every lot has its stop and target, and nothing else has.
+"""The stop obligation as a plan: the requests after which every lot has its stop and target, and nothing else has.
 
 Pure and level-triggered: it reads the present account, so the same plan serves each fill, a refusal, and the first
 moment after a crash. Quantities in base units, times on the market clock.
@@ -42,7 +42,7 @@ class Amend(msgspec.Struct, frozen=True):
 
 
 class Cancel(msgspec.Struct, frozen=True):
-    """Cancel a working order: what it protects is gone."""
+    """Cancel a working order whose position is gone."""
 
     order: Order
     reason: Reason
@@ -75,7 +75,7 @@ def reducing_order(
     now_ns: int,
     term: int,
 ) -> Order:
-    """The next order of ``order_role`` that closes what is left of a lot."""
+    """Return the next order of ``order_role`` that closes the rest of a lot."""
     attempt = account.next_attempt(lot.intent_id, order_role)
     intake = account.intakes.get(lot.intent_id)
     return Order(

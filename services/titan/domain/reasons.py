@@ -20,7 +20,7 @@ class Reason(IntEnum):
     LOSS_STREAK = 7  # losses in a row: the phase pauses
     BUDGET_EXPIRED = 8  # the phase has no live budget
     NO_ALLOCATION = 9  # the phase has no weight at this equity
-    BUDGET_EXHAUSTED = 10  # what is left of the budget is below the minimum
+    BUDGET_EXHAUSTED = 10  # the rest of the budget is below the minimum
     ORDER_RATE = 11  # more orders a minute than the budget allows
     SYMBOL_NOT_ALLOWED = 12  # the policy does not name the symbol
     MODE_NOT_ALLOWED = 13  # the policy does not allow this mode

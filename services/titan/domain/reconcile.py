@@ -1,6 +1,6 @@
-"""Comparing our account with the venue's: drifts, evidence and what is adopted. Pure.
+"""Comparison of our account with the venue's: drifts, evidence and adoptions. Pure.
 
-What is compared must be of one moment: the caller has applied every trade up to the one that the venue's account
+Both sides must be of one moment: the caller has applied every trade up to the one that the venue's account
 names as its last.
 """
 

@@ -1,4 +1,4 @@
-"""How far Execution's account is proven equal to the venue's: drifts, and the score they make."""
+"""Proof that Execution's account equals the venue's: drifts, and the score they make."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class MarketPlayer:
                 return
             self._log.info("subscriber has caught up", subscriber=subscriber.name, after_step=self.view.step)
             subscriber.post_state(self._state(), self.view.step)
-        # A sleep may end a moment early; what was not late did not wait.
+        # A sleep may end a moment early; then the step did not wait.
         subscriber.post_step(batches, step.number, max(0, time.monotonic_ns() - due_ns))
 
     async def _wait_for_all(self) -> None:

@@ -30,7 +30,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class PositionError(Exception):
-    """The record cannot be read or written; the message names the file and what is wrong."""
+    """The record cannot be read or written; the message names the file and the problem."""
 
 
 class PositionFile:

@@ -55,7 +55,7 @@ def cut_steps(source: MarketSource, step_ns: int, duration_ns: int = 0, before: 
                 events.clear()
             events.append(event)
     except SourceError:
-        # What was read before the break is played.
+        # Events that were read before the break are played.
         yield Step(number, end_ns, tuple(events))
         raise
     yield Step(number, end_ns, tuple(events))

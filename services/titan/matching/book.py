@@ -1,8 +1,8 @@
 """An aggregated book of price levels, and the quantities that we took from it.
 
 The market of a recording or a simulator does not know that we traded: a level that we took stays on display. So the
-book remembers what was taken from each level. What is added to a level afterwards is available; what is withdrawn
-from it comes off what was left first; a level that disappears is forgotten. One level is therefore never taken twice.
+book keeps the quantity taken from each level. Quantity added to a level afterwards is available; a withdrawal reduces
+the available rest first; a level that disappears is dropped. One level is therefore never taken twice.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Book:
         event
             Of this book's symbol.
         catching_up
-            The event was seen before a restart: what was taken is already as it was after it.
+            The event was applied before a restart: the taken quantities are already those after it.
         """
         self.has_depth = True
         if event.snapshot:

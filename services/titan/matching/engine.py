@@ -152,7 +152,7 @@ class MatchingEngine:
         return self._take_updates() if matcher.updates else []
 
     def advance(self, market_time_ns: int) -> list[OrderUpdate]:
-        """Move the market clock (never back) and execute what has arrived by then."""
+        """Move the market clock (never back) and execute the requests that have arrived by then."""
         self._execute_due(market_time_ns)
         return self._take_updates()
 

@@ -6,7 +6,7 @@ Rules, where venues differ:
   are not in that book and never meet one another.
 * Queue of a resting limit order: on arrival everything on display at its price is ahead. A public trade at the price
   takes from what is ahead first, then fills us; a public trade beyond the price has emptied the queue. A level that
-  shrinks without trades shrinks behind us: what is ahead falls only to what is still on display (the cautious model).
+  shrinks without trades shrinks behind us: the queue ahead falls only to the displayed rest (the cautious model).
   One public trade fills at most its own quantity. When the other side of the book comes to our price, it fills us at
   our price, up to what is on display.
 * A stop or take-profit is touched by a public trade or by the mid price (the mark), whichever is first, and is then a

@@ -1,6 +1,6 @@
 """Roles, ports and allowed calls: the one table of the stack's edges.
 
-From it come the method check in every gRPC server (the peer's certificate says its role), the addresses of peers, the
+From it come the method check in every gRPC server (the peer's certificate names its role), the addresses of peers, the
 network policies in a cluster, and a test that tries every edge, allowed and forbidden.
 """
 

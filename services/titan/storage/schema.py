@@ -119,7 +119,7 @@ def said(error: Exception) -> str:
 
 
 def reader(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections, for single reads: without a transaction around each, which takes two more round trips."""
+    """Return the same connections for single reads: a transaction around each would take two more round trips."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 

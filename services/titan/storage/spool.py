@@ -12,7 +12,7 @@ from titan.storage.schema import make_engine
 from titan.v1 import brain_pb2 as b
 
 _metadata = MetaData()
-# AUTOINCREMENT: a number is never given twice, so what is removed by number is what was read.
+# AUTOINCREMENT: a number is never used twice, so that a removal by number removes only decisions that were read.
 _waiting = Table(
     "waiting",
     _metadata,

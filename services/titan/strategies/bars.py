@@ -44,7 +44,7 @@ class BarWindow:
         self._whole = False
 
     def __len__(self) -> int:
-        """How many closed bars there are."""
+        """Number of closed bars."""
         return len(self.closes)
 
     @property

@@ -125,7 +125,7 @@ class Strategy(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the resource and in the phase's hello."""
+        """Name in the resource and in the phase's hello."""
         ...
 
     @property

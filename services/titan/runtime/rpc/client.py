@@ -56,7 +56,7 @@ class ClientStream(Generic[Req, Resp]):
             raise RpcError(error.code(), error.details() or "") from error
         except asyncio.CancelledError as error:
             # gRPC cancels the reader when the call was ended from this side, as a failed write does. Only where
-            # nobody canceled the reading task itself is that an end of the stream.
+            # the reading task itself was not canceled is that an end of the stream.
             task = asyncio.current_task()
             if not self._call.cancelled() or (task is not None and task.cancelling()):
                 raise

@@ -1,4 +1,4 @@
-"""How gRPC connections of this stack behave: sizes, keepalive, reconnection."""
+"""Options of the stack's gRPC connections: sizes, keepalive, reconnection."""
 
 from __future__ import annotations
 
