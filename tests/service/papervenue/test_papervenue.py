@@ -189,7 +189,7 @@ async def test_what_is_refused_at_once(stack: Stack, fields: dict[str, Any], rea
     async with running(app):
         channel = RpcChannel(stack.client("execution"), "papervenue")
         stream = channel.open(PAPERVENUE_TRADE)
-        stream.post(venue_pb2.TradeRequest())  # says nothing; ignored
+        stream.post(venue_pb2.TradeRequest())  # without content; ignored
         send: dict[str, Any] = {
             "client_order_id": "a",
             "symbol": PERP,
@@ -231,7 +231,7 @@ async def test_a_full_disk_refuses_requests_and_shows_in_readiness(stack: Stack)
         await client.until(lambda: app.not_ready() == [])
 
 
-async def test_without_a_market_it_is_not_ready_and_says_so(stack: Stack) -> None:
+async def test_without_a_market_it_is_not_ready_and_names_the_cause(stack: Stack) -> None:
     app = PaperVenueApp(settings_of(stack))
     async with running(app):
         assert app.not_ready() == ["the market feed is not connected"]

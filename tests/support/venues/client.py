@@ -1,4 +1,4 @@
-"""Execution's side of the paper venue for tests: the real adapter, and everything it was told."""
+"""Execution's side of the paper venue for tests: the real adapter, and every update it received."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from titan.venues.paper import PaperVenue
 
 
 class VenueClient:
-    """Execution's side: the adapter, and what it was told."""
+    """Execution's side: the adapter, and the updates it received."""
 
     def __init__(self, stack: Stack) -> None:
         self.adapter = PaperVenue(stack.client("execution"), get_logger("execution"))
@@ -54,12 +54,12 @@ class VenueClient:
             while not condition():
                 self._news.clear()
                 waiter = asyncio.ensure_future(self._news.wait())
-                # Connecting is told by no callback of its own after the greeting.
+                # No callback reports the connection after the greeting.
                 await asyncio.wait([waiter], timeout=0.05)
                 waiter.cancel()
 
     async def known(self, client_order_id: str) -> None:
-        """Wait until the venue has the order: it tells nothing before the order has arrived in the market."""
+        """Wait until the venue has the order: it reports nothing before the order has arrived in the market."""
         async with asyncio.timeout(15):
             while await self.venue.get_order(client_order_id) is None:
                 pass

@@ -65,7 +65,7 @@ def send(
 
 
 class Bench:
-    """One engine, its market and everything it told."""
+    """One engine, its market and all of its updates."""
 
     def __init__(self, balance: str = "10000", leverage: str = "20", state: VenueState | None = None) -> None:
         self.state = state if state is not None else state_of(balance)
@@ -109,7 +109,7 @@ class Bench:
     # requests
 
     def post(self, request: OrderRequest) -> list[OrderUpdate]:
-        """Admit a request; what is told at once."""
+        """Admit a request; return the updates at once."""
         admitted = self.engine.admit(request)
         if isinstance(admitted, VenueReject):
             return self._record([admitted])
@@ -119,7 +119,7 @@ class Bench:
     def send(
         self, client_order_id: str, side: str, quantity: str, symbol: str = PERP, **fields: Any
     ) -> list[OrderUpdate]:
-        """Send an order and wait until it has arrived; what was told."""
+        """Send an order and wait until it has arrived; return the updates."""
         updates = self.post(send(client_order_id, side, quantity, symbol, self.now_ms, **fields))
         return updates + self.wait()
 

@@ -118,7 +118,7 @@ def test_deposits_and_withdrawals_are_no_profit_and_no_drawdown() -> None:
     assert Peak().deposited(D(100)) == Peak(), "before the first equity there is nothing to move"
 
 
-def test_one_wild_print_is_not_believed_and_two_are() -> None:
+def test_one_wild_print_does_not_count_and_two_do() -> None:
     book = marks(perp=(60000, 0))
     book.update(PERP, D(30000), NOW + 1)
     mark = book.get(PERP)

@@ -1,4 +1,4 @@
-"""Whatever is sent and whatever the market does: money is conserved, and what is written down is what happened."""
+"""Under any requests and any market: money is conserved, and the stored changes are the state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHAPES: list[dict[str, Any]] = [
 
 
 class Venue(RuleBasedStateMachine):
-    """One engine; beside it a state that is rebuilt from what was written down only, through its bytes."""
+    """One engine; beside it a state that is rebuilt from the stored changes only, through their bytes."""
 
     @initialize()
     def begin(self) -> None:
@@ -230,7 +230,7 @@ TestVenue = Venue.TestCase
 TestVenue.settings = settings(stateful_step_count=50)
 
 
-def test_two_runs_tell_the_same() -> None:
+def test_two_runs_have_the_same_updates() -> None:
     def run() -> list[Any]:
         bench = Bench()
         for step in range(40):

@@ -1,4 +1,4 @@
-"""What happens to orders: one story a test, told by the updates."""
+"""Orders in the market: one story a test, followed by the updates."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_requests_before_the_first_event_wait_and_then_meet_what_there_is() -> N
     assert bench.order("a").reason is Reason.NO_LIQUIDITY
 
 
-def test_what_we_took_is_not_there_twice(bench: Bench) -> None:
+def test_a_taken_quantity_is_not_available_twice(bench: Bench) -> None:
     bench.send("a", "buy", "1")
     assert trades_of(bench.send("b", "buy", "1")) == [("b", "1", "60002", False)]
 
@@ -215,7 +215,7 @@ def test_an_amend_keeps_the_place_in_the_queue_only_when_it_shrinks(
     bench: Bench, why: str, changes: dict[str, str], ahead_gone: bool
 ) -> None:
     bench.send("a", "buy", "1", limit="60000")
-    bench.trade("sell", "1", "60000")  # nobody is ahead now
+    bench.trade("sell", "1", "60000")  # the queue ahead is empty now
     updates = bench.amend("a", **changes)
     assert orders_of(updates) == [("a", "OPEN")]
     order = bench.order("a")
@@ -275,7 +275,7 @@ def test_quotes_alone_are_a_market_too() -> None:
     assert bench.order("a").state is VenueOrderState.CANCELED
 
 
-def test_orders_and_trades_can_be_asked_for(bench: Bench) -> None:
+def test_orders_and_trades_can_be_queried(bench: Bench) -> None:
     bench.send("a", "buy", "2")
     bench.send("b", "buy", "1", limit="59000")
     assert [order.client_order_id for order in bench.engine.open_orders()] == ["b"]

@@ -113,7 +113,7 @@ async def test_a_request_that_cannot_be_written_down_is_refused_and_not_executed
     assert place.request("a") is None, "the same id may be sent again: the venue never had it"
 
 
-async def test_effects_that_cannot_be_written_down_are_told_later_and_meanwhile_nothing_else_happens(
+async def test_effects_that_cannot_be_stored_are_sent_later_and_meanwhile_nothing_else_happens(
     place: Place,
 ) -> None:
     await place.market(1, 10)

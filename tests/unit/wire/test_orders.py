@@ -1,4 +1,4 @@
-"""What crosses the wire comes back equal; what is not canonical is refused with its field."""
+"""Records cross the wire unchanged; a value that is not canonical is refused with its field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said to and by a venue crosses the wire unchanged, and what is wrong is named."""
+"""Requests and updates of a venue cross the wire unchanged, and an invalid field is named."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_requests_that_are_wrong(message: pb.TradeRequest, problem: str) -> None
         wire.request_from_wire(message)
 
 
-def test_an_update_that_says_nothing() -> None:
+def test_an_update_without_content() -> None:
     with pytest.raises(
         ValueError, match="message: None is no update; allowed are order, trade, reject, marker and heartbeat"
     ):

@@ -1,4 +1,4 @@
-"""Certificates as bytes: who signs, what is trusted, when a leaf is to be renewed."""
+"""Certificates as bytes: signer, trust, and the time of renewal."""
 
 from __future__ import annotations
 
