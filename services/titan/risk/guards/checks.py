@@ -8,8 +8,8 @@ from __future__ import annotations
 from titan.domain.kinds import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MINUTE
 from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, capped
-from titan.risk.history import MINUTE_NS
 
 
 def position_effect(e: Evaluation) -> Outcome:
@@ -123,7 +123,7 @@ def budget(e: Evaluation) -> Outcome:
     if grant.state is not BudgetState.ACTIVE and grant.state is not BudgetState.THROTTLED:
         return REJECT, Reason.BUDGET_EXHAUSTED, ("state={} ({})", grant.state, grant.reason), "ACTIVE", None
     openings, most = phase.openings_ns, grant.orders_per_minute
-    if len(openings) >= most and openings[-most] > e.now_ns - MINUTE_NS:
+    if len(openings) >= most and openings[-most] > e.now_ns - NS_PER_MINUTE:
         return REJECT, Reason.ORDER_RATE, ("orders_in_a_minute={} or more", most), ("max={}", most), None
     return capped(
         e,
