@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from titan.domain.kinds import Posture
+from titan.domain.posture import resolve_flatten
 from titan_operator.api import RiskPolicy
 from titan_operator.api.acts import ActVerb
 from titan_operator.reconcile.effects import Effect, ForwardAct, RecordActResult, SetCeiling, Tighten
@@ -41,7 +42,7 @@ def posture_effects(observed: Observed) -> list[Effect]:
     effects: list[Effect] = []
     flat = execution is not None and not execution.open_positions and not execution.working_orders
     # A finished FLATTEN is HALTED: a tightening would begin it again.
-    highest = Posture.HALTED if flat and limit is Posture.FLATTEN else limit
+    highest = resolve_flatten(limit, finished=flat)
     if any(view is not None and view.in_force > highest for view in (brain, execution)):
         effects.append(Tighten(limit, f"the ceiling is {limit.name}"))
     if brain is not None and brain.ceiling != limit:

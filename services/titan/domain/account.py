@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from titan.domain import orders as machine
-from titan.domain.equity import DAY_NS, Peak, Valuation
+from titan.domain.equity import Peak, Valuation
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
 from titan.domain.kinds import OrderRole, OrderState, Side
@@ -27,21 +27,22 @@ from titan.domain.records import (
     Record,
     Refusal,
 )
+from titan.domain.time import utc_day
 from titan.domain.truth import Drift
 
 Share = tuple[str, str]  # phase id, symbol
 # Positions that reconciliation found at the venue and no phase of ours opened.
 NOBODY = ""
-# An exit may take from any lot of its share; these close the entry that they belong to first.
+# An exit may reduce any lot of its share; these roles reduce the lot of their own entry first.
 _OWN_LOT_FIRST = (OrderRole.STOP, OrderRole.TARGET, OrderRole.FLATTEN)
 
 
 class AccountError(ValueError):
-    """A record that does not fit the account: an order or symbol it does not know; the message names it."""
+    """A record names an order or symbol that the account does not have; the message names it."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a record did, for those who are told: nothing where a record was a repetition."""
+    """Effect of a record, for its observers; empty where the record was a repetition."""
 
     order: Order | None = None
     fill: Fill | None = None
@@ -53,7 +54,7 @@ _NOTHING = Change()
 
 
 class Account:
-    """Orders, positions, ledger and obligations, as the journal says they are.
+    """Orders, positions, ledger and obligations, as the journal records them.
 
     Read its attributes; change it by :meth:`apply` only. Quantities in base units, prices and profit in quote units.
     """
@@ -87,7 +88,7 @@ class Account:
 
         Raises
         ------
-        BookError
+        AccountError
             When it names an order or symbol that the account does not know.
         TransitionError
             When a fill cannot happen to its order.
@@ -113,7 +114,7 @@ class Account:
             self.peak = Peak(
                 high_water_mark=fact.high_water_mark,
                 day_start_equity=fact.equity,
-                day=record.market_time_ns // DAY_NS,
+                day=utc_day(record.market_time_ns),
             )
         elif isinstance(fact, HighWaterMark):
             self.peak = msgspec.structs.replace(self.peak, high_water_mark=max(self.peak.high_water_mark, fact.equity))
@@ -130,7 +131,7 @@ class Account:
         return sum(holding.quantity != ZERO for holding in self.holdings.values())
 
     def valuation(self) -> Valuation:
-        """What equity is made of, beside marks."""
+        """Return the inputs of equity other than marks."""
         return Valuation(
             assets=self.ledger.assets(),
             holdings=self.holdings,
@@ -166,7 +167,7 @@ class Account:
         self.intakes[intake.intent_id] = intake
         self.first_results.setdefault((intake.intent_id, intake.attempt), order.client_order_id)
         if intake.order_role is OrderRole.ENTRY:
-            self.opened.setdefault(market_time_ns // DAY_NS, []).append(intake.intent_id)
+            self.opened.setdefault(utc_day(market_time_ns), []).append(intake.intent_id)
         return self._put(order)
 
     def _put(self, order: Order) -> Change:
@@ -269,7 +270,7 @@ class Account:
         return finished
 
     def _advance_cursor(self, sequence: int) -> None:
-        """The cursor stands before the first gap, so that asking from it finds whatever was missed."""
+        """Advance the cursor up to the first gap, so that a query from it returns every missed trade."""
         if sequence <= self.venue_cursor:
             return
         self._ahead.add(sequence)
@@ -291,7 +292,7 @@ class Account:
         symbol = adoption.symbol
         over = adoption.quantity - self.holdings.get(symbol, Holding()).quantity
         self.holdings[symbol] = Holding(adoption.quantity, adoption.average_entry_price, market_time_ns)
-        # What the venue no longer has is taken from the phases' shares; what it has more is nobody's.
+        # A reduction is taken from the phases' shares; an excess belongs to no phase.
         for key in sorted(self.shares):
             share = self.shares[key]
             if key[1] != symbol or share.quantity == ZERO or (share.quantity > ZERO) == (over > ZERO):
@@ -319,7 +320,7 @@ class Account:
         left = share.quantity + taken
         self.shares[key] = Holding(left, share.average_entry_price, share.opened_ns) if left != ZERO else Holding()
         self.lots[key], _ = leave_lots(self.lots.get(key, ()), taken, "", market_time_ns)
-        # Entered and left no longer match any trades: the trip cannot be told, and is not invented.
+        # Entry and exit no longer match the trades: a round trip cannot be computed, and is not invented.
         if left == ZERO:
             self.trips.pop(key, None)
 

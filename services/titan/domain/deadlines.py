@@ -13,6 +13,7 @@ from titan.domain.orders import Order
 from titan.domain.positions import Lot
 from titan.domain.protection import covered, open_lots
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MS
 
 _WITH_LIFETIME = (OrderRole.ENTRY, OrderRole.EXIT)
 
@@ -91,4 +92,4 @@ def _due_cancels(
         ttl_ns = intake.ttl_ns if intake is not None else 0
         # An entry without an intake was adopted from the venue: nobody would end it.
         if (ttl_ns and now_ns >= order.created_ns + ttl_ns) or (entry and intake is None):
-            yield DueCancel(order, Reason.EXPIRED, f"time to live of {ttl_ns // 1_000_000} ms ended")
+            yield DueCancel(order, Reason.EXPIRED, f"time to live of {ttl_ns // NS_PER_MS} ms ended")

@@ -27,7 +27,7 @@ class Side(IntEnum):
 
 
 class OrderType(IntEnum):
-    """How an order is executed."""
+    """Type of execution of an order."""
 
     MARKET = 1
     LIMIT = 2
@@ -36,7 +36,7 @@ class OrderType(IntEnum):
 
 
 class TimeInForce(IntEnum):
-    """How long an order lives."""
+    """Lifetime of an order."""
 
     GTC = 1
     IOC = 2
@@ -44,7 +44,7 @@ class TimeInForce(IntEnum):
 
 
 class Posture(IntEnum):
-    """How much the stack may do. A greater posture allows more, so the one in force is a minimum."""
+    """Limit on the activity of the stack. A greater posture allows more, so the one in force is a minimum."""
 
     FLATTEN = 1
     HALTED = 2
@@ -62,7 +62,7 @@ class RiskLevel(IntEnum):
 
 
 class OrderRole(IntEnum):
-    """What an order is for, within its intent."""
+    """Purpose of an order within its intent."""
 
     ENTRY = 1
     STOP = 2
@@ -72,7 +72,7 @@ class OrderRole(IntEnum):
 
 
 class OrderState(IntEnum):
-    """States of an order; :mod:`titan.domain.orders` says which may follow which."""
+    """States of an order; :mod:`titan.domain.orders` has the allowed transitions."""
 
     NEW = 1
     JOURNALLED = 2
@@ -88,7 +88,7 @@ class OrderState(IntEnum):
 
 
 class Action(IntEnum):
-    """What a phase wants."""
+    """Kind of a phase's request."""
 
     OPEN = 1
     CLOSE = 2
@@ -102,7 +102,7 @@ class PositionEffect(IntEnum):
 
 
 class Verdict(IntEnum):
-    """What a guard said."""
+    """Verdict of a guard."""
 
     PASS = 1
     SHRINK = 2

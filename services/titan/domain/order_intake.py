@@ -21,6 +21,7 @@ from titan.domain.policy_rules import Mode
 from titan.domain.position_effect import classify, reducible
 from titan.domain.reasons import Reason, Rejection
 from titan.domain.records import Intake, Refusal
+from titan.domain.time import NS_PER_MS
 
 # Refusals that depend on the moment or on the Brain that asks: a repeated request may get another answer.
 _NOT_KEPT = frozenset({Reason.STALE_TERM, Reason.JOURNAL_UNAVAILABLE, Reason.SHUTTING_DOWN})
@@ -142,7 +143,7 @@ class OrderIntakeRules:
 def _price_problem(intake: Intake, mark: Mark | None, max_age_ms: int, now_ns: int) -> Rejection | None:
     if mark is None:
         return Rejection.of(Reason.PRICE_STALE, f"no price of {intake.symbol} yet")
-    age_ms = (now_ns - mark.market_time_ns) // 1_000_000
+    age_ms = (now_ns - mark.market_time_ns) // NS_PER_MS
     if age_ms > max_age_ms:
         return Rejection.of(Reason.PRICE_STALE, f"max_ms={max_age_ms}, age_ms={age_ms}")
     if (mark.price - intake.stop_price) * intake.side.sign <= ZERO:
@@ -151,8 +152,8 @@ def _price_problem(intake: Intake, mark: Mark | None, max_age_ms: int, now_ns: i
             Reason.INVALID_INTENT, f"stop_price={intake.stop_price}, allowed is {side} the price {mark.price}"
         )
     if intake.ttl_ns and now_ns > intake.event_time_ns + intake.ttl_ns:
-        late_ms = (now_ns - intake.event_time_ns) // 1_000_000
-        return Rejection.of(Reason.EXPIRED, f"ttl_ms={intake.ttl_ns // 1_000_000}, age_ms={late_ms}")
+        late_ms = (now_ns - intake.event_time_ns) // NS_PER_MS
+        return Rejection.of(Reason.EXPIRED, f"ttl_ms={intake.ttl_ns // NS_PER_MS}, age_ms={late_ms}")
     return None
 
 

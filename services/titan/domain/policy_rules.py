@@ -18,6 +18,7 @@ import msgspec
 
 from titan.domain.numbers import format_decimal, parse_decimal
 from titan.domain.symbols import is_unified
+from titan.domain.time import NS_PER_S
 
 Mode = Literal["paper", "shadow", "live"]
 TailMode = Literal["SHADOW", "ADVISORY", "ENFORCEMENT"]
@@ -221,7 +222,7 @@ class LiveApproval(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def expires_ns(self) -> int:
         """End of the approval, UTC nanoseconds."""
-        return int((datetime.fromisoformat(self.expires) - _EPOCH).total_seconds()) * 1_000_000_000
+        return int((datetime.fromisoformat(self.expires) - _EPOCH).total_seconds()) * NS_PER_S
 
 
 class LiveApprovalRule(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Positions: the account's net position in a symbol, each phase's share of it, and finished round trips.
 
-A *net position* is what the venue sees. A *share* is a phase's part of it; the net is the sum of its shares. A *lot* is
-what is left of one entry: it carries the stop and target that were decided with it, and exits take from the oldest
+A *net position* is the venue's. A *share* is a phase's part of it; the net is the sum of its shares. A *lot* is
+the rest of one entry: it carries the stop and target that were decided with it, and exits take from the oldest
 lot first. A *round trip* is a share's way from flat to flat.
 """
 
@@ -110,7 +110,7 @@ def trade(holding: Holding, signed_quantity: Decimal, price: Decimal, time_ns: i
 
 
 class Lot(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of one entry: signed base units; ``stop_price`` 0 where none was decided (adopted positions)."""
+    """Rest of one entry: signed base units; ``stop_price`` 0 where none was decided (adopted positions)."""
 
     intent_id: str
     phase_id: str
@@ -168,7 +168,7 @@ def leave_lots(
 
 
 class TripProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """A round trip that is not finished: what was bought and sold of a share since it was flat."""
+    """An unfinished round trip: purchases and sales of a share since it was flat."""
 
     intent_id: str
     setup: str

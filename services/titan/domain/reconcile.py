@@ -1,6 +1,6 @@
-"""Comparing our account with the venue's: drifts, evidence and what is adopted. Pure.
+"""Comparison of our account with the venue's: drifts, evidence and adoptions. Pure.
 
-What is compared must be of one moment: the caller has applied every trade up to the one that the venue's account
+Both sides must be of one moment: the caller has applied every trade up to the one that the venue's account
 names as its last.
 """
 
@@ -33,7 +33,7 @@ _KNOWN_ATTEMPTS = range(1, 6)
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What a pass found: drifts, and the digests of what was compared."""
+    """Result of a pass: drifts, and the digests of both sides."""
 
     drifts: tuple[Drift, ...]
     ours_sha256: str
@@ -47,7 +47,7 @@ def compare(
 
     Parameters
     ----------
-    book
+    account
         Ours.
     account
         Balances and positions of the venue.
@@ -81,7 +81,7 @@ def compare(
 
 
 def adoptions(drifts: Iterable[Drift], venue_account: VenueAccount) -> list[Adoption]:
-    """What has to be journalled so that our account is the venue's: positions first, then balances."""
+    """Return the records that make our account equal the venue's: positions first, then balances."""
     positions = {position.symbol: position for position in venue_account.positions}
     adopted: list[Adoption] = []
     for drift in drifts:
@@ -102,18 +102,18 @@ def adoptions(drifts: Iterable[Drift], venue_account: VenueAccount) -> list[Adop
     return adopted
 
 
-def recognise(account: Account, told: VenueOrder, term: int) -> Order:
+def recognise(account: Account, theirs: VenueOrder, term: int) -> Order:
     """An order that the venue has and our journal does not, as an order of ours (state NEW).
 
-    Its id tells whose it is when it is one of ours that never reached the journal; else it is nobody's.
+    Its id names the intent when it is one of ours that never reached the journal; else it belongs to no phase.
     """
     for intent_id, intake in account.intakes.items():
         for order_role in OrderRole:
             for attempt in _KNOWN_ATTEMPTS:
-                if client_order_id(intent_id, order_role, attempt) == told.client_order_id:
-                    return _adopted(told, intent_id, intake.phase_id, order_role, attempt, intake.policy_hash, term)
-    order_role = OrderRole.EXIT if told.reduce_only else OrderRole.ENTRY
-    return _adopted(told, f"adopted:{told.client_order_id}", "", order_role, 1, "", term)
+                if client_order_id(intent_id, order_role, attempt) == theirs.client_order_id:
+                    return _adopted(theirs, intent_id, intake.phase_id, order_role, attempt, intake.policy_hash, term)
+    order_role = OrderRole.EXIT if theirs.reduce_only else OrderRole.ENTRY
+    return _adopted(theirs, f"adopted:{theirs.client_order_id}", "", order_role, 1, "", term)
 
 
 def next_exit(account: Account, lost: Order, now_ns: int) -> Order | None:
@@ -137,26 +137,26 @@ def next_exit(account: Account, lost: Order, now_ns: int) -> Order | None:
 
 
 def _adopted(
-    told: VenueOrder, intent_id: str, phase_id: str, order_role: OrderRole, attempt: int, policy_hash: str, term: int
+    theirs: VenueOrder, intent_id: str, phase_id: str, order_role: OrderRole, attempt: int, policy_hash: str, term: int
 ) -> Order:
     return Order(
-        client_order_id=told.client_order_id,
+        client_order_id=theirs.client_order_id,
         intent_id=intent_id,
         phase_id=phase_id,
         order_role=order_role,
         attempt=attempt,
-        symbol=told.symbol,
-        side=told.side,
-        type=told.type,
-        time_in_force=told.time_in_force,
-        quantity=told.quantity,
-        reduce_only=told.reduce_only,
+        symbol=theirs.symbol,
+        side=theirs.side,
+        type=theirs.type,
+        time_in_force=theirs.time_in_force,
+        quantity=theirs.quantity,
+        reduce_only=theirs.reduce_only,
         policy_hash=policy_hash,
         term=term,
-        created_ns=told.market_time_ns,
-        updated_ns=told.market_time_ns,
-        limit_price=told.limit_price,
-        trigger_price=told.trigger_price,
+        created_ns=theirs.market_time_ns,
+        updated_ns=theirs.market_time_ns,
+        limit_price=theirs.limit_price,
+        trigger_price=theirs.trigger_price,
         state=OrderState.NEW,
     )
 

@@ -1,4 +1,4 @@
-"""What Execution's journal says: each record is one fact, and the account is the fold over them.
+"""Records of Execution's journal: each is one fact, and the account is the fold over them.
 
 :mod:`titan.domain.account` applies them, in the same way live and in recovery. An :class:`~titan.domain.orders.Order`
 is a record too (it came to be or changed its state), and so is a :class:`~titan.domain.orders.Fill`.
@@ -18,7 +18,7 @@ from titan.domain.truth import Drift
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
-    """An order was taken from Brain.
+    """An order of Brain's was accepted.
 
     ``position_effect`` is Execution's own reading, not Brain's. ``quantity`` in base units, prices in quote units
     (0: none), ``event_time_ns`` and ``ttl_ns`` on the market clock (0: no limit).
@@ -49,7 +49,7 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An order was not taken; asked again, the answer is the same."""
+    """An order was refused; a repeated request gets the same answer."""
 
     intent_id: str
     phase_id: str
@@ -68,7 +68,7 @@ class LatchChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BrainTerm(msgspec.Struct, frozen=True):
-    """A Brain of a higher term was seen."""
+    """A Brain of a higher term has connected."""
 
     term: int
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from titan.domain.kinds import Posture
+from titan.domain.posture import FLATTENED
 from titan.domain.reasons import Reason
 from titan.durable.files import write_durably
 
@@ -170,7 +171,7 @@ class Latch:
         """
         if self.posture is not Posture.FLATTEN:
             raise ValueError(f"posture: {self.posture.name}; only FLATTEN can be finished")
-        self._replace(Posture.HALTED, by, reason, self._nonces)
+        self._replace(FLATTENED, by, reason, self._nonces)
 
     def _replace(self, posture: Posture, by: str, reason: str, nonces: tuple[str, ...]) -> None:
         """Take new content once it is stored; keep the old when it cannot be."""

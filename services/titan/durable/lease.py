@@ -27,7 +27,7 @@ from typing import Protocol
 
 import msgspec
 
-SECOND_NS = 1_000_000_000
+from titan.domain.time import NS_PER_S
 
 
 class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,13 +39,13 @@ class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True):
         When a lease does not outlast two renewals and the receive window. A holder could not always send then.
     """
 
-    duration_ns: int = 5 * SECOND_NS
+    duration_ns: int = 5 * NS_PER_S
     """From a renewal to the expiry."""
-    receive_window_ns: int = 2 * SECOND_NS
+    receive_window_ns: int = 2 * NS_PER_S
     """The venue refuses a request that arrives later than this after the time it is signed with."""
-    skew_ns: int = SECOND_NS // 2
+    skew_ns: int = NS_PER_S // 2
     """The most by which the venue's clock, or another machine's, differs from this one's."""
-    renew_ns: int = SECOND_NS
+    renew_ns: int = NS_PER_S
     """Time from one renewal to the next."""
 
     def __post_init__(self) -> None:

@@ -7,12 +7,13 @@ import time
 import grpc
 
 from titan.domain.account import Account, Change
-from titan.domain.equity import DAY_NS, Equity
+from titan.domain.equity import Equity
 from titan.domain.kinds import OrderState, Posture
 from titan.domain.order_intake import stale_term
 from titan.domain.orders import Order
 from titan.domain.reasons import Reason, Rejection
 from titan.domain.records import Refusal
+from titan.domain.time import utc_day
 from titan.domain.truth import TruthSnapshot
 from titan.execution.account_store import AccountStore
 from titan.execution.commit_group import CommitGroup
@@ -264,7 +265,7 @@ class BrainSession:
             self._stream.post(response)
 
     def _account_message(self) -> pb.AccountState:
-        today = self._store.now_ns // DAY_NS
+        today = utc_day(self._store.now_ns)
         truth = self._reconciler.truth
         self._last_equity = self._valuer.value()
         return pb.AccountState(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from titan.domain.time import NS_PER_S
 from titan.durable.lease import Lease, LeaseState, LeaseUnavailable
-from titan.execution.settings import SECOND_NS
 from titan.runtime.process import StartError
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
@@ -58,7 +58,7 @@ class LeaseKeeper:
         if begun:
             await self._on_held()
         else:
-            self._log.warning("another Execution has the lease", wait_s=round(wait_ns / SECOND_NS, 1))
+            self._log.warning("another Execution has the lease", wait_s=round(wait_ns / NS_PER_S, 1))
         self._task = asyncio.get_running_loop().create_task(self._keep(wait_ns, begun), name="lease")
         self._task.add_done_callback(self._ended)
 
@@ -71,13 +71,13 @@ class LeaseKeeper:
     async def _keep(self, wait_ns: int, begun: bool) -> None:
         lease = self.lease
         while lease.state is not LeaseState.HELD:
-            await asyncio.sleep(min(wait_ns, lease.times.renew_ns) / SECOND_NS)
+            await asyncio.sleep(min(wait_ns, lease.times.renew_ns) / NS_PER_S)
             wait_ns = lease.acquire_step()
         if not begun:
             await self._on_held()
         self._held.set(1)
         while True:
-            await asyncio.sleep(lease.times.renew_ns / SECOND_NS)
+            await asyncio.sleep(lease.times.renew_ns / NS_PER_S)
             state = lease.renew()
             if state is not LeaseState.HELD:
                 self._held.set(0)

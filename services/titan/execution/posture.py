@@ -11,10 +11,10 @@ from titan.domain.execution_posture import PostureInputs, lowers_latch
 from titan.domain.kinds import DriftClass, Posture, RiskLevel
 from titan.domain.reasons import Reason
 from titan.domain.records import LatchChange
+from titan.domain.time import NS_PER_S
 from titan.domain.truth import Drift
 from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
 from titan.execution.account_store import AccountStore
-from titan.execution.settings import SECOND_NS
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2
@@ -51,8 +51,8 @@ class PostureKeeper:
         self.brain_policy_hash = ""
         self._store = store
         self._policy_hash = policy_hash
-        self._silence_ns = int(silence_s * SECOND_NS)
-        self._silence_s = self._silence_ns // SECOND_NS
+        self._silence_ns = int(silence_s * NS_PER_S)
+        self._silence_s = self._silence_ns // NS_PER_S
         self._monotonic_ns = monotonic_ns
         self._contact_ns: int | None = None
         self._brain_posture: Posture | None = None

@@ -22,7 +22,7 @@ from titan.domain.records import Adoption, Record
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips
-from titan.storage.schema import DATABASE_ERRORS, LOOK_S, SchemaProblem, said, schema_problem
+from titan.storage.schema import DATABASE_ERRORS, PROBE_PERIOD_S, SchemaProblem, error_text, schema_problem
 
 _BATCH = 200
 _RETRY_S = 1.0
@@ -94,13 +94,13 @@ class Projector:
                 while self._queue and self._stored is not None:
                     await self._write_batch(self._stored)
             except DATABASE_ERRORS as error:
-                self._report_problem(SchemaProblem(f"database: cannot be written ({said(error)})", away=True))
+                self._report_problem(SchemaProblem(f"database: cannot be written ({error_text(error)})", away=True))
             if self.problem:
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._idle.set()
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(PROBE_PERIOD_S):
                     await self._wake.wait()
             except TimeoutError:
                 # Read the tables again: in a quiet market nothing else would notice that they are away.
@@ -110,7 +110,7 @@ class Projector:
     def _report_problem(self, problem: SchemaProblem) -> None:
         self._stored = None
         if problem != self.problem:
-            self._log.error("tables lag behind the journal; trading goes on", reason=problem.said)
+            self._log.error("tables lag behind the journal; trading goes on", reason=problem.message)
         self.problem = problem
 
     async def _begin(self) -> int | None:

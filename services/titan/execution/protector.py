@@ -5,6 +5,7 @@ from __future__ import annotations
 from titan.domain.deadlines import UncoveredLot, due_cancels, uncovered_lots, working_entries
 from titan.domain.protection import Amend, Cancel, Place, flatten_lot, plan_protection
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MS
 from titan.execution.account_store import AccountStore
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
@@ -29,7 +30,7 @@ class Protector:
         self._account = store.account
         self._sender = sender
         self._log = log
-        self._stop_deadline_ns = settings.stop_deadline_ms * 1_000_000
+        self._stop_deadline_ns = settings.stop_deadline_ms * NS_PER_MS
         self._uncovered_since_ns: dict[str, int] = {}
         self._obligations = metrics.counter("titan_stop_obligations_broken", "Lots flattened for want of a stop.")
         self._uncovered = metrics.gauge("titan_uncovered_lots", "Open lots without a working stop for all of them.")
@@ -73,6 +74,6 @@ class Protector:
         if step is None or not self._sender.can_send:
             return
         self._obligations.inc()
-        message = f"stop not working {(now_ns - uncovered.since_ns) // 1_000_000} ms after the fill"
+        message = f"stop not working {(now_ns - uncovered.since_ns) // NS_PER_MS} ms after the fill"
         self._log.error("stop obligation broken: flattening", intent=lot.intent_id, symbol=lot.symbol, why=message)
         self._sender.place([step.order])

@@ -127,7 +127,7 @@ class Queries:
             unresolved_orders=sum(not order.at_venue for order in self._account.working.values()),
             journal_synced=not journal.failed and journal.synced_sequence >= journal.last_sequence,
             reconciled=self._reconciler.settled.is_set(),
-            database_problem=self._projector.problem.said if self._projector.problem else "",
+            database_problem=self._projector.problem.message if self._projector.problem else "",
         )
 
     async def _orders(self, request: pb.ListOrdersRequest, _peer: Peer) -> pb.ListOrdersResponse:

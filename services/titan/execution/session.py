@@ -209,7 +209,7 @@ class TradingSession:
             reasons.append(self.store.journal.failed)
         if self.projector.problem and not self.projector.problem.away:
             # Tables of a database that is away only lag; a database of another schema must not be written at all.
-            reasons.append(self.projector.problem.said)
+            reasons.append(self.projector.problem.message)
         return reasons
 
     def lease_endangered(self, problem: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from titan.domain.time import NS_PER_MS, NS_PER_S
 from titan.durable.lease import LeaseTimes
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 from titan.storage.schema import BadDatabaseUrlError, read_url
 
-SECOND_NS = 1_000_000_000
 # A lease is renewed each fifth of its length.
 _RENEWALS_PART = 0.2
 
@@ -39,16 +39,16 @@ class ExecutionSettings(ProcessSettings, kw_only=True, frozen=True):
     @property
     def absence_ns(self) -> int:
         """Nanoseconds after which a signed request can no longer arrive at the venue."""
-        return (self.receive_window_ms + self.clock_skew_ms) * 1_000_000
+        return (self.receive_window_ms + self.clock_skew_ms) * NS_PER_MS
 
     @property
     def lease_times(self) -> LeaseTimes:
         """The times of the lease, in ns."""
-        duration_ns = int(self.lease_s * SECOND_NS)
+        duration_ns = int(self.lease_s * NS_PER_S)
         return LeaseTimes(
             duration_ns=duration_ns,
-            receive_window_ns=self.receive_window_ms * 1_000_000,
-            skew_ns=self.clock_skew_ms * 1_000_000,
+            receive_window_ns=self.receive_window_ms * NS_PER_MS,
+            skew_ns=self.clock_skew_ms * NS_PER_MS,
             renew_ns=int(duration_ns * _RENEWALS_PART),
         )
 

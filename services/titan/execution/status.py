@@ -35,7 +35,7 @@ def session_status(session: TradingSession) -> dict[str, object]:
         },
         "tables": {
             "lag": tables.lag,
-            "problem": tables.problem.said if tables.problem else "",
+            "problem": tables.problem.message if tables.problem else "",
         },
         "place_ns": _durations(session),
     }

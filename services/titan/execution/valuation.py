@@ -12,6 +12,7 @@ from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import PhaseShare, Position
 from titan.domain.records import DayStart, Deposit, HighWaterMark
+from titan.domain.time import NS_PER_MS
 from titan.execution.account_store import AccountStore
 from titan.execution.settings import ExecutionSettings
 
@@ -37,7 +38,7 @@ class Valuer:
         self.equity = Equity(known=False, reason="not valued yet")
         self._store = store
         self._account = store.account
-        self._max_age_ns = settings.mark_max_age_ms * 1_000_000
+        self._max_age_ns = settings.mark_max_age_ms * NS_PER_MS
         self._margin_leverage = margin_leverage
         self._peak: Peak = store.account.peak
         self._funded = bool(store.account.ledger.transactions)

@@ -1,4 +1,4 @@
-"""How far this market has been played, so that a restarted process goes on there and never plays a step twice.
+"""Position of a played market: a restarted process continues there and never plays a step twice.
 
 The record has a fixed size and is written by one call at the end of each step, without a sync: it has to survive the
 process, not the machine.
@@ -15,7 +15,7 @@ _SIZE = 1024
 
 
 class Position(msgspec.Struct, frozen=True):
-    """The last step that is over.
+    """The last finished step.
 
     ``identity`` is the source's; ``sequence`` that of the last event; ``prices`` in quote units by base currency, for a
     source that goes on from them.
@@ -30,7 +30,7 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class PositionError(Exception):
-    """The record cannot be read or written; the message names the file and what is wrong."""
+    """The record cannot be read or written; the message names the file and the problem."""
 
 
 class PositionFile:
@@ -75,5 +75,5 @@ class PositionFile:
             raise PositionError(f"{self._path}: only {written} of {_SIZE} bytes were written; is the disk full?")
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         os.close(self._descriptor)

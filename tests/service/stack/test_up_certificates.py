@@ -72,6 +72,6 @@ def test_certificates_are_replaced_under_trading(tmp_path: Path) -> None:
         assert code == 0, stack.stderr
     for name in PROCESSES:
         said = (stack.state / name / "log.jsonl").read_text().partition("stopping")[0]
-        assert name == "marketdata" or said.count("certificate replaced: connecting anew") >= RENEWALS - 1
+        assert name == "marketdata" or said.count("certificate replaced: reconnecting") >= RENEWALS - 1
         assert "connection lost" not in said
     assert not disagreements(read_both(stack.state, tmp_path / "copy"))

@@ -128,7 +128,7 @@ def test_intake_makes_the_order_with_its_deterministic_id(journal: Journal) -> N
     assert (exit_order.order_role, exit_order.reduce_only) == (OrderRole.EXIT, True)
 
 
-def test_a_trade_told_twice_counts_once(journal: Journal) -> None:
+def test_a_repeated_trade_counts_once(journal: Journal) -> None:
     order = journal.write(an_intake()).order
     first = journal.write(fill_of(order, "v1", "0.004"))
     before = journal.account.ledger.transactions

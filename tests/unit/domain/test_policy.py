@@ -116,7 +116,7 @@ def test_typed_rules_spell_the_document_they_came_from(name: str) -> None:
 
 
 REFUSED: list[tuple[str, str, object, str]] = [
-    # description, key, value, what the sentence must say after the key
+    # description, key, value, the sentence after the key
     ("float", "maxDailyLoss", 0.5, "0.5 (a float); allowed is a canonical decimal string from 0.01 to 1000000000"),
     ("NaN", "maxDailyLoss", float("nan"), "nan (a float); allowed is a canonical decimal string"),
     ("integer for a decimal", "maxAccountLeverage", 10, "10 (an integer); allowed is a canonical decimal string"),

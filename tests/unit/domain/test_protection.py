@@ -33,7 +33,7 @@ E = OrderEventKind
 
 
 class Scene:
-    """A long of 0.01 by one entry, filled as far as told."""
+    """A long of 0.01 by one entry, filled as far as given."""
 
     def __init__(self, target: str = "70000") -> None:
         self.account = Account(PAPER_INSTRUMENTS)

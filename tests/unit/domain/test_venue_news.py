@@ -1,4 +1,4 @@
-"""What a venue's word means for an order of ours."""
+"""The effect of a venue's reports on an order of ours."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def told(state: VenueOrderState, **fields: Any) -> VenueOrder:
         ),
     ],
 )
-def test_orders_as_told(
+def test_orders_as_reported(
     description: str, before: OrderState, filled: int, news: VenueOrder, after: OrderState, quantity: int
 ) -> None:
     order = msgspec.structs.replace(ORDER, state=before, filled_quantity=D(filled))

@@ -1,4 +1,4 @@
-"""The player without a network: what a subscriber is told while a restarted market reads its past again, and pacing."""
+"""The player without a network: a subscriber's messages while a restarted market reads its past again, and pacing."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_a_paced_step_takes_its_time_and_only_real_time_makes_up_for_a_pau
         pace = Pace(10.0, catch_up=catch_up)
         first = await pace.wait(200_000_000)
         assert time.monotonic_ns() >= first
-        await asyncio.sleep(0.1)  # the pause itself is what is tested
+        await asyncio.sleep(0.1)  # the pause itself is tested
         second = await pace.wait(200_000_000)
         spacings[catch_up] = (second - first) / 1e6
     assert spacings[True] == 20.0

@@ -1,4 +1,4 @@
-"""Steps, the view after them, batches by wish, and the durable position."""
+"""Steps, the view after them, batches by filter, and the durable position."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def book(sequence: int, at: int, snapshot: bool, bids: dict[int, int], symbol: s
 
 
 class Source:
-    """Gives events, then breaks where it is told to."""
+    """Yields events, then breaks at the given place."""
 
     start_ns = 1_000
 
@@ -93,16 +93,16 @@ ALL = (pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)
         ("nothing", (), (), False, []),
     ],
 )
-def test_a_wish_chooses(
+def test_a_filter_selects_events(
     description: str, symbols: tuple[str, ...], channels: tuple[int, ...], conflate: bool, sequences: list[int]
 ) -> None:
-    wish = SubscriptionFilter(frozenset(symbols), frozenset(channels), conflate)
-    batch = StepBatches(Step(3, 50, EVENTS), EVENTS).batch(wish, 7).batch
+    event_filter = SubscriptionFilter(frozenset(symbols), frozenset(channels), conflate)
+    batch = StepBatches(Step(3, 50, EVENTS), EVENTS).batch(event_filter, 7).batch
     assert [event.sequence for event in batch.events] == sequences, description
     assert (batch.step, batch.market_time_ns, batch.step_complete, batch.queued_ns) == (3, 50, True, 7)
 
 
-def test_equal_wishes_share_a_batch() -> None:
+def test_equal_filters_share_a_batch() -> None:
     batches = StepBatches(Step(1, 50, EVENTS), EVENTS)
     one, other = (SubscriptionFilter(frozenset(), frozenset(ALL), False) for _ in range(2))
     assert batches.batch(one, 0) is batches.batch(other, 0)
@@ -132,7 +132,7 @@ def test_the_position_is_what_was_written_last(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_foreign_or_unreachable_position_file_is_said(tmp_path: Path) -> None:
+def test_a_foreign_or_unreachable_position_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "position.json"
     path.write_text("hello")
     file = PositionFile(path)

@@ -1,4 +1,4 @@
-"""Whatever is sent and whatever the market does: money is conserved, and what is written down is what happened."""
+"""Under any requests and any market: money is conserved, and the stored changes are the state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHAPES: list[dict[str, Any]] = [
 
 
 class Venue(RuleBasedStateMachine):
-    """One engine; beside it a state that is rebuilt from what was written down only, through its bytes."""
+    """One engine; beside it a state that is rebuilt from the stored changes only, through their bytes."""
 
     @initialize()
     def begin(self) -> None:
@@ -49,7 +49,7 @@ class Venue(RuleBasedStateMachine):
         if delta is not None:
             self.written.apply(self.decoder.decode(msgspec.msgpack.encode(delta)))
 
-    def hear(self, symbol: str, held_before: D, updates: list[Any]) -> None:
+    def on_updates(self, symbol: str, held_before: D, updates: list[Any]) -> None:
         """Reduce-only trades only bring the holding nearer to zero."""
         held = held_before
         for update in updates:
@@ -70,7 +70,7 @@ class Venue(RuleBasedStateMachine):
         before = {symbol: self.held(symbol) for symbol in (PERP, SPOT)}
         updates = act()
         for symbol, held in before.items():
-            self.hear(symbol, held, updates)
+            self.on_updates(symbol, held, updates)
         self.keep(self.bench.engine.collect())
 
     def move(self, symbol: str, offset: int, bid_size: int, ask_size: int) -> None:
@@ -161,7 +161,7 @@ class Venue(RuleBasedStateMachine):
     @rule()
     def the_process_dies_and_starts_again(self) -> None:
         """From the written state alone; the market source brings the book, then the last event again."""
-        books = self.bench.engine._desk.books
+        books = self.bench.engine._matcher.books
         again = Bench(state=msgspec.msgpack.decode(msgspec.msgpack.encode(self.written), type=VenueState))
         again.now_ms, again.sequence = self.bench.now_ms, self.bench.sequence
         for symbol, book in books.items():
@@ -208,8 +208,8 @@ class Venue(RuleBasedStateMachine):
             if pending.request.__class__.__name__ == "SendOrder"
         ]
         assert sorted([*state.orders, *on_the_way]) == sorted(self.sent)
-        told = [update for update in self.bench.told if isinstance(update, VenueOrder)]
-        assert all(update.filled_quantity <= update.quantity for update in told)
+        updates = [update for update in self.bench.updates if isinstance(update, VenueOrder)]
+        assert all(update.filled_quantity <= update.quantity for update in updates)
 
     @invariant()
     def nothing_reduce_only_outlives_its_position(self) -> None:
@@ -230,14 +230,14 @@ TestVenue = Venue.TestCase
 TestVenue.settings = settings(stateful_step_count=50)
 
 
-def test_two_runs_tell_the_same() -> None:
+def test_two_runs_have_the_same_updates() -> None:
     def run() -> list[Any]:
         bench = Bench()
         for step in range(40):
             bench.book(f"{60000 + step % 7}x1", f"{60002 + step % 7}x1")
             bench.send(f"a{step}", "buy" if step % 3 else "sell", "0.01", **({"limit": "60004"} if step % 2 else {}))
             bench.trade("sell" if step % 2 else "buy", "0.5", str(60001 + step % 5))
-        return bench.told
+        return bench.updates
 
     first = run()
     assert first == run()

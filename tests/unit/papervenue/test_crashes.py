@@ -49,7 +49,7 @@ class MortalStore(VenueStore):
 
 
 class Script:
-    """What the market and a client do, step by step; the same for every run."""
+    """Events of the market and requests of a client, step by step; the same for every run."""
 
     def __init__(self) -> None:
         dice = random.Random(20240808)

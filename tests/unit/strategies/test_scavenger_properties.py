@@ -1,4 +1,4 @@
-"""What must hold on every tape, whatever the market does."""
+"""Properties that hold on every tape, whatever the market does."""
 
 from __future__ import annotations
 

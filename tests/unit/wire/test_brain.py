@@ -1,4 +1,4 @@
-"""Intents, decisions, budgets and the posture survive the wire; what cannot be read is said."""
+"""Intents, decisions, budgets and the posture survive the wire; an unreadable field is named."""
 
 from __future__ import annotations
 

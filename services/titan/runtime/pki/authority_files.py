@@ -1,6 +1,6 @@
-"""The stack's own certificate authority, as files: what ``titan up`` gives every local process.
+"""The stack's own certificate authority, as files, for the local processes of ``titan up``.
 
-What is in them is made by :mod:`titan.runtime.pki.certificates`. Keys are readable by their owner only.
+:mod:`titan.runtime.pki.certificates` makes their content. Keys are readable by their owner only.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def issue(
 ) -> bool:
     """Put a certificate of ``role`` with its key and the authority's certificate into ``directory``.
 
-    What is there already is kept while it is of this authority, role and stack, lasts no longer than ``lifetime``, and
+    A present certificate is kept while it is of this authority, role and stack, lasts no longer than ``lifetime``, and
     has at least half its time left.
     A process that reads between the writes finds a key and a certificate that do not match, and reads again.
 
@@ -105,7 +105,7 @@ def issue(
 
 
 def read_leaf(directory: Path) -> Leaf | None:
-    """The certificate in ``directory``; None where there is none that could be used."""
+    """Return the certificate in ``directory``; None without a usable one."""
     try:
         return Leaf.read({name: (directory / name).read_bytes() for name in _MODES})
     except FileNotFoundError:

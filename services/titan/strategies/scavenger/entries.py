@@ -36,5 +36,5 @@ def entry_prices(side: Side, reference: Decimal, tick: Decimal, rules: Scavenger
 
 
 def order_kind(rules: ScavengerParameters) -> tuple[OrderType, TimeInForce]:
-    """Aggressive either way: what is not taken at once is not wanted later."""
+    """Return the order type and lifetime: aggressive either way, and the rest of a partial fill is canceled."""
     return (OrderType.LIMIT if rules.order_type == "limit" else OrderType.MARKET), TimeInForce.IOC

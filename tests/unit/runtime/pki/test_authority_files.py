@@ -21,7 +21,7 @@ def leaf(directory: Path) -> x509.Certificate:
 
 
 def verify(directory: Path, ca_pem: bytes, role: str, when: datetime) -> None:
-    """What a TLS client does, by cryptography's own verifier."""
+    """Verify as a TLS client does, by cryptography's own verifier."""
     store = verification.Store([x509.load_pem_x509_certificate(ca_pem)])
     name = x509.DNSName(certificates.dns_name(role))
     verification.PolicyBuilder().store(store).time(when).build_server_verifier(name).verify(leaf(directory), [])
@@ -91,7 +91,7 @@ def test_certificate_is_renewed_when_needed(
     assert issue(authority, role, stack, tmp_path / "brain", now=NOW + later) is renewed
 
 
-def test_certificate_that_lasts_longer_than_asked_for_is_renewed_once(tmp_path: Path) -> None:
+def test_a_certificate_that_lasts_longer_than_required_is_renewed_once(tmp_path: Path) -> None:
     authority = ensure_ca(tmp_path / "ca", now=NOW)
 
     def issued(hours: int) -> bool:

@@ -1,4 +1,4 @@
-"""The wire contract and the domain say the same: enum numbers, methods, topology."""
+"""The wire contract and the domain agree: enum numbers, methods, topology."""
 
 from __future__ import annotations
 
