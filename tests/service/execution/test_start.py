@@ -87,7 +87,7 @@ async def test_without_a_database_it_trades_and_reports_the_lag_of_the_tables(st
         assert made.session.projector.lag > 5
         await until(lambda: made.session.projector.problem, "the problem is reported")
         assert made.session.projector.problem.away
-        assert "database" in made.session.projector.problem.said
+        assert "database" in made.session.projector.problem.message
         assert not any("database" in reason for reason in made.session.not_ready())
 
 
@@ -102,7 +102,7 @@ async def test_tables_that_are_set_back_are_not_written_on_with_a_gap(stack_on_e
         made.session.projector._stored = None
         await made.market.step(price=61100, count=4)
         await until(lambda: made.session.projector.problem, "the problem is reported")
-        assert "set back to 0" in made.session.projector.problem.said
+        assert "set back to 0" in made.session.projector.problem.message
         assert made.session.projector.lag > 0
         assert (await rows(url))["orders"] == 0
         whole = made.session.store.journal.last_sequence
