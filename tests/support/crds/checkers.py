@@ -14,7 +14,7 @@ REFUSED = [*POLICY, *PHASE, *IMAGES, *rule_rows()]
 ROWS = [*REFUSED, *UPDATES, *status_rows()]
 
 
-class Judge:
+class ManifestChecker:
     """Checks rows at the API server; the objects of updates are created once."""
 
     def __init__(self, api: CrdApi) -> None:
