@@ -29,7 +29,7 @@ from support.cluster.scripted_stack_service import ScriptedStackService  # noqa:
 from support.stack.model import quickstart  # noqa: E402
 from titan_operator.cluster.client import Cluster  # noqa: E402
 from titan_operator.cluster.credentials import load  # noqa: E402
-from titan_operator.cluster.kinds import KINDS  # noqa: E402
+from titan_operator.cluster.resource_kinds import KINDS  # noqa: E402
 
 STACKS = ("s0", "s1", "s2", "s3")
 ROUNDS = 100

@@ -25,10 +25,10 @@ from support.supplychain.signed_images import SignedImages  # noqa: E402
 from support.supplychain.trust_policies import trust_policy  # noqa: E402
 from titan_operator.admission.image_checks import ImageChecker  # noqa: E402
 from titan_operator.admission.store import VerifiedImagesStore  # noqa: E402
+from titan_operator.supplychain.cosign_verifier import CosignVerifier  # noqa: E402
 from titan_operator.supplychain.mounted_verifier import trust_terms  # noqa: E402
 from titan_operator.supplychain.registry import Registries  # noqa: E402
 from titan_operator.supplychain.trust import TrustPolicy, read_trust_policy  # noqa: E402
-from titan_operator.supplychain.verify import CosignVerifier  # noqa: E402
 
 ROUNDS = 200
 P50_MS = 30.0

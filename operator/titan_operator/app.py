@@ -25,9 +25,9 @@ from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ClusterError, CredentialsError
 from titan_operator.cluster.events import Events
-from titan_operator.cluster.kinds import KINDS, Kind
 from titan_operator.cluster.lease import Holder, OperatorLease
 from titan_operator.cluster.receiver import kopf_receiver
+from titan_operator.cluster.resource_kinds import KINDS, Kind
 from titan_operator.cluster.standard_logs import bridge_standard_logging
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker

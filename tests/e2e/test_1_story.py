@@ -15,7 +15,7 @@ from support.cluster.running_stack import LONG_MS
 from support.e2e.installed import DATA, STACK, SYSTEM, Titan
 from support.e2e.pods import BUSY_MS, PodLife
 from support.e2e.story import Story
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.runtime.topology import ROLES
 from titan_operator.api.names import tls_secret
 

@@ -15,7 +15,7 @@ from support.e2e.installed import STACK, SYSTEM, Titan, container_of, pod_of
 from support.e2e.pods import PodLife
 from support.e2e.story import Story
 from support.tiers.abilities import skip_without
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 
 REPLICASETS = "system:serviceaccount:kube-system:replicaset-controller"
 DEPLOYMENTS = "system:serviceaccount:kube-system:deployment-controller"

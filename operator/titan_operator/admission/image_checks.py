@@ -14,7 +14,7 @@ from typing import Protocol
 from titan_operator.admission.rules.verified_images import digest_of, listed_verdict, revocation_reason, with_revocation
 from titan_operator.admission.store import VerifiedImagesStore
 from titan_operator.api import RiskPolicy
-from titan_operator.api.images import VerifiedImagesSpec
+from titan_operator.api.verified_images import VerifiedImagesSpec
 from titan_operator.cluster.backoff import LAST_S, Backoff
 from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 

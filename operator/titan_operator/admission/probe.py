@@ -14,7 +14,7 @@ from titan_operator.admission.rules.policies import ADMISSION_POLICIES, policy_p
 from titan_operator.api.names import VERIFIED_IMAGES
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import (
+from titan_operator.cluster.resource_kinds import (
     KINDS,
     VALIDATING_ADMISSION_POLICY,
     VALIDATING_ADMISSION_POLICY_BINDING,

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from titan_operator.admission.rules.verified_images import digest_of, merge_lists
-from titan_operator.api.images import VerifiedImagesSpec, read_verified_images, verified_images_document
 from titan_operator.api.names import GROUP, VERIFIED_IMAGES, VERSION
+from titan_operator.api.verified_images import VerifiedImagesSpec, read_verified_images, verified_images_document
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.errors import ClusterError
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.supplychain.verdict import TrustTerms, Verdict
 
 

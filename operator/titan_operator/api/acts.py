@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_rules import PLAIN_LONGEST, PLAIN_PATTERN, IntegerRule, RuleError, WordRule
-from titan_operator.api.fields import LINE, PHASE_NAME, Check, Model, PatternRule, by
+from titan_operator.api.field_types import LINE, PHASE_NAME, Check, Model, PatternRule, by
 
 
 class ActVerb(StrEnum):

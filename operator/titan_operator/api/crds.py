@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from titan_operator.api.docs import summary
-from titan_operator.api.fields import NAME, PHASE_NAME, PatternRule
-from titan_operator.api.images import VerifiedImages, VerifiedImagesSpec
+from titan_operator.api.docstrings import summary
+from titan_operator.api.field_types import NAME, PHASE_NAME, PatternRule
 from titan_operator.api.names import GROUP, VERSION
 from titan_operator.api.resources import ROLES, RiskPolicy, RiskPolicySpec, Spec, TitanPhase
 from titan_operator.api.rule_schemas import Schema, described, rule_schema, validation
 from titan_operator.api.schemas import model_schema, struct_schema, union_schema
 from titan_operator.api.status import RiskPolicyStatus, TitanPhaseStatus
+from titan_operator.api.verified_images import VerifiedImages, VerifiedImagesSpec
 
 CATEGORY = "titan"
 

@@ -11,7 +11,7 @@ import msgspec
 from titan.domain.numbers import format_decimal
 from titan.domain.policy_rules import DecimalRule, IntegerRule, RuleError, WordRule
 from titan.strategies.scavenger.parameters import ASCENDING, WEIGHTS, ScavengerParameters
-from titan_operator.api.fields import Check, Files, Model, by
+from titan_operator.api.field_types import Check, Files, Model, by
 from titan_operator.api.signal_parameters import ParameterTable
 
 Source = Literal["simulated", "replay"]

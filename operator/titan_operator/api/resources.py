@@ -11,13 +11,13 @@ from typing import Annotated, ClassVar, Literal, get_args
 import msgspec
 from pydantic import Discriminator, Field
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy import PolicyError, PolicyRules, parse_rules
 from titan.domain.policy_hash import policy_hash, short_hash
 from titan.domain.policy_rules import RuleError, WordRule
 from titan.domain.symbols import is_perp
 from titan_operator.api.acts import ActSpec, Signature
-from titan_operator.api.fields import (
+from titan_operator.api.field_types import (
     NAME,
     Check,
     Flag,
@@ -38,7 +38,7 @@ from titan_operator.api.parameters import (
     PapervenueParameters,
     ScavengerFields,
 )
-from titan_operator.api.parts import ComputeResources, Margin, PolicyRef, SecretRef, Storage
+from titan_operator.api.shared_objects import ComputeResources, Margin, PolicyRef, SecretRef, Storage
 
 API_VERSION = "titan.trading/v1alpha1"
 

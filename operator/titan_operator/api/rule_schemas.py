@@ -29,11 +29,11 @@ from titan.domain.policy_rules import (
     WordRule,
 )
 from titan.domain.symbols import UNIFIED_LONGEST, UNIFIED_PATTERN
-from titan_operator.api.docs import field_texts
-from titan_operator.api.fields import ListRule, NamedListRule, PatternRule
+from titan_operator.api.docstrings import field_texts
+from titan_operator.api.field_types import ListRule, NamedListRule, PatternRule
 from titan_operator.api.parameters import SpeedRule
-from titan_operator.api.parts import LeverageRule
 from titan_operator.api.resources import PolicyRulesRule
+from titan_operator.api.shared_objects import LeverageRule
 from titan_operator.api.signal_parameters import ParameterTable, SignalNumberRule
 
 Schema = dict[str, Any]

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Meta
 from pydantic.fields import FieldInfo
 
-from titan_operator.api.docs import field_texts, summary
-from titan_operator.api.fields import By, Model
+from titan_operator.api.docstrings import field_texts, summary
+from titan_operator.api.field_types import By, Model
 from titan_operator.api.rule_schemas import Schema, allowed, described, rule_schema, spelled_default, validation
 
 

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from titan.domain.numbers import parse_decimal
 from titan.domain.policy_rules import BooleanRule, IntegerRule, RuleError, WordRule, shown, spelled
-from titan_operator.api.fields import InnerError
+from titan_operator.api.field_types import InnerError
 
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 

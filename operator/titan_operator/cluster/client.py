@@ -18,7 +18,7 @@ import msgspec
 from titan_operator.api.names import FIELD_MANAGER
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import Kind
+from titan_operator.cluster.resource_kinds import Kind
 
 Object = dict[str, Any]
 # Verb, kind, status code (0: no answer), seconds. Once per request on the wire.

@@ -19,7 +19,7 @@ from titan_operator.api.names import GROUP, OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.event_types import EventType
-from titan_operator.cluster.kinds import EVENT
+from titan_operator.cluster.resource_kinds import EVENT
 
 _SAME_WITHIN_S = 600.0
 _UPDATE_EVERY_S = 60.0

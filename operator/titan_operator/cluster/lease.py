@@ -17,7 +17,7 @@ from typing import Any
 from titan.runtime.telemetry.logs import Log
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.errors import ApiError, ClusterError
-from titan_operator.cluster.kinds import LEASE, POD
+from titan_operator.cluster.resource_kinds import LEASE, POD
 
 # Fractions of the duration: between renewals of the holder, and between tries without the Lease or after a failure.
 _RENEW = 1 / 3

@@ -24,7 +24,7 @@ for _name in _hidden:
 from titan_operator.api.names import OPERATOR  # noqa: E402
 from titan_operator.cluster.client import Object  # noqa: E402
 from titan_operator.cluster.credentials import Connection, kopf_fields  # noqa: E402
-from titan_operator.cluster.kinds import Kind  # noqa: E402
+from titan_operator.cluster.resource_kinds import Kind  # noqa: E402
 
 # Kind; ADDED, MODIFIED or DELETED, empty for objects that existed when the watch began; the object. Called in the
 # controller's loop.

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from titan_operator.cluster.kinds import Kind
+from titan_operator.cluster.resource_kinds import Kind
 
 # Delivered versions that are kept of each object: a list may be a little older than the last event of the watch.
 _VERSIONS = 16

@@ -14,7 +14,7 @@ from titan_operator.admission.probe import AdmissionProbe
 from titan_operator.cluster.backoff import FIRST_S, LAST_S, Backoff
 from titan_operator.cluster.client import Object
 from titan_operator.cluster.errors import ApiError, ClusterError
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.controller.context import Context
 from titan_operator.controller.executor import EffectExecutor, require_lease
 from titan_operator.controller.gather import (

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.runtime.telemetry.logs import Log
 from titan_operator.api.acts import POSTURE_OF, Act, ActVerb
 from titan_operator.api.names import FINALIZER, OPERATOR
 from titan_operator.cluster.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, ClusterError, Unreachable
-from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.lease import OperatorLease
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.controller.gather import Listing
 from titan_operator.reconcile.effects import (
     Annotate,

@@ -23,7 +23,7 @@ from titan_operator.api.names import (
 )
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import Unreachable
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.reconcile.observed import ObservedResource, Pod
 
 CHILD_KINDS = (

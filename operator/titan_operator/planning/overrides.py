@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from titan.domain.policy_rules import IntegerRule, RuleError
-from titan_operator.api.fields import FILES
+from titan_operator.api.field_types import FILES
 from titan_operator.api.parameters import MarketdataParameters, SpeedRule
 from titan_operator.api.resources import MarketdataSpec, Resource, TitanPhase
 

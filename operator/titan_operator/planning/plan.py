@@ -15,7 +15,6 @@ from titan.domain.instruments import PAPER_INSTRUMENTS, Instrument
 from titan.domain.numbers import format_decimal
 from titan.domain.policy import rules_document
 from titan.runtime.topology import PHASES, ROLES, peers_of
-from titan_operator.api.parts import ComputeResources
 from titan_operator.api.resources import (
     BrainSpec,
     ExecutionSpec,
@@ -27,6 +26,7 @@ from titan_operator.api.resources import (
     Spec,
     TitanPhase,
 )
+from titan_operator.api.shared_objects import ComputeResources
 from titan_operator.planning.gates import GateReason, Stack, first_refusal
 from titan_operator.planning.roles import PLANNED_ROLES, START_ORDER
 

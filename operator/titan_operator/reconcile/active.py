@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api import TitanPhase
 from titan_operator.planning.gates import GateReason
 from titan_operator.planning.plan import Plan

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import LABEL_INSTANCE, POLICY_SEQUENCE, PROTECTED
 from titan_operator.reconcile.effects import (
     Annotate,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.acts import Act
 from titan_operator.cluster.event_types import EventType
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.posture import resolve_flatten
 from titan_operator.api import RiskPolicy
 from titan_operator.api.acts import ActVerb

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import PROTECTED, RENDERED_BY, REVISION, labels, verified_record
 from titan_operator.cluster.event_types import EventType
 from titan_operator.compare.diff import first_difference, kept_template, removals

@@ -31,7 +31,7 @@ from titan_operator.api.names import (
     tls_secret,
 )
 from titan_operator.cluster.client import Cluster
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.settings import OperatorSettings
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import (
     BRAIN_GET_BRAIN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.enums import Posture, RiskLevel
 from titan.domain.reasons import Reason
 from titan.v1 import brain_pb2, execution_pb2, order_pb2
 from titan.wire.orders import equity_from_wire

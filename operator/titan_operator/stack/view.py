@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.enums import Posture, RiskLevel
 
 
 @dataclass(frozen=True)

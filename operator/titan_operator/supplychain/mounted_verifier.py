@@ -9,16 +9,16 @@ from typing import Protocol
 import aiohttp
 
 from titan_operator.api import RiskPolicy
+from titan_operator.supplychain.cosign_verifier import CosignVerifier
 from titan_operator.supplychain.registry import Registries
 from titan_operator.supplychain.registry.credential_files import CredentialFiles, Login
 from titan_operator.supplychain.trust import TrustPolicy
 from titan_operator.supplychain.trust_file import TrustFile
 from titan_operator.supplychain.verdict import TrustTerms, Verdict
-from titan_operator.supplychain.verify import CosignVerifier
 
 
 class SignatureVerifier(Protocol):
-    """Verifies under one trust policy; see :class:`titan_operator.supplychain.verify.CosignVerifier`."""
+    """Verifies under one trust policy; see :class:`titan_operator.supplychain.cosign_verifier.CosignVerifier`."""
 
     async def verify(self, image: str) -> Verdict:
         """Verify ``image``, a reference by digest."""

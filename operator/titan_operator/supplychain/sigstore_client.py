@@ -14,7 +14,13 @@ from typing import Any, Self
 import msgspec
 
 from titan_operator.supplychain.refusals import Refusal, Refused
-from titan_operator.supplychain.signatures import Pending, Requirements, SignatureResult, check_certified, check_logged
+from titan_operator.supplychain.signature_checks import (
+    Pending,
+    Requirements,
+    SignatureResult,
+    check_certified,
+    check_logged,
+)
 from titan_operator.supplychain.trust import TrustedIdentity
 
 _MODULE = "titan_operator.supplychain.sigstore_process"

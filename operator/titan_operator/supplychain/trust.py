@@ -17,9 +17,9 @@ from msgspec import Meta
 
 from titan.domain.policy_hash import canonical_bytes
 from titan.domain.policy_rules import shown, spelled
-from titan_operator.api.images import MAX_PINNED
 from titan_operator.api.schemas import struct_schema
 from titan_operator.api.status import Digest, Instant
+from titan_operator.api.verified_images import MAX_PINNED
 from titan_operator.api.yaml_strict import YamlError, load_documents
 from titan_operator.supplychain.keys import KeyFormatError, PublicKey, load_public_key
 from titan_operator.supplychain.references import (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from titan.brain.acts import PostureActs
-from titan.brain.core import BrainCore
+from titan.brain.event_order import BrainCore
 from titan.brain.execution_client import ExecutionClient
 from titan.brain.execution_updates import ExecutionUpdates
 from titan.brain.gauges import BrainGauges

@@ -193,7 +193,7 @@ def why(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
 @app.command()
 def arm(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Let the stack open new risk, up to the policy's ceiling."""
-    from titan.cli.local.posture import arm as run_arm
+    from titan.cli.local.acts import arm as run_arm
 
     run_arm(locate(state), output, reason)
 
@@ -201,7 +201,7 @@ def arm(state: StateOption = None, output: OutputOption = Output.TABLE, reason: 
 @app.command()
 def halt(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Stop opening and stop deciding, at once; stops and targets stay."""
-    from titan.cli.local.posture import tighten
+    from titan.cli.local.acts import tighten
     from titan.v1 import common_pb2 as c
 
     tighten(locate(state), output, c.POSTURE_HALTED, reason)
@@ -210,7 +210,7 @@ def halt(state: StateOption = None, output: OutputOption = Output.TABLE, reason:
 @app.command()
 def flatten(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Close every position and cancel every order, then stay halted."""
-    from titan.cli.local.posture import tighten
+    from titan.cli.local.acts import tighten
     from titan.v1 import common_pb2 as c
 
     tighten(locate(state), output, c.POSTURE_FLATTEN, reason)

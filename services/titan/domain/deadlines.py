@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from titan.domain.account import Account
-from titan.domain.kinds import OrderRole
+from titan.domain.enums import OrderRole
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import Lot

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Action, PositionEffect, Side, Verdict
+from titan.domain.enums import Action, PositionEffect, Side, Verdict
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 

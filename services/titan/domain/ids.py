@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from titan.domain.kinds import OrderRole
+from titan.domain.enums import OrderRole
 from titan.domain.time import NS_PER_MS
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Action, OrderType, Side, TimeInForce
+from titan.domain.enums import Action, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 
 

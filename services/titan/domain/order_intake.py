@@ -9,18 +9,18 @@ from __future__ import annotations
 import msgspec
 
 from titan.domain.account import Account
+from titan.domain.enums import PositionEffect, Side
 from titan.domain.equity import Mark, Marks
-from titan.domain.execution_posture import PostureInputs
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import PositionEffect, Side
+from titan.domain.journal_records import Intake, Refusal
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.policy import mode_problem
 from titan.domain.policy_hash import Policy
 from titan.domain.policy_rules import Mode
 from titan.domain.position_effect import classify, reducible
+from titan.domain.posture import PostureInputs
 from titan.domain.reasons import Reason, Rejection
-from titan.domain.records import Intake, Refusal
 from titan.domain.time import NS_PER_MS
 
 # Refusals that depend on the moment or on the Brain that asks: a repeated request may get another answer.

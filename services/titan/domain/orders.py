@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import msgspec
 
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.account import Account
-from titan.domain.kinds import OrderRole, PositionEffect, Side
+from titan.domain.enums import OrderRole, PositionEffect, Side
 from titan.domain.numbers import ZERO
 from titan.domain.positions import Holding
 

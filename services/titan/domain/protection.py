@@ -12,8 +12,8 @@ from decimal import Decimal
 import msgspec
 
 from titan.domain.account import Account
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.ids import client_order_id
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import Lot

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import DriftClass
+from titan.domain.enums import DriftClass
 from titan.domain.time import NS_PER_S
 
 FULL_SCORE = 100

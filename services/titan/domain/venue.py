@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titan.domain.kinds import OrderState
+from titan.domain.enums import OrderState
 from titan.domain.numbers import ZERO
 from titan.domain.orders import FINAL_STATES, Fill, Order, OrderEvent, OrderEventKind, apply
 from titan.domain.reasons import Reason

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.posture import FLATTENED
 from titan.domain.reasons import Reason
 from titan.durable.files import write_durably

@@ -7,19 +7,19 @@ import time
 import grpc
 
 from titan.domain.account import Account, Change
+from titan.domain.enums import OrderState, Posture
 from titan.domain.equity import Equity
-from titan.domain.kinds import OrderState, Posture
+from titan.domain.journal_records import Refusal
 from titan.domain.order_intake import stale_term
 from titan.domain.orders import Order
 from titan.domain.reasons import Reason, Rejection
-from titan.domain.records import Refusal
 from titan.domain.time import utc_day
 from titan.domain.truth import TruthSnapshot
-from titan.execution.account_store import AccountStore
 from titan.execution.commit_group import CommitGroup
 from titan.execution.events import ExecutionEvents
 from titan.execution.intake import OrderIntake
-from titan.execution.posture import Outcome, PostureKeeper
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import Outcome, PostureKeeper
 from titan.execution.protector import Protector
 from titan.execution.reconciler import Reconciler
 from titan.execution.valuation import Valuer
@@ -52,7 +52,7 @@ class BrainSession:
 
     def __init__(
         self,
-        store: AccountStore,
+        store: JournalledAccount,
         intake: OrderIntake,
         posture: PostureKeeper,
         valuer: Valuer,

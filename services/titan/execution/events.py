@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from titan.domain.account import Change
-from titan.domain.records import Record
+from titan.domain.journal_records import Record
 from titan.domain.truth import TruthSnapshot
 
 RecordListener = Callable[[int, Record, Change], None]

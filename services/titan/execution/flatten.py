@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from titan.domain.kinds import OrderRole, OrderState, Posture
+from titan.domain.enums import OrderRole, OrderState, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.positions import Lot
 from titan.domain.protection import Place, flatten_lot, open_lots
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueAccount
-from titan.execution.account_store import AccountStore
 from titan.execution.events import ExecutionEvents
-from titan.execution.posture import PostureKeeper
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.protector import Protector
 from titan.execution.sender import Sender
 from titan.runtime.telemetry.logs import Log
@@ -32,7 +32,7 @@ class Flattener:
 
     def __init__(
         self,
-        store: AccountStore,
+        store: JournalledAccount,
         venue: Venue,
         sender: Sender,
         protector: Protector,

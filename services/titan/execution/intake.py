@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from titan.domain.kinds import OrderState, PositionEffect
+from titan.domain.enums import OrderState, PositionEffect
+from titan.domain.journal_records import BrainTerm, Intake, Refusal
 from titan.domain.order_intake import IntakeState, OrderIntakeRules, first_result, is_kept, stale_term
 from titan.domain.orders import Order
 from titan.domain.reasons import Reason, Rejection
-from titan.domain.records import BrainTerm, Intake, Refusal
 from titan.durable.journal.journal import JournalUnavailable
-from titan.execution.account_store import AccountStore
 from titan.execution.events import ExecutionEvents
-from titan.execution.posture import PostureKeeper
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
 from titan.runtime.telemetry.metrics import Metrics
@@ -53,7 +53,7 @@ class OrderIntake:
     def __init__(
         self,
         rules: OrderIntakeRules,
-        store: AccountStore,
+        store: JournalledAccount,
         sender: Sender,
         posture: PostureKeeper,
         venue: Venue,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueMarker
-from titan.execution.account_store import AccountStore
 from titan.execution.brain_session import BrainSession
 from titan.execution.events import ExecutionEvents
 from titan.execution.flatten import Flattener
-from titan.execution.posture import PostureKeeper
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.protector import Protector
 from titan.execution.reconciler import Reconciler
 from titan.execution.valuation import Valuer
@@ -36,7 +36,7 @@ class MarketLoop:
         self,
         feed: MarketFeed,
         venue: PaperVenue,
-        store: AccountStore,
+        store: JournalledAccount,
         posture: PostureKeeper,
         venue_updates: VenueUpdates,
         protector: Protector,

@@ -16,9 +16,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from titan.domain.account import Account, Change
+from titan.domain.journal_records import Adoption, Record
 from titan.domain.ledger import Transaction
 from titan.domain.numbers import format_decimal
-from titan.domain.records import Adoption, Record
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips

@@ -6,7 +6,7 @@ from titan.domain.deadlines import UncoveredLot, due_cancels, uncovered_lots, wo
 from titan.domain.protection import Amend, Cancel, Place, flatten_lot, plan_protection
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_MS
-from titan.execution.account_store import AccountStore
+from titan.execution.journalled_account import JournalledAccount
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.telemetry.logs import Log
@@ -23,7 +23,7 @@ class Protector:
     """
 
     def __init__(
-        self, settings: ExecutionSettings, store: AccountStore, sender: Sender, metrics: Metrics, log: Log
+        self, settings: ExecutionSettings, store: JournalledAccount, sender: Sender, metrics: Metrics, log: Log
     ) -> None:
         self.active = False
         self._store = store

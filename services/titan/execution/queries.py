@@ -6,10 +6,10 @@ from collections import Counter
 
 import grpc
 
-from titan.domain.kinds import OrderRole, OrderState, Posture
-from titan.execution.account_store import AccountStore
+from titan.domain.enums import OrderRole, OrderState, Posture
 from titan.execution.brain_session import BrainSession
-from titan.execution.posture import PostureKeeper
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.projector import Projector
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
@@ -40,7 +40,7 @@ class Queries:
 
     def __init__(
         self,
-        store: AccountStore,
+        store: JournalledAccount,
         posture: PostureKeeper,
         valuer: Valuer,
         reconciler: Reconciler,

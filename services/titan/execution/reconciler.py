@@ -8,18 +8,18 @@ from collections.abc import Iterable
 
 import msgspec
 
-from titan.domain.kinds import DriftClass, OrderRole, OrderState
+from titan.domain.enums import DriftClass, OrderRole, OrderState
+from titan.domain.journal_records import Deposit
 from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import format_decimal
 from titan.domain.orders import Order
-from titan.domain.reconcile import adoptions, compare, next_exit, recognise
-from titan.domain.records import Deposit
 from titan.domain.truth import UNKNOWN_TRUTH, Drift, TruthSnapshot, after_pass, after_silence, points_lost_to_silence
 from titan.domain.venue import VenueAccount, VenueOrder, VenueTrade
+from titan.domain.venue_comparison import adoptions, compare, next_exit, recognise
 from titan.domain.venue_news import after_venue_order
-from titan.execution.account_store import AccountStore
 from titan.execution.events import ExecutionEvents
-from titan.execution.posture import PostureKeeper
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.protector import Protector
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
@@ -53,7 +53,7 @@ class Reconciler:
     def __init__(
         self,
         settings: ExecutionSettings,
-        store: AccountStore,
+        store: JournalledAccount,
         venue: Venue,
         sender: Sender,
         venue_updates: VenueUpdates,

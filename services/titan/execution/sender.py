@@ -7,13 +7,13 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from titan.domain import orders as machine
-from titan.domain.kinds import OrderState
+from titan.domain.enums import OrderState
 from titan.domain.orders import Order, OrderEvent, OrderEventKind
 from titan.domain.protection import InFlight
 from titan.domain.reasons import Reason
 from titan.domain.venue import AmendOrder, CancelOrder, SendOrder
 from titan.durable.lease import Lease
-from titan.execution.account_store import AccountStore
+from titan.execution.journalled_account import JournalledAccount
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.telemetry.metrics import Metrics
 from titan.venues.base import Venue
@@ -35,7 +35,7 @@ class Sender:
     def __init__(
         self,
         settings: ExecutionSettings,
-        store: AccountStore,
+        store: JournalledAccount,
         venue: Venue,
         lease: Lease,
         metrics: Metrics,

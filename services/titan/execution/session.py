@@ -12,20 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.domain.account import Change
 from titan.domain.equity import Marks
+from titan.domain.journal_records import Record
 from titan.domain.order_intake import OrderIntakeRules
 from titan.domain.policy_hash import Policy
 from titan.domain.reasons import Reason
-from titan.domain.records import Record
 from titan.domain.truth import TruthSnapshot
 from titan.durable.latch import Latch
 from titan.durable.lease import Lease
-from titan.execution.account_store import AccountStore, count_changes, open_journal
 from titan.execution.brain_session import BrainSession
 from titan.execution.events import ExecutionEvents
 from titan.execution.flatten import Flattener
 from titan.execution.intake import OrderIntake
+from titan.execution.journalled_account import JournalledAccount, count_changes, open_journal
 from titan.execution.market_loop import MarketLoop
-from titan.execution.posture import PostureKeeper
+from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.projector import Projector
 from titan.execution.protector import Protector
 from titan.execution.queries import Queries
@@ -94,7 +94,7 @@ class TradingSession:
             log,
             conflate=True,
         )
-        self.store = store = AccountStore(journal, account, lambda: self.now_ns, lease.term, events)
+        self.store = store = JournalledAccount(journal, account, lambda: self.now_ns, lease.term, events)
         self.venue = PaperVenue(settings, log)
         self.sender = Sender(settings, store, self.venue, lease, metrics)
         latch = Latch.load(state / "latch.json")

@@ -6,14 +6,14 @@ from decimal import Decimal
 
 import msgspec
 
+from titan.domain.enums import OrderRole
 from titan.domain.equity import Equity, Marks, Peak, value_account
-from titan.domain.kinds import OrderRole
+from titan.domain.journal_records import DayStart, Deposit, HighWaterMark
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import PhaseShare, Position
-from titan.domain.records import DayStart, Deposit, HighWaterMark
 from titan.domain.time import NS_PER_MS
-from titan.execution.account_store import AccountStore
+from titan.execution.journalled_account import JournalledAccount
 from titan.execution.settings import ExecutionSettings
 
 # A higher peak is journalled once it has risen by this fraction: a crash loses no more of it.
@@ -32,7 +32,7 @@ class Valuer:
     """
 
     def __init__(
-        self, settings: ExecutionSettings, store: AccountStore, marks: Marks, margin_leverage: Decimal
+        self, settings: ExecutionSettings, store: JournalledAccount, marks: Marks, margin_leverage: Decimal
     ) -> None:
         self.marks = marks
         self.equity = Equity(known=False, reason="not valued yet")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from titan.domain.kinds import OrderState
+from titan.domain.enums import OrderState
 from titan.domain.orders import Order, OrderEvent, OrderEventKind, TransitionError, apply
 from titan.domain.reasons import Reason
 from titan.domain.venue import RequestKind, VenueHeartbeat, VenueMarker, VenueOrder, VenueReject, VenueTrade
 from titan.domain.venue_news import after_reject, after_venue_order, fill_from_trade
-from titan.execution.account_store import AccountStore
 from titan.execution.events import ExecutionEvents
+from titan.execution.journalled_account import JournalledAccount
 from titan.execution.protector import Protector
 from titan.execution.sender import Sender
 from titan.runtime.telemetry.logs import Log
@@ -38,7 +38,7 @@ class VenueUpdates:
 
     def __init__(
         self,
-        store: AccountStore,
+        store: JournalledAccount,
         sender: Sender,
         protector: Protector,
         events: ExecutionEvents,

@@ -9,8 +9,8 @@ from pathlib import Path
 import grpc
 
 from titan.domain.time import NS_PER_S
+from titan.marketdata.playback_position import PlaybackError, PlaybackFile
 from titan.marketdata.player import MarketPlayer, Pace
-from titan.marketdata.position import PositionError, PositionFile
 from titan.marketdata.settings import MarketDataSettings
 from titan.marketdata.sources.choose import open_source
 from titan.marketdata.steps import cut_steps
@@ -45,10 +45,10 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         super().__init__(settings)
         settings.check()
         try:
-            self._position = PositionFile(Path(settings.state_dir) / "position.json")
+            self._position = PlaybackFile(Path(settings.state_dir) / "position.json")
             before = self._position.read()
             source = open_source(settings, before, time.time_ns)
-        except (SourceError, PositionError) as error:
+        except (SourceError, PlaybackError) as error:
             raise StartError(str(error)) from error
         self._source = source
         endless = settings.source == "simulated" and not settings.lockstep
@@ -106,7 +106,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
     async def _play(self) -> None:
         try:
             await self._player.run(self._resume_after)
-        except (SourceError, PositionError) as error:
+        except (SourceError, PlaybackError) as error:
             self.fail(str(error))
         except Exception as error:
             self.log.exception("the market player broke")

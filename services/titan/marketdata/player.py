@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from titan.domain.time import NS_PER_S
-from titan.marketdata.position import Position, PositionFile
+from titan.marketdata.playback_position import PlaybackFile, PlaybackPosition
 from titan.marketdata.steps import Step
 from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, SubscriptionFilter
 from titan.marketdata.view import MarketView
@@ -76,7 +76,7 @@ class MarketPlayer:
         source: MarketSource,
         steps: Iterator[Step],
         view: MarketView,
-        position: PositionFile,
+        position: PlaybackFile,
         identity: str,
         step_ns: int,
         lockstep: bool,
@@ -178,7 +178,9 @@ class MarketPlayer:
         self._events_total.inc(len(step.events))
         self._steps_total.inc()
         prices = {base: str(price) for base, price in self.source.last_prices().items()}
-        self._position.write(Position(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices))
+        self._position.write(
+            PlaybackPosition(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices)
+        )
 
     def _publish(self, subscriber: Subscriber, batches: StepBatches, step: Step, due_ns: int) -> None:
         if not self.lockstep and subscriber.behind >= MAX_BEHIND_STEPS and not subscriber.lagging:

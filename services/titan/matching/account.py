@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
+from titan.domain.enums import Side
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Side
 from titan.domain.numbers import ZERO
 from titan.matching.state import PRICE_PLACES, PositionState, VenueState, WorkingOrder
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, QuoteEvent
 from titan.domain.numbers import ZERO
 

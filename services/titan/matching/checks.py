@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
 from titan.domain.venue import AmendOrder

@@ -24,8 +24,8 @@ from decimal import Decimal
 
 import msgspec
 
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.market import Level, TradeEvent
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.reasons import Reason

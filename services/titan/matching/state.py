@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 from titan.domain.venue import OrderRequest, VenueOrder, VenueOrderState, VenueTrade

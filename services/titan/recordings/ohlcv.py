@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import ZERO, floor_to
 from titan.domain.time import NS_PER_DAY, NS_PER_S

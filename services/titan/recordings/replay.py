@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.order_book import BookDiff, BookState, OrderBook
 from titan.recordings.binance import Message, Print, Recording, Snapshot, Ticker

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from titan.domain.enums import Posture, RiskLevel
 from titan.domain.equity import Equity
-from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.posture import FLATTENED, resolve_flatten
 from titan.domain.truth import TruthSnapshot
 

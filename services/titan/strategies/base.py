@@ -15,9 +15,9 @@ from typing import Protocol
 
 import msgspec
 
+from titan.domain.enums import Action, OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
 from titan.domain.intents import Intent
-from titan.domain.kinds import Action, OrderType, Side, TimeInForce
 from titan.domain.market import Bar, MarketEvent
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from titan.domain.budgets import Budget, PostureState
+from titan.domain.budgets import Budget
 from titan.domain.decisions import Decision, GuardResult
-from titan.domain.intents import Intent
-from titan.domain.kinds import (
+from titan.domain.enums import (
     Action,
     BudgetState,
     OrderType,
@@ -19,7 +18,9 @@ from titan.domain.kinds import (
     TimeInForce,
     Verdict,
 )
+from titan.domain.intents import Intent
 from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.posture import PostureState
 from titan.domain.reasons import Reason
 from titan.domain.symbols import is_unified
 from titan.v1 import brain_pb2 as b

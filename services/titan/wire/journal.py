@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from titan.domain.kinds import OrderType, PositionEffect, Posture, Side, TimeInForce
-from titan.domain.numbers import format_decimal, parse_decimal
-from titan.domain.orders import Fill, Order
-from titan.domain.reasons import Reason
-from titan.domain.records import (
+from titan.domain.enums import OrderType, PositionEffect, Posture, Side, TimeInForce
+from titan.domain.journal_records import (
     Adoption,
     BrainTerm,
     DayStart,
@@ -18,6 +15,9 @@ from titan.domain.records import (
     Record,
     Refusal,
 )
+from titan.domain.numbers import format_decimal, parse_decimal
+from titan.domain.orders import Fill, Order
+from titan.domain.reasons import Reason
 from titan.domain.truth import Drift
 from titan.v1 import execution_pb2, journal_pb2
 from titan.wire import orders as wire

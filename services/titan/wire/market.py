@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from titan.domain.enums import Side
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Side
 from titan.domain.market import Bar, BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import format_decimal
 from titan.v1 import market_pb2 as pb

@@ -5,8 +5,8 @@ Decimals cross as canonical strings (empty reads as zero), enumerations by their
 
 from __future__ import annotations
 
+from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.equity import Equity
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import format_decimal
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip

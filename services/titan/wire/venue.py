@@ -5,7 +5,7 @@ Decimals cross as canonical strings (empty reads as zero), enumerations by their
 
 from __future__ import annotations
 
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
 from titan.domain.venue import (

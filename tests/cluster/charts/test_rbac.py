@@ -13,7 +13,7 @@ from titan_operator.admission.rules.policies import ADMISSION_POLICIES
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
-from titan_operator.cluster.kinds import CONFIG_MAP, SECRET
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, SECRET
 from titan_operator.controller.gather import read_listing
 
 OTHER = "default"

@@ -14,8 +14,8 @@ from support.cluster.apiproxy import ApiProxy, WatchFault
 from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import from_kubeconfig
-from titan_operator.cluster.kinds import CONFIG_MAP, Kind
 from titan_operator.cluster.receiver import kopf_receiver
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, Kind
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
 

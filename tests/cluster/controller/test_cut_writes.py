@@ -24,7 +24,7 @@ from support.cluster.guarded_plane import beside, guard
 from support.cluster.stack_acts import DELETE, INSTALL, STACK_ACTS, StackAct
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 
 NAMESPACES = [f"cut-{number:03}" for number in range(400)]
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))

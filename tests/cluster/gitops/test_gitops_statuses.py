@@ -19,11 +19,11 @@ from support.cluster.guarded_plane import beside, guard
 from support.gitops.argo import health
 from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 from support.stack.model import NEXT_IMAGE, quickstart
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.stack.view import StackView
 
 NAMESPACES = [f"g{number}" for number in range(12)]

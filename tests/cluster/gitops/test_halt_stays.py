@@ -21,11 +21,11 @@ from support.cluster.controller_fixture import SYSTEM, ControllerFixture, Script
 from support.cluster.guarded_plane import beside, guard
 from support.stack.local_processes import REPOSITORY
 from support.stack.model import IMAGE
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import load
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 
 DESK = "desk"
 CHART = str(REPOSITORY / "charts" / "titan-stack")

@@ -17,7 +17,7 @@ from support.cluster.apiproxy import ApiProxy, WatchFault
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig, in_cluster
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import CONFIG_MAP, SELF_SUBJECT_REVIEW
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, SELF_SUBJECT_REVIEW
 
 
 @dataclass

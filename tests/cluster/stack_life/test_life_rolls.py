@@ -14,7 +14,7 @@ import yaml
 from support.cluster.installation import BROKEN, IMAGE, LYING, NEXT, PHASES, ROOT, SYSTEM, Installation, installation
 from support.cluster.running_stack import RunningStack, eager
 from support.podrunner.runner import PodRunnerError
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_hash import policy_hash
 from titan_operator.planning.roles import ROLL_ORDER
 

@@ -17,7 +17,7 @@ from support.cluster import processes
 from support.cluster.installation import IMAGE, ROOT, SYSTEM, Installation, installation
 from support.cluster.processes import operator_pod, passes, samples, total
 from support.cluster.running_stack import EAGER, RunningStack
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.runtime.topology import ROLES
 
 DESK = "desk"

@@ -14,7 +14,7 @@ from support.processes.execution_neighbours import PERP
 from support.processes.execution_scene import Scene, scene
 from support.processes.waiting import until
 from support.stack.local_processes import Stack
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
 from titan.durable.journal.journal import JournalUnavailable
 from titan.v1 import common_pb2 as c

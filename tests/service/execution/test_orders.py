@@ -12,7 +12,7 @@ from support.processes.execution_neighbours import PERP
 from support.processes.execution_scene import Scene, scene
 from support.processes.waiting import until
 from support.stack.local_processes import Stack
-from titan.domain.kinds import OrderRole, OrderState
+from titan.domain.enums import OrderRole, OrderState
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 

@@ -15,7 +15,7 @@ from support.processes.execution_process import ExecutionProcess
 from support.processes.execution_scene import Scene, scene
 from support.processes.waiting import until
 from support.stack.local_processes import Stack
-from titan.domain.kinds import OrderRole, OrderState, Posture
+from titan.domain.enums import OrderRole, OrderState, Posture
 from titan.domain.protection import covered, open_lots
 from titan.execution.app import ExecutionApp
 from titan.runtime.process import running

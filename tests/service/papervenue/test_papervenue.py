@@ -20,7 +20,7 @@ from support.market.scripted_market import ScriptedMarket
 from support.stack.local_processes import Stack
 from support.venues.client import VenueClient
 from support.venues.matching import PERP, D
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
     AmendOrder,

@@ -24,7 +24,7 @@ from support.market.recorded import RECORDED
 from support.stack.both_accounts import BothAccounts, disagreements, read_both
 from support.stack.local_processes import REPOSITORY
 from support.stack.titan_up import PROCESSES, LocalStack, local_stack, port_offset
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_hash import parse_rules, policy_hash
 from titan.runtime.topology import ROLES
 

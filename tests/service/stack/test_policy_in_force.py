@@ -14,7 +14,7 @@ import pytest
 
 from support.stack.both_accounts import disagreements, read_both
 from support.stack.titan_up import LocalStack, local_stack
-from titan.domain.kinds import OrderRole
+from titan.domain.enums import OrderRole
 from titan.domain.policy_hash import policy_hash
 
 pytestmark = pytest.mark.slow

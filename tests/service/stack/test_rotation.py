@@ -19,7 +19,7 @@ import yaml
 
 from support.stack.local_processes import REPOSITORY, Stack
 from titan.brain.settings import BrainSettings
-from titan.runtime.pki.authority_files import issue
+from titan.runtime.pki.certificate_files import issue
 from titan.runtime.pki.certificates import Authority, issue_leaf, make_authority
 from titan.runtime.rpc import link as link_module
 from titan.runtime.rpc.client import RpcChannel

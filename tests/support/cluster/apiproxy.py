@@ -23,7 +23,7 @@ from aiohttp import web
 from support.cluster.api_requests import Mutation, Target, status
 from support.cluster.loopback_certificate import throw_away_certificate
 from titan_operator.cluster.credentials import Connection
-from titan_operator.cluster.kinds import Kind
+from titan_operator.cluster.resource_kinds import Kind
 
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 # Reviews, which are read by POST.

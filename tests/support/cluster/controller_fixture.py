@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_hash import policy_hash
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
@@ -32,7 +32,7 @@ from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.events import Events
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.cluster.watches import WatchTracker
 from titan_operator.controller.context import Context
 from titan_operator.controller.controller import StackController

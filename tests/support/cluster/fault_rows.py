@@ -16,7 +16,7 @@ from support.cluster.scripted_stack_operator import UNLISTED
 from support.cluster.stack_acts import DELETE, HALT, INSTALL, POLICY_CHANGE, UPGRADE, StackAct
 from support.stack.model import NEXT_IMAGE, quickstart
 from titan_operator.app import OVERDUE_S, WATCHED
-from titan_operator.cluster.kinds import KINDS, Kind
+from titan_operator.cluster.resource_kinds import KINDS, Kind
 
 KINDS_WATCHED = tuple(KINDS[name] for name in WATCHED)
 RESOURCES = (KINDS["RiskPolicy"], KINDS["TitanPhase"])

@@ -25,7 +25,7 @@ from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ApiError
-from titan_operator.cluster.kinds import KINDS, Kind
+from titan_operator.cluster.resource_kinds import KINDS, Kind
 
 # Passes that wrote nothing, so that nothing is left to do: so many lists of TitanPhases, one of them a watch's own.
 PASSES = 4

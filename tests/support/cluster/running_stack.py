@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from support.cluster.installation import IMAGE, Installation, quickstart
-from titan.domain.kinds import OrderType, Posture
+from titan.domain.enums import OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.durable.latch import Latch
 from titan.matching.state import PositionState, VenueState

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from support.cluster.controller_fixture import ScriptedStack
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.stack.view import Ack, StackView
 
 

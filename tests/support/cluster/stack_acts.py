@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from support.cluster.controller_fixture import ControllerFixture
 from support.stack.model import NEXT_IMAGE, documents, quickstart
-from titan.domain.kinds import Posture
-from titan_operator.cluster.kinds import KINDS
+from titan.domain.enums import Posture
+from titan_operator.cluster.resource_kinds import KINDS
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from support.cluster.installation import PHASES
 from support.cluster.running_stack import LONG_MS, RunningStack
 from support.e2e.target import Target
 from support.stack.both_accounts import BothAccounts, disagreements, read_both
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.durable.latch import Latch
 from titan.matching.state import VenueState
 from titan.papervenue.store import FILE_NAME, VenueStore

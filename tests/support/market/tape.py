@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from titan.domain.enums import Side
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Side
 from titan.domain.market import MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_MS, NS_PER_S

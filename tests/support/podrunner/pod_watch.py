@@ -11,7 +11,7 @@ import aiohttp
 
 from titan_operator.api.names import LABEL_COMPONENT
 from titan_operator.cluster.client import Cluster
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 
 
 @dataclass

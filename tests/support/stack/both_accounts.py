@@ -9,11 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from titan.domain.account import Account
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Posture
+from titan.domain.enums import OrderRole, OrderState, OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.venue import VenueOrderState
 from titan.durable.latch import Latch
-from titan.execution.account_store import open_journal
+from titan.execution.journalled_account import open_journal
 from titan.matching.state import VenueState
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import first_state

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from titan.runtime.pki.authority_files import ensure_ca, issue
+from titan.runtime.pki.certificate_files import ensure_ca, issue
 from titan.runtime.pki.certificates import Authority
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.acts import POSTURE_OF
 from titan_operator.api.names import FINALIZER, LABEL_INSTANCE, REVISION, labels, tls_secret
 from titan_operator.controller.gather import read_resource

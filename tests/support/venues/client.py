@@ -10,7 +10,7 @@ from typing import Any
 from support.market.scripted_market import ScriptedMarket
 from support.stack.local_processes import Stack
 from support.venues.matching import PERP, D
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueMarker
 from titan.runtime.telemetry.logs import get_logger
 from titan.venues.base import Venue, VenueUpdate

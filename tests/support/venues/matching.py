@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.market import BookEvent, Level, QuoteEvent, TradeEvent
 from titan.domain.time import NS_PER_MS
 from titan.domain.venue import (

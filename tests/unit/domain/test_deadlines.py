@@ -9,12 +9,12 @@ import msgspec
 
 from titan.domain.account import Account
 from titan.domain.deadlines import due_cancels, uncovered_lots, working_entries
+from titan.domain.enums import OrderRole, OrderState, OrderType, PositionEffect, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import OrderRole, OrderState, OrderType, PositionEffect, Side, TimeInForce
+from titan.domain.journal_records import Intake, Record
 from titan.domain.orders import Fill, Order
 from titan.domain.reasons import Reason
-from titan.domain.reconcile import next_exit
-from titan.domain.records import Intake, Record
+from titan.domain.venue_comparison import next_exit
 
 D = Decimal
 PERP = "BTC/USDT:USDT"

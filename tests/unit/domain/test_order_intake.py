@@ -9,15 +9,15 @@ import msgspec
 import pytest
 
 from titan.domain.account import Account
+from titan.domain.enums import OrderRole, OrderType, PositionEffect, Posture, Side, TimeInForce
 from titan.domain.equity import Marks
-from titan.domain.execution_posture import PostureInputs
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import OrderRole, OrderType, PositionEffect, Posture, Side, TimeInForce
+from titan.domain.journal_records import Intake, Record, Refusal
 from titan.domain.order_intake import IntakeState, OrderIntakeRules, first_result, is_kept, stale_term
 from titan.domain.orders import Fill
 from titan.domain.policy_hash import Policy, read_policy
+from titan.domain.posture import PostureInputs
 from titan.domain.reasons import Reason, Rejection
-from titan.domain.records import Intake, Record, Refusal
 
 D = Decimal
 PERP = "BTC/USDT:USDT"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import (
     FINAL_STATES,
     ORDER_TABLE,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Order, TransitionError
 from titan.domain.reasons import Reason
 from titan.domain.venue import RequestKind, VenueOrder, VenueOrderState, VenueReject, VenueTrade

@@ -15,7 +15,7 @@ from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, ks
 from support.stack.model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from titan.cli.cluster.advice import READY_ADVICE, obstacles
 from titan.cli.cluster.stack_view import StackView
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.supplychain.verdict import REVOKED, Verdict
 
 # Allowed pairs of their results for one object: neither may wait where the other is done.

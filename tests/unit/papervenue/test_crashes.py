@@ -14,8 +14,8 @@ import pytest
 
 from support.tiers.sweeps import swept
 from support.venues.matching import MS, PERP, SPOT, D, levels, send
+from titan.domain.enums import Side
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, MarketEvent, TradeEvent
 from titan.domain.venue import SendOrder
 from titan.matching.state import VenueDelta, VenueState

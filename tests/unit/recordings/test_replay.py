@@ -11,7 +11,7 @@ import pytest
 
 from support.market.recorded import FUTURES, RECORDED, SPOT
 from support.market.recordings import START_NS, spot_lines, write
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.recordings.replay import ReplaySource
 from titan.recordings.source import SourceError

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from support.market.tape import FOREVER, MS, PERP, SPOT, T0, TOP, Tape, decide, holding, play, scavenger
+from titan.domain.enums import Action, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Action, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.market import MarketEvent
 from titan.domain.orders import Fill, Order
 from titan.domain.time import NS_PER_DAY

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.market.tape import MS, PERP, SPOT, T0, Tape, decide, holding, play, scavenger
-from titan.domain.kinds import Action, Side
+from titan.domain.enums import Action, Side
 from titan.domain.market import Bar, MarketEvent
 from titan.domain.numbers import is_multiple
 from titan.marketdata.bars import BarHistory

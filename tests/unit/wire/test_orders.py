@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.equity import Equity
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.domain.reasons import Reason

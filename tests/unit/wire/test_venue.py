@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.venues.matching import PERP, D, send
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
     AmendOrder,

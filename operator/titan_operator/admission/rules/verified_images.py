@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from titan_operator.api.images import MAX_IMAGES, PinnedImage, RevokedImage, VerifiedImage, VerifiedImagesSpec
+from titan_operator.api.verified_images import MAX_IMAGES, PinnedImage, RevokedImage, VerifiedImage, VerifiedImagesSpec
 from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 
 _Item = TypeVar("_Item", VerifiedImage, RevokedImage)

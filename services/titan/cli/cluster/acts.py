@@ -14,9 +14,9 @@ from titan.cli.cluster.session import Cluster, ClusterTarget, with_cluster
 from titan.cli.cluster.stack_view import Item, StackView
 from titan.cli.errors import Refused, Unreachable
 from titan.cli.output import Output, print_document, print_wrapped
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.acts import POSTURE_OF, ActVerb
-from titan_operator.cluster.kinds import RISK_POLICY
+from titan_operator.cluster.resource_kinds import RISK_POLICY
 
 _POLL_S = 0.25
 # The operator writes the outcome first, and the new posture within the next pass.

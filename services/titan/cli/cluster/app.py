@@ -171,7 +171,7 @@ def policy_new(
 ) -> None:
     """Print a new RiskPolicy with some rules changed, ready for Git or `kubectl apply -f -`."""
     from titan.cli.cluster.policies import new
-    from titan.domain.kinds import Posture
+    from titan.domain.enums import Posture
 
     new(_target(namespace, context, kubeconfig), output, source, settings or (), name, Posture[posture.value])
 

@@ -12,9 +12,9 @@ from titan.cli.cluster.stack_view import StackView
 from titan.cli.errors import BadInput, CommandError, Refused
 from titan.cli.files import parse_yaml, read_text
 from titan.cli.output import UNKNOWN, Column, Output, print_document, print_table, print_text, print_wrapped
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_compare import Difference, differences
-from titan_operator.cluster.kinds import RISK_POLICY, TITAN_PHASE
+from titan_operator.cluster.resource_kinds import RISK_POLICY, TITAN_PHASE
 
 _FILES = (".yaml", ".yml")
 

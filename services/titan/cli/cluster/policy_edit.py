@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from titan.cli.errors import BadInput
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy import PolicyError, PolicyRules, parse_rules, rules_document
 from titan.domain.policy_hash import policy_hash, short_hash
 from titan.domain.policy_rules import RULES, BooleanRule, IntegerRule, LiveApprovalRule, ModesRule, Rule, SymbolsRule

@@ -15,7 +15,7 @@ from titan.cli.errors import BadInput, Refused, Unreachable
 from titan_operator.cluster import errors
 from titan_operator.cluster.client import Cluster as Api
 from titan_operator.cluster.credentials import Connection, from_kubeconfig, load
-from titan_operator.cluster.kinds import RISK_POLICY, SELF_SUBJECT_REVIEW, SERVICE, TITAN_PHASE, Kind
+from titan_operator.cluster.resource_kinds import RISK_POLICY, SELF_SUBJECT_REVIEW, SERVICE, TITAN_PHASE, Kind
 
 T = TypeVar("T")
 

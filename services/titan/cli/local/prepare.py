@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from titan.cli.errors import BadInput
+from titan.cli.local.certificates import Identities
 from titan.cli.local.client import ROLE as CLIENT_ROLE
-from titan.cli.local.identities import Identities
 from titan.cli.local.state import State, unwritable
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def write(prepared: Prepared, state: State) -> Identities:
         When the directory cannot be written, or its certificate authority is damaged.
     """
     from titan.durable.files import write_durably
-    from titan.runtime.pki.authority_files import ensure_ca
+    from titan.runtime.pki.certificate_files import ensure_ca
     from titan.runtime.pki.certificates import IdentityError
 
     try:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from titan.cli.errors import DONE, BadInput, CommandError, Refused, Unreachable
+from titan.cli.local.acts import kept, sentence, set_posture
+from titan.cli.local.certificates import Identities
 from titan.cli.local.client import StackClient
-from titan.cli.local.identities import Identities
-from titan.cli.local.posture import kept, sentence, set_posture
 from titan.cli.local.prepare import Prepared, UpOptions, check_ports, migrate, prepare, write
 from titan.cli.local.processes import Supervised, Supervisor
 from titan.cli.local.results import collect_totals, print_totals, wait_for_end

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from titan.domain.enums import Side
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.time import NS_PER_MS, NS_PER_S
 from titan.marketdata.simulation.book import SimulatedSide

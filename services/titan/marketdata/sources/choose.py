@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from titan.marketdata.position import Position
+from titan.marketdata.playback_position import PlaybackPosition
 from titan.marketdata.settings import DEFAULT_SIMULATED_SYMBOLS, MarketDataSettings
 from titan.recordings.ohlcv import COLUMNS, OhlcvSource
 from titan.recordings.replay import ReplaySource
@@ -16,7 +16,7 @@ _GZIP = b"\x1f\x8b"
 
 
 def open_source(
-    settings: MarketDataSettings, before: Position | None, wall_clock_ns: Callable[[], int]
+    settings: MarketDataSettings, before: PlaybackPosition | None, wall_clock_ns: Callable[[], int]
 ) -> MarketSource:
     """Open the source that the settings name.
 

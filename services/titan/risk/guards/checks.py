@@ -5,7 +5,7 @@ Each is a small pure function of an :class:`~titan.risk.evaluation.Evaluation`.
 
 from __future__ import annotations
 
-from titan.domain.kinds import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
+from titan.domain.enums import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_MINUTE, NS_PER_MS, NS_PER_S

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import BPS, ONE, ZERO, ceil_to, floor_to
 from titan.strategies.scavenger.parameters import ScavengerParameters
 

@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 
 
 class FlowMeasure(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from titan.domain.kinds import OrderRole, OrderState
+from titan.domain.enums import OrderRole, OrderState
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
 from titan.domain.time import NS_PER_MS, utc_day

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from titan.domain.enums import Action, OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Action, OrderType, Side, TimeInForce
 from titan.domain.market import Bar, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Fill, Order

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.strategies.scavenger.structure import Level
 
 

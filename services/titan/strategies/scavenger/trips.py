@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import QuoteEvent
 from titan.strategies.scavenger.flow import FlowMeasure
 from titan.strategies.scavenger.score import Score

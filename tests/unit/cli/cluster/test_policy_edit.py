@@ -9,7 +9,7 @@ import pytest
 from support.cluster.objects import HASH, OTHER_HASH, RULES, policy
 from titan.cli.cluster.policy_edit import base_name, edited, manifest, pin_of, rules_of
 from titan.cli.errors import BadInput
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy import parse_rules, rules_document
 from titan.domain.policy_hash import policy_hash
 from titan_operator.api import RiskPolicy

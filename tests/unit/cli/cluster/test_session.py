@@ -10,7 +10,7 @@ from titan.cli.cluster.session import Cluster, refusal
 from titan.cli.errors import CommandError, Refused, Unreachable
 from titan_operator.cluster.errors import ApiError
 from titan_operator.cluster.errors import Unreachable as NoAnswer
-from titan_operator.cluster.kinds import RISK_POLICY
+from titan_operator.cluster.resource_kinds import RISK_POLICY
 
 DENIED = (
     "riskpolicies.titan.trading \"demo\" is forbidden: ValidatingAdmissionPolicy 'titan-loosening' with binding "

@@ -11,7 +11,7 @@ from support.crds.checkers import REFUSED
 from support.crds.manifests import Row
 from support.crds.rows import ACCEPTED, IMAGES
 from titan_operator.api import ResourceError, load_resources
-from titan_operator.api.images import read_verified_images
+from titan_operator.api.verified_images import read_verified_images
 
 
 @pytest.mark.parametrize("row", [row for row in REFUSED if row.base != "images"], ids=str)

@@ -15,7 +15,7 @@ from aiohttp import web
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import CONFIG_MAP
+from titan_operator.cluster.resource_kinds import CONFIG_MAP
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _MANIFEST = {"metadata": {"name": "a", "namespace": "n"}, "data": {"x": "1"}}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from titan_operator.cluster.kinds import CONFIG_MAP, TITAN_PHASE
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, TITAN_PHASE
 from titan_operator.cluster.watches import Overdue, WatchTracker
 
 _LIMIT_S = 10.0

@@ -13,7 +13,7 @@ import pytest
 from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import Kind
+from titan_operator.cluster.resource_kinds import Kind
 from titan_operator.controller.executor import AT_ONCE, EffectExecutor
 from titan_operator.reconcile.effects import Apply, Certificate, Effect
 from titan_operator.reconcile.observed import Observed

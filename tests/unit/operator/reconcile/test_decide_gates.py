@@ -9,7 +9,7 @@ import pytest
 from support.stack.edits import DEMO, set_image
 from support.stack.model import IMAGE, Model, installed, quickstart
 from support.stack.rendered import STACK_ROLES
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.reconcile.effects import Apply, RecordEvent, SetFinalizer
 from titan_operator.supplychain.verdict import Verdict
 

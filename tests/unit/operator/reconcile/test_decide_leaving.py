@@ -9,7 +9,7 @@ import pytest
 from support.stack.edits import DEMO, second_policy
 from support.stack.model import IMAGE, Model, installed, quickstart
 from support.stack.rendered import STACK_ROLES
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import PROTECTED
 from titan_operator.reconcile.effects import Delete
 from titan_operator.supplychain.verdict import Verdict

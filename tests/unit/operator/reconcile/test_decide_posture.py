@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.stack.edits import DEMO, pin, second_policy
 from support.stack.model import installed
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.reconcile.effects import ForwardAct, SetCeiling, Tighten
 
 

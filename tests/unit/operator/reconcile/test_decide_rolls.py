@@ -7,7 +7,7 @@ import pytest
 from support.stack.edits import pin, second_policy, set_image
 from support.stack.model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from support.stack.rendered import STACK_ROLES
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.reconcile.effects import Apply
 from titan_operator.reconcile.rollout import DEADLINE_S, revision_of
 from titan_operator.supplychain.verdict import Verdict

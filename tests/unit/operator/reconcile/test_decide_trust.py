@@ -7,7 +7,7 @@ import pytest
 from support.stack.edits import DEMO, set_image
 from support.stack.model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
 from support.stack.rendered import STACK_ROLES
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import POLICY_SEQUENCE
 from titan_operator.reconcile.effects import Certificate, RecordEvent
 from titan_operator.supplychain.verdict import REVOKED, Verdict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from support.stack.model import IMAGE, Model, documents, quickstart
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import POLICY_SEQUENCE
 from titan_operator.supplychain.verdict import Verdict
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from support.stack.model import installed
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.reconcile.effects import Tighten
 from titan_operator.reconcile.posture import posture_effects
 from titan_operator.stack.view import BrainView, ExecutionView, StackView

@@ -20,7 +20,7 @@ from titan_operator.supplychain.formats.oci import Layer, read_layers
 from titan_operator.supplychain.formats.simple_signing import PAYLOAD_TYPE, read_payload, read_signature
 from titan_operator.supplychain.keys import KeyFormatError, load_public_key
 from titan_operator.supplychain.refusals import Refused
-from titan_operator.supplychain.signatures import Requirements, check_blob, check_bundle, check_simple_signing
+from titan_operator.supplychain.signature_checks import Requirements, check_blob, check_bundle, check_simple_signing
 from titan_operator.supplychain.trust import TrustPolicyError, load_trust_policy, read_trust_policy
 
 DIGEST = "sha256:" + "a" * 64

@@ -7,7 +7,7 @@ from enum import IntEnum
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
-from titan.domain import kinds
+from titan.domain import enums as kinds
 from titan.domain.reasons import Reason
 from titan.runtime.rpc.contract import METHODS
 from titan.runtime.topology import CALLERS, ROLES, may_call, peers_of

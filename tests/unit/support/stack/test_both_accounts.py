@@ -10,7 +10,7 @@ import pytest
 
 from support.stack.both_accounts import BothAccounts, disagreements
 from titan.domain.account import Account
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.ledger import LedgerAccount
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Holding

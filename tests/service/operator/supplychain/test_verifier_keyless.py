@@ -28,7 +28,14 @@ from support.supplychain.registry import RegistryServer
 from support.supplychain.trust_policies import trusted_key
 from support.supplychain.verifier_fixture import NAME, NOW, image_at, verifier_of
 from titan_operator.supplychain.refusals import Refused
-from titan_operator.supplychain.signatures import Accepted, Format, Pending, Requirements, check_blob, check_bundle
+from titan_operator.supplychain.signature_checks import (
+    Accepted,
+    Format,
+    Pending,
+    Requirements,
+    check_blob,
+    check_bundle,
+)
 from titan_operator.supplychain.sigstore_client import SigstoreClient, complete_blob_check, complete_image_check
 from titan_operator.supplychain.trust import read_trust_policy
 

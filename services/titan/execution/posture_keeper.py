@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from titan.domain.execution_posture import PostureInputs, lowers_latch
-from titan.domain.kinds import DriftClass, Posture, RiskLevel
+from titan.domain.enums import DriftClass, Posture, RiskLevel
+from titan.domain.journal_records import LatchChange
+from titan.domain.posture import PostureInputs, lowers_latch
 from titan.domain.reasons import Reason
-from titan.domain.records import LatchChange
 from titan.domain.time import NS_PER_S
 from titan.domain.truth import Drift
 from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
-from titan.execution.account_store import AccountStore
+from titan.execution.journalled_account import JournalledAccount
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2
@@ -29,7 +29,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class PostureKeeper:
-    """Keeps the latch and Brain's reports, and applies :mod:`titan.domain.execution_posture` to them.
+    """Keeps the latch and Brain's reports, and applies :mod:`titan.domain.posture` to them.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class PostureKeeper:
     def __init__(
         self,
         latch: Latch,
-        store: AccountStore,
+        store: JournalledAccount,
         policy_hash: str,
         silence_s: float,
         metrics: Metrics,

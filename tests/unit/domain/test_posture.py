@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from titan.domain.execution_posture import PostureInputs, lowers_latch
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
+from titan.domain.posture import PostureInputs, lowers_latch
 from titan.domain.reasons import Reason
 
 P = Posture

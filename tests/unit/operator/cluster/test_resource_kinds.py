@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from titan_operator.cluster.kinds import CONFIG_MAP, DEPLOYMENT, KINDS, NAMESPACE, TITAN_PHASE, Kind
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, DEPLOYMENT, KINDS, NAMESPACE, TITAN_PHASE, Kind
 
 PATHS = [
     ("core, one object", CONFIG_MAP, ("a", "n", ""), "/api/v1/namespaces/n/configmaps/a"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from support.venues.matching import MS, PERP, SPOT, Bench, D, levels, send, state_of
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, TradeEvent
 from titan.domain.venue import AmendOrder, CancelOrder, VenueOrder, VenueReject, VenueTrade
 from titan.matching.state import VenueDelta, VenueState

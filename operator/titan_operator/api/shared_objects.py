@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from titan.domain.policy_rules import DecimalRule, RuleError
-from titan_operator.api.fields import Check, Model, Name, PatternRule, PolicyHash, by
+from titan_operator.api.field_types import Check, Model, Name, PatternRule, PolicyHash, by
 
 _WHOLE = 'a whole multiple as a string, from "1" to "125"'
 _LEVERAGE = DecimalRule("1", "125", "")

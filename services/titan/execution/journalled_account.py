@@ -9,7 +9,7 @@ from pathlib import Path
 
 from titan.domain.account import Account, Change
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.records import Fact, Intake, Record
+from titan.domain.journal_records import Fact, Intake, Record
 from titan.durable.journal.journal import Journal, RecoveryReport
 from titan.execution.events import ExecutionEvents, RecordListener
 from titan.runtime.process import StartError
@@ -21,7 +21,7 @@ from titan.wire.journal import decode_record, encode_intake, encode_record
 SYNC_DELAY_S = 0.05
 
 
-class AccountStore:
+class JournalledAccount:
     """Every fact goes into the account and the journal together, then to ``events.recorded``, in order.
 
     The event is sent by :meth:`notify`, not at the moment of writing: on the order path the venue is first.

@@ -14,15 +14,15 @@ from decimal import Decimal
 import msgspec
 
 from titan.domain.account import Account
+from titan.domain.enums import DriftClass, OrderRole, OrderState, PositionEffect
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, PositionEffect
+from titan.domain.journal_records import Adoption
 from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
 from titan.domain.position_effect import classify
 from titan.domain.positions import Holding
-from titan.domain.records import Adoption
 from titan.domain.truth import Drift, classify_position
 from titan.domain.venue import VenueAccount, VenueOrder
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from titan.domain.account import Account
+from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, PositionEffect, Side, TimeInForce
 from titan.domain.ids import client_order_id
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, PositionEffect, Side, TimeInForce
-from titan.domain.reconcile import adoptions, compare, recognise
-from titan.domain.records import Adoption, Deposit, Intake, Record
+from titan.domain.journal_records import Adoption, Deposit, Intake, Record
 from titan.domain.truth import Drift
 from titan.domain.venue import VenueAccount, VenueOrder, VenueOrderState, VenuePosition
+from titan.domain.venue_comparison import adoptions, compare, recognise
 
 D = Decimal
 PERP = "BTC/USDT:USDT"

@@ -11,7 +11,7 @@ from titan_operator.supplychain.formats.oci import Layer, read_layers
 from titan_operator.supplychain.formats.simple_signing import PAYLOAD_TYPE
 from titan_operator.supplychain.refusals import Refusal, Refused, primary_refusal
 from titan_operator.supplychain.registry import Descriptor, Registries, RegistryError, RegistryProblem, Repository
-from titan_operator.supplychain.signatures import (
+from titan_operator.supplychain.signature_checks import (
     Accepted,
     Pending,
     Requirements,

@@ -141,7 +141,8 @@ def test_a_second_time_nothing_is_fetched(toy: Toy) -> None:
 def test_an_interrupted_installation_is_repaired(toy: Toy) -> None:
     toy.install()
     record = toy.site / "base-1.0.dist-info" / "RECORD"
-    record.write_text("".join(line for line in record.open() if "INSTALLER" not in line))
+    lines = record.read_text().splitlines(keepends=True)
+    record.write_text("".join(line for line in lines if "INSTALLER" not in line))
     (toy.site / "base.py").unlink()
     done = toy.install()
     assert done.returncode == 0

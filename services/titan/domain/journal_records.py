@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import OrderRole, OrderType, PositionEffect, Posture, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderType, PositionEffect, Posture, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
 from titan.domain.reasons import Reason

@@ -10,8 +10,8 @@ from titan_operator.api import RiskPolicy
 from titan_operator.supplychain.references import ImageReference, ReferenceFormatError, parse_reference
 from titan_operator.supplychain.refusals import Refusal, Refused
 from titan_operator.supplychain.registry import Registries, Repository
-from titan_operator.supplychain.search import Search
-from titan_operator.supplychain.signatures import Pending, Requirements, SignatureResult, check_blob
+from titan_operator.supplychain.signature_checks import Pending, Requirements, SignatureResult, check_blob
+from titan_operator.supplychain.signature_search import Search
 from titan_operator.supplychain.sigstore_client import SigstoreClient, complete_blob_check
 from titan_operator.supplychain.trust import TrustPolicy
 from titan_operator.supplychain.verdict import Verdict

@@ -40,7 +40,7 @@ class Identities:
         OSError
             When a folder cannot be written.
         """
-        from titan.runtime.pki.authority_files import issue
+        from titan.runtime.pki.certificate_files import issue
 
         for role, folder in self._folders.items():
             issue(self._authority, role, STACK_NAME, folder, lifetime=self._lifetime)
@@ -57,7 +57,7 @@ class Identities:
                 await asyncio.sleep(_RETRY_S)
 
     def _due_in_s(self) -> float:
-        from titan.runtime.pki.authority_files import read_leaf
+        from titan.runtime.pki.certificate_files import read_leaf
 
         leaves = [read_leaf(folder) for folder in self._folders.values()]
         now = datetime.now(UTC)

@@ -14,7 +14,7 @@ import msgspec
 _SIZE = 1024
 
 
-class Position(msgspec.Struct, frozen=True):
+class PlaybackPosition(msgspec.Struct, frozen=True):
     """The last finished step.
 
     ``identity`` is the source's; ``sequence`` that of the last event; ``prices`` in quote units by base currency, for a
@@ -29,11 +29,11 @@ class Position(msgspec.Struct, frozen=True):
     prices: dict[str, str] = {}
 
 
-class PositionError(Exception):
+class PlaybackError(Exception):
     """The record cannot be read or written; the message names the file and the problem."""
 
 
-class PositionFile:
+class PlaybackFile:
     """The record on disk, open as long as the process runs."""
 
     def __init__(self, path: Path) -> None:
@@ -41,9 +41,9 @@ class PositionFile:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise PositionError(f"{path}: cannot be opened for writing: {error.strerror}") from error
+            raise PlaybackError(f"{path}: cannot be opened for writing: {error.strerror}") from error
 
-    def read(self) -> Position | None:
+    def read(self) -> PlaybackPosition | None:
         """The last record, or None where nothing was played yet.
 
         Raises
@@ -55,11 +55,11 @@ class PositionFile:
         if not raw:
             return None
         try:
-            return msgspec.json.decode(raw, type=Position)
+            return msgspec.json.decode(raw, type=PlaybackPosition)
         except msgspec.DecodeError as error:
-            raise PositionError(f"{self._path}: holds no market position: {error}") from error
+            raise PlaybackError(f"{self._path}: holds no market position: {error}") from error
 
-    def write(self, position: Position) -> None:
+    def write(self, position: PlaybackPosition) -> None:
         """Replace the record.
 
         Raises
@@ -70,9 +70,9 @@ class PositionFile:
         try:
             written = os.pwrite(self._descriptor, msgspec.json.encode(position).ljust(_SIZE), 0)
         except OSError as error:
-            raise PositionError(f"{self._path}: cannot be written: {error.strerror}") from error
+            raise PlaybackError(f"{self._path}: cannot be written: {error.strerror}") from error
         if written != _SIZE:
-            raise PositionError(f"{self._path}: only {written} of {_SIZE} bytes were written; is the disk full?")
+            raise PlaybackError(f"{self._path}: only {written} of {_SIZE} bytes were written; is the disk full?")
 
     def close(self) -> None:
         """Close the file."""

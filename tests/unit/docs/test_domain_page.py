@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from support.stack.local_processes import REPOSITORY
-from titan.domain.kinds import DriftClass
+from titan.domain.enums import DriftClass
 from titan.domain.policy_rules import RULES
 from titan.domain.truth import CRITICAL, CRITICAL_COST, PLAIN_COST
 from titan.risk.guards.table import GUARDS

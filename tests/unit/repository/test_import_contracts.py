@@ -25,6 +25,11 @@ PLANTED = {
         "import asyncio",
         "titan_operator.reconcile.decide",
     ),
+    "the local and the cluster commands": (
+        "services/titan/cli/local/down.py",
+        "import titan.cli.cluster.acts",
+        "titan.cli.local.down",
+    ),
     "services know nothing": ("services/titan/brain/app.py", "import titan_operator.planning.plan", "titan.brain.app"),
     "sigstore is loaded": ("services/titan/phase/app.py", "import sigstore", "titan.phase.app"),
 }

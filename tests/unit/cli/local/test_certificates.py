@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from titan.cli.local import identities as module
-from titan.cli.local.identities import Identities
-from titan.runtime.pki.authority_files import ensure_ca, read_leaf
+from titan.cli.local import certificates as module
+from titan.cli.local.certificates import Identities
+from titan.runtime.pki.certificate_files import ensure_ca, read_leaf
 
 ROLES = ("brain", "execution")
 

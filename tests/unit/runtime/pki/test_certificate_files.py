@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import verification
 
 from titan.runtime.pki import certificates
-from titan.runtime.pki.authority_files import ensure_ca, issue
+from titan.runtime.pki.certificate_files import ensure_ca, issue
 from titan.runtime.pki.certificates import IdentityError
 
 NOW = datetime(2024, 8, 8, 12, tzinfo=UTC)

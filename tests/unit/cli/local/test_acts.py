@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from titan.cli.local.posture import kept, sentence
+from titan.cli.local.acts import kept, sentence
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 
