@@ -25,7 +25,7 @@ def compile_protos(root: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        What was written, relative to ``root``.
+        The written files, relative to ``root``.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The execution process as it is, with one hook: when the write of each order to the venue process begins.
 
-At its end it writes what it saw to the file named by ``BENCH_OUTPUT``.
+At its end it writes the observed times to the file named by ``BENCH_OUTPUT``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from titan.runtime.process import run
 
 
 class Observed(ExecutionApp):
-    """Execution that notes moments of the monotonic clock, which all processes of one machine share."""
+    """Execution that records times of the monotonic clock, which all processes of one machine share."""
 
     async def start(self) -> None:
         self.begun: list[tuple[str, int]] = []
-        self.syncs_ns: list[int] = []
         await super().start()
         assert self.session is not None
         loop = asyncio.get_running_loop()

@@ -16,10 +16,10 @@ from time import perf_counter_ns
 import yaml
 
 from titan.domain.budgets import Budget
+from titan.domain.enums import Action, BudgetState, OrderType, Posture, Side, TimeInForce
 from titan.domain.equity import Equity
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.intents import Intent
-from titan.domain.kinds import Action, BudgetState, OrderType, Posture, Side, TimeInForce
 from titan.domain.policy import parse_rules
 from titan.domain.truth import TruthSnapshot
 from titan.risk.engine import RiskEngine

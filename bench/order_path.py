@@ -38,8 +38,8 @@ from testcluster.ports import free_ports  # noqa: E402
 
 from support.stack.local_processes import Stack  # noqa: E402
 from titan.brain.settings import BrainSettings  # noqa: E402
+from titan.domain.enums import OrderRole  # noqa: E402
 from titan.domain.ids import client_order_id  # noqa: E402
-from titan.domain.kinds import OrderRole  # noqa: E402
 from titan.domain.policy_hash import policy_hash  # noqa: E402
 from titan.execution.settings import ExecutionSettings  # noqa: E402
 from titan.marketdata.settings import MarketDataSettings  # noqa: E402

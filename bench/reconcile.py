@@ -1,6 +1,6 @@
-"""The operator on an idle cluster: from an apply to its children, a settled stack's writes, and what it holds.
+"""Measure the operator on an idle cluster: time from an apply to its children, writes of a settled stack, memory.
 
-Run: ``python bench/reconcile.py``. A real API server with admission, a real operator process whose stack is only told;
+Run: ``python bench/reconcile.py``. A real API server with admission, a real operator process with a scripted stack;
 to reach: apply → children p99 < 300 ms; 0 writes of a settled stack but the Lease and one status a minute; < 100 MiB.
 The floor is a bare server-side apply of the same object, measured in the same run.
 """
@@ -24,12 +24,12 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "ci")]
 from testcluster.controlplane import ControlPlane  # noqa: E402
 
 from support.cluster.apiproxy import ApiProxy  # noqa: E402
-from support.cluster.controller_fixture import SYSTEM, ToldStack, mark_pods  # noqa: E402
-from support.cluster.scripted_stack_service import ToldService  # noqa: E402
+from support.cluster.controller_fixture import SYSTEM, ScriptedStack, mark_pods  # noqa: E402
+from support.cluster.scripted_stack_service import ScriptedStackService  # noqa: E402
 from support.stack.model import quickstart  # noqa: E402
 from titan_operator.cluster.client import Cluster  # noqa: E402
 from titan_operator.cluster.credentials import load  # noqa: E402
-from titan_operator.cluster.kinds import KINDS  # noqa: E402
+from titan_operator.cluster.resource_kinds import KINDS  # noqa: E402
 
 STACKS = ("s0", "s1", "s2", "s3")
 ROUNDS = 100
@@ -43,8 +43,8 @@ async def measure(plane: ControlPlane, folder: Path) -> int:
     connection = load({"KUBECONFIG": str(plane.admin)})
     token = plane.kubectl("create", "token", "titan-operator", "-n", SYSTEM, "--duration=2h").stdout.strip()
     late = []
-    async with Cluster(connection) as admin, ApiProxy(connection) as proxy, ToldService() as stacks:
-        stacks.stacks = {name: ToldStack(admin, name) for name in STACKS}
+    async with Cluster(connection) as admin, ApiProxy(connection) as proxy, ScriptedStackService() as stacks:
+        stacks.stacks = {name: ScriptedStack(admin, name) for name in STACKS}
         marks = {name: asyncio.create_task(mark_pods(admin, name, plane.admin)) for name in STACKS}
         for name in STACKS:
             for resource in quickstart():
@@ -73,7 +73,7 @@ async def measure(plane: ControlPlane, folder: Path) -> int:
                 for name in STACKS:
                     await _until(lambda name=name: _ready(admin, name))  # type: ignore[misc]
                 print(f"20 phases installed and ready        {time.monotonic() - started:8.2f} s")
-                # Idle: what stands in for the kubelet lists pods ten times a second, and there no pod will come.
+                # Idle: the stand-in for the kubelet lists pods ten times a second, and no pod will come there.
                 for name in STACKS[1:]:
                     marks[name].cancel()
                 late += await _apply_to_children(admin, proxy)
@@ -116,7 +116,7 @@ async def _apply_to_children(admin: Cluster, proxy: ApiProxy) -> list[str]:
 
 
 async def _idle(proxy: ApiProxy) -> None:
-    """Until the operator has asked nothing for some time: what went before is dealt with."""
+    """Wait until the operator has sent no request for some time: its earlier work is done."""
     async with asyncio.timeout(30):
         while True:
             asked = len(proxy.requests)

@@ -25,10 +25,10 @@ from support.supplychain.signed_images import SignedImages  # noqa: E402
 from support.supplychain.trust_policies import trust_policy  # noqa: E402
 from titan_operator.admission.image_checks import ImageChecker  # noqa: E402
 from titan_operator.admission.store import VerifiedImagesStore  # noqa: E402
+from titan_operator.supplychain.cosign_verifier import CosignVerifier  # noqa: E402
 from titan_operator.supplychain.mounted_verifier import trust_terms  # noqa: E402
 from titan_operator.supplychain.registry import Registries  # noqa: E402
 from titan_operator.supplychain.trust import TrustPolicy, read_trust_policy  # noqa: E402
-from titan_operator.supplychain.verify import CosignVerifier  # noqa: E402
 
 ROUNDS = 200
 P50_MS = 30.0
@@ -48,13 +48,13 @@ class Lists:
 
 
 class Verifier(CosignVerifier):
-    """With what its trust policy says of the lists, as the operator has it."""
+    """A verifier with the terms of its trust policy, as the operator has it."""
 
     def __init__(self, policy: TrustPolicy, registries: Registries) -> None:
         super().__init__(policy, registries, lambda: datetime.now(UTC))
         self.terms, self.problem = trust_terms(policy), ""
 
-    def look(self) -> bool:
+    def reload(self) -> bool:
         return False
 
 
@@ -108,12 +108,12 @@ async def measure(images: SignedImages) -> int:
             print(f"  {requests / ROUNDS:.1f} requests")
             late += [f"{form}: p50 {p50:.1f} ms; to reach: < {P50_MS:g} ms"] if p50 >= P50_MS else []
         store = VerifiedImagesStore(Lists(), ("a",), lambda: datetime.now(UTC))  # type: ignore[arg-type]
-        judge = ImageChecker(verifier, store, time.monotonic)
+        checker = ImageChecker(verifier, store, time.monotonic)
         image = forms["bundle v0.3"]
 
         async def known() -> None:
-            told = await judge.check_images("a", [image], [digest])
-            assert told.verdicts[image].verified, told
+            checked = await checker.check_images("a", [image], [digest])
+            assert checked.verdicts[image].verified, checked
 
         await known()
         requests = 0

@@ -1,4 +1,4 @@
-"""What the charts repeat: the table of values in each README, the policies, and the trust policy's schema."""
+"""Generated parts of the charts: the table of values in each README, the policies, and the trust policy's schema."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def values_schema(text: str) -> str:
 
 
 def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    # What the API server prunes, Helm must refuse: a field with a typing error is no field.
+    # The API server prunes an unknown field silently, so Helm must refuse it: it is a typing error.
     found = {key: value for key, value in schema.items() if not key.startswith("x-")}
     if "properties" in found:
         found["properties"] = {name: _closed(inner) for name, inner in found["properties"].items()}

@@ -56,7 +56,7 @@ def _rows(schema: dict[str, Any], path: str) -> Iterator[str]:
         yield f"| `{path}.{name}` | {_type(inner)} | {words}{required} |"
         yield from _rows(inner.get("items", inner), f"{path}.{name}{'[]' if 'items' in inner else ''}")
     for item in schema.get("x-kubernetes-validations", ()) if schema["type"] == "object" else ():
-        # What a role may say stands at its field, as does what one value may be.
+        # Restrictions to roles and of single values stand at their fields.
         if " for role " not in item["message"]:
             yield f"| `{path}` | rule | {_cell(item['message'])} |"
 

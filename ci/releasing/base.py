@@ -44,7 +44,7 @@ _RECIPE = (
 
 @dataclass(frozen=True)
 class Base:
-    """What images are built on.
+    """The base of images.
 
     Parameters
     ----------

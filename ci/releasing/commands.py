@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class ReleaseError(Exception):
-    """Images cannot be made, pushed or signed; the message says why, and what is missing."""
+    """Images cannot be made, pushed or signed; the message names the reason and what is missing."""
 
 
 def say(line: str) -> None:
@@ -52,7 +52,7 @@ def run(
             cwd=cwd,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
-            # What ends up in an image has modes of its own, not those of who builds.
+            # Files of an image have modes of their own, not those of the building user.
             umask=0o022,
             capture_output=True,
             check=False,

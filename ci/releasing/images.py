@@ -21,7 +21,7 @@ def add_base(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_base(arguments: argparse.Namespace) -> Base:
-    """What those flags mean."""
+    """Return the options of those flags."""
     return given_base(arguments.base) if arguments.base else debian_base(anew=arguments.fresh_base)
 
 
@@ -54,7 +54,7 @@ def main() -> int:
             # Most take nothing of it, and it takes root to make.
             base = chosen_base(arguments) if "postgresql" in targets else None
             for target in targets:
-                # Only its own part of the folder: whatever else is in there is somebody's.
+                # Only its own part of the folder: other files in it are not the build's.
                 shutil.rmtree(arguments.folder / target, ignore_errors=True)
                 make_context(target, arguments.folder / target, base)
             return 0

@@ -1,4 +1,4 @@
-"""What is in an image, part by part, and what it was built from: for its bill of materials and its provenance."""
+"""Parts of an image and the materials of its build, for its bill of materials and its provenance."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write(path: Path, parts: Sequence[Material]) -> None:
 
 
 def read(path: Path) -> list[Material]:
-    """What ``write`` kept."""
+    """Read the file that ``write`` wrote."""
     return [Material(**part) for part in json.loads(path.read_text())]
 
 
@@ -97,7 +97,7 @@ def bill(title: str, version: str, digest: str, parts: Sequence[Material]) -> st
     bom.register_dependency(subject, components)
     outputter = make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6)
     document = json.loads(outputter.output_as_string())
-    # The moment of writing says nothing about an image.
+    # The time of writing is no property of an image.
     document["metadata"].pop("timestamp", None)
     return json.dumps(document, indent=1, sort_keys=True)
 

@@ -60,7 +60,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class Signer:
-    """Who signs.
+    """The signer.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ class Signer:
         return ["--yes", "--key", self.key, "--tlog-upload=false", "--use-signing-config=false"]
 
 
-# An unset password would be asked for on a terminal.
+# cosign would prompt for an unset password on a terminal.
 _SILENT = {"COSIGN_PASSWORD": os.environ.get("COSIGN_PASSWORD", "")}
 
 

@@ -1,4 +1,4 @@
-"""What of the repository goes into images: which files, of which commit, and from which moment on."""
+"""Source of the images: the repository's files, their commit, and its time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from releasing.commands import ROOT, ReleaseError, run
 
-# What the wheel is built from.
+# Files from which the wheel is built.
 WHEEL = ("services", "operator", "protos", "hatch_build.py", "pyproject.toml", "README.md", "LICENSE")
 _ALL = ("images/Dockerfile", "ci/releasing/base.py", "ci/releasing/build.py", "ci/releasing/context.py")
 _PYTHON = (*WHEEL, *_ALL, "requirements.lock", "images/install", "images/installer.lock")

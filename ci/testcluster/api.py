@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 class ApiError(Exception):
-    """The API server refused a call; the message is what it said."""
+    """The API server refused a call; the message is the server's."""
 
 
 class Api:
@@ -34,7 +34,7 @@ class Api:
             self._connection = None
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What the API server answers; one connection is kept for all calls.
+        """Return the API server's answer; one connection is kept for all calls.
 
         Raises
         ------

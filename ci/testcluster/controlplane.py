@@ -199,7 +199,7 @@ class ControlPlane:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def log(self, name: str) -> str:
-        """What a part has logged."""
+        """Return the log of a part."""
         return self.processes.log(name)
 
     def _tool(

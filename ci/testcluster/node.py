@@ -51,7 +51,7 @@ class Node:
 
     @property
     def place(self) -> Place:
-        """What it takes of this machine."""
+        """The node's resources on this machine."""
         if self._place is None:
             raise ClusterError("the node does not run")
         return self._place

@@ -88,7 +88,7 @@ def _run(folder: Path, command: list[str]) -> int:
 
 
 def exports(node: Node) -> dict[str, str]:
-    """What a command needs to know of the cluster: kubectl's own variables, and those of ``tests/e2e``."""
+    """Return the environment of a command: kubectl's own variables, and those of ``tests/e2e``."""
     tools = dict.fromkeys(str(node.plane.tools[name].parent) for name in ("kubectl", "helm", "crane", "cosign"))
     return {
         "KUBECONFIG": str(node.plane.admin),

@@ -1,4 +1,4 @@
-"""JSON schemas for kubeconform, made of what an API server says about its own kinds: no network is asked."""
+"""JSON schemas for kubeconform, made of an API server's own OpenAPI document, without a network."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-# Where kubeconform looks, below the folder of the schemas.
+# Path of a schema that kubeconform reads, below the folder of the schemas.
 LOCATION = "{{ .ResourceKind }}-{{ .ResourceAPIVersion }}-{{ .Group }}.json"
 
 

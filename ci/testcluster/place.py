@@ -116,7 +116,7 @@ class Place:
                     (path / file).write_text((path.parent / file).read_text())
 
     def end(self) -> list[str]:
-        """End what still runs in it and unmount; return what ran, by program. Its files are nobody's then."""
+        """End its processes and unmount; return the ended programs. Its files can be removed then."""
         ended = self._end_processes()
         for target in reversed(self._mounts()):
             _run("umount", "--lazy", target)
@@ -141,7 +141,7 @@ class Place:
         return ended
 
     def left(self) -> list[str]:
-        """What of it is still on this machine; nothing after ``remove``."""
+        """Return its remains on this machine; none after ``remove``."""
         found = [f"process {pid} {program}" for pid, program in self._processes().items()]
         found += [f"mount {target}" for target in self._mounts()]
         paths = [self.state, Path(f"/run/netns/{self.name}"), Path(f"/sys/class/net/{self.name}h"), *self.cgroup_paths]

@@ -16,11 +16,11 @@ _DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 class ClusterError(Exception):
-    """A part of the cluster does not work; the message says which, with the end of its log."""
+    """A part of the cluster does not work; the message names it, with the end of its log."""
 
 
 class Processes:
-    """What runs in ``folder``.
+    """The processes of ``folder``.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Processes:
         (self.folder / f"{name}.pid").unlink(missing_ok=True)
 
     def log(self, name: str) -> str:
-        """What a process has logged."""
+        """Return the log of a process."""
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -93,7 +93,7 @@ def end_leftovers(folder: Path) -> list[str]:
     ended = []
     for file in folder.glob("*.pid"):
         pid, _, started = file.read_text().partition(" ")
-        # The number may be another process's by now: the time of its start tells.
+        # The number may be another process's by now: compare the time of its start.
         if pid and started and start_time(int(pid)) == started:
             os.kill(int(pid), signal.SIGKILL)
             while start_time(int(pid)) == started:

@@ -69,7 +69,7 @@ def volume_of(claim: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def work(api: Api, root: Path) -> None:
-    """One look: a volume for each claim that waits for one, an end for each that is left by its claim."""
+    """Run one pass: make a volume for each waiting claim, and remove each volume whose claim is gone."""
     volumes = {item["metadata"]["name"]: item for item in api.call("GET", "/api/v1/persistentvolumes")["items"]}
     for claim in api.call("GET", "/api/v1/persistentvolumeclaims")["items"]:
         identity, wanted = claim["metadata"], claim["metadata"].get("annotations", {})
@@ -102,7 +102,7 @@ def main() -> None:
         try:
             work(api, arguments.folder)
         except (OSError, ApiError) as error:
-            # The API server restarts, or another was faster: the next look sees what is.
+            # The API server restarts, or another write came first: the next pass reads the state.
             print(error, flush=True)
         time.sleep(_EVERY_S)
 

@@ -30,7 +30,7 @@ MINIMUM_GO = (1, 26)
 
 
 class ToolchainError(Exception):
-    """A tool cannot be built; the message says what is missing."""
+    """A tool cannot be built; the message names what is missing."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def cache_dir() -> Path:
 
 
 def go_version() -> str:
-    """Return what ``go env GOVERSION`` says.
+    """Return the output of ``go env GOVERSION``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The operator's process: its composition root. kopf tells what changed, the engines reconcile."""
+"""Composition root of the operator's process. kopf reports changes, the controllers reconcile."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ClusterError, CredentialsError
 from titan_operator.cluster.events import Events
-from titan_operator.cluster.kinds import KINDS, Kind
 from titan_operator.cluster.lease import Holder, OperatorLease
 from titan_operator.cluster.receiver import kopf_receiver
+from titan_operator.cluster.resource_kinds import KINDS, Kind
 from titan_operator.cluster.standard_logs import bridge_standard_logging
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
@@ -42,7 +42,7 @@ from titan_operator.supplychain.trust_file import TrustFile
 from titan_operator.tracing import start_tracing
 
 _MINE = f"{LABEL_MANAGED_BY}={OPERATOR}"
-# What wakes an engine, each with the labels that it is watched by; the rest of what it makes is seen by each resync.
+# Kinds whose changes wake a controller, each with the labels of its watch. Other kinds are read by each resync.
 WATCHED = {
     "RiskPolicy": "",
     "TitanPhase": "",
@@ -52,9 +52,9 @@ WATCHED = {
     "Service": _MINE,
     "Pod": _MINE,
 }
-# How long a watch may owe what a read found, before it is started anew.
+# A watch that lacks a change which a read has found is restarted after this time.
 OVERDUE_S = 10.0
-# How often it is looked whether another trust policy, or other credentials, are mounted.
+# Interval of checks for another mounted trust policy or other mounted credentials.
 TRUST_S = 1.0
 
 
@@ -62,14 +62,14 @@ class OperatorApp(ServiceApp[OperatorSettings]):
     """The composition root of the operator."""
 
     SETTINGS: ClassVar[type[ProcessSettings]] = OperatorSettings
-    # Replaced by what tests start, and by nothing that is shipped.
+    # Replaced by programs of the tests only.
     connect: ClassVar[Connect] = StackClient
 
     def __init__(self, settings: OperatorSettings) -> None:
         super().__init__(settings)
-        self._measures = OperatorMetrics(self.metrics)
+        self._operator_metrics = OperatorMetrics(self.metrics)
         self._watches = WatchTracker(OVERDUE_S)
-        self._engines: dict[str, StackController] = {}
+        self._controllers: dict[str, StackController] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._cluster: Cluster | None = None
@@ -81,7 +81,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         self._end_tracing: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        """Start the Lease, the engines and the watches."""
+        """Start the Lease, the controllers and the watches."""
         settings = self.settings
         bridge_standard_logging(self.log)
         self._end_tracing = start_tracing(version("titan"))
@@ -89,7 +89,7 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             connection: Connection = load()
         except CredentialsError as error:
             raise StartError(str(error)) from error
-        self._cluster = await Cluster(connection, observe=self._measures.called).__aenter__()
+        self._cluster = await Cluster(connection, observe=self._operator_metrics.observe_call).__aenter__()
         self._session = aiohttp.ClientSession()
         self._registries = registry_session()
         self._lease = OperatorLease(
@@ -99,66 +99,71 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             holder=Holder(settings.pod_name, settings.pod_uid),
             duration_s=settings.lease_s,
             log=self.log,
-            changed=self._led,
+            changed=self._set_leader,
         )
         self._verifier = self.verifier()
         store = VerifiedImagesStore(self._cluster, settings.namespaces, lambda: datetime.now(UTC))
         parts = Context(
             cluster=self._cluster,
-            judge=ImageChecker(self._verifier, store, time.monotonic),
-            events=Events(self._cluster, log=self.log, instance=settings.pod_name, failed=self._measures.event_failed),
+            image_checker=ImageChecker(self._verifier, store, time.monotonic),
+            events=Events(
+                self._cluster,
+                log=self.log,
+                instance=settings.pod_name,
+                failed=self._operator_metrics.count_event_failure,
+            ),
             lease=self._lease,
             watches=self._watches,
-            metrics=self._measures,
+            metrics=self._operator_metrics,
             http=self._session,
             settings=settings,
             version=version("titan"),
             log=self.log,
             connect=type(self).connect,
         )
-        self._engines = {name: StackController(name, parts) for name in settings.namespaces}
+        self._controllers = {name: StackController(name, parts) for name in settings.namespaces}
         watched = {KINDS[name]: labels for name, labels in WATCHED.items()}
         receiver = kopf_receiver(
-            connection, watched, settings.namespaces, self._changed, silence_s=settings.watch_silence_s
+            connection, watched, settings.namespaces, self._receive_event, silence_s=settings.watch_silence_s
         )
         self._supervisor = Supervisor(receiver, log=self.log, started=self._watches_started)
         self._spawn("lease", self._lease.run())
         self._spawn("watches", self._supervisor.run())
         self._spawn("watch check", self._check_watches())
-        self._spawn("trust", self._keep_trust(self._verifier, parts.judge))
-        for name, engine in self._engines.items():
-            self._spawn(f"engine of {name}", engine.run())
+        self._spawn("trust", self._keep_trust(self._verifier, parts.image_checker))
+        for name, controller in self._controllers.items():
+            self._spawn(f"controller of {name}", controller.run())
 
-    def _spawn(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=what)
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
 
         def ended(done: asyncio.Task[None]) -> None:
-            # Canceled by nobody is ended as well: else a stack would be without its engine, and nobody would know.
+            # A task that nobody canceled may end canceled too: its stack would be left without a controller, silently.
             if not self._stopping:
-                self.fail(f"{what} ended: {'canceled' if done.cancelled() else repr(done.exception())}")
+                self.fail(f"{name} ended: {'canceled' if done.cancelled() else repr(done.exception())}")
 
         task.add_done_callback(ended)
         self._tasks.append(task)
 
-    def _led(self, mine: bool) -> None:
-        self._measures.leads(mine)
+    def _set_leader(self, mine: bool) -> None:
+        self._operator_metrics.set_leader(mine)
         if mine:
-            for engine in self._engines.values():
-                engine.wake()
+            for controller in self._controllers.values():
+                controller.wake()
 
-    def _changed(self, kind: Kind, event: str, found: Object) -> None:
-        metadata = found["metadata"]
+    def _receive_event(self, kind: Kind, event: str, changed: Object) -> None:
+        metadata = changed["metadata"]
         namespace = metadata["namespace"]
         if event == "DELETED":
             self._watches.deleted(kind, namespace, metadata["name"])
         else:
             self._watches.seen(kind, namespace, metadata["name"], metadata["resourceVersion"])
-        if namespace in self._engines:
-            self._engines[namespace].wake()
+        if namespace in self._controllers:
+            self._controllers[namespace].wake()
 
     def _watches_started(self, reason: str) -> None:
         self._watches.restarted()
-        self._measures.watches_started()
+        self._operator_metrics.count_watch_start()
         self.log.info("watches start", reason=reason)
 
     async def _check_watches(self) -> None:
@@ -167,12 +172,12 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             await asyncio.sleep(OVERDUE_S / 2)
             now = time.monotonic()
             for name in WATCHED:
-                self._measures.watch_age(name, self._watches.age_s(KINDS[name], now))
+                self._operator_metrics.set_watch_age(name, self._watches.age_s(KINDS[name], now))
             if overdue := self._watches.overdue(now):
                 self._supervisor.restart(str(overdue[0]))
 
     def verifier(self) -> Verifier:
-        """What judges signatures: by what is mounted."""
+        """Make the verifier of signatures, from the mounted trust policy and credentials."""
         assert self._registries is not None
         settings = self.settings
         return MountedVerifier(
@@ -181,32 +186,32 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             partial(cosign_verifier, self._registries),
         )
 
-    async def _keep_trust(self, verifier: Verifier, judge: ImageChecker) -> None:
-        """Take what is mounted into force, and publish what it says by itself: pinned and revoked images."""
+    async def _keep_trust(self, verifier: Verifier, image_checker: ImageChecker) -> None:
+        """Bring the mounted trust policy into force, and publish its pinned and revoked images."""
         assert self._lease is not None
-        said, owed = "", True
+        problem, publish = "", True
         verifier.reload()
         if not verifier.terms.trust_policy:
             self.log.warning("no trust policy is in force: no new image passes")
         while True:
             if verifier.reload():
-                owed = True
+                publish = True
                 self.log.info("trust policy in force", hash=verifier.terms.trust_policy)
-                for engine in self._engines.values():
-                    engine.wake()
-            if verifier.problem != said:
-                said = verifier.problem
-                self.log.warning("trust policy", problem=said or "none any more")
-            if owed and verifier.terms.trust_policy and self._lease.is_held():
+                for controller in self._controllers.values():
+                    controller.wake()
+            if verifier.problem != problem:
+                problem = verifier.problem
+                self.log.warning("trust policy", problem=problem or "none any more")
+            if publish and verifier.terms.trust_policy and self._lease.is_held():
                 try:
-                    await judge.apply_trust_terms()
-                    owed = False
+                    await image_checker.apply_trust_terms()
+                    publish = False
                 except ClusterError as error:
                     self.log.warning("images not published yet", reason=str(error))
             await asyncio.sleep(TRUST_S)
 
     async def stop(self) -> None:
-        """Stop, give the Lease back, close connections."""
+        """Stop all tasks, release the Lease and close connections."""
         self._stopping = True
         for task in self._tasks:
             task.cancel()
@@ -215,20 +220,24 @@ class OperatorApp(ServiceApp[OperatorSettings]):
             try:
                 await self._lease.release()
             except ClusterError as error:
-                self.log.warning("the Lease was not given back; it runs out by itself", reason=str(error))
-        for engine in self._engines.values():
-            await engine.close()
+                self.log.warning("the Lease was not released; it expires by itself", reason=str(error))
+        for controller in self._controllers.values():
+            await controller.close()
         for session in (self._session, self._registries):
             if session is not None:
                 await session.close()
         if self._cluster is not None:
             await self._cluster.__aexit__(None, None, None)
-        # It sends what is left, in a thread of its own: nobody need wait for it in the loop.
+        # In a thread of its own: sending the last spans must not block the loop.
         await asyncio.to_thread(self._end_tracing)
 
     def not_ready(self) -> list[str]:
-        """Why it does not do its work."""
-        reasons = [f"namespace {name}: {engine.failure}" for name, engine in self._engines.items() if engine.failure]
+        """Return the reasons for which the operator does not work; empty where it does."""
+        reasons = [
+            f"namespace {name}: {controller.failure}"
+            for name, controller in self._controllers.items()
+            if controller.failure
+        ]
         if self._supervisor is None or not self._supervisor.ready:
             reasons.append("the watches are not running")
         reasons += [str(late) for late in self._watches.overdue(time.monotonic())]
@@ -237,29 +246,35 @@ class OperatorApp(ServiceApp[OperatorSettings]):
         return reasons
 
     def status(self) -> dict[str, object]:
-        """What ``/status`` shows."""
+        """Return the document of ``/status``."""
         return {
             "role": self.settings.role,
             "version": version("titan"),
             "leader": self._lease is not None and self._lease.is_held(),
             "trust_policy": self._verifier.terms.trust_policy if self._verifier is not None else "",
-            "namespaces": {name: engine.failure or "ok" for name, engine in self._engines.items()},
+            "namespaces": {name: controller.failure or "ok" for name, controller in self._controllers.items()},
         }
 
     def pages(self) -> dict[str, Any]:
-        """``/healthz`` for the kubelet (it restarts what does not answer), ``/readyz`` for people and Services."""
-        return super().pages() | {"/healthz": self._alive, "/readyz": self._ready, "/metrics": self._exposed}
+        """Serve ``/healthz`` to the kubelet, which restarts a silent process, and ``/readyz`` to people."""
+        return super().pages() | {
+            "/healthz": self._health_page,
+            "/readyz": self._readiness_page,
+            "/metrics": self._metrics_page,
+        }
 
-    def _alive(self) -> Page:
+    def _health_page(self) -> Page:
         return HTTPStatus.OK, "application/json", b'{"status": "ok"}\n'
 
-    def _ready(self) -> Page:
+    def _readiness_page(self) -> Page:
         reasons = self.not_ready()
         body = json.dumps({"status": "not ready" if reasons else "ok", "reasons": reasons}).encode() + b"\n"
         return HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK, "application/json", body
 
-    def _exposed(self) -> Page:
-        self._measures.queued(len([engine for engine in self._engines.values() if engine.waiting]))
+    def _metrics_page(self) -> Page:
+        self._operator_metrics.set_queue(
+            len([controller for controller in self._controllers.values() if controller.waiting])
+        )
         return HTTPStatus.OK, "text/plain; version=0.0.4", self.metrics.exposition()
 
 

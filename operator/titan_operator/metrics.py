@@ -8,7 +8,7 @@ RECONCILE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0
 
 
 class OperatorMetrics:
-    """Names, documentation and labels of everything that the operator counts."""
+    """Names, documentation and labels of all metrics of the operator."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._durations = metrics.histogram(
@@ -35,38 +35,38 @@ class OperatorMetrics:
         self._events = metrics.counter("titan_operator_event_failures", "Events that could not be written.", ["reason"])
         self._leader = metrics.gauge("titan_operator_leader", "1 while this process holds the Lease.")
 
-    def reconciled(self, namespace: str, seconds: float) -> None:
-        """One pass ended."""
+    def observe_pass(self, namespace: str, seconds: float) -> None:
+        """Record the duration of one pass."""
         self._durations.labels(namespace).observe(seconds)
 
-    def failed(self, namespace: str) -> None:
-        """One pass ended with an error."""
+    def count_failure(self, namespace: str) -> None:
+        """Count a pass that ended with an error."""
         self._failures.labels(namespace).inc()
 
-    def refused(self, namespace: str, gate: str) -> None:
-        """A gate or check did not hold."""
+    def count_refusal(self, namespace: str, gate: str) -> None:
+        """Count a gate or check that did not hold."""
         self._refusals.labels(namespace, gate).inc()
 
-    def called(self, verb: str, kind: str, code: int, seconds: float) -> None:
-        """One call to the API server ended; ``code`` is the HTTP status, 0 where there was no answer."""
+    def observe_call(self, verb: str, kind: str, code: int, seconds: float) -> None:
+        """Record one call to the API server; ``code`` is the HTTP status, 0 where there was no answer."""
         self._calls.labels(verb, kind, str(code)).observe(seconds)
 
-    def queued(self, stacks: int) -> None:
-        """How many stacks wait."""
+    def set_queue(self, stacks: int) -> None:
+        """Set the number of stacks that wait for a pass."""
         self._queue.set(stacks)
 
-    def watch_age(self, kind: str, seconds: float) -> None:
-        """How far a watch is behind."""
+    def set_watch_age(self, kind: str, seconds: float) -> None:
+        """Set how far a watch is behind, in seconds."""
         self._watch_age.labels(kind).set(seconds)
 
-    def watches_started(self) -> None:
-        """The watches were started, the first time or again."""
+    def count_watch_start(self) -> None:
+        """Count a start of the watches, the first one or a restart."""
         self._watch_starts.inc()
 
-    def event_failed(self, reason: str) -> None:
-        """An Event could not be written."""
+    def count_event_failure(self, reason: str) -> None:
+        """Count an Event that could not be written."""
         self._events.labels(reason).inc()
 
-    def leads(self, leader: bool) -> None:
-        """Whether this process holds the Lease."""
+    def set_leader(self, leader: bool) -> None:
+        """Set whether this process holds the Lease."""
         self._leader.set(1 if leader else 0)

@@ -1,4 +1,4 @@
-"""Settings of the operator's process: environment variables ``TITAN_…``, as every process of Titan has them."""
+"""Settings of the operator's process: environment variables ``TITAN_…``, as of every process of Titan."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from titan.runtime.settings import ProcessSettings
 
 
 class OperatorSettings(ProcessSettings, kw_only=True, frozen=True):
-    """What the operator needs beside what every process needs.
+    """Settings of the operator, besides those of every process.
 
     ``namespaces`` are the stacks that it runs; ``operator_namespace`` is its own, where its Lease and the stacks'
-    certificate authorities are; ``pod_name`` and ``pod_uid`` say who holds the Lease. ``resync_s`` is how long it
-    trusts its watches, ``certificate_lifetime_s`` how long a process's certificate lasts (renewed at half of it).
+    certificate authorities are; ``pod_name`` and ``pod_uid`` name the Lease's holder. ``resync_s`` is the time for
+    which it trusts its watches. ``certificate_lifetime_s`` is that of a process's certificate, renewed at half of it.
     """
 
     namespaces: list[str]
@@ -22,16 +22,16 @@ class OperatorSettings(ProcessSettings, kw_only=True, frozen=True):
     resync_s: float = 60.0
     lease_s: float = 15.0
     canary_s: float = 60.0
-    # A watch that says nothing for so long, not even a bookmark, connects anew; the server sends one each minute.
+    # A watch without an event for this time, not even a bookmark, reconnects; the server sends one each minute.
     watch_silence_s: float = 70.0
-    # One stack's state is asked for this often while it trades; a status is still written once a minute only.
+    # A stack's state is read this often while it trades; a status is still written once a minute only.
     poll_s: float = 5.0
     certificate_lifetime_s: float = 86_400.0
-    # Whose signatures count; it may come later and change at any time. Empty: nothing is verified.
+    # Names the accepted signers. The file may appear later and change at any time. Empty: no image is verified.
     trust_policy_file: str = ""
-    # NAME.json of the mounted Secrets with registries' credentials; empty: none has any.
+    # Holds NAME.json of each mounted Secret with credentials of registries. Empty: no registry has any.
     registry_credentials_dir: str = ""
-    # Only a policy that a key of the trust policy has signed, and none older than one that was in force.
+    # Accept only policies that a key of the trust policy has signed, and none older than one that was in force.
     require_signed_policies: bool = False
     identity: Literal["mtls", "plain"] = "mtls"
     tls_dir: str = "-"  # per stack, below state_dir

@@ -1,6 +1,6 @@
-"""Traces of passes, sent by OTLP where somebody listens: ``OTEL_EXPORTER_OTLP_ENDPOINT``, as everywhere.
+"""Send traces of passes by OTLP to ``OTEL_EXPORTER_OTLP_ENDPOINT``, OpenTelemetry's own variable.
 
-Without it nothing of OpenTelemetry's SDK is imported and a span costs nothing worth measuring.
+Without an endpoint nothing of OpenTelemetry's SDK is imported, and a span costs nothing worth measuring.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NAME = "titan-operator"
 
 
 def start_tracing(version: str, environ: Mapping[str, str] = os.environ) -> Callable[[], None]:
-    """Send spans to the endpoint of ``environ``, if there is one; return what sends the last ones and ends it.
+    """Send spans to the endpoint of ``environ``, if there is one; return the function that flushes and ends it.
 
     All other settings are OpenTelemetry's own variables (headers, certificate, sampler, service name).
     """
@@ -34,5 +34,5 @@ def start_tracing(version: str, environ: Mapping[str, str] = os.environ) -> Call
 
 
 def tracer() -> trace.Tracer:
-    """The operator's tracer: a silent one until :func:`start_tracing`."""
+    """Return the operator's tracer, which records nothing before :func:`start_tracing`."""
     return trace.get_tracer(_NAME)

@@ -42,7 +42,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def namespace(cluster: ControlPlane) -> Iterator[str]:
-    """A namespace of the test's own; nobody waits for its end."""
+    """A namespace of the test's own; its deletion is not awaited."""
     name = f"test-{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
     yield name

@@ -65,7 +65,7 @@ def titan(target: Target, release: Release, story: Story) -> Titan:
 
 
 @pytest.fixture(scope="session")
-def life(titan: Titan) -> PodLife:
+def stack(titan: Titan) -> PodLife:
     """The stack, applied by its chart and ready."""
     titan.start_stack()
     return PodLife(titan.pods, STACK)

@@ -1,4 +1,4 @@
-"""The operator is away: the API server alone refuses what nobody verified; Execution comes back with its position."""
+"""The operator is away: the API server alone refuses unverified images; Execution comes back with its position."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.e2e.installed import STACK, SYSTEM, Titan, container_of, pod_of
 from support.e2e.pods import PodLife
 from support.e2e.story import Story
 from support.tiers.abilities import skip_without
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 
 REPLICASETS = "system:serviceaccount:kube-system:replicaset-controller"
 DEPLOYMENTS = "system:serviceaccount:kube-system:deployment-controller"
@@ -24,9 +24,9 @@ FOREIGN_COMMAND = ["sh", "-c", "cat /etc/titan/tls/key.pem"]
 
 
 @pytest.fixture(scope="module")
-def alone(titan: Titan, life: PodLife, story: Story) -> Iterator[str]:
+def alone(titan: Titan, stack: PodLife, story: Story) -> Iterator[str]:
     """No operator; an image that was signed after it went away."""
-    life.hold()
+    stack.hold()
     scale(titan, 0)
     story.tell("the operator is scaled to 0; a position is open")
     yield titan.release.sign(titan.release.changed("unlisted", {"/opt/titan/share/version": "unlisted\n"}))
@@ -83,7 +83,7 @@ def deployment_of(image: str, command: list[str] | None = None) -> dict[str, Any
 
 
 def rows(titan: Titan, unlisted: str, running: str, listed: str) -> list[Row]:
-    """What is tried while nobody watches."""
+    """Requests that are tried while the operator is away."""
     unsigned = titan.release.changed("nobodys", {"/opt/titan/share/version": "nobody's\n"})
     tag = f"{listed.partition('@')[0]}:latest"
     create = ("create", "-f", "-")
@@ -120,9 +120,11 @@ def rows(titan: Titan, unlisted: str, running: str, listed: str) -> list[Row]:
     ]
 
 
-def test_what_nobody_listed_is_refused_by_the_api_server(titan: Titan, life: PodLife, story: Story, alone: str) -> None:
+def test_what_nobody_listed_is_refused_by_the_api_server(
+    titan: Titan, stack: PodLife, story: Story, alone: str
+) -> None:
     """Operator scaled to 0: the API server refuses, and admits a listed digest at that same moment"""
-    pod = life.pods()["execution"]
+    pod = stack.pods()["execution"]
     running, image = pod["metadata"]["name"], pod["spec"]["containers"][0]["image"]
     for row in rows(titan, alone, running, image):
         assert titan.admits(STACK, image), f"the listed digest, before: {row.what}"
@@ -141,40 +143,40 @@ def test_what_nobody_listed_is_refused_by_the_api_server(titan: Titan, life: Pod
         assert row.names in said.stderr, f"{row.what}: {said.stderr}"
         story.tell(f"refused by {row.policy}: {row.what}")
     assert "foreign" not in {item["metadata"]["name"] for item in titan.pods.list("deployments", STACK)}
-    assert life.covered
+    assert stack.covered
 
 
 def test_an_evicted_execution_comes_back_without_an_operator(
-    titan: Titan, life: PodLife, story: Story, alone: str
+    titan: Titan, stack: PodLife, story: Story, alone: str
 ) -> None:
     """Execution is evicted with a position open, and nobody there: the cluster alone brings it back"""
     assert alone
-    evict(titan, life, story)
+    evict(titan, stack, story)
 
 
 def test_it_comes_back_with_its_key_expired_and_the_registry_down(
-    titan: Titan, life: PodLife, story: Story, alone: str
+    titan: Titan, stack: PodLife, story: Story, alone: str
 ) -> None:
     """The same with its key expired and the registry down, an operator there or not"""
     yesterday = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
     at, before = titan.pods, listed(titan)
-    running = life.pods()["scavenger"]["spec"]["containers"][0]["image"]
+    running = stack.pods()["scavenger"]["spec"]["containers"][0]["image"]
     scale(titan, 1)
     titan.upgrade("titan", SYSTEM, titan.operator_values(not_after=yesterday))
     # A file that is mounted follows its ConfigMap after a while; what runs is then told to have been verified before.
-    at.wait("the new trust policy in force", lambda: verified(life)["reason"] == "VerifiedBefore")
-    life.patch("scavenger", {"image": alone})
-    at.wait("the refusal of what is new", lambda: verified(life)["status"] == "False")
-    assert "KeyExpired" in verified(life)["message"]
-    story.tell(verified(life)["message"])
-    life.patch("scavenger", {"image": running})
+    at.wait("the new trust policy in force", lambda: verified(stack)["reason"] == "VerifiedBefore")
+    stack.patch("scavenger", {"image": alone})
+    at.wait("the refusal of what is new", lambda: verified(stack)["status"] == "False")
+    assert "KeyExpired" in verified(stack)["message"]
+    story.tell(verified(stack)["message"])
+    stack.patch("scavenger", {"image": running})
     at.wait_ready(STACK)
     assert listed(titan) == before
     bring_back = registry_down(titan)
     try:
-        evict(titan, life, story)
+        evict(titan, stack, story)
         scale(titan, 0)
-        evict(titan, life, story)
+        evict(titan, stack, story)
     finally:
         bring_back()
     scale(titan, 1)
@@ -182,9 +184,9 @@ def test_it_comes_back_with_its_key_expired_and_the_registry_down(
     at.wait_ready(STACK)
 
 
-def evict(titan: Titan, life: PodLife, story: Story) -> None:
+def evict(titan: Titan, stack: PodLife, story: Story) -> None:
     """Evict Execution as a drained node does; until it runs again, with the position and its stop as they were."""
-    held, before = life.held(), life.pods()["execution"]
+    held, before = stack.held(), stack.pods()["execution"]
     assert held[0], "a position"
     name = before["metadata"]["name"]
     eviction = {
@@ -195,16 +197,16 @@ def evict(titan: Titan, life: PodLife, story: Story) -> None:
     path = f"/api/v1/namespaces/{STACK}/pods/{name}/eviction"
     with story.timed("evicted, until it runs again with the same position"):
         titan.target.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-        titan.pods.wait("another Execution", lambda: _other(life, before))
+        titan.pods.wait("another Execution", lambda: _other(stack, before))
         titan.target.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", STACK, "--timeout=120s")
-        titan.pods.wait("its position", life.protected)
-    assert life.held() == held
-    assert life.latch() <= Posture.ARMED
+        titan.pods.wait("its position", stack.protected)
+    assert stack.held() == held
+    assert stack.latch() <= Posture.ARMED
 
 
-def verified(life: PodLife) -> dict[str, Any]:
-    """What the operator says of the phase's image."""
-    return {"status": "", "reason": "", "message": "", **life.condition("scavenger", "ImageVerified")}
+def verified(stack: PodLife) -> dict[str, Any]:
+    """Return the operator's condition on the phase's image."""
+    return {"status": "", "reason": "", "message": "", **stack.condition("scavenger", "ImageVerified")}
 
 
 def listed(titan: Titan) -> set[str]:
@@ -212,8 +214,8 @@ def listed(titan: Titan) -> set[str]:
     return {image["digest"] for image in titan.pods.get("verifiedimages", "titan", SYSTEM)["spec"]["images"]}
 
 
-def _other(life: PodLife, before: dict[str, Any]) -> bool:
-    pod = life.pods().get("execution")
+def _other(stack: PodLife, before: dict[str, Any]) -> bool:
+    pod = stack.pods().get("execution")
     return pod is not None and pod["metadata"]["uid"] != before["metadata"]["uid"]
 
 

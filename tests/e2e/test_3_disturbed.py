@@ -16,26 +16,26 @@ CUT_S = 10.0
 
 
 @pytest.fixture(scope="module")
-def trading(titan: Titan, life: PodLife) -> PodLife:
+def trading(titan: Titan, stack: PodLife) -> PodLife:
     """A stack that opens and closes every few seconds, on a node of ours."""
     if titan.target.node is None:
         skip_without("a node of ours, whose parts may be killed")
-    life.busy()
-    return life
+    stack.busy()
+    return stack
 
 
 def restart_kubelet(titan: Titan, _: PodLife) -> None:
     titan.target.disturb("restart", "kubelet")
 
 
-def kill_execution(titan: Titan, life: PodLife) -> None:
-    before = life.containers()["execution"]
+def kill_execution(titan: Titan, stack: PodLife) -> None:
+    before = stack.containers()["execution"]
     titan.target.disturb("kill", before.removeprefix("containerd://"))
-    titan.pods.wait("another container", lambda: life.containers().get("execution", before) != before)
+    titan.pods.wait("another container", lambda: stack.containers().get("execution", before) != before)
 
 
-def cut_off_execution(titan: Titan, life: PodLife) -> None:
-    address = life.pods()["execution"]["status"]["podIP"]
+def cut_off_execution(titan: Titan, stack: PodLife) -> None:
+    address = stack.pods()["execution"]["status"]["podIP"]
     titan.target.disturb("cut", address)
     # For so long and no condition ends it: this is what is tried.
     time.sleep(CUT_S)
@@ -86,12 +86,12 @@ def test_trading_resumes_and_both_books_agree(
     story.tell(f"{len(known)} trades and {len(books.venue.orders)} orders in both books, each once; stops in place")
 
 
-def trades_again(life: PodLife, count: int) -> None:
+def trades_again(stack: PodLife, count: int) -> None:
     """Wait for trades beyond ``count``; what fell below ARMED meanwhile, a person arms again."""
 
     def more() -> bool:
-        if life.at.posture(life.namespace) == "CLOSE_ONLY":
-            life.at.titan("arm", "--reason", "after a disturbance", namespace=life.namespace, check=False)
-        return len(life.venue().trades) >= count + 4
+        if stack.at.posture(stack.namespace) == "CLOSE_ONLY":
+            stack.at.titan("arm", "--reason", "after a disturbance", namespace=stack.namespace, check=False)
+        return len(stack.venue().trades) >= count + 4
 
-    life.at.wait("trades", more)
+    stack.at.wait("trades", more)

@@ -29,14 +29,14 @@ CLUSTER_WIDE = (
 OURS = "pods,deployments,statefulsets,services,jobs,roles,rolebindings,networkpolicies,serviceaccounts"
 
 
-def test_uninstalled_it_leaves_only_what_it_promises(titan: Titan, life: PodLife, story: Story) -> None:
+def test_uninstalled_it_leaves_only_what_it_promises(titan: Titan, stack: PodLife, story: Story) -> None:
     """Uninstalled: drained first, then gone but for what was promised to stay"""
     target, at = titan.target, titan.pods
-    life.hold()
+    stack.hold()
     target.helm("uninstall", "quickstart", "-n", STACK)
-    at.wait("the reason", lambda: life.condition("execution", "Ready").get("reason") == "Draining")
-    story.tell(life.condition("execution", "Ready")["message"])
-    assert life.covered
+    at.wait("the reason", lambda: stack.condition("execution", "Ready").get("reason") == "Draining")
+    story.tell(stack.condition("execution", "Ready")["message"])
+    assert stack.covered
     story.tell(at.titan("flatten", "--reason", "the end", namespace=STACK).stdout)
     with story.timed("the stack is drained and gone"):
         target.kubectl("delete", "riskpolicies", "--all", "-n", STACK, "--wait=false")

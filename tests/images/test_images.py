@@ -1,4 +1,4 @@
-"""What is in the images, and that it runs as a pod has it: another user, a read-only root, no capabilities."""
+"""Contents of the images, and their programs as in a pod: another user, a read-only root, no capabilities."""
 
 from __future__ import annotations
 

@@ -202,19 +202,17 @@ def test_stopped_or_killed_it_leaves_nothing_behind(tmp_path: Path) -> None:
     settings = [Path("/proc/sys", name) for name in ("kernel/panic", "vm/overcommit_memory", "net/ipv4/ip_forward")]
     before = [setting.read_text() for setting in settings]
     folder = tmp_path / "node"
-    first = run_by_hand(folder)
-    place = of_folder(folder)
-    start_a_pod(place, folder)
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)
-    assert first.returncode == 0
+    with run_by_hand(folder) as first:
+        place = of_folder(folder)
+        start_a_pod(place, folder)
+        first.send_signal(signal.SIGINT)
+        assert first.wait(60) == 0
     assert place.left() == []
-    # Killed, its containers go on: whoever starts next, anywhere, removes them.
-    second = run_by_hand(folder)
-    place = of_folder(folder)
-    start_a_pod(place, folder)
-    second.kill()
-    second.communicate()
+    # Containers of a killed node go on: the next node that starts, in any folder, removes them.
+    with run_by_hand(folder) as second:
+        place = of_folder(folder)
+        start_a_pod(place, folder)
+        second.kill()
     assert [line for line in place.left() if "pause" in line]
     subprocess.run([COMMAND, "clean"], check=True)
     assert place.left() == []

@@ -1,8 +1,7 @@
-"""Whether the API server refuses what is not listed: asked, not believed.
+"""Probe of admission: server-side dry runs show whether the API server refuses unlisted images.
 
-A server-side dry run of a Deployment with a random digest must be refused by the images policy, and one with a listed
-digest must pass. Both go the whole way through admission and leave nothing behind. The policies that let the operator
-pass are read.
+The images policy must refuse a Deployment with a random digest and admit one with a listed digest. Dry runs pass
+through all of admission and store nothing. Policies from which the operator is exempt are read instead.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ from titan_operator.admission.rules.policies import ADMISSION_POLICIES, policy_p
 from titan_operator.api.names import VERIFIED_IMAGES
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import (
+from titan_operator.cluster.resource_kinds import (
     KINDS,
     VALIDATING_ADMISSION_POLICY,
     VALIDATING_ADMISSION_POLICY_BINDING,
 )
 
 POLICY = "titan-images"
-_NEVER = "it has not been asked yet"
+_NEVER = "it has not been probed yet"
 
 
 class AdmissionProbe:
-    """The canary of one namespace.
+    """The admission probe of one namespace.
 
     Parameters
     ----------
     every_s
-        How long an answer is trusted, in seconds of ``clock``; a failed one is asked again at the next pass.
+        How long a good result is valid, in seconds of ``clock``; after a failed probe the next pass probes again.
     """
 
     def __init__(self, cluster: Cluster, namespace: str, every_s: float, clock: Callable[[], float]) -> None:
@@ -39,7 +38,7 @@ class AdmissionProbe:
         self._namespace = namespace
         self._every_s = every_s
         self._clock = clock
-        self._asked = float("-inf")
+        self._probed_at = float("-inf")
         self._listed: frozenset[str] = frozenset()
         self.problem = _NEVER
 
@@ -49,19 +48,19 @@ class AdmissionProbe:
         Parameters
         ----------
         listed
-            Images by digest that VerifiedImages lists now; a new one is asked about at once.
+            Images by digest that VerifiedImages lists now; a new one is probed at once.
         """
         images = frozenset(listed.values())
-        if not self.problem and images <= self._listed and self._clock() - self._asked < self._every_s:
+        if not self.problem and images <= self._listed and self._clock() - self._probed_at < self._every_s:
             return ""
-        self.problem = await self._ask(sorted(images))
-        self._asked = self._clock()
+        self.problem = await self._probe(sorted(images))
+        self._probed_at = self._clock()
         self._listed = images
         return self.problem
 
-    async def _ask(self, images: list[str]) -> str:
-        stranger = f"titan.invalid/canary@sha256:{secrets.token_hex(32)}"
-        refused = await self._dry_run(stranger)
+    async def _probe(self, images: list[str]) -> str:
+        unlisted = f"titan.invalid/canary@sha256:{secrets.token_hex(32)}"
+        refused = await self._dry_run(unlisted)
         if refused is None:
             return (
                 "the API server admits an image that nobody listed (a random digest): "

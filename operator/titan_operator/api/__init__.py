@@ -1,4 +1,4 @@
-"""RiskPolicy and TitanPhase as typed models, and the reading of files and live objects that hold them."""
+"""RiskPolicy and TitanPhase as typed models, and readers of their files and live objects."""
 
 from titan_operator.api.loading import ResourceError, load_resources, read_live
 from titan_operator.api.resources import Resource, RiskPolicy, TitanPhase

@@ -1,18 +1,35 @@
-"""What a person asks of a stack once (``spec.act``), and who vouches for a policy (``spec.signature``)."""
+"""One-shot acts of people (``spec.act``) and signatures of policies (``spec.signature``)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_rules import PLAIN_LONGEST, PLAIN_PATTERN, IntegerRule, RuleError, WordRule
-from titan_operator.api.fields import LINE, PHASE_NAME, Check, Model, PatternRule, by
+from titan_operator.api.field_types import LINE, PHASE_NAME, Check, Model, PatternRule, by
 
-Verb = Literal["arm", "closeOnly", "halt", "flatten", "release"]
-VERBS: tuple[Verb, ...] = ("arm", "closeOnly", "halt", "flatten", "release")
 
+class ActVerb(StrEnum):
+    """Verbs of ``spec.act``; the schemas of spec and status are made of this table."""
+
+    ARM = "arm"
+    CLOSE_ONLY = "closeOnly"
+    HALT = "halt"
+    FLATTEN = "flatten"
+    RELEASE = "release"
+
+
+# The posture that an act requests of Brain and Execution; a release is the operator's own.
+POSTURE_OF = {
+    ActVerb.ARM: Posture.ARMED,
+    ActVerb.CLOSE_ONLY: Posture.CLOSE_ONLY,
+    ActVerb.HALT: Posture.HALTED,
+    ActVerb.FLATTEN: Posture.FLATTEN,
+}
+
+_VERBS = tuple(verb.value for verb in ActVerb)
 _NONCE = PatternRule(r"^[A-Za-z0-9_-]{8,64}$", 64, "8 to 64 of A-Z, a-z, 0-9, - and _, another one for each act")
 _USER = PatternRule(LINE, 256, "a user name of the cluster: 1 to 256 characters on one line")
 _REASON = PatternRule(LINE, 200, "1 to 200 characters on one line")
@@ -21,7 +38,7 @@ _ACCOUNT = PatternRule(PLAIN_PATTERN, PLAIN_LONGEST, "1 to 200 plain characters"
 
 
 def _phase_is_released(act: ActSpec) -> ValueError | None:
-    if act.phase is None or act.verb == "release":
+    if act.phase is None or act.verb == ActVerb.RELEASE:
         return None
     return RuleError(act.phase, "a phase only where verb is release")
 
@@ -29,8 +46,8 @@ def _phase_is_released(act: ActSpec) -> ValueError | None:
 class ActSpec(Model):
     """One act of a person, carried out once.
 
-    The operator hands it to Brain and Execution and writes the outcome into status.act. Brain takes a nonce once, so an
-    act that is applied again does nothing.
+    The operator sends it to Brain and Execution and writes the outcome into status.act. Brain accepts a nonce once, so
+    an act that is applied again does nothing.
     """
 
     checks = (
@@ -41,52 +58,33 @@ class ActSpec(Model):
         ),
     )
 
-    verb: Annotated[Verb, by(WordRule(VERBS, ""))]
-    """What to do. arm: trade, as far as the ceiling allows. closeOnly: open nothing new. halt: only protect positions.
+    verb: Annotated[str, by(WordRule(_VERBS, ""))]
+    """The action. arm: trade, as far as the ceiling allows. closeOnly: open nothing new. halt: only protect positions.
     flatten: close everything. release: let a TitanPhase that is being deleted go with positions open."""
     nonce: Annotated[str, by(_NONCE)]
-    """What makes this act another than the one before."""
+    """Identifies this act; a new act needs a new nonce."""
     by: Annotated[str, by(_USER)]
-    """Who asks; admission refuses a name that is not the requesting user's own."""
+    """The requesting user; admission refuses a name that is not the user's own."""
     reason: Annotated[str | None, by(_REASON)] = None
-    """Why, for the audit."""
+    """Reason, for the audit."""
     phase: Annotated[str | None, by(PHASE_NAME)] = None
-    """Which TitanPhase to release; absent: every one that is being deleted."""
+    """TitanPhase to release; absent: every one that is being deleted."""
 
 
 class Signature(Model):
     """A cosign signature over hash, account and sequence. The trust policy may require one."""
 
     bundle: Annotated[str, by(_BUNDLE)]
-    """The bundle as `cosign sign-blob --bundle` writes it."""
+    """Bundle as `cosign sign-blob --bundle` writes it."""
     account: Annotated[str, by(_ACCOUNT)]
-    """The trading account for which the policy was signed."""
+    """Trading account for which the policy was signed."""
     sequence: Annotated[int, by(IntegerRule(1, 2**53 - 1, ""))]
-    """Counted up for each policy of the account: an older one is refused after a newer one was in force."""
-
-
-class ActVerb(StrEnum):
-    """What ``spec.act`` may ask for."""
-
-    ARM = "arm"
-    CLOSE_ONLY = "closeOnly"
-    HALT = "halt"
-    FLATTEN = "flatten"
-    RELEASE = "release"
-
-
-# What an act asks Brain and Execution for; a release is the operator's own.
-POSTURE_OF = {
-    ActVerb.ARM: Posture.ARMED,
-    ActVerb.CLOSE_ONLY: Posture.CLOSE_ONLY,
-    ActVerb.HALT: Posture.HALTED,
-    ActVerb.FLATTEN: Posture.FLATTEN,
-}
+    """Number that grows with each policy of the account: an older one is refused after a newer one was in force."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """A person's one-shot act, as ``spec.act`` says it; ``phase`` is only for a release (empty: all)."""
+    """Value of a ``spec.act``; ``phase`` is only for a release (empty: all)."""
 
     verb: ActVerb
     nonce: str

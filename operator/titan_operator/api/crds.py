@@ -1,70 +1,70 @@
-"""Pure: the CustomResourceDefinitions, made of the models: schemas, names, and what ``kubectl get`` shows."""
+"""Pure: the CustomResourceDefinitions, made of the models: schemas, names, and columns of ``kubectl get``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from titan_operator.api.docs import summary
-from titan_operator.api.fields import NAME, PHASE_NAME, PatternRule
-from titan_operator.api.images import VerifiedImages, VerifiedImagesSpec
+from titan_operator.api.docstrings import summary
+from titan_operator.api.field_types import NAME, PHASE_NAME, PatternRule
 from titan_operator.api.names import GROUP, VERSION
-from titan_operator.api.resources import RiskPolicy, RiskPolicySpec, Spec, TitanPhase
+from titan_operator.api.resources import ROLES, RiskPolicy, RiskPolicySpec, Spec, TitanPhase
 from titan_operator.api.rule_schemas import Schema, described, rule_schema, validation
 from titan_operator.api.schemas import model_schema, struct_schema, union_schema
 from titan_operator.api.status import RiskPolicyStatus, TitanPhaseStatus
+from titan_operator.api.verified_images import VerifiedImages, VerifiedImagesSpec
 
 CATEGORY = "titan"
 
 
 def crds() -> dict[str, dict[str, Any]]:
-    """The three definitions by the name of their file."""
+    """Return the three definitions by the name of their file."""
     definitions = (risk_policies(), titan_phases(), verified_images())
     return {f"{GROUP}_{crd['spec']['names']['plural']}.yaml": crd for crd in definitions}
 
 
 def risk_policies() -> dict[str, Any]:
-    """RiskPolicy."""
+    """Return the definition of RiskPolicy."""
     schema = _object(RiskPolicy, described(model_schema(RiskPolicySpec), summary(RiskPolicySpec)), NAME)
     schema["properties"]["status"] = _status(RiskPolicyStatus)
     schema["x-kubernetes-validations"] = [
         validation(check.cel, check.message) for check in RiskPolicy.checks if check.cel is not None
     ]
     columns = (
-        _column("Posture", ".status.posture.inForce", "How much the stack may do."),
+        _column("Posture", ".status.posture.inForce", "The posture in force: how much the stack may do."),
         _column("Ceiling", ".spec.posture", "The highest posture allowed."),
         *_READINESS,
         _column("Equity", ".status.equity", "Equity of the account, USDT."),
         _column("Policy", ".status.shortHash", "First eight digits of the hash."),
         _AGE,
         _column("Risk", ".status.riskLevel", "The automatic risk level.", priority=1),
-        _column("Message", _condition("message"), "Why it is ready or not.", priority=1),
+        _column("Message", _condition("message"), "Reason of Ready, as a sentence.", priority=1),
     )
     return _crd("RiskPolicy", ("riskpolicy", "riskpolicies"), ("rp",), schema, columns)
 
 
 def titan_phases() -> dict[str, Any]:
-    """TitanPhase."""
-    roles = {get_args(model.model_fields["role"].annotation)[0]: model for model in get_args(Spec)}
-    spec = described(union_schema(roles, "role"), "Which process, and how it is set up.")
+    """Return the definition of TitanPhase."""
+    roles = dict(zip(ROLES, get_args(Spec), strict=True))
+    spec = described(union_schema(roles, "role"), "Role and settings of the process.")
     schema = _object(TitanPhase, spec, PHASE_NAME)
     schema["properties"]["status"] = _status(TitanPhaseStatus)
     columns = (
-        _column("Role", ".spec.role", "Which process it is."),
+        _column("Role", ".spec.role", "Role of the process."),
         _column("Mode", ".spec.mode", "paper or live."),
         *_READINESS,
         _column("Allocation", ".status.allocation", "Capital that Brain allots to it, USDT."),
         _column("Policy", ".status.shortHash", "First eight digits of the running policy's hash."),
         _AGE,
-        _column("Phase", ".status.phase", "Where it is.", priority=1),
-        _column("Revision", ".status.revision.current", "What runs.", priority=1),
-        _column("Message", _condition("message"), "Why it is ready or not.", priority=1),
+        _column("Phase", ".status.phase", "Stage of its life.", priority=1),
+        _column("Revision", ".status.revision.current", "The running revision.", priority=1),
+        _column("Message", _condition("message"), "Reason of Ready, as a sentence.", priority=1),
     )
     return _crd("TitanPhase", ("titanphase", "titanphases"), ("tp",), schema, columns)
 
 
 def verified_images() -> dict[str, Any]:
-    """VerifiedImages: cluster-scoped, without a status."""
+    """Return the definition of VerifiedImages: cluster-scoped, without a status."""
     schema = _object(VerifiedImages, described(struct_schema(VerifiedImagesSpec), summary(VerifiedImagesSpec)), NAME)
     crd = _crd("VerifiedImages", ("verifiedimages", "verifiedimages"), (), schema, (_AGE,))
     crd["spec"]["scope"] = "Cluster"
@@ -89,8 +89,8 @@ def _object(model: type, spec: Schema, name: PatternRule) -> Schema:
 
 
 def _status(model: type) -> Schema:
-    # Nobody has judged it yet: without this, what waits by kstatus (helm --wait) takes an object that the operator has
-    # not seen for done. Source: Flux's kinds have the same default.
+    # Without this default kstatus (helm --wait) takes an object that the operator has not yet seen for ready. Source:
+    # Flux's kinds have the same default.
     schema = described(struct_schema(model), summary(model))
     schema["properties"]["observedGeneration"]["minimum"] = -1
     schema["default"] = {"observedGeneration": -1}
@@ -140,7 +140,7 @@ def _condition(part: str) -> str:
 
 
 _READINESS = (
-    _column("Ready", _condition("status"), "Whether it does what it should."),
-    _column("Reason", _condition("reason"), "Why it is ready or not, in one word."),
+    _column("Ready", _condition("status"), "Whether it works as specified."),
+    _column("Reason", _condition("reason"), "Reason of Ready, in one word."),
 )
-_AGE = _column("Age", ".metadata.creationTimestamp", "Since when it is there.", kind="date")
+_AGE = _column("Age", ".metadata.creationTimestamp", "Time since its creation.", kind="date")

@@ -1,4 +1,4 @@
-"""From YAML text to resources, or to sentences that name file, document, field, value and what is allowed."""
+"""Readers of YAML text and live objects. A problem names file, document, field, value and what is allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS: dict[str, type[RiskPolicy] | type[TitanPhase]] = {"RiskPolicy": RiskPoli
 
 
 class ResourceError(ValueError):
-    """YAML that is no resources. ``problems`` holds every sentence; the message is the first and their count."""
+    """The YAML holds no valid resources. ``problems`` has every sentence; the message is the first and their count."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -57,9 +57,9 @@ def load_resources(text: str, source: str) -> list[Resource]:
 
 
 def read_live(document: Mapping[str, Any]) -> Resource:
-    """Read an object of ours as the API server has it.
+    """Read a live RiskPolicy or TitanPhase.
 
-    What the server adds to metadata (uid, generation, managedFields, …) and the status are left aside; spec is read as
+    The server's fields in metadata (uid, generation, managedFields, …) and the status are ignored; spec is read as
     strictly as a file's, for an object may be older than the CRD's rules.
 
     Raises
@@ -103,7 +103,7 @@ def _name(document: dict[str, object]) -> str:
 
 def _sentences(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False):
-        # pydantic names the branch of the union that it took; the field path of the YAML does not.
+        # pydantic's path has the branch of the union; the field path of the YAML does not.
         branch = detail["loc"][:1] == ("spec",) and detail["loc"][1:2] and detail["loc"][1] in ROLES
         path = ".".join(map(str, ("spec", *detail["loc"][2:]) if branch else detail["loc"]))
         at = detail.get("ctx", {}).get("at")
@@ -125,5 +125,5 @@ def _problem_of(detail: ErrorDetails) -> str:
         value = detail["input"]
         role = spelled(value["role"]) if isinstance(value, dict) and "role" in value else "missing"
         return f"{role}; allowed is {WordRule(ROLES, '').allowed}"
-    # Every field is read by a rule of ours; this is what pydantic itself may add.
+    # Every field is read by a rule of ours; only pydantic's own problems remain.
     return f"{spelled(detail['input'])}; {detail['msg']}"

@@ -1,4 +1,4 @@
-"""Pure: what children are called and labelled. One table, which the renderer, the engine, charts and tests follow."""
+"""Pure: names and labels of children: one table for the renderer, the controller, charts and tests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ VERSION = "v1alpha1"
 FIELD_MANAGER = "titan-operator"
 OPERATOR = "titan-operator"
 
-# On a TitanPhase: removed when its processes may go. On a RiskPolicy: removed when nothing pins it.
+# On a TitanPhase: removed when its processes may be deleted. On a RiskPolicy: removed when nothing pins it.
 FINALIZER = f"{GROUP}/drain"
 # On Execution, its volume, keys, policies and the namespace: admission denies their DELETE while it is "true".
 PROTECTED = f"{GROUP}/protected"
-# On a pod template: image digest, policy hash and configuration in one name. Pods of one revision do the same.
+# On a pod template: image digest, policy hash and configuration in one name. Pods of one revision behave the same.
 REVISION = f"{GROUP}/revision"
-# On what the operator applied: the version that rendered it. A difference that a newer renderer makes restarts no pod.
+# On applied objects: the version that rendered them. A difference that a newer renderer makes restarts no pod.
 RENDERED_BY = f"{GROUP}/rendered-by"
 
 LABEL_NAME = "app.kubernetes.io/name"
@@ -37,69 +37,69 @@ TEMPORARY_DIR = "/tmp"  # noqa: S108 - the pod's own emptyDir
 STATE_VOLUME = "state"
 # Key of the Secret that a databaseSecretRef names: the URL, with its password.
 DATABASE_KEY = "url"
-# What a kubelet reads of a Secret of type kubernetes.io/dockerconfigjson.
+# Key of a Secret of type kubernetes.io/dockerconfigjson that a kubelet reads.
 PULL_KEY = ".dockerconfigjson"
-# LABEL_NAME of pods that upgrade tables. No Service finds them, and no Deployment takes them for its own.
+# LABEL_NAME of pods that upgrade tables. No Service or Deployment selects them.
 MIGRATION = "titan-migration"
 # NetworkPolicy of the whole namespace; no TitanPhase has a dot in its name.
 DEFAULT_DENY = "titan.default-deny"
 
 
 def labels(phase: str, role: str) -> dict[str, str]:
-    """Labels of every child of the TitanPhase ``phase``."""
+    """Return the labels of every child of the TitanPhase ``phase``."""
     return {**selector(phase), LABEL_COMPONENT: role, LABEL_MANAGED_BY: OPERATOR}
 
 
 def stack_labels() -> dict[str, str]:
-    """Labels of what belongs to no one TitanPhase."""
+    """Return the labels of objects of the whole stack."""
     return {LABEL_NAME: "titan", LABEL_COMPONENT: "stack", LABEL_MANAGED_BY: OPERATOR}
 
 
 def selector(phase: str) -> dict[str, str]:
-    """What Deployments and Services select pods by: never changed, for it is immutable there."""
+    """Return the pod selector of Deployments and Services; it never changes, for it is immutable there."""
     return {LABEL_NAME: "titan", LABEL_INSTANCE: phase}
 
 
 def policy_config(policy_hash: str) -> str:
-    """ConfigMap of a policy's rules, named by their hash (``sha256:…``)."""
+    """Name the ConfigMap of a policy's rules by their hash (``sha256:…``)."""
     return f"policy-{policy_hash.removeprefix('sha256:')[:16]}"
 
 
 def live_config(phase: str) -> str:
-    """ConfigMap of what may change without a new pod: the ceiling."""
+    """Name the ConfigMap of the ceiling, which may change without a new pod."""
     return f"{phase}-live"
 
 
 def tls_secret(phase: str) -> str:
-    """Secret with ``ca.pem``, ``cert.pem`` and ``key.pem`` of one role's process."""
+    """Name the Secret with ``ca.pem``, ``cert.pem`` and ``key.pem`` of one role's process."""
     return f"{phase}-tls"
 
 
 def authority_secret(namespace: str) -> str:
-    """Secret in the operator's namespace with the stack's certificate authority, key included."""
+    """Name the Secret in the operator's namespace with the stack's certificate authority, key included."""
     return f"authority-{namespace}"
 
 
 def migration_job(phase: str, content: str) -> str:
-    """Job that upgrades the tables of a phase in a database; another image or another database is another Job."""
+    """Name the Job that upgrades the tables of a phase; another image or another database is another Job."""
     return f"{phase}-migration-{content}"
 
 
 def migration_selector(phase: str) -> dict[str, str]:
-    """What the NetworkPolicy of the Jobs of a phase selects their pods by."""
+    """Return the pod selector of the NetworkPolicy for the Jobs of a phase."""
     return {LABEL_NAME: MIGRATION, LABEL_INSTANCE: phase}
 
 
 def migration_labels(phase: str) -> dict[str, str]:
-    """Labels of those pods: who asks for the pods of a role gets none of them."""
+    """Return the labels of the Jobs' pods; a selector of a role's pods matches none of them."""
     return {**migration_selector(phase), LABEL_COMPONENT: "migration", LABEL_MANAGED_BY: OPERATOR}
 
 
 def volume_claim(phase: str, role: str) -> str:
-    """Claim of the process's state; Execution's is what its StatefulSet makes."""
+    """Name the claim of the process's state; Execution's has the name that its StatefulSet gives."""
     return f"{STATE_VOLUME}-{phase}-0" if role == "execution" else f"{phase}-{STATE_VOLUME}"
 
 
 def verified_record(phase: str) -> str:
-    """ConfigMap with the last verified revision's rendered workload: what a failed roll goes back to."""
+    """Name the ConfigMap with the last verified revision's rendered workload, to which a failed roll goes back."""
     return f"{phase}-verified"

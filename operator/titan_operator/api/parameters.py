@@ -1,4 +1,4 @@
-"""What a TitanPhase may set in ``spec.parameters``, by role."""
+"""Fields of ``spec.parameters`` of a TitanPhase, by role."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from titan.domain.numbers import format_decimal
 from titan.domain.policy_rules import DecimalRule, IntegerRule, RuleError, WordRule
 from titan.strategies.scavenger.parameters import ASCENDING, WEIGHTS, ScavengerParameters
-from titan_operator.api.fields import Check, Files, Model, by
+from titan_operator.api.field_types import Check, Files, Model, by
 from titan_operator.api.signal_parameters import ParameterTable
 
 Source = Literal["simulated", "replay"]
@@ -27,7 +27,7 @@ class SpeedRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Allowed values of a document."""
         return f'"max" or {self.multiple.allowed}, a multiple of real time'
 
     def read(self, value: object) -> str:
@@ -53,7 +53,7 @@ def _files_are_of_a_replay(market: MarketdataParameters) -> ValueError | None:
 
 
 class MarketdataParameters(Model):
-    """Where the market comes from."""
+    """Source of the market."""
 
     checks = (
         Check(
@@ -71,24 +71,24 @@ class MarketdataParameters(Model):
     source: Annotated[Source, by(WordRule(("simulated", "replay"), ""))]
     """simulated: a market made up from a seed. replay: recordings."""
     seed: Annotated[int, by(IntegerRule(0, 2**53 - 1, ""))] = 1
-    """The simulated market's: the same seed makes the same market."""
+    """Seed of the simulated market: the same seed makes the same market."""
     files: Files = ()
-    """The replay's recordings."""
+    """Recordings of the replay."""
     speed: Annotated[str, by(SpeedRule())] = "1"
     """Multiple of real time; max is as fast as the subscribers acknowledge."""
     step_ms: Annotated[int, by(IntegerRule(0, 10_000, ""))] = 0
-    """Slice of market time in ms, at most the paper venue's latencyMs; 0 is the source's own."""
+    """Slice of market time in ms, at most the paper venue's latencyMs; 0: the source's own."""
     duration_s: Annotated[int, by(IntegerRule(0, 10**9, ""))] = 0
-    """Market time in s after which it ends; 0: it does not."""
+    """Market time in s after which the market ends; 0: never."""
 
 
 class PapervenueParameters(Model):
-    """The simulated venue's account and its distance."""
+    """Account and latency of the simulated venue."""
 
     initial_balance: Annotated[Decimal, by(_MONEY)] = Decimal(200)
     """USDT in the account at its first start."""
     latency_ms: Annotated[int, by(IntegerRule(1, 10_000, ""))] = 50
-    """Time that an order takes to arrive, in ms."""
+    """Time from sending an order to its arrival, in ms."""
 
 
 # The symbols come from spec.symbols.

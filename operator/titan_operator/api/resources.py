@@ -1,23 +1,23 @@
 """The two kinds of resource that people write. Source: the operator's design, section 1.
 
-A TitanPhase's fields depend on its role: each role is a model of its own, so a field or parameter of another role is
-an unknown field. The CRDs are made of these models (:mod:`titan_operator.api.crds`), texts under fields included.
+Each role of a TitanPhase is a model of its own, so a field or parameter of another role is an unknown field. The CRDs
+are made of these models (:mod:`titan_operator.api.crds`), texts under fields included.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import msgspec
 from pydantic import Discriminator, Field
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy import PolicyError, PolicyRules, parse_rules
 from titan.domain.policy_hash import policy_hash, short_hash
 from titan.domain.policy_rules import RuleError, WordRule
 from titan.domain.symbols import is_perp
 from titan_operator.api.acts import ActSpec, Signature
-from titan_operator.api.fields import (
+from titan_operator.api.field_types import (
     NAME,
     Check,
     Flag,
@@ -38,7 +38,7 @@ from titan_operator.api.parameters import (
     PapervenueParameters,
     ScavengerFields,
 )
-from titan_operator.api.parts import ComputeResources, Margin, PolicyRef, SecretRef, Storage
+from titan_operator.api.shared_objects import ComputeResources, Margin, PolicyRef, SecretRef, Storage
 
 API_VERSION = "titan.trading/v1alpha1"
 
@@ -63,7 +63,7 @@ class PolicyRulesRule(msgspec.Struct, frozen=True):
 
 
 class Metadata(Model):
-    """The name by which other resources refer to this one, and what people may say beside it."""
+    """Name, namespace, labels and annotations of a resource."""
 
     name: Name
     namespace: Annotated[str | None, by(NAME)] = None
@@ -72,7 +72,7 @@ class Metadata(Model):
 
 
 class PhaseMetadata(Metadata):
-    """Metadata of a TitanPhase, whose name is the beginning of others."""
+    """Metadata of a TitanPhase; names of its children begin with its name."""
 
     name: PhaseName
 
@@ -98,18 +98,18 @@ class RiskPolicySpec(Model):
     )
 
     rules: Annotated[PolicyRules, by(PolicyRulesRule())]
-    """The rules that Brain and Execution enforce. All are required but liveApproval, nothing is defaulted, and none can
-    be changed: a changed rule is a new RiskPolicy."""
+    """Rules that Brain and Execution enforce. All but liveApproval are required, none has a default, and none can be
+    changed: a changed rule is a new RiskPolicy."""
     hash: PolicyHash
     """SHA-256 over "titan.riskpolicy.v1", a newline and the RFC 8785 JSON of rules, as `titan policy hash FILE` prints
     it."""
     posture: Annotated[Literal["FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED"], by(WordRule(_POSTURES, ""))]
-    """The ceiling: the highest posture allowed, from FLATTEN (close everything) over HALTED and CLOSE_ONLY to ARMED. It
-    is never a command to arm, and raising it needs the verb loosen on riskpolicies."""
+    """The ceiling: the highest allowed posture, from FLATTEN (close everything) over HALTED and CLOSE_ONLY to ARMED. It
+    never arms by itself, and raising it needs the verb loosen on riskpolicies."""
     act: ActSpec | None = None
     """An act to carry out once, as `kubectl titan arm|halt|flatten|release` writes it."""
     signature: Signature | None = None
-    """Who vouches for this policy."""
+    """Signature of this policy."""
 
     @property
     def ceiling(self) -> Posture:
@@ -125,7 +125,7 @@ def _named_by_hash(policy: RiskPolicy) -> ValueError | None:
 
 
 class RiskPolicy(Model):
-    """The rules of a stack: what may be traded, how much may be lost, and the highest posture allowed.
+    """The rules of a stack: tradable symbols, loss limits, and the highest allowed posture.
 
     Its name ends in the first eight digits of its hash. To change a rule, create a new policy, pin it in the stack's
     phases, and delete the old one when nothing pins it.
@@ -151,12 +151,12 @@ class _Spec(Model):
     )
 
     image: Image
-    """The program, by digest. It starts only when the digest is verified."""
+    """Image of the process, by digest. It starts only when the digest is verified."""
     image_pull_secrets: PullSecrets = ()
     """Secrets of the same namespace, of type kubernetes.io/dockerconfigjson, with which a node pulls the image from a
-    private registry. The operator verifies it with credentials of its own."""
+    private registry. The operator verifies the image with credentials of its own."""
     suspend: Flag = False
-    """Stop the process, drained, and keep its state."""
+    """Drain and stop the process, and keep its state."""
     resources: ComputeResources | None = None
     """Processor time and memory."""
 
@@ -171,61 +171,61 @@ class _StatefulSpec(_Spec):
     )
 
     storage: Storage = Storage()
-    """The volume that keeps what the process must not forget."""
+    """Volume of the state that must survive restarts."""
 
 
 class _TradingSpec(_Spec):
-    # What takes part in deciding and sending orders is bound to a policy.
+    # Every process that decides or sends orders is bound to a policy.
     policy_ref: PolicyRef
-    """The policy that it enforces."""
+    """Policy that it enforces."""
     mode: Annotated[Literal["paper", "live"], by(_MODE)]
     """paper: the simulated venue. live: a venue with real money, which the policy must approve."""
     on_delete: Annotated[Literal["Drain", "Flatten", "Orphan"], by(WordRule(_ON_DELETE, ""))] = "Drain"
-    """What happens before a deleted phase goes. Drain: wait until nothing is open. Flatten: close everything. Orphan:
-    go at once and leave orders to Execution, which itself always drains."""
+    """Action before a deleted phase is removed. Drain: wait until nothing is open. Flatten: close everything. Orphan:
+    remove it at once and leave its orders to Execution, which itself always drains."""
 
 
 class _TabledSpec(_StatefulSpec, _TradingSpec):
     database_secret_ref: SecretRef | None = None
-    """A Secret whose key url is the URL of the PostgreSQL database with its tables, in a schema named after its role:
-    postgresql+asyncpg://user:password@host:5432/database. Without one they are in a file on its volume. Its volume it
-    needs all the same: what it must know while the database is away is there."""
+    """Secret whose key url is the URL of the PostgreSQL database with its tables, in a schema named after its role:
+    postgresql+asyncpg://user:password@host:5432/database. Without one the tables are in a file on its volume. It needs
+    the volume in both cases: the volume keeps the state for times without the database."""
 
 
 class MarketdataSpec(_Spec):
     """The source of prices."""
 
     role: Literal["marketdata"]
-    """Which process it is. It cannot be changed."""
+    """Role of the process. It cannot be changed."""
     symbols: Symbols
-    """What it offers: unified symbols like BTC/USDT or BTC/USDT:USDT."""
+    """Symbols that it offers: unified symbols like BTC/USDT or BTC/USDT:USDT."""
     parameters: MarketdataParameters
-    """Where the market comes from."""
+    """Source of the market."""
 
 
 class PapervenueSpec(_StatefulSpec):
-    """The simulated venue: its account and what it lists are of its own process."""
+    """The simulated venue, which keeps its account and its instruments in a process of its own."""
 
     role: Literal["papervenue"]
-    """Which process it is. It cannot be changed."""
+    """Role of the process. It cannot be changed."""
     parameters: PapervenueParameters = PapervenueParameters()
-    """The simulated venue's account and its distance."""
+    """Account and latency of the simulated venue."""
 
 
 class ExecutionSpec(_TabledSpec):
-    """The one that sends orders."""
+    """The process that sends orders."""
 
     role: Literal["execution"]
-    """Which process it is. It cannot be changed."""
+    """Role of the process. It cannot be changed."""
     secret_ref: SecretRef | None = None
-    """The venue's keys, which live trading needs."""
+    """Secret with the venue's keys, which live trading needs."""
 
 
 class BrainSpec(_TabledSpec):
-    """The one that decides."""
+    """The process that decides."""
 
     role: Literal["brain"]
-    """Which process it is. It cannot be changed."""
+    """Role of the process. It cannot be changed."""
 
 
 def _one_pair(spec: ScavengerSpec) -> ValueError | None:
@@ -246,13 +246,13 @@ class ScavengerSpec(_TradingSpec):
     )
 
     role: Literal["scavenger"]
-    """Which process it is. It cannot be changed."""
+    """Role of the process. It cannot be changed."""
     symbols: Symbols
     """One perpetual, which it trades, and the spot market that confirms."""
     margin: Margin = Margin.model_validate({"leverage": "15"})
-    """The margin setting of its positions. Default: a leverage of 15."""
+    """Margin setting of its positions. Default: a leverage of 15."""
     parameters: ScavengerFields = Field(default_factory=dict)
-    """When it trades and how. The defaults are demo values: no claim of an edge."""
+    """Parameters of its signals and exits. The defaults are demo values: no claim of an edge."""
 
     @property
     def perp_symbol(self) -> str:
@@ -269,7 +269,8 @@ PhaseSpec = ScavengerSpec
 TradingSpec = ExecutionSpec | BrainSpec | PhaseSpec
 Spec = MarketdataSpec | PapervenueSpec | TradingSpec
 
-ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
+# Read from the models, in the order of ``Spec``: a role has a spec model or is no role.
+ROLES: tuple[str, ...] = tuple(get_args(model.model_fields["role"].annotation)[0] for model in get_args(Spec))
 
 
 class TitanPhase(Model):

@@ -1,4 +1,4 @@
-"""Pure: the structural schema of what one rule reads. Bounds, patterns and words are the rules' own."""
+"""Pure: structural schemas of rules. Bounds, patterns and words are the rules' own."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from titan.domain.policy_rules import (
     WordRule,
 )
 from titan.domain.symbols import UNIFIED_LONGEST, UNIFIED_PATTERN
-from titan_operator.api.docs import field_texts
-from titan_operator.api.fields import ListRule, NamedListRule, PatternRule
+from titan_operator.api.docstrings import field_texts
+from titan_operator.api.field_types import ListRule, NamedListRule, PatternRule
 from titan_operator.api.parameters import SpeedRule
-from titan_operator.api.parts import LeverageRule
 from titan_operator.api.resources import PolicyRulesRule
+from titan_operator.api.shared_objects import LeverageRule
 from titan_operator.api.signal_parameters import ParameterTable, SignalNumberRule
 
 Schema = dict[str, Any]
@@ -42,17 +42,17 @@ _SNAKE = re.compile(r"\b[a-z]+(_[a-z]+)+\b")
 
 
 def validation(rule: str, message: str) -> dict[str, str]:
-    """One entry of ``x-kubernetes-validations``."""
+    """Return one entry of ``x-kubernetes-validations``."""
     return {"rule": rule, "message": message}
 
 
 def rule_schema(rule: object) -> Schema:
-    """Schema of a rule.
+    """Return the schema of a rule.
 
     Raises
     ------
     TypeError
-        For a rule that has none: a new kind of rule needs a line here.
+        The rule has no schema: a new kind of rule needs a case here.
     """
     match rule:
         case DecimalRule(lowest=lowest, highest=highest):
@@ -96,14 +96,14 @@ def rule_schema(rule: object) -> Schema:
 
 
 def allowed(rule: object) -> str:
-    """What a document may say for the rule, as a sentence; empty where fields or the type say it."""
+    """Return the rule's allowed values as a sentence; empty where fields or the type show them."""
     if isinstance(rule, PolicyRulesRule | ParameterTable | LiveApprovalRule | BooleanRule):
         return ""
     return f"Allowed is {getattr(rule, 'allowed')}."  # noqa: B009 - every other rule has it
 
 
 def described(schema: Schema, *sentences: str) -> Schema:
-    """The schema with a description in front."""
+    """Return the schema with a description in front."""
     return {"description": " ".join(sentence for sentence in sentences if sentence), **schema}
 
 
@@ -173,9 +173,11 @@ def _live_approval() -> Schema:
         "type": "object",
         "required": ["approvedBy", "expires", "reference"],
         "properties": {
-            "reference": described(plain, "The record of the approval.", words),
-            "approvedBy": described(plain, "Who approved.", words),
-            "expires": described(instant, "When it ends, UTC.", "Allowed is an instant like 2027-01-31T00:00:00Z."),
+            "reference": described(plain, "Record of the approval.", words),
+            "approvedBy": described(plain, "Name of the approver.", words),
+            "expires": described(
+                instant, "End of the approval, UTC.", "Allowed is an instant like 2027-01-31T00:00:00Z."
+            ),
         },
     }
 
@@ -247,7 +249,7 @@ def _defaults(table: ParameterTable[Any]) -> Mapping[str, Any]:
 
 
 def spelled_default(value: object) -> str:
-    """A default as a document spells it."""
+    """Return a default as a document spells it."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -1,8 +1,9 @@
-"""Pure: structural schemas of whole models: fields, descriptions, what belongs together, and what a role may say."""
+"""Pure: structural schemas of whole models: fields, descriptions, rules on several fields, and fields by role."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -10,13 +11,13 @@ import msgspec
 from msgspec import Meta
 from pydantic.fields import FieldInfo
 
-from titan_operator.api.docs import field_texts, summary
-from titan_operator.api.fields import By, Model
+from titan_operator.api.docstrings import field_texts, summary
+from titan_operator.api.field_types import By, Model
 from titan_operator.api.rule_schemas import Schema, allowed, described, rule_schema, spelled_default, validation
 
 
 def model_schema(model: type[Model]) -> Schema:
-    """Schema of a model that people write."""
+    """Return the schema of a model that people write."""
     texts = field_texts(model)
     fields = {field.alias or name: (name, field) for name, field in model.model_fields.items()}
     schema: Schema = {
@@ -58,11 +59,11 @@ def _default(field: FieldInfo) -> str:
 
 
 def union_schema(models: Mapping[str, type[Model]], discriminator: str) -> Schema:
-    """One schema of several models, of which ``discriminator`` says which it is.
+    """Return one schema of several models, of which ``discriminator`` selects one.
 
-    What not every model has, or requires, becomes a validation that names the field and the words for which it is.
-    Where the models describe one field differently, all descriptions are told; different objects of one name are put
-    together, and their fields treated in the same way.
+    A field that not every model has, or requires, becomes a validation that names the field and its models. Where the
+    models describe one field differently, the schema has all descriptions. Different objects of one name are merged,
+    and their fields treated in the same way.
     """
     schemas = {word: model_schema(model) for word, model in models.items()}
     union = _Union(discriminator, tuple(schemas))
@@ -86,7 +87,7 @@ def union_schema(models: Mapping[str, type[Model]], discriminator: str) -> Schem
 
 
 class _Union:
-    # Collects the validations of a union: what they guard by is the same for all.
+    # Collects the validations of a union, which share the discriminator and its words.
     def __init__(self, discriminator: str, words: tuple[str, ...]) -> None:
         self.discriminator = discriminator
         self.words = words
@@ -109,7 +110,7 @@ class _Union:
         return {**merged, "x-kubernetes-validations": validations} if validations else merged
 
     def restrict(self, path: str, having: Mapping[str, Schema], requiring: Sequence[str]) -> None:
-        """What ``path`` is for: nobody but ``having`` may say it, and ``requiring`` must."""
+        """Allow ``path`` for ``having`` only, and require it of ``requiring``."""
         parent = path.rpartition(".")[0]
         absent = f"!has(self.{parent}) || " if parent else ""
         if len(having) < len(self.words):
@@ -120,7 +121,7 @@ class _Union:
             self.validations.append(validation(f"!({self._is(requiring)}) || {absent}has(self.{path})", message))
 
     def own_validations(self, schemas: Mapping[str, Schema]) -> None:
-        """The models' own; those that not every model has are for those that have them."""
+        """Add the models' own validations, each restricted to the models that have it."""
         found: dict[tuple[str, str], list[str]] = {}
         for word, schema in schemas.items():
             for item in schema.get("x-kubernetes-validations", ()):
@@ -176,7 +177,7 @@ _LIST_CONSTRAINTS = {"min_length": "minItems", "max_length": "maxItems"}
 
 
 def struct_schema(struct: type[msgspec.Struct]) -> Schema:
-    """Schema of a struct that the operator writes, from its annotations."""
+    """Return the schema of a struct that the operator writes, from its annotations."""
     texts, hints = field_texts(struct), get_type_hints(struct, include_extras=True)
     fields = msgspec.structs.fields(struct)
     schema: Schema = {
@@ -207,5 +208,7 @@ def _type(hint: Any) -> Schema:
         return {"type": "array", "items": _type(get_args(hint)[0])}
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return struct_schema(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return {"type": "string", "enum": [member.value for member in hint]}
     plain = {str: {"type": "string"}, bool: {"type": "boolean"}, int: {"type": "integer", "format": "int64"}}
     return plain[hint].copy()

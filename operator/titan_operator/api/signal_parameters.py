@@ -1,4 +1,4 @@
-"""A strategy's own table of parameters, as rules for YAML: what the strategy declares, and no second list.
+"""A strategy's own table of parameters, as rules for YAML: made of its declarations, without a second list.
 
 YAML spells them in camelCase, integers as integers and fractions as canonical decimal strings; inside the strategy the
 latter are floats, for they only feed signal maths.
@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from titan.domain.numbers import parse_decimal
 from titan.domain.policy_rules import BooleanRule, IntegerRule, RuleError, WordRule, shown, spelled
-from titan_operator.api.fields import InnerError
+from titan_operator.api.field_types import InnerError
 
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 
@@ -28,7 +28,7 @@ class SignalNumberRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Allowed values of a document."""
         return f"a canonical decimal string {'above' if self.above else 'from'} {self.lowest:g} to {self.highest:g}"
 
     def read(self, value: object) -> float:
@@ -69,11 +69,12 @@ class ParameterTable(Generic[Parameters]):
     kind
         A struct whose fields are int and float with ``Meta`` bounds, bool, or Literal of strings.
     fixed
-        Fields that a resource says elsewhere (symbols), which are no parameters in YAML.
+        Fields that a resource sets elsewhere (symbols), which are no parameters in YAML.
     ascending
-        What the struct itself refuses, for the schema: a field, the one that it may not exceed, and whether strictly.
+        Order that the struct itself enforces, for the schema: a field, the one that it may not exceed, and whether
+        strictly.
     one_above_zero
-        Likewise: fractions of which one at least must be above 0.
+        Likewise: fractions of which at least one must be above 0.
     """
 
     def __init__(
@@ -110,5 +111,5 @@ class ParameterTable(Generic[Parameters]):
                 values[self.fields[key]] = rule.read(item)
             except RuleError as error:
                 raise InnerError(key, str(error)) from error
-        self.kind(**values)  # what concerns several parameters at once is the strategy's own to refuse
+        self.kind(**values)  # the strategy itself checks rules on several parameters
         return values

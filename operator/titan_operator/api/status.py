@@ -1,7 +1,7 @@
-"""What the operator writes into the status of a RiskPolicy and of a TitanPhase.
+"""Status of a RiskPolicy and of a TitanPhase, which the operator writes.
 
-Strings and lists are bounded, for the API server refuses a whole status for one message that is too long:
-:func:`bounded` shortens. Decimals are canonical strings.
+Strings and lists are bounded: the API server refuses a whole status for one message that is too long, so
+:func:`bounded` shortens messages. Decimals are canonical strings.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from titan.domain.numbers import CANONICAL_LONGEST, CANONICAL_PATTERN
 from titan.domain.policy_hash import HASH_PATTERN
+from titan_operator.api.acts import ActVerb
 
 MESSAGE_LONGEST = 2048
 _WORD_PATTERN = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
@@ -30,24 +31,24 @@ PostureWord = Literal["FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED"]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """Base: what is None is not written."""
+    """Base: a field that is None is not written."""
 
 
 class Condition(_Part, frozen=True, kw_only=True):
-    """One thing that is so, is not so, or is not known, with its reason."""
+    """A condition that holds, does not hold or is unknown, with its reason."""
 
     type: Reason
-    """What is told. Ready, Reconciling and Stalled are kstatus' own; the others are gates and checks."""
+    """Name of the condition. Ready, Reconciling and Stalled are kstatus' own; the others are gates and checks."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it is so."""
+    """Whether the condition holds."""
     reason: Reason
-    """Why, in one word for programs."""
+    """Reason, in one word for programs."""
     message: Message
-    """Why, in a sentence that names the object and the next try."""
+    """Reason, in a sentence that names the object and the next try."""
     last_transition_time: Instant
-    """When status last changed, UTC."""
+    """Time of the last change of status, UTC."""
     observed_generation: Count | None = None
-    """The metadata.generation that was judged."""
+    """The metadata.generation to which the condition applies."""
 
 
 Conditions = Annotated[
@@ -60,67 +61,67 @@ Conditions = Annotated[
 
 
 class PostureStatus(_Part, frozen=True, kw_only=True):
-    """How much the stack may do, and what is open."""
+    """Posture of the stack, with its working orders and open positions."""
 
     ceiling: PostureWord | None = None
-    """The highest posture that the resources allow, as Brain was told."""
+    """The highest posture that the resources allow, as Brain has it."""
     latch: PostureWord | None = None
-    """Where people's last act left it; it survives restarts."""
+    """The posture that the last act set; it survives restarts."""
     in_force: PostureWord | None = None
-    """The lowest of ceiling, latch and what the risk level allows."""
+    """The lowest of the ceiling, the latch and the posture that the risk level allows."""
     acknowledged_by: Text | None = None
-    """Who obeyed beside Brain."""
+    """Process that acknowledged the last act, besides Brain."""
     working_orders: Count | None = None
-    """Orders at the venue that are not at their end, as Execution counts them."""
+    """Orders at the venue that are not final, as Execution counts them."""
     open_positions: Count | None = None
-    """Positions that are open, as Execution counts them."""
+    """Open positions, as Execution counts them."""
 
 
 class PolicyInForce(_Part, frozen=True, kw_only=True):
-    """The policy hash that each running process computed from the rules it enforces."""
+    """Hash that each running process computed from the rules that it enforces."""
 
     brain: Digest | None = None
-    """Brain's."""
+    """Hash by Brain."""
     execution: Digest | None = None
-    """Execution's."""
+    """Hash by Execution."""
 
 
 class ActStatus(_Part, frozen=True, kw_only=True):
-    """What became of the last spec.act."""
+    """Outcome of the last spec.act."""
 
     nonce: Annotated[str, Meta(max_length=64)]
-    """Which act."""
-    verb: Literal["arm", "closeOnly", "halt", "flatten", "release"]
-    """What was asked."""
+    """Nonce of the act."""
+    verb: ActVerb
+    """Verb of the act."""
     outcome: Literal["Done", "Refused"]
     """Done, or Refused: then nothing was changed."""
     message: Message
-    """What was done, or why it was refused."""
+    """Result of the act, or the reason of its refusal."""
 
 
 class RiskPolicyStatus(_Part, frozen=True, kw_only=True):
-    """What the operator last saw of the stack under this policy."""
+    """State of the stack under this policy, as the operator last observed it."""
 
     observed_generation: Count | None = None
-    """The metadata.generation that this status is about."""
+    """The metadata.generation to which this status applies."""
     hash: Digest | None = None
     """Hash that the operator computed from spec.rules."""
     short_hash: ShortHash | None = None
-    """The hash's first eight digits."""
+    """First eight digits of the hash."""
     posture: PostureStatus | None = None
-    """How much the stack may do."""
+    """Posture of the stack."""
     in_force: PolicyInForce | None = None
-    """Which policy the running processes enforce."""
+    """Policy that the running processes enforce."""
     equity: Decimals | None = None
     """Equity of the account, USDT."""
     drawdown: Decimals | None = None
-    """From the peak to now, a fraction of the peak."""
+    """Loss from the peak of equity, a fraction of the peak."""
     truth_score: Annotated[int, Meta(ge=0, le=100)] | None = None
-    """How far journal, memory and venue agree, from 0 to 100."""
+    """Agreement of journal, memory and venue, from 0 to 100."""
     risk_level: Literal["NORMAL", "CAUTIOUS", "DEFENSIVE", "EMERGENCY"] | None = None
-    """The automatic risk level; a worse one makes sizes smaller or closes."""
+    """The automatic risk level; a worse one reduces sizes or closes positions."""
     act: ActStatus | None = None
-    """What became of the last spec.act."""
+    """Outcome of the last spec.act."""
     conditions: Conditions = ()
     """Ready, and each gate and check."""
 
@@ -129,40 +130,40 @@ class RevisionStatus(_Part, frozen=True, kw_only=True):
     """Revisions: image digest, policy hash and configuration in one name."""
 
     current: Revision | None = None
-    """What runs, or is being started."""
+    """The revision that runs, or is being started."""
     last_verified: Revision | None = None
-    """The last one that proved itself; a failed roll goes back to it."""
+    """The last revision that was verified by running; a failed roll goes back to it."""
     failed: Revision | None = None
-    """The last one that did not, and is not tried again."""
+    """The last revision that failed, and is not tried again."""
 
 
 class TitanPhaseStatus(_Part, frozen=True, kw_only=True):
-    """What the operator last saw of this process."""
+    """State of this process, as the operator last observed it."""
 
     observed_generation: Count | None = None
-    """The metadata.generation that this status is about."""
+    """The metadata.generation to which this status applies."""
     phase: (
         Literal["Pending", "Starting", "Ready", "Draining", "Dormant", "Suspended", "Failed", "Terminating"] | None
     ) = None
-    """Where it is. Dormant: it waits for its capital, and nothing is wrong."""
+    """Stage of its life. Dormant: it waits for its capital, and nothing is wrong."""
     revision: RevisionStatus | None = None
-    """What runs, and what it would go back to."""
+    """Revisions of the process."""
     image_digest: Digest | None = None
     """Digest of the running image."""
     policy_hash: Digest | None = None
-    """Hash of the policy that the running process says it enforces."""
+    """Hash of the policy that the running process reports to enforce."""
     short_hash: ShortHash | None = None
-    """That hash's first eight digits."""
+    """First eight digits of the policy hash."""
     allocation: Decimals | None = None
     """Capital that Brain allots to it, USDT."""
     equity: Decimals | None = None
-    """Equity of the account, USDT, where the process knows it."""
+    """Equity of the account, USDT, where the process reports it."""
     conditions: Conditions = ()
     """Ready, and each gate and check."""
 
 
 def bounded(message: str) -> str:
-    """A message as a status may hold it: cut in the middle, where it is too long."""
+    """Shorten a message to the length that a status may hold, by a cut in the middle."""
     if len(message) <= MESSAGE_LONGEST:
         return message
     half = MESSAGE_LONGEST // 2 - 2
@@ -170,6 +171,6 @@ def bounded(message: str) -> str:
 
 
 def status_document(status: RiskPolicyStatus | TitanPhaseStatus) -> dict[str, Any]:
-    """The status as the API server gets it: camelCase, and nothing of what is not known."""
+    """Return the status as it is sent to the API server: camelCase, without unknown fields."""
     document: dict[str, Any] = msgspec.to_builtins(status)
     return document

@@ -1,4 +1,4 @@
-"""YAML as resources use it: no key twice, no aliases, no surprises in plain scalars.
+"""Strict YAML of resources: no duplicate keys, no aliases, no surprises in plain scalars.
 
 Only ``true`` and ``false`` are booleans, integers are decimal, dates stay strings, and a float keeps its spelling (as
 :class:`titan.domain.policy_rules.NumberLiteral`), so that a message can show what was written.
@@ -18,7 +18,7 @@ _MAX_DEPTH = 40
 
 
 class YamlError(ValueError):
-    """YAML that is malformed or uses what resources may not; the message is one sentence."""
+    """The YAML is malformed or uses a feature that resources may not; the message is one sentence."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -61,7 +61,7 @@ def _other(_: _Loader, node: yaml.Node) -> object:
     raise YamlError(f"line {node.start_mark.line + 1}: the tag {shown(str(node.tag))}; allowed are plain values")
 
 
-_Loader.yaml_implicit_resolvers = {}  # its own, not SafeLoader's: those of YAML 1.1 read yes, 1:30 and dates
+_Loader.yaml_implicit_resolvers = {}  # SafeLoader's, of YAML 1.1, would read yes, 1:30 and dates
 for _name, _pattern, _first in (
     ("bool", r"^(true|false)$", "tf"),
     ("null", r"^(~|null|)$", "~n"),
@@ -83,7 +83,7 @@ for _name in ("binary", "timestamp", "omap", "pairs", "set", "merge", "value"):
 
 
 def load_documents(text: str) -> list[object]:
-    """Every document of a YAML text that is not empty.
+    """Read every non-empty document of a YAML text.
 
     Values are str, int, bool, None, list, dict and NumberLiteral.
 

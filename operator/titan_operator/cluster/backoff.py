@@ -1,4 +1,4 @@
-"""How long an object that could not be written is left alone: longer each time, and others are not held up by it."""
+"""Backoff by object: a failed write delays the next try of that object only, longer each time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Wait:
 
 
 class Backoff:
-    """Waits by object.
+    """Delays by object.
 
     Parameters
     ----------
@@ -29,26 +29,26 @@ class Backoff:
         self._waits: dict[tuple[str, str], _Wait] = {}
 
     def failed(self, kind: str, name: str, why: str) -> float:
-        """It could not be written; return for how long it is left alone, in seconds."""
+        """Record a failure; return the delay until the next try, in seconds."""
         before = self._waits.get((kind, name))
         delay_s = FIRST_S if before is None else min(2 * before.delay_s, LAST_S)
         self._waits[kind, name] = _Wait(self._clock_s() + delay_s, delay_s, why)
         return delay_s
 
     def done(self, kind: str, name: str) -> None:
-        """It was written."""
+        """Record a success."""
         self._waits.pop((kind, name), None)
 
     def waits(self, kind: str, name: str) -> str:
-        """Why it is left alone now; empty where it may be tried."""
+        """Return why the object is delayed now; empty where it may be tried."""
         wait = self._waits.get((kind, name))
         return wait.why if wait is not None and self._clock_s() < wait.until_s else ""
 
     def next_s(self) -> float:
-        """Seconds until the first of them is tried again; infinite where none waits."""
+        """Return the seconds until the first object may be tried again; infinite where none waits."""
         now_s = self._clock_s()
         return min((max(0.0, wait.until_s - now_s) for wait in self._waits.values()), default=float("inf"))
 
     def forget(self, present: set[tuple[str, str]]) -> None:
-        """Nothing wants the others any more."""
+        """Drop all objects that are not ``present``: nothing writes them any more."""
         self._waits = {key: wait for key, wait in self._waits.items() if key in present}

@@ -1,7 +1,7 @@
 """A small typed client of the API server.
 
-Reads are asked again, a few times, when the server is overloaded or gone. Writes go out once: the engine is
-level-triggered, and whether a lost write took effect is found by looking, not by writing again.
+Reads are retried a few times when the server is overloaded or unreachable. Writes are sent once: the controller is
+level-triggered, and its next read shows whether a lost write took effect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from titan_operator.api.names import FIELD_MANAGER
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import Kind
+from titan_operator.cluster.resource_kinds import Kind
 
 Object = dict[str, Any]
 # Verb, kind, status code (0: no answer), seconds. Once per request on the wire.
@@ -36,7 +36,7 @@ _MAX_ANSWER_BYTES = 64 * 2**20
 
 
 class ObjectList(list[Object]):
-    """What a list answered; ``resource_version`` is the version of the whole list."""
+    """Items of a list response; ``resource_version`` is the version of the whole list."""
 
     def __init__(self, items: list[Object], resource_version: str) -> None:
         super().__init__(items)
@@ -53,13 +53,13 @@ class Cluster:
     connection
         Server and identity.
     observe
-        Told of every request.
+        Called for every request.
     timeout_s
         For one request, its answer included, in seconds.
     agent
-        Which program asks, for the audit.
+        Name of the program, for the audit log.
     sleep
-        What waits between attempts.
+        Waits between attempts.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Cluster:
         except ApiError as error:
             if not error.expired:
                 raise
-        # The version the pages were read at was compacted in between: all in one answer then.
+        # The version of the pages was compacted in between: read everything in one response.
         return await self._pages(kind, namespace, selected)
 
     async def _pages(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> ObjectList:
@@ -152,7 +152,7 @@ class Cluster:
         force: bool = True,
         manager: str = FIELD_MANAGER,
     ) -> Object:
-        """Apply on the server's side and return the object as it is then; a field that no schema knows is refused."""
+        """Apply on the server's side and return the new object; the server refuses a field that no schema has."""
         return await self._apply("apply", kind, manifest, "", dry_run=dry_run, force=force, manager=manager)
 
     async def apply_status(
@@ -194,7 +194,7 @@ class Cluster:
         return await self._send("patch", kind, "PATCH", path, query, list(operations), _JSON_PATCH)
 
     async def create(self, kind: Kind, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Object:
-        """Create; ``already_exists`` is true of the error if it is there."""
+        """Create the object; the error's ``already_exists`` is true if it exists."""
         _, namespace = _name_of(manifest)
         body = {**manifest, "apiVersion": kind.group_version, "kind": kind.name}
         query = _write(FIELD_MANAGER, dry_run=dry_run)
@@ -202,7 +202,7 @@ class Cluster:
         return await self._send(_observed_verb("create", dry_run=dry_run), kind, "POST", path, query, body, _JSON)
 
     async def replace(self, kind: Kind, manifest: Mapping[str, Any]) -> Object:
-        """Replace exactly the version that ``metadata.resourceVersion`` names; ``conflict`` if it is another by now."""
+        """Replace exactly the version in ``metadata.resourceVersion``; ``conflict`` if the object has changed since."""
         name, namespace = _name_of(manifest)
         if not (manifest.get("metadata") or {}).get("resourceVersion"):
             raise ValueError(
@@ -222,12 +222,12 @@ class Cluster:
         resource_version: str | None = None,
         propagation: str = "Background",
     ) -> bool:
-        """Ask for the object's deletion; False if it was not there.
+        """Delete the object; return False if it did not exist.
 
         Parameters
         ----------
         uid, resource_version
-            Only if it is still this one; else the error is a ``conflict``.
+            Preconditions; the error is a ``conflict`` where the object is another one.
         propagation
             ``Background``, ``Foreground`` or ``Orphan``.
         """
@@ -275,8 +275,8 @@ class Cluster:
         try:
             return await self._request(verb, kind, method, path, query, body, content_type, used)
         except ApiError as error:
-            # The token was replaced while the call was under way. A 401 comes before anything is done, so a write may
-            # go out anew.
+            # The token was replaced during the call. The server answers 401 before it does anything, so that a write
+            # may be sent again.
             fresh = self.connection.bearer()
             if not error.unauthorized or fresh == used:
                 raise
@@ -330,7 +330,7 @@ class Cluster:
 
 
 async def _no_resend(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a PUT or DELETE again by itself when a kept connection turns out to be dead."""
+    """Keep aiohttp from resending a PUT or DELETE by itself when a kept connection turns out to be dead."""
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -348,7 +348,7 @@ async def _limited(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _refusal(code: int, content: bytes, retry_after: str) -> ApiError:
-    """Return what the server's Status says, or its plain text where it gave none."""
+    """Return the error of the server's Status, or of its plain text where it sent none."""
     wait_s = float(retry_after) if retry_after.isdecimal() else None
     try:
         status = msgspec.json.decode(content)

@@ -1,4 +1,4 @@
-"""Where the API server is and who we are to it: a pod's ServiceAccount, or a KUBECONFIG."""
+"""Address of the API server and identity to it: a pod's ServiceAccount, or a KUBECONFIG."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Connection:
     server
         ``https://host:port``, with a path prefix where a proxy has one.
     source
-        Where this came from, for messages.
+        Origin of the connection, for messages.
     namespace
         The pod's own namespace, or that of the KUBECONFIG's context; empty if it names none.
     ca_pem
@@ -54,7 +54,7 @@ class Connection:
     private_key_pem: str = field(default="", repr=False)
 
     def bearer(self) -> str:
-        """Return the token of now; empty where a client certificate identifies us.
+        """Return the present token; empty where a client certificate is the identity.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class Connection:
             ) from error
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return a TLS context that checks the server and shows our certificate.
+        """Return a TLS context that verifies the server and presents the client certificate.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Connection:
 
 
 def kopf_fields(connection: Connection) -> dict[str, Any]:
-    """Return the arguments of ``kopf.ConnectionInfo`` for the same server and identity, with the token of now.
+    """Return the arguments of ``kopf.ConnectionInfo`` for the same server and identity, with the present token.
 
     Raises
     ------
@@ -136,8 +136,8 @@ def in_cluster(environ: Mapping[str, str] = os.environ) -> Connection:
     Parameters
     ----------
     environ
-        ``KUBERNETES_SERVICE_HOST`` and ``_PORT`` say where the server is; ``TITAN_SERVICE_ACCOUNT_DIR`` where the token
-        is, if not where the kubelet mounts it.
+        ``KUBERNETES_SERVICE_HOST`` and ``_PORT`` are the server's address; ``TITAN_SERVICE_ACCOUNT_DIR`` is the folder
+        of the token, if it is not the one that the kubelet mounts.
 
     Raises
     ------
@@ -166,15 +166,15 @@ def from_kubeconfig(environ: Mapping[str, str] = os.environ, *, context: str = "
     Parameters
     ----------
     environ
-        ``KUBECONFIG``: files, separated as PATH is, of which the first to say a thing wins; ``~/.kube/config`` if it is
-        empty.
+        ``KUBECONFIG``: files, separated as PATH is, of which the first that has an entry wins; ``~/.kube/config`` if it
+        is empty.
     context
         Name of the context; empty for ``current-context``.
 
     Raises
     ------
     CredentialsError
-        A file, the context, its cluster or its user is missing or says what is not supported.
+        A file, the context, its cluster or its user is missing or has an unsupported field.
     """
     listed = [Path(part) for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     files = [path for path in listed or [Path.home() / ".kube" / "config"] if path.exists()]

@@ -1,4 +1,4 @@
-"""What can go wrong between the operator and the API server."""
+"""Errors between the operator and the API server."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _POLICY = re.compile(r"ValidatingAdmissionPolicy '([^']+)' with binding '[^']+' 
 
 
 class ClusterError(Exception):
-    """A call that did not do what was asked."""
+    """A call to the API server failed."""
 
 
 class CredentialsError(ClusterError):
-    """There are no credentials, or they cannot be used; the message says which and where."""
+    """There are no credentials, or they cannot be used; the message names them and their source."""
 
 
 class Unreachable(ClusterError):  # noqa: N818 - the state's name
-    """No answer of the API server: refused, reset, out of time, or not its language. A write may have taken effect."""
+    """The API server did not answer: refused, reset, timed out, or no valid response. A write may have taken effect."""
 
 
 class ApiError(ClusterError):
-    """The API server refused.
+    """The API server refused a request.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class ApiError(ClusterError):
     reason
         ``reason`` of the answered Status: ``NotFound``, ``Conflict``, ``Invalid``, ...; empty if it gave none.
     message
-        What the server said.
+        Message of the answered Status.
     details
         ``details`` of the answered Status.
     retry_after_s
-        When the server asks to be asked again, in seconds; None if it does not say.
+        Seconds after which the server permits a retry; None if it names no time.
     """
 
     def __init__(
@@ -57,52 +57,52 @@ class ApiError(ClusterError):
 
     @property
     def not_found(self) -> bool:
-        """The object does not exist."""
+        """Whether the object does not exist."""
         return self.status == 404 and self.served
 
     @property
     def served(self) -> bool:
-        """False where the API server does not know the kind at all: a CRD is missing."""
-        # For an unknown path it answers plain text; for a missing object a Status that names it.
+        """Whether the API server serves the kind; false where a CRD is missing."""
+        # An unknown path is answered by plain text, a missing object by a Status that names it.
         return self.status != 404 or bool(self.details.get("name"))
 
     @property
     def conflict(self) -> bool:
-        """Somebody else wrote in between, or owns the field, or a precondition does not hold."""
+        """Whether another client wrote in between or owns the field, or a precondition does not hold."""
         return self.status == 409 and not self.already_exists
 
     @property
     def already_exists(self) -> bool:
-        """The object to create is there."""
+        """Whether the object to create exists."""
         return self.status == 409 and self.reason == "AlreadyExists"
 
     @property
     def forbidden(self) -> bool:
-        """RBAC, or admission, does not allow it."""
+        """Whether RBAC or admission denies the request."""
         return self.status == 403
 
     @property
     def unauthorized(self) -> bool:
-        """The credentials are not accepted."""
+        """Whether the credentials are not accepted."""
         return self.status == 401
 
     @property
     def invalid(self) -> bool:
-        """The object breaks its schema or a rule; the same request will not do better."""
+        """Whether the object breaks its schema or a rule: the same request will fail again."""
         return self.status in (400, 422) or _UNTYPED in self.message
 
     @property
     def expired(self) -> bool:
-        """A list or watch continues from a version the server has compacted."""
+        """Whether a list or watch continues from a version that the server has compacted."""
         return self.status == 410
 
     @property
     def transient(self) -> bool:
-        """The server is overloaded or in trouble: the same request may do better later."""
+        """Whether the server is overloaded or failing: the same request may succeed later."""
         return self.status == 429 or (self.status >= 500 and not self.invalid)
 
     @property
     def denied_by_policy(self) -> str:
-        """Name of the ValidatingAdmissionPolicy that denied it; empty if none did."""
+        """Name of the ValidatingAdmissionPolicy that denied the request; empty if none did."""
         found = _POLICY.search(self.message)
         return found.group(1) if found else ""

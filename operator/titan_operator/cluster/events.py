@@ -1,6 +1,6 @@
-"""Kubernetes Events about TitanPhases and RiskPolicies: what ``kubectl describe`` shows.
+"""Kubernetes Events about TitanPhases and RiskPolicies, as ``kubectl describe`` shows them.
 
-An Event is news, not state: one that cannot be written is logged and counted, and the pass goes on.
+An Event is no state: one that cannot be written is logged and counted, and the pass continues.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from titan_operator.api.names import GROUP, OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.event_types import EventType
-from titan_operator.cluster.kinds import EVENT
+from titan_operator.cluster.resource_kinds import EVENT
 
 _SAME_WITHIN_S = 600.0
 _UPDATE_EVERY_S = 60.0
@@ -32,7 +32,7 @@ _WORD_CHARS = 128
 
 @dataclass
 class _Series:
-    """One Event as written, and how often it has happened since. Times are this process's clock, in seconds."""
+    """One Event as written, and the number of its occurrences. Times are of this process's clock, in seconds."""
 
     name: str
     count: int
@@ -41,12 +41,12 @@ class _Series:
 
 
 class Events:
-    """Writes Events, the same one in a while as a series.
+    """Writes Events; one that repeats within :data:`_SAME_WITHIN_S` becomes a series.
 
     Parameters
     ----------
     instance
-        Who reports: the operator's pod.
+        The reporting instance: the operator's pod.
     failed
         Called for each Event that could not be written, with its reason.
     clock_s
@@ -72,18 +72,18 @@ class Events:
     async def record(
         self, regarding: Mapping[str, Any], event_type: EventType, reason: str, action: str, note: str
     ) -> None:
-        """Tell about an object; never raises what the API server says.
+        """Record an Event about an object; an error of the API server is logged and never raised.
 
         Parameters
         ----------
         regarding
             The object, with ``apiVersion``, ``kind`` and ``metadata``.
         reason
-            Enumerated, in CamelCase: why.
+            Enumerated reason, in CamelCase.
         action
-            What was done, or refused, in CamelCase.
+            Action that was taken or refused, in CamelCase.
         note
-            For a person; what is longer than the API allows is cut.
+            Text for a person; cut at the length that the API allows.
         """
         metadata = regarding["metadata"]
         key = (str(metadata["uid"]), reason, note)
@@ -108,11 +108,11 @@ class Events:
             self._known.popitem(last=False)
 
     async def _update_series(self, known: _Series, namespace: str, now_s: float) -> bool:
-        """Count one more of a known Event; False if the API server has forgotten it, as it does after an hour."""
+        """Count one more occurrence; return False if the API server has deleted the Event, as it does after an hour."""
         known.count, known.last_s = known.count + 1, now_s
         if now_s - known.written_s < _UPDATE_EVERY_S:
             return True
-        # Also when it fails: an API server in trouble is not asked more often.
+        # Set before the write: a failing API server must not get more requests.
         known.written_s = now_s
         series = {"count": known.count, "lastObservedTime": _now()}
         try:

@@ -29,12 +29,12 @@ def exec_credential(
         raise CredentialsError(f"{source}: user.exec.apiVersion: {version!r} is none of {', '.join(_VERSIONS)}")
     # A name with a separator is relative to the KUBECONFIG, a bare one is looked up in PATH, as kubectl does it.
     program = str(folder / command) if "/" in command else command
-    asked = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+    request = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
     given = {str(item["name"]): str(item["value"]) for item in spec.get("env") or ()}
     try:
         done = subprocess.run(  # noqa: S603 - the user's own KUBECONFIG names it, as for kubectl
             [program, *map(str, spec.get("args") or ())],
-            env={**environ, **given, "KUBERNETES_EXEC_INFO": json.dumps(asked)},
+            env={**environ, **given, "KUBERNETES_EXEC_INFO": json.dumps(request)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,

@@ -2,7 +2,7 @@
 
 No wall clock decides. A contender takes over when it has seen the same version of the Lease for its whole duration on
 its own clock, or at once when the holder's pod is gone. The holder stops by its own clock, a margin before that,
-counted from when its last successful renewal *began*; a contender counts from when it was *told* of that renewal.
+counted from when its last successful renewal *began*; a contender counts from when it first *read* that renewal.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 from titan.runtime.telemetry.logs import Log
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.errors import ApiError, ClusterError
-from titan_operator.cluster.kinds import LEASE, POD
+from titan_operator.cluster.resource_kinds import LEASE, POD
 
-# Fractions of the duration: how often a holder renews, and how often anybody who does not hold it, or failed to, tries.
+# Fractions of the duration: between renewals of the holder, and between tries without the Lease or after a failure.
 _RENEW = 1 / 3
 _TRY = 1 / 15
 _MARGIN = 1 / 5
@@ -27,7 +27,7 @@ _ENDED = ("Succeeded", "Failed")
 
 
 def boot_s() -> float:
-    """Seconds since boot, sleep of the machine included: a suspended holder wakes up to a lost Lease."""
+    """Return seconds since boot, sleep of the machine included: a suspended holder wakes up to a lost Lease."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -40,8 +40,8 @@ class Holder:
     pod
         Name of the pod; it is in the Lease's namespace.
     uid
-        Its uid: a pod of the same name that came later is another holder. Empty for a process in no pod, of which only
-        its silence tells that it is gone.
+        Its uid: a later pod of the same name is another holder. Empty for a process in no pod, whose end shows only by
+        its missing renewals.
     """
 
     pod: str
@@ -49,13 +49,13 @@ class Holder:
 
     @property
     def identity(self) -> str:
-        """What ``holderIdentity`` says."""
+        """Value of ``holderIdentity``."""
         return f"{self.pod}_{self.uid}" if self.uid else self.pod
 
 
 @dataclass(frozen=True)
 class _Observed:
-    """A version of somebody else's Lease (empty: it is gone) and when we were first told of it, by our clock."""
+    """A version of another holder's Lease (empty: it is gone) and when it was first read, by our clock."""
 
     resource_version: str
     since_s: float
@@ -70,13 +70,13 @@ class OperatorLease:
     cluster
         The API server; may ``get``, ``create`` and ``update`` the Lease and ``get`` pods in its namespace.
     namespace, name
-        Where the Lease is.
+        Namespace and name of the Lease.
     holder
         This process's pod. A container that starts again in the same pod is the same holder: the old process is dead.
     duration_s
-        How long a holder that falls silent keeps it, in seconds.
+        How long a holder keeps the Lease without a renewal, in seconds.
     changed
-        Called with True when it is acquired and False when it is lost or released.
+        Called with True when the Lease is acquired and False when it is lost or released.
     clock_s
         Monotonic seconds.
     """
@@ -104,16 +104,16 @@ class OperatorLease:
         self._held_until_s: float | None = None
         self._current: Object | None = None
         self._observed: _Observed | None = None
-        # Whether there ever was a Lease, as far as we know.
+        # Whether this process has ever seen a Lease.
         self._known = False
         self._acquired = asyncio.Event()
 
     def is_held(self) -> bool:
-        """Whether we may write now. Ask before each write: it turns false by the clock alone."""
+        """Whether this process may write now. Check before each write: it becomes false by the clock alone."""
         return self._held_until_s is not None and self._clock_s() < self._held_until_s
 
     async def wait_until_held(self) -> None:
-        """Wait until we hold it."""
+        """Wait until the Lease is held."""
         await self._acquired.wait()
 
     async def run(self) -> None:
@@ -147,16 +147,16 @@ class OperatorLease:
             self._current = None
             if not (error.conflict or error.already_exists or error.not_found):
                 raise
-            # Somebody, perhaps a lost write of our own, was there first: the next step reads what is there.
+            # Another write, perhaps a lost one of our own, came first: the next step reads the Lease.
             return False
 
     async def release(self) -> None:
-        """Give it up, if it is ours, so that the next one need not wait.
+        """Release the Lease, if it is held, so that the next holder need not wait.
 
         Raises
         ------
         ClusterError
-            The API server refused or did not answer; the Lease then runs out by itself.
+            The API server refused or did not answer; the Lease then expires by itself.
         """
         current, held = self._current, self.is_held()
         self._current = None
@@ -167,16 +167,16 @@ class OperatorLease:
             try:
                 await self._cluster.replace(LEASE, {"metadata": current["metadata"], "spec": spec})
             except ApiError as error:
-                # Somebody else's, or nobody's, by now: there is nothing to give up.
+                # It has another holder, or none, by now: there is nothing to release.
                 if not (error.conflict or error.not_found):
                     raise
 
     async def _contend(self) -> bool:
         lease = await self._cluster.get(LEASE, self._name, self._namespace)
-        # From here: what the answer says was so before now.
+        # Taken after the response: its content was true before this moment.
         now_s = self._clock_s()
         if lease is None:
-            # If there was one, it was deleted, perhaps from under a holder that goes on until its time is over.
+            # A Lease that was deleted may still have a holder, which works until its time is over.
             silent = self._silent("", self._duration_s, now_s) if self._known and not self.is_held() else True
             return await self._write(None, self._clock_s()) if silent else False
         self._known = True
@@ -188,7 +188,7 @@ class OperatorLease:
             self._lose(f"{holder} holds it")
         stored_s = float(spec.get("leaseDurationSeconds") or 0)
         if self._silent(lease["metadata"]["resourceVersion"], max(stored_s, self._duration_s), now_s):
-            why = "its holder fell silent"
+            why = "its holder has not renewed it"
         elif await self._holder_gone(holder):
             why = "its holder's pod is gone"
         else:
@@ -197,7 +197,7 @@ class OperatorLease:
         return await self._write(lease, self._clock_s())
 
     def _silent(self, version: str, duration_s: float, now_s: float) -> bool:
-        """Whether we have seen this version, and no other, for the whole duration."""
+        """Whether this version, and no other, was seen for the whole duration."""
         if self._observed is None or self._observed.resource_version != version:
             self._observed = _Observed(version, now_s, duration_s)
         return now_s >= self._observed.since_s + self._observed.duration_s
@@ -210,7 +210,7 @@ class OperatorLease:
         return pod is None or pod["metadata"]["uid"] != uid or (pod.get("status") or {}).get("phase") in _ENDED
 
     async def _write(self, lease: Object | None, started_s: float) -> bool:
-        """Write ourselves into the Lease as it was read; a conflict says that it has changed since."""
+        """Write this holder into the Lease as it was read; a conflict means that it has changed since."""
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         before: dict[str, Any] = (lease or {}).get("spec") or {}
         renewing = before.get("holderIdentity") == self._holder.identity
@@ -230,12 +230,12 @@ class OperatorLease:
         self._held_until_s = started_s + self._duration_s * (1 - _MARGIN)
         if not self._acquired.is_set():
             self._acquired.set()
-            self._log.info("the operator's Lease is ours", lease=self._name, holder=self._holder.identity)
+            self._log.info("the operator's Lease is acquired", lease=self._name, holder=self._holder.identity)
             self._changed(True)
         return True
 
     def _lose(self, why: str) -> None:
         self._acquired.clear()
         self._held_until_s = None
-        self._log.warning("the operator's Lease is no longer ours", lease=self._name, why=why)
+        self._log.warning("the operator's Lease is lost", lease=self._name, why=why)
         self._changed(False)

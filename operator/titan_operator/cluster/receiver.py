@@ -1,7 +1,7 @@
 """kopf as a receiver of events, nothing else: no handler of ours patches, posts or keeps state through it.
 
-It runs in a thread with an event loop of its own. When kopf ends it cancels every task of its loop that was started
-after it, whoever started it, and in the main thread it takes the process's signals: both would be the engine's.
+It runs in a thread with an event loop of its own. When kopf ends it cancels every later task of its loop, also tasks of
+others, and in the main thread it handles the process's signals. Both belong to the controller.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ for _name in _hidden:
 from titan_operator.api.names import OPERATOR  # noqa: E402
 from titan_operator.cluster.client import Object  # noqa: E402
 from titan_operator.cluster.credentials import Connection, kopf_fields  # noqa: E402
-from titan_operator.cluster.kinds import Kind  # noqa: E402
+from titan_operator.cluster.resource_kinds import Kind  # noqa: E402
 
-# Kind; ADDED, MODIFIED or DELETED, empty for what was there when the watch began; the object. In the engine's loop.
+# Kind; ADDED, MODIFIED or DELETED, empty for objects that existed when the watch began; the object. Called in the
+# controller's loop.
 Deliver = Callable[[Kind, str, Object], None]
-# Given a flag that asks to stop and one to raise once started: what to run until then.
+# Returns the coroutine of a run, given the flag that stops it and the flag that it sets once started.
 Start = Callable[[threading.Event, threading.Event], Coroutine[Any, Any, None]]
 
-# The server ends a watch after so long, whatever it has told by then.
+# Seconds after which the server ends a watch.
 _STREAM_S = 300
 
 
@@ -43,21 +44,21 @@ def kopf_receiver(
     *,
     silence_s: float,
 ) -> Start:
-    """Return what runs kopf for these kinds.
+    """Return a function that runs kopf for these kinds.
 
     Parameters
     ----------
     connection
-        Server and identity; asked for its token anew whenever the server refuses the last one.
+        Server and identity; its token is read again whenever the server refuses the last one.
     watched
         Kinds, each with a label selector (empty: all objects).
     namespaces
-        Where; kinds of the whole cluster are watched besides.
+        Namespaces to watch; kinds of the whole cluster are watched besides.
     deliver
         Called in the event loop that calls this function.
     silence_s
-        After so long without even a bookmark a watch connects anew, in seconds: it may be half-open. The server sends
-        one each minute.
+        A watch without any event or bookmark for so long reconnects, in seconds: it may be half-open. The server sends
+        a bookmark each minute.
     """
     registry = kopf.OperatorRegistry()
     loop = asyncio.get_running_loop()
@@ -85,7 +86,7 @@ def kopf_receiver(
         chosen.scanning.disabled = True
         chosen.posting.enabled = False
         chosen.peering.standalone = True
-        # It would kill the whole process from inside a thread.
+        # kopf would kill the whole process from inside a thread.
         chosen.process.ultimate_exiting_timeout = None
         chosen.networking.request_timeout = 30
         chosen.networking.connect_timeout = 5
@@ -101,7 +102,7 @@ def kopf_receiver(
         return kopf.operator(
             registry=registry,
             settings=settings(),
-            # For peering only, which is off; else it asks for the user's name, and an image's user has none.
+            # Used for peering only, which is off. Without it kopf reads the user's name, and an image's user has none.
             identity=cast(Any, OPERATOR),
             namespaces=list(namespaces),
             stop_flag=stop,

@@ -1,4 +1,4 @@
-"""What kopf, aiohttp and asyncio say by Python's own logging becomes lines of our log."""
+"""Bridge from Python's own logging, which kopf, aiohttp and asyncio use, to our log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from titan.runtime.telemetry.logs import Log
 
-# It runs outside the main thread on purpose.
+# kopf logs this on each start: it runs outside the main thread on purpose.
 _EXPECTED = "OS signals are ignored"
 
 
@@ -25,10 +25,10 @@ class _Bridge(logging.Handler):
 
 
 def bridge_standard_logging(log: Log) -> logging.Handler:
-    """Send warnings and errors of all standard loggers to ``log``; return the handler, to take it away again."""
+    """Send warnings and errors of all standard loggers to ``log``; return the handler, so that it can be removed."""
     handler = _Bridge(log)
     root = logging.getLogger()
     root.addHandler(handler)
-    # Without a level of its own kopf's would be the root's by chance; it says each handled event as INFO.
+    # kopf logs each handled event as INFO; without a level of its own its logger would have the root's by chance.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     return handler

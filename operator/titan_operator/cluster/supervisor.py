@@ -1,4 +1,4 @@
-"""Keeps the receiver running: starts it anew when it ends or when a watch is found dead."""
+"""Supervision of the receiver: it is restarted when it ends or when a watch is dead."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _LONGEST_WAIT_S = 30.0
 # A run that lasted so long was a good one: the next failure waits the first time again.
 _GOOD_RUN_S = 60.0
 _STOP_WITHIN_S = 30.0
-# kopf gives its tasks five seconds; a process that ends need not wait for that.
+# kopf gives its tasks five seconds; a process that ends need not wait so long.
 _END_WITHIN_S = 1.0
 
 
 class ReceiverStuck(ClusterError):  # noqa: N818 - the state's name
-    """The receiver does not end when told to. Its thread cannot be killed: the process has to end."""
+    """The receiver does not stop on request. Its thread cannot be killed: the process has to end."""
 
 
 class _Run:
-    """One life of the receiver, in a thread of its own."""
+    """One run of the receiver, in a thread of its own."""
 
     def __init__(self, start: Start) -> None:
         self.stop = threading.Event()
@@ -36,7 +36,7 @@ class _Run:
         self.ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._start = start
-        # A daemon: one that is stuck does not keep the process from ending.
+        # A daemon thread: a stuck receiver must not keep the process from ending.
         threading.Thread(target=self._main, name="receiver", daemon=True).start()
 
     def _main(self) -> None:
@@ -61,11 +61,11 @@ class Supervisor:
     Parameters
     ----------
     start
-        What to run; see :func:`titan_operator.cluster.receiver.kopf_receiver`.
+        Runs the receiver; see :func:`titan_operator.cluster.receiver.kopf_receiver`.
     started
-        Called before each start, with its reason: forget what the watches told, count it.
+        Called before each start, with its reason, to reset the watch tracker and to count the start.
     clock_s, sleep
-        Monotonic seconds, and what waits between starts.
+        Monotonic seconds, and the wait between starts.
     """
 
     def __init__(
@@ -87,21 +87,21 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """Whether the receiver has started and nobody has asked it to start anew."""
+        """Whether the receiver runs."""
         return self._run is not None and self._run.ready.is_set() and not self._run.ended.done()
 
     def restart(self, reason: str) -> None:
-        """Have the receiver started anew, for a watch is dead; nothing happens while it is between two lives."""
+        """Restart the receiver, for a watch is dead; no effect while it is between two runs."""
         if self._restart is not None and not self._restart.done():
             self._restart.set_result(reason)
 
     async def run(self) -> None:
-        """Keep it running.
+        """Keep the receiver running.
 
         Raises
         ------
         ReceiverStuck
-            It does not stop when told to.
+            The receiver does not stop on request.
         """
         wait_s, reason = _FIRST_WAIT_S, "first start"
         while True:
@@ -109,12 +109,12 @@ class Supervisor:
             began_s = self._clock_s()
             reason = await self._run_once()
             wait_s = _FIRST_WAIT_S if self._clock_s() - began_s >= _GOOD_RUN_S else wait_s
-            self._log.warning("the watches start anew", why=reason, wait_s=wait_s)
+            self._log.warning("the watches restart", why=reason, wait_s=wait_s)
             await self._sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
     async def _run_once(self) -> str:
-        """Run it once and return why it ended."""
+        """Run the receiver once and return why it ended."""
         run = self._run = _Run(self._start)
         restart: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._restart = restart

@@ -1,7 +1,7 @@
-"""Pure: whether a live object is as wanted, what differs first, by whose hand, and what must be taken out of it.
+"""Pure: compare a live object with the wanted one: the first difference, who made it, and the fields to remove.
 
-``wanted`` is what is applied: what the API server fills in besides is no difference. What another hand added is one,
-and a server-side apply does not take it out again: :func:`removals` does.
+``wanted`` is the applied object: defaults of the API server are no difference. A field that another hand added is one.
+A server-side apply does not remove it: :func:`removals` does.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from titan_operator.api.names import RENDERED_BY, REVISION
 from titan_operator.compare.field_owners import Location, managers, others_of, owned, projected, step_of
 from titan_operator.compare.quantities import same_quantity
 
-# Fields whose content is amounts: there, and only there, "1000m" is "1".
+# Fields that hold amounts: there, and only there, "1000m" is "1".
 _AMOUNTS = frozenset({"resources", "requests", "limits", "sizeLimit", "capacity"})
-# What names an item of a list, the first that all items have and that is unique among them. By these an apply tells
-# items apart too: a Service with another port has one more item, of the same name, until that is taken out.
+# Keys that may name an item of a list: the first that all items have and that is unique among them. An apply tells
+# items apart by them too: a Service with another port has one more item, of the same name, until that is removed.
 _NAMES = ("mountPath", "containerPort", "port", "name")
-# Filled in by the API server and its controllers. Whoever created the object by hand owns them too, and taking them out
-# would bring them back at once.
+# Filled in by the API server and its controllers. A person who created the object owns them too, and a removal would
+# bring them back at once.
 _FILLED_IN = frozenset(
     """
     clusterIP clusterIPs ipFamilies ipFamilyPolicy internalTrafficPolicy sessionAffinity type protocol targetPort
@@ -35,13 +35,13 @@ _FILLED_IN = frozenset(
 )
 _SHOWN = 80
 _ABSENT = "absent"
-# `kubectl scale`, and whoever takes a field away: the object tells no name.
+# For `kubectl scale` and for a removed field the object has no manager's name.
 _UNNAMED = "a hand that left no name"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first difference: where, both values shortened, and who made it (empty where the object does not tell)."""
+    """First difference: its path, both values shortened, and who made it (empty where the object has no name)."""
 
     path: str
     wanted: str
@@ -59,15 +59,15 @@ class _Found:
     at: Location
     wanted: Any
     live: Any
-    # Not wanted at all: an apply leaves it where it is.
+    # Not wanted at all: an apply would leave it there.
     surplus: bool = False
 
 
 def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Difference | None:
-    """The first thing that keeps ``live`` from being as ``wanted``; None where it is.
+    """Return the first difference of ``live`` from ``wanted``; None where there is none.
 
-    Absent, null and empty are the same; an object that is wanted empty must be. Amounts are compared by value, lists of
-    named items by name. Values of a Secret are not told.
+    Absent, null and empty are the same; an object that is wanted empty must be empty. Amounts are compared by value,
+    lists of named items by name. Values of a Secret are not shown.
     """
     found = next(_all(wanted, live), None)
     if found is None:
@@ -76,18 +76,18 @@ def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Diff
     return Difference(
         found.path,
         "another value" if hidden else _shown(found.wanted),
-        "one that is not told" if hidden else _shown(found.live),
+        "a value that is not shown" if hidden else _shown(found.live),
         _by(found, wanted, live),
     )
 
 
 def removals(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A JSON patch that takes out of ``live`` what other hands added to it; empty where there is nothing.
+    """Return a JSON patch that removes from ``live`` the fields of other hands; empty where there are none.
 
-    It is refused when any of that has changed since.
+    The API server refuses it when any of these fields has changed since.
     """
     surplus = {found.at: found.wanted for found in reversed([*_all(wanted, live)]) if found.surplus}
-    # What is below one of them goes with it.
+    # A field below one of them is removed with it.
     places = {at for at in surplus if not any(at[:length] in surplus for length in range(len(at)))}
     # Later items of a list first, or the indices of the rest would move.
     ordered = sorted(places, key=lambda at: [(isinstance(step, str), step) for step in at], reverse=True)
@@ -104,24 +104,24 @@ def removals(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> list[dict[st
 
 
 def kept_template(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
-    """``wanted``, with what must stay as it is in ``live``: an upgraded operator restarts no pod.
+    """Return ``wanted`` with the parts of ``live`` that must stay: an upgraded operator restarts no pod.
 
-    The pod template stays, as it was applied, where another version rendered the same revision and no other hand
-    touched it since. The claims of a StatefulSet cannot be changed at all.
+    The pod template stays as it was applied, where another version rendered the same revision and no other hand has
+    changed it since. The claims of a StatefulSet cannot be changed at all.
     """
     kept = dict(wanted)
     claims = live["spec"].get("volumeClaimTemplates")
     if claims and "volumeClaimTemplates" in wanted["spec"]:
         kept["spec"] = {**wanted["spec"], "volumeClaimTemplates": claims}
-    said = _annotations(live).get(RENDERED_BY)
+    rendered_by = _annotations(live).get(RENDERED_BY)
     same_revision = _template_revision(wanted) == _template_revision(live) != ""
-    if not same_revision or said is None or said == _annotations(wanted).get(RENDERED_BY):
+    if not same_revision or rendered_by is None or rendered_by == _annotations(wanted).get(RENDERED_BY):
         return kept
     applied = next((manager.fields for manager in managers(live) if manager.ours and manager.applies), {})
     fields = applied.get("f:spec", {}).get("f:template")
     if not fields or others_of(live, ("spec", "template")):
         return kept
-    annotations = {**_annotations(wanted), RENDERED_BY: said}
+    annotations = {**_annotations(wanted), RENDERED_BY: rendered_by}
     kept["metadata"] = {**wanted["metadata"], "annotations": annotations}
     kept["spec"] = {**kept["spec"], "template": projected(fields, live["spec"]["template"])}
     return kept
@@ -132,7 +132,7 @@ def _by(found: _Found, wanted: Mapping[str, Any], live: Mapping[str, Any]) -> st
     if names:
         return ", ".join(names)
     ours = [manager.fields for manager in managers(live) if manager.ours and manager.applies]
-    # What we still own we want otherwise than before. What we do not, though we rendered the same, was taken from us.
+    # A field that we still own has changed in our rendering. One that we lost, though we rendered the same, was taken.
     same = ours and _rendering(wanted) == _rendering(live) != ("", "")
     kept = any(place[: len(found.at)] == found.at for fields in ours for place in owned(fields, live))
     return _UNNAMED if same and not kept else ""
@@ -161,13 +161,13 @@ def _compare(wanted: Any, live: Any, here: _Found) -> Iterator[_Found]:
         return
     if isinstance(wanted, dict):
         if not isinstance(live, dict) or _empty(wanted) != _empty(live):
-            # A map of nothing but empty values is empty too.
+            # A map of empty values only is empty too.
             if not (_empty(live) and all(_empty(value) for value in wanted.values())):
                 yield replace(here, wanted=wanted, live=live)
             return
         for key, value in wanted.items():
             found = live.get(key)
-            # Most fields are texts, and as wanted: nothing is made for them.
+            # Most fields are equal texts: skipping them here avoids an object for each.
             if not (isinstance(value, str) and value == found):
                 yield from _compare(value, found, _below(here, key, value, found))
     elif isinstance(wanted, list | tuple):
@@ -196,7 +196,7 @@ def _compare_lists(wanted: Sequence[Any], live: Any, here: _Found) -> Iterator[_
             yield from _compare(item, live[index], _Found(path, (*here.at, index), item, live[index]))
         else:
             yield _Found(path, (*here.at, str(item[name])), item, None)
-    # A list that must not become empty (a Service's ports) is given its first item in the place of another.
+    # A list that must not become empty (a Service's ports) gets its first wanted item in place of another.
     instead = wanted[0] if wanted and len(places) == len(live) else None
     for label, index in places.items():
         at = (*here.at, index)
@@ -213,7 +213,7 @@ def _name_of(items: Sequence[Any], lists: Sequence[Sequence[Any]]) -> str | None
 
 
 def _added(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[_Found]:
-    """What is set and not wanted: by us, when we wanted it; by others, outside of what they may write in."""
+    """Find fields that are set and not wanted: old ones of ours, and others' outside of what they may write."""
     if live.get("kind") == "PersistentVolumeClaim":
         # The volume's provisioner writes into its spec.
         return
@@ -228,10 +228,10 @@ def _added(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[_Foun
 
 
 def _unwanted(fields: Mapping[str, Any], wanted: Any, live: Any, at: Location) -> Iterator[Location]:
-    """What of ``live`` the ``fields`` of a manager are and ``wanted`` says nothing of; the rest the comparison judges.
+    """Find the ``fields`` of a manager in ``live`` that ``wanted`` does not name; the comparison covers the rest.
 
-    In the order of :func:`titan_operator.compare.field_owners.owned`. Both are walked together: this is most of
-    a calm pass.
+    The order is that of :func:`titan_operator.compare.field_owners.owned`. Both are walked together: this is most of
+    the time of a calm pass.
     """
     name: str | None = None
     compared = False
@@ -246,14 +246,14 @@ def _unwanted(fields: Mapping[str, Any], wanted: Any, live: Any, at: Location) -
             if name is None:
                 # A list without names is compared as a whole.
                 continue
-            told = live[step][name]
-            said = next((item for item in wanted if item[name] == told), None)
+            label = live[step][name]
+            counterpart = next((item for item in wanted if item[name] == label), None)
         else:
-            said = wanted.get(step) if isinstance(wanted, dict) else None
-        if said is None:
+            counterpart = wanted.get(step) if isinstance(wanted, dict) else None
+        if counterpart is None:
             yield from owned(below, live[step], (*at, step)) if below else ((*at, step),)
         elif below:
-            yield from _unwanted(below, said, live[step], (*at, step))
+            yield from _unwanted(below, counterpart, live[step], (*at, step))
 
 
 def _below(here: _Found, key: str, wanted: Any, live: Any) -> _Found:

@@ -1,7 +1,7 @@
-"""Pure: who set which field of a live object, as its ``metadata.managedFields`` tell.
+"""Pure: find who set which field of a live object, by its ``metadata.managedFields``.
 
 Source: Kubernetes, "Server-Side Apply" (FieldsV1: ``f:`` a field, ``k:`` a list item by its keys, ``v:`` a value of a
-set, ``i:`` an index, ``.`` the thing itself).
+set, ``i:`` an index, ``.`` the object or item itself).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Location = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Manager:
-    """One who writes fields: ``applies`` by server-side apply, else by create, update or patch."""
+    """Manager of fields: ``applies`` means by server-side apply, else by create, update or patch."""
 
     name: str
     applies: bool
@@ -28,12 +28,12 @@ class Manager:
 
     @property
     def ours(self) -> bool:
-        """Whether this is the operator."""
+        """Whether the manager is the operator."""
         return self.name == FIELD_MANAGER
 
 
 def managers(live: Mapping[str, Any]) -> tuple[Manager, ...]:
-    """All who set fields of ``live``; those who write its status only are left aside."""
+    """Return all managers of fields of ``live``, without those that write its status only."""
     entries = live.get("metadata", {}).get("managedFields") or ()
     return tuple(
         Manager(str(entry.get("manager", "")), entry.get("operation") == "Apply", entry.get("fieldsV1") or {})
@@ -43,7 +43,7 @@ def managers(live: Mapping[str, Any]) -> tuple[Manager, ...]:
 
 
 def owned(fields: Mapping[str, Any], node: Any, at: Location = ()) -> Iterator[Location]:
-    """Where in ``node`` the ``fields`` of a manager are: leaves, and items or objects that it created."""
+    """Locate the ``fields`` of a manager in ``node``: leaves, and items or objects that it created."""
     for key, below in fields.items():
         if key == ".":
             yield at
@@ -58,17 +58,17 @@ def owned(fields: Mapping[str, Any], node: Any, at: Location = ()) -> Iterator[L
 
 
 def projected(fields: Mapping[str, Any], node: Any) -> Any:
-    """What of ``node`` the ``fields`` of a manager cover: what it applied, without defaults and others' fields."""
+    """Return the part of ``node`` that a manager's ``fields`` cover: its own values, without defaults and others'."""
     steps = [(step, below) for key, below in fields.items() if key != "." and (step := step_of(key, node)) is not None]
     if isinstance(node, Mapping):
         return {step: projected(below, node[step]) if below else node[step] for step, below in steps}
-    # In the list's own order: that of the keys in managedFields is alphabetical.
+    # In the order of the list: the keys in managedFields are sorted by the alphabet.
     ordered = sorted(steps, key=lambda item: item[0])
     return [projected(below, node[step]) if below else node[step] for step, below in ordered]
 
 
 def others_of(live: Mapping[str, Any], at: Location) -> tuple[str, ...]:
-    """Managers other than the operator that set something at or below ``at``."""
+    """Name the managers other than the operator that set something at or below ``at``."""
     return tuple(
         dict.fromkeys(
             manager.name
@@ -79,7 +79,7 @@ def others_of(live: Mapping[str, Any], at: Location) -> tuple[str, ...]:
 
 
 def step_of(key: str, node: Any) -> Any:
-    """The key or index in ``node`` that a key of FieldsV1 means; None where the node no longer has it."""
+    """Return the key or index in ``node`` that a key of FieldsV1 means; None where the node no longer has it."""
     kind, _, content = key.partition(":")
     if kind == "f":
         return content if isinstance(node, dict) and content in node else None
@@ -99,5 +99,5 @@ def step_of(key: str, node: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _meant(content: str) -> Any:
-    """What the JSON in a key of FieldsV1 says; the same few keys are in every object, and nobody changes what it is."""
+    """Decode the JSON in a key of FieldsV1. Every object has the same few keys, and nothing changes the result."""
     return json.loads(content)

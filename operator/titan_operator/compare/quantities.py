@@ -1,4 +1,4 @@
-"""Pure: Kubernetes amounts by value. Source: k8s.io/apimachinery, ``resource.Quantity``."""
+"""Pure: compare Kubernetes amounts by value. Source: k8s.io/apimachinery, ``resource.Quantity``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
 
 def read_quantity(text: object) -> Decimal | None:
-    """The number that ``100m``, ``1.5Gi`` or ``2`` means, in cores or bytes; None for what is no amount."""
+    """Read ``100m``, ``1.5Gi`` or ``2`` as a number of cores or bytes; None where the text is no amount."""
     match = _SHAPE.match(str(text))
     if match is None:
         return None
@@ -22,6 +22,6 @@ def read_quantity(text: object) -> Decimal | None:
 
 
 def same_quantity(one: object, other: object) -> bool:
-    """Whether both are amounts, of the same value."""
+    """Return whether both are amounts of the same value."""
     amount = read_quantity(one)
     return amount is not None and amount == read_quantity(other)

@@ -1,4 +1,4 @@
-"""What every part of the controller works with."""
+"""Objects that every part of the controller works with."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from titan_operator.stack.client import StackClient
 
 @dataclass(frozen=True)
 class Context:
-    """What all stacks of one operator share."""
+    """Objects that all stacks of one operator share."""
 
     cluster: Cluster
-    judge: ImageChecker
+    image_checker: ImageChecker
     events: Events
     lease: OperatorLease
     watches: WatchTracker
@@ -38,5 +38,5 @@ class Context:
     connect: Connect = StackClient
 
 
-# From a namespace and the folder of the operator's own certificate there, to a connection to the stack.
+# Takes a namespace, the folder of the operator's own certificate in it, and a log; returns a connection to the stack.
 Connect = Callable[[str, Path, Log], StackClient]

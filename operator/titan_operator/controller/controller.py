@@ -1,4 +1,4 @@
-"""Level-triggered reconcile of stacks: gather → decide → carry out → status. Safe to be killed at any write."""
+"""Level-triggered reconcile of stacks: gather → decide → execute → status. It may be killed at any write."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from titan_operator.admission.probe import AdmissionProbe
 from titan_operator.cluster.backoff import FIRST_S, LAST_S, Backoff
 from titan_operator.cluster.client import Object
 from titan_operator.cluster.errors import ApiError, ClusterError
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.controller.context import Context
 from titan_operator.controller.executor import EffectExecutor, require_lease
 from titan_operator.controller.gather import (
     Listing,
-    find,
-    given,
-    images,
+    health_reasons,
     missing_secrets,
+    read_listing,
+    read_resource,
     referenced_secrets,
-    signed,
-    unready,
+    requested_images,
+    signed_policies,
 )
 from titan_operator.reconcile.decide import decide
 from titan_operator.reconcile.effects import Decision, Finding, Outcome
@@ -37,24 +37,24 @@ from titan_operator.stack.certificates import StackCertificates
 from titan_operator.stack.client import StackClient
 from titan_operator.tracing import tracer
 
-# A status that only moved in its numbers is written this often.
+# A status of which only numbers have moved is written this often.
 MOVING_STATUS_S = 60.0
-# Nothing is looked at again sooner than this, unless an event says so.
+# The next pass comes no sooner than this, unless an event wakes the controller.
 SHORTEST_S = 0.02
 
 
 class StackController:
-    """Reconciles one namespace, one pass at a time, whenever it is woken and at least every ``resync_s``."""
+    """Reconciles one namespace, one pass at a time: when it is woken, and at least every ``resync_s``."""
 
     def __init__(self, namespace: str, parts: Context) -> None:
         self.namespace = namespace
         self._parts = parts
         self._log = parts.log.bind(namespace=namespace)
         self._wake = asyncio.Event()
-        self._canary = AdmissionProbe(parts.cluster, namespace, parts.settings.canary_s, parts.clock)
-        self._identity = StackCertificates(parts.cluster, namespace, parts.settings)
+        self._probe = AdmissionProbe(parts.cluster, namespace, parts.settings.canary_s, parts.clock)
+        self._certificates = StackCertificates(parts.cluster, namespace, parts.settings)
         self._client: StackClient | None = None
-        self._judged = ImageCheckResult()
+        self._image_check = ImageCheckResult()
         self._backoff_s = 0.0
         self._objects = Backoff(parts.clock)
         self._waits_since: dict[tuple[str, str], float] = {}
@@ -67,11 +67,11 @@ class StackController:
         return self._wake.is_set()
 
     def wake(self) -> None:
-        """Have another pass as soon as this one ends."""
+        """Start another pass as soon as this one ends."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Reconcile for ever."""
+        """Reconcile until cancelled."""
         while True:
             pause = await self._guarded_pass()
             try:
@@ -98,21 +98,21 @@ class StackController:
             reason = "; ".join(str(error) for error in errors.exceptions)
             self._backoff_s = min(LAST_S, max(FIRST_S, self._backoff_s * 2))
             self.failure = reason
-            self._parts.metrics.failed(self.namespace)
+            self._parts.metrics.count_failure(self.namespace)
             self._log.warning("reconcile failed", reason=reason, requeue_after_s=self._backoff_s)
             requeue_after_s = self._backoff_s
         else:
             self._backoff_s = 0.0
-        self._parts.metrics.reconciled(self.namespace, self._parts.clock() - started)
+        self._parts.metrics.observe_pass(self.namespace, self._parts.clock() - started)
         return min(requeue_after_s, settings.resync_s)
 
     async def reconcile(self) -> float:
-        """Do one pass; return in how many seconds to look again at the latest.
+        """Do one pass; return the seconds after which the next one is due.
 
         Raises
         ------
         ClusterError
-            Reading failed, or a write did; what was written stays, and the next pass goes on from there.
+            A read or a write failed. Finished writes stay, and the next pass goes on from there.
         """
         with tracer().start_as_current_span("reconcile", attributes={"titan.namespace": self.namespace}) as span:
             return await self._reconcile(span)
@@ -120,118 +120,122 @@ class StackController:
     async def _reconcile(self, span: Span) -> float:
         parts = self._parts
         with tracer().start_as_current_span("gather"):
-            found = await find(parts.cluster, self.namespace)
-        self._compare_watches(found)
-        if found.empty:
+            listing = await read_listing(parts.cluster, self.namespace)
+        self._check_watches(listing)
+        if listing.empty:
             return parts.settings.resync_s
-        found = await self._first_words(found)
+        listing = await self._acknowledge_all(listing)
         with tracer().start_as_current_span("ask"):
-            world = await self._world(found)
-        decision = decide(world)
-        self._remember(decision)
+            observed = await self._observe(listing)
+        decision = decide(observed)
+        self._record_decision(decision)
         span.set_attribute("titan.effects", len(decision.effects))
-        carried = EffectExecutor(
-            self.namespace, world, found, parts, self._identity, self._client, self._objects, self._log
+        executor = EffectExecutor(
+            self.namespace, observed, listing, parts, self._certificates, self._client, self._objects, self._log
         )
         with tracer().start_as_current_span("apply"):
-            await carried.all(decision.effects)
+            await executor.execute(decision.effects)
         with tracer().start_as_current_span("status"):
-            await self._write_statuses(world, decision, carried)
+            await self._write_statuses(observed, decision, executor)
         self._objects.forget({(getattr(item, "kind", ""), getattr(item, "name", "")) for item in decision.effects})
-        # One object that cannot be written holds up no other: it is tried again by its own clock.
-        self.failure = "; ".join(str(error) for error in carried.failures)
-        if carried.failures:
-            parts.metrics.failed(self.namespace)
-        trading = world.stack.brain is not None or world.stack.execution is not None
+        # One object that cannot be written holds up no other: it has a retry time of its own.
+        self.failure = "; ".join(str(error) for error in executor.failures)
+        if executor.failures:
+            parts.metrics.count_failure(self.namespace)
+        trading = observed.stack.brain is not None or observed.stack.execution is not None
         calm_s = parts.settings.poll_s if trading else parts.settings.resync_s
         wanted_s = (
-            *(carried.requeue_after_s, decision.requeue_after_s or calm_s, self._judged.requeue_after_s),
-            *(self._objects.next_s(), self._identity.renewal_in_s()),
+            *(executor.requeue_after_s, decision.requeue_after_s or calm_s, self._image_check.requeue_after_s),
+            *(self._objects.next_s(), self._certificates.renewal_in_s()),
         )
         return max(SHORTEST_S, min(calm_s, *wanted_s))
 
-    def _compare_watches(self, found: Listing) -> None:
-        for kind, items in (("RiskPolicy", found.policies), ("TitanPhase", found.phases)):
+    def _check_watches(self, listing: Listing) -> None:
+        for kind, items in (("RiskPolicy", listing.policies), ("TitanPhase", listing.phases)):
             listed = {item.name: item.raw["metadata"]["resourceVersion"] for item in items}
             self._parts.watches.check(KINDS[kind], self.namespace, listed, self._parts.clock())
 
-    async def _first_words(self, found: Listing) -> Listing:
-        """Tell what is new that it has been seen, before anything else is done about it."""
-        policies = [await self._first_word(item) for item in found.policies]
-        phases = [await self._first_word(item) for item in found.phases]
-        return replace(found, policies=tuple(policies), phases=tuple(phases))
+    async def _acknowledge_all(self, listing: Listing) -> Listing:
+        """Write to each new generation that it has been observed, before any effect on it."""
+        policies = [await self._acknowledge(item) for item in listing.policies]
+        phases = [await self._acknowledge(item) for item in listing.phases]
+        return replace(listing, policies=tuple(policies), phases=tuple(phases))
 
-    async def _first_word(self, item: ObservedResource) -> ObservedResource:
+    async def _acknowledge(self, item: ObservedResource) -> ObservedResource:
         if item.status.get("observedGeneration") == item.generation:
             return item
         written = await self._write(item, first_status(item, _now()))
-        # What is written next builds on it: its version is a precondition of our finalizer.
-        return item if written is None else given(item.kind, written)
+        # The written object replaces the read one: its version is a precondition of our finalizer.
+        return item if written is None else read_resource(item.kind, written)
 
-    async def _world(self, found: Listing) -> Observed:
+    async def _observe(self, listing: Listing) -> Observed:
         parts = self._parts
-        await self._identity.prepare()
+        await self._certificates.prepare()
         if self._client is None:
-            self._client = parts.connect(self.namespace, self._identity.directory, self._log)
-        judged = await parts.judge.check_images(self.namespace, images(found.phases), digests(found.children))
-        self._judged = judged
-        named = {image.rpartition("@")[2]: image for image in judged.verdicts}
-        admission = await self._canary.check({item: image for item, image in named.items() if item in judged.listed})
+            self._client = parts.connect(self.namespace, self._certificates.directory, self._log)
+        image_check = await parts.image_checker.check_images(
+            self.namespace, requested_images(listing.phases), digests(listing.children)
+        )
+        self._image_check = image_check
+        named = {image.rpartition("@")[2]: image for image in image_check.verdicts}
+        admission = await self._probe.check(
+            {item: image for item, image in named.items() if item in image_check.listed}
+        )
         view, reasons, secrets = await asyncio.gather(
-            self._client.query(found.addresses()),
-            unready(parts.http, found.pods),
-            referenced_secrets(parts.cluster, self.namespace, found.phases),
+            self._client.query(listing.addresses()),
+            health_reasons(parts.http, listing.pods),
+            referenced_secrets(parts.cluster, self.namespace, listing.phases),
         )
         now = parts.clock()
         return Observed(
             namespace=self.namespace,
             operator_namespace=parts.settings.operator_namespace,
             version=parts.version,
-            policies=found.policies,
-            phases=found.phases,
-            children=found.children,
-            pods=found.pods,
-            verdicts=judged.verdicts,
+            policies=listing.policies,
+            phases=listing.phases,
+            children=listing.children,
+            pods=listing.pods,
+            verdicts=image_check.verdicts,
             stack=view,
-            listed=judged.listed,
-            revoked=judged.revoked,
-            drain_revoked=judged.drain,
+            listed=image_check.listed,
+            revoked=image_check.revoked,
+            drain_revoked=image_check.drain,
             admission=admission,
             signatures_required=parts.settings.require_signed_policies,
-            policy_verdicts=await parts.judge.check_policies(signed(found.policies)),
-            namespace_raw=found.namespace,
-            missing_secrets=missing_secrets(found.phases, secrets),
+            policy_verdicts=await parts.image_checker.check_policies(signed_policies(listing.policies)),
+            namespace_raw=listing.namespace,
+            missing_secrets=missing_secrets(listing.phases, secrets),
             not_ready=reasons,
             waited_s={key: now - since for key, since in self._waits_since.items()},
         )
 
-    def _remember(self, decision: Decision) -> None:
+    def _record_decision(self, decision: Decision) -> None:
         now = self._parts.clock()
         self._waits_since = {key: self._waits_since.get(key, now) for key in decision.waits_for}
         for name, outcome in (*decision.phases.items(), *decision.policies.items()):
             for kind, finding in outcome.findings.items():
                 if finding.holds is False:
-                    self._parts.metrics.refused(self.namespace, kind)
+                    self._parts.metrics.count_refusal(self.namespace, kind)
             self._log.debug("outcome", object=name, ready=outcome.ready, reason=outcome.reason)
 
-    async def _write_statuses(self, world: Observed, decision: Decision, carried: EffectExecutor) -> None:
-        in_use = {item.name for item in pinned(world)}
-        for policy in world.policies:
-            outcome = _with_failure(decision.policies[policy.name], carried.failed_objects.get(policy.name))
-            act = carried.acts.get(policy.name) or policy.status.get("act")
+    async def _write_statuses(self, observed: Observed, decision: Decision, executor: EffectExecutor) -> None:
+        in_use = {item.name for item in pinned(observed)}
+        for policy in observed.policies:
+            outcome = _with_failure(decision.policies[policy.name], executor.failed_objects.get(policy.name))
+            act = executor.acts.get(policy.name) or policy.status.get("act")
             await self._write(
-                policy, policy_status(policy, outcome, world, policy.name in in_use, act, _now()), carried
+                policy, policy_status(policy, outcome, observed, policy.name in in_use, act, _now()), executor
             )
-        for phase in world.phases:
-            outcome = _with_failure(decision.phases[phase.name], carried.failed_objects.get(phase.name))
-            await self._write(phase, phase_status(phase, outcome, world, _now()), carried)
+        for phase in observed.phases:
+            outcome = _with_failure(decision.phases[phase.name], executor.failed_objects.get(phase.name))
+            await self._write(phase, phase_status(phase, outcome, observed, _now()), executor)
 
     async def _write(
-        self, item: ObservedResource, status: Status, carried: EffectExecutor | None = None
+        self, item: ObservedResource, status: Status, executor: EffectExecutor | None = None
     ) -> Object | None:
-        """Write a status where it differs; return the object as it is then, None where nothing was written."""
+        """Write a status where it differs; return the written object, or None where nothing was written."""
         key = (item.kind, item.name)
-        if carried is not None and key in carried.finalized_away:
+        if executor is not None and key in executor.finalized_away:
             return None
         now = self._parts.clock()
         due = now - self._written.get(key, float("-inf")) >= MOVING_STATUS_S

@@ -1,4 +1,4 @@
-"""The effects of one decision, carried out in their order; a write that fails is noted and tried again later."""
+"""Execute the effects of one decision in their order; a write that fails is recorded and retried later."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.runtime.telemetry.logs import Log
 from titan_operator.api.acts import POSTURE_OF, Act, ActVerb
 from titan_operator.api.names import FINALIZER, OPERATOR
 from titan_operator.cluster.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, ClusterError, Unreachable
-from titan_operator.cluster.kinds import KINDS
 from titan_operator.cluster.lease import OperatorLease
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.controller.gather import Listing
 from titan_operator.reconcile.effects import (
     Annotate,
@@ -38,57 +38,57 @@ from titan_operator.stack.view import Ack
 if TYPE_CHECKING:
     from titan_operator.controller.context import Context
 
-# Kinds that run nothing by themselves.
+# Kinds that run nothing by themselves: pods only mount them, or are reached through them.
 _MOUNTED = ("ConfigMap", "NetworkPolicy", "PersistentVolumeClaim", "Service", "ServiceAccount")
-# So many of these are written at a time; the Lease is looked at before each lot.
+# Number of concurrent writes of these kinds. The Lease is checked before each batch.
 AT_ONCE = 8
-# After an act or a tightening, the stack is asked again this soon: its answer belongs into the status.
+# After an act or a tightening, the next pass comes this soon: the stack's new state belongs into the status.
 SOON_S = 0.05
-# An act that could not be carried is tried again this often.
+# An act that was not acknowledged is sent again after this time.
 RETRY_S = 1.0
 
 
 def require_lease(lease: OperatorLease) -> None:
-    """Let nothing be written once the Lease may be another's: a process may have stood still for longer than it lasts.
+    """Refuse a write once the Lease may be another's: a process may have stood still for longer than it lasts.
 
     Raises
     ------
     Unreachable
-        It is no longer ours.
+        The Lease is no longer ours.
     """
     if not lease.is_held():
-        raise Unreachable("the Lease was lost in the middle of a pass; the rest is its new holder's")
+        raise Unreachable("the Lease was lost in the middle of a pass; its new holder does the rest")
 
 
 class EffectExecutor:
-    """Carries out the effects of one pass, and keeps what came of them.
+    """Executes the effects of one pass and keeps their results.
 
     Attributes
     ----------
     acts
-        ``status.act`` by policy, for acts that were answered.
+        ``status.act`` by policy, for acts that have a result.
     failures, failed_objects
-        Errors of writes, and by TitanPhase what could not be written for it.
+        Errors of writes, and by TitanPhase the first object that could not be written for it.
     finalized_away
-        Resources that may be gone now: their status is not written any more.
+        Resources that may be gone now: no status is written for them.
     """
 
     def __init__(
         self,
         namespace: str,
-        world: Observed,
-        found: Listing,
+        observed: Observed,
+        listing: Listing,
         parts: Context,
-        identity: StackCertificates,
+        certificates: StackCertificates,
         client: StackClient | None,
         backoff: Backoff,
         log: Log,
     ) -> None:
         self._namespace = namespace
-        self._world = world
-        self._addresses = found.addresses()
+        self._observed = observed
+        self._addresses = listing.addresses()
         self._parts = parts
-        self._identity = identity
+        self._certificates = certificates
         self._client = client
         self._backoff = backoff
         self._log = log
@@ -98,36 +98,36 @@ class EffectExecutor:
         self.finalized_away: set[tuple[str, str]] = set()
         self.requeue_after_s = float("inf")
 
-    async def all(self, effects: Sequence[Effect]) -> None:
-        """Carry out ``effects`` in order; nothing is written once the Lease may be another's.
+    async def execute(self, effects: Sequence[Effect]) -> None:
+        """Execute ``effects`` in order; nothing is written once the Lease may be another's.
 
-        What pods mount, and what guards them, is written some at a time where it stands together: its parts need
-        nothing of each other, and what runs pods comes after all of it.
+        Neighbours among the objects that pods mount, or that guard pods, are written in batches: they need nothing of
+        each other. Workloads follow after all of them.
         """
         for mounted, together in groupby(effects, _only_mounted):
             group, size = [*together], AT_ONCE if mounted else 1
             for start in range(0, len(group), size):
                 require_lease(self._parts.lease)
-                some = [effect for effect in group[start : start + size] if not self._held(effect)]
-                answers = await asyncio.gather(*(self._one(effect) for effect in some), return_exceptions=True)
-                # In their own order: what failed first must not depend on which answer came first.
+                some = [effect for effect in group[start : start + size] if not self._backs_off(effect)]
+                answers = await asyncio.gather(*(self._execute_one(effect) for effect in some), return_exceptions=True)
+                # In the order of the effects: the first failure must not depend on which answer came first.
                 for effect, answer in zip(some, answers, strict=True):
-                    self._answered(effect, answer)
+                    self._record_result(effect, answer)
 
-    def _held(self, effect: Effect) -> bool:
+    def _backs_off(self, effect: Effect) -> bool:
         if not isinstance(effect, Apply) or not (why := self._backoff.waits(effect.kind, effect.name)):
             return False
         self._note(effect, f"{why}; it is tried again soon")
         return True
 
-    def _answered(self, effect: Effect, answer: BaseException | None) -> None:
+    def _record_result(self, effect: Effect, answer: BaseException | None) -> None:
         kind, name = getattr(effect, "kind", type(effect).__name__), getattr(effect, "name", "")
         if answer is None:
             self._backoff.done(kind, name)
             return
         if isinstance(answer, asyncio.CancelledError):
-            # Canceled by nobody here: a connection's end may look so, and must not end who waits.
-            answer = Unreachable(f"{_what(effect)}: the write was canceled")
+            # Nobody here cancelled it: a connection that ends may look so, and must not end the pass.
+            answer = Unreachable(f"{_describe(effect)}: the write was canceled")
         if not isinstance(answer, ClusterError):
             raise answer
         self.failures.append(answer)
@@ -145,9 +145,9 @@ class EffectExecutor:
 
     def _note(self, effect: Effect, why: str) -> None:
         if phase := getattr(effect, "phase", ""):
-            self.failed_objects.setdefault(phase, f"{_what(effect)}: {why}")
+            self.failed_objects.setdefault(phase, f"{_describe(effect)}: {why}")
 
-    async def _one(self, effect: Effect) -> None:
+    async def _execute_one(self, effect: Effect) -> None:
         cluster = self._parts.cluster
         match effect:
             case Tighten():
@@ -155,18 +155,18 @@ class EffectExecutor:
             case SetCeiling():
                 await self._set_ceiling(effect)
             case ForwardAct():
-                await self._relay(effect)
+                await self._forward_act(effect)
             case RecordActResult():
-                self._answer(effect.policy, effect.act, done=effect.done, message=effect.message)
+                self._record_act(effect.policy, effect.act, done=effect.done, message=effect.message)
             case Certificate():
-                await self._identity.ensure(
-                    effect.phase, effect.role, self._world.children.get(("Secret", f"{effect.phase}-tls"))
+                await self._certificates.ensure(
+                    effect.phase, effect.role, self._observed.children.get(("Secret", f"{effect.phase}-tls"))
                 )
             case Apply():
                 await cluster.apply(KINDS[effect.kind], effect.manifest)
                 self._log.info("applied", kind=effect.kind, object=effect.name)
             case RemoveFields():
-                await self._strip(effect)
+                await self._remove_fields(effect)
             case Delete():
                 kind = KINDS[effect.kind]
                 await cluster.delete(kind, effect.name, self._namespace, uid=effect.uid)
@@ -177,31 +177,31 @@ class EffectExecutor:
                 body = {"metadata": {"annotations": {effect.annotation: effect.value}}}
                 await cluster.patch_merge(KINDS[effect.kind], effect.name, namespace, body)
             case SetFinalizer():
-                await self._finalize(effect)
+                await self._set_finalizer(effect)
             case RecordEvent():
-                given = self._given(effect.kind, effect.name)
-                await self._parts.events.record(given.raw, effect.type, effect.reason, "Reconcile", effect.note)
+                resource = self._resource(effect.kind, effect.name)
+                await self._parts.events.record(resource.raw, effect.type, effect.reason, "Reconcile", effect.note)
 
-    async def _strip(self, effect: RemoveFields) -> None:
+    async def _remove_fields(self, effect: RemoveFields) -> None:
         cluster, kind = self._parts.cluster, KINDS[effect.kind]
         try:
             await cluster.patch_json(kind, effect.name, self._namespace, effect.operations)
         except ApiError as error:
             if not (error.conflict or error.invalid or error.not_found):
                 raise
-            # What it was to take out has changed since it was read: the next pass sees what is there now.
+            # The fields have changed since they were read: the next pass reads them again.
             self._log.info("changed meanwhile", kind=effect.kind, object=effect.name, reason=error.message)
             self.requeue_after_s = min(self.requeue_after_s, SOON_S)
 
-    def _given(self, kind: str, name: str) -> ObservedResource:
-        items = self._world.policies if kind == "RiskPolicy" else self._world.phases
+    def _resource(self, kind: str, name: str) -> ObservedResource:
+        items = self._observed.policies if kind == "RiskPolicy" else self._observed.phases
         return next(item for item in items if item.name == name)
 
-    async def _finalize(self, effect: SetFinalizer) -> None:
-        given = self._given(effect.kind, effect.name)
-        metadata = given.raw["metadata"]
+    async def _set_finalizer(self, effect: SetFinalizer) -> None:
+        resource = self._resource(effect.kind, effect.name)
+        metadata = resource.raw["metadata"]
         others = [name for name in metadata.get("finalizers", ()) if name != FINALIZER]
-        # The version makes sure that nobody else's finalizer, put on meanwhile, is lost.
+        # With the version as precondition no finalizer that another put on meanwhile is lost.
         body = {
             "metadata": {
                 "resourceVersion": metadata["resourceVersion"],
@@ -215,11 +215,11 @@ class EffectExecutor:
         except ApiError as error:
             if not (error.conflict or error.not_found):
                 raise
-            # It changed since it was read (our own first status did that, or somebody): the next pass has it right.
+            # The object changed since it was read, by our own first status or by another: the next pass repeats this.
             self.requeue_after_s = min(self.requeue_after_s, SOON_S)
 
     async def _tighten(self, effect: Tighten) -> None:
-        acks = await self._both(effect.posture, OPERATOR, effect.reason, "")
+        acks = await self._send_posture(effect.posture, OPERATOR, effect.reason, "")
         self._log.info(
             "tightened",
             posture=effect.posture.name,
@@ -230,16 +230,16 @@ class EffectExecutor:
             self.requeue_after_s, RETRY_S if not acks or not all(ack.done for ack in acks.values()) else SOON_S
         )
 
-    async def _both(self, posture: Posture, by: str, reason: str, nonce: str) -> dict[str, Ack]:
-        """Tell Brain and Execution at once: neither waits for the other."""
+    async def _send_posture(self, posture: Posture, by: str, reason: str, nonce: str) -> dict[str, Ack]:
+        """Send a posture to Brain and Execution at once: neither waits for the other."""
         assert self._client is not None
-        told = {}
+        requests = {}
         if "brain" in self._addresses:
-            told["brain"] = self._client.act(self._addresses["brain"], posture, by, reason, nonce)
+            requests["brain"] = self._client.act(self._addresses["brain"], posture, by, reason, nonce)
         if "execution" in self._addresses:
-            told["execution"] = self._client.tighten(self._addresses["execution"], posture, by, reason)
-        answers = await asyncio.gather(*told.values())
-        return dict(zip(told, answers, strict=True))
+            requests["execution"] = self._client.tighten(self._addresses["execution"], posture, by, reason)
+        answers = await asyncio.gather(*requests.values())
+        return dict(zip(requests, answers, strict=True))
 
     async def _set_ceiling(self, effect: SetCeiling) -> None:
         assert self._client is not None
@@ -247,7 +247,7 @@ class EffectExecutor:
         self._log.info("ceiling", posture=effect.posture.name, done=ack.done, reason=ack.reason, message=ack.message)
         self.requeue_after_s = min(self.requeue_after_s, SOON_S if ack.done else RETRY_S)
 
-    async def _relay(self, effect: ForwardAct) -> None:
+    async def _forward_act(self, effect: ForwardAct) -> None:
         act = effect.act
         self.requeue_after_s = min(self.requeue_after_s, SOON_S)
         posture = POSTURE_OF[act.verb]
@@ -255,21 +255,25 @@ class EffectExecutor:
         if act.verb is ActVerb.ARM:
             await self._arm(effect, reason)
             return
-        acks = await self._both(posture, act.by, reason, act.nonce)
+        acks = await self._send_posture(posture, act.by, reason, act.nonce)
         execution = acks.get("execution")
         if execution is not None and execution.done:
             counts = f"{execution.working_orders} working orders, {execution.open_positions} open positions"
-            self._answer(effect.policy, act, done=True, message=f"acknowledged by Execution: {posture.name}, {counts}")
+            self._record_act(
+                effect.policy, act, done=True, message=f"acknowledged by Execution: {posture.name}, {counts}"
+            )
             return
-        if not acks and ("StatefulSet", self._execution_name()) not in self._world.children:
-            self._answer(effect.policy, act, done=True, message="no Execution runs in this stack: nothing can be sent")
+        if not acks and ("StatefulSet", self._execution_name()) not in self._observed.children:
+            self._record_act(
+                effect.policy, act, done=True, message="no Execution runs in this stack: nothing can be sent"
+            )
             return
-        # Not answered: it stays pending and is carried again until Execution obeys.
+        # Not acknowledged: the act stays pending and is sent again until Execution enforces it.
         self._log.warning(
             "act not acknowledged yet",
             verb=act.verb.value,
             by=act.by,
-            told={who: ack.message for who, ack in acks.items()},
+            reported={who: ack.message for who, ack in acks.items()},
         )
         self.requeue_after_s = min(self.requeue_after_s, RETRY_S)
 
@@ -277,24 +281,24 @@ class EffectExecutor:
         assert self._client is not None
         act = effect.act
         if "brain" not in self._addresses:
-            self._answer(effect.policy, act, done=False, message="Brain does not run: arm again when it does")
+            self._record_act(effect.policy, act, done=False, message="Brain does not run: arm again when it does")
             return
         ack = await self._client.act(self._addresses["brain"], Posture.ARMED, act.by, reason, act.nonce)
         problems = f": {'; '.join(ack.preconditions)}" if ack.preconditions else ""
-        # An approval is for now: one that could not be carried is not carried later.
-        self._answer(effect.policy, act, done=ack.done, message=f"{ack.message}{problems}" or ack.reason)
+        # An approval is for now: one that did not arrive is not sent later.
+        self._record_act(effect.policy, act, done=ack.done, message=f"{ack.message}{problems}" or ack.reason)
 
     def _execution_name(self) -> str:
-        phase = self._world.phase("execution")
+        phase = self._observed.phase("execution")
         return "" if phase is None else phase.name
 
-    def _answer(self, policy: str, act: Act, *, done: bool, message: str) -> None:
+    def _record_act(self, policy: str, act: Act, *, done: bool, message: str) -> None:
         outcome = "Done" if done else "Refused"
         self._log.info("act", verb=act.verb.value, by=act.by, nonce=act.nonce, outcome=outcome, message=message)
         self.acts[policy] = {"nonce": act.nonce, "verb": act.verb.value, "outcome": outcome, "message": message[:1024]}
 
 
-def _what(effect: Effect) -> str:
+def _describe(effect: Effect) -> str:
     return f"{getattr(effect, 'kind', type(effect).__name__)} {getattr(effect, 'name', '')}".strip()
 
 

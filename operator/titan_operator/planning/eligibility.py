@@ -1,4 +1,4 @@
-"""Pure: capital decides which phases run. Source: domain.md sections 1 and 2, through Brain's own table."""
+"""Pure: decide by capital which phases run. Source: domain.md sections 1 and 2, through Brain's own table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from decimal import Decimal
 from titan.domain.numbers import ZERO, format_decimal
 from titan.risk.parameters import RiskParameters
 
-# Brain allocates by the same numbers, so a phase that the operator wakes gets a share at once.
+# Brain allocates by the same numbers, so a phase that the operator starts gets a share at once.
 _PARAMETERS = RiskParameters()
 
 
 def starting_equity(role: str) -> Decimal:
-    """Equity in USDT from which a role runs; 0 for what no capital decides."""
+    """Return the equity in USDT from which a role runs; 0 where capital does not decide."""
     phase = _PARAMETERS.phases.get(role)
     return phase.starts_at_equity if phase else ZERO
 
@@ -23,9 +23,9 @@ def dormant(role: str, equity: Decimal | None, was_dormant: bool | None) -> tupl
     Parameters
     ----------
     equity
-        USDT; None is unknown, which is not zero: what was stays.
+        Equity in USDT. None is unknown, which is not zero: the last decision stays.
     was_dormant
-        What was decided before; None where nothing was. A phase that has never run starts with known equity only.
+        The last decision; None where there is none. A phase that has never run starts with known equity only.
 
     Returns
     -------
@@ -39,10 +39,10 @@ def dormant(role: str, equity: Decimal | None, was_dormant: bool | None) -> tupl
     if equity is None:
         state = "goes on" if runs else "waits"
         return not runs, f"equity is unknown: {role} {state}; it starts at {format_decimal(starts)} USDT"
-    # Left only clearly below, so that a loss of one trade stops nobody who has just begun.
+    # Hysteresis: the loss of one trade must not stop a phase that has just begun.
     least = starts * _PARAMETERS.hysteresis if runs else starts
     enough = equity >= least
     relation = "at least" if enough else "below"
     verb = "runs on from" if runs else "starts at"
-    said = f"equity {format_decimal(equity)} is {relation} {format_decimal(least)} USDT, which {role} {verb}"
-    return not enough, said
+    why = f"equity {format_decimal(equity)} is {relation} {format_decimal(least)} USDT, which {role} {verb}"
+    return not enough, why

@@ -1,6 +1,6 @@
-"""What must hold before anything is started: one pure function a gate, in order.
+"""Pure: the gates that a stack passes before anything starts: one function each, in order.
 
-Each answers None, or an enumerated reason and one sentence that names the resource and what is allowed.
+A gate returns None, or its reason and one sentence that names the resource and the allowed values.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from titan_operator.api.resources import (
     TitanPhase,
     TradingSpec,
 )
+from titan_operator.planning.roles import PLANNED_ROLES, START_ORDER
 
 
 class GateReason(StrEnum):
-    """Which gate refused."""
+    """Gate that refused."""
 
     SPEC_VALID = "SpecValid"
     NOT_SUSPENDED = "NotSuspended"
@@ -45,7 +46,7 @@ class GateReason(StrEnum):
 
 @dataclass(frozen=True)
 class Stack:
-    """All resources of one stack, sorted out."""
+    """All resources of one stack, by kind."""
 
     policies: tuple[RiskPolicy, ...]
     phases: tuple[TitanPhase, ...]
@@ -55,10 +56,10 @@ class Stack:
     def of(
         resources: Sequence[Resource], instruments: Mapping[str, Instrument], *, with_suspended: bool = False
     ) -> Stack:
-        """Sort resources; the same resource given twice (two files, one content) counts once.
+        """Sort resources; a resource that appears twice (two files, one content) counts once.
 
-        Suspended phases are left aside, unless ``with_suspended``: a cluster's stack is complete with them, so that
-        suspending one changes nothing of the others.
+        Suspended phases are left out, unless ``with_suspended``. A cluster's stack keeps them: suspending one phase
+        must change nothing for the others.
         """
         unique = list(dict.fromkeys(_Frozen(resource) for resource in resources))
         policies = tuple(item.resource for item in unique if isinstance(item.resource, RiskPolicy))
@@ -71,16 +72,16 @@ class Stack:
 
     @property
     def traders(self) -> tuple[tuple[TitanPhase, TradingSpec], ...]:
-        """What is bound to a policy: Brain, Execution and the phases."""
+        """Phases that are bound to a policy: Brain, Execution and the strategies."""
         return tuple((phase, phase.spec) for phase in self.phases if isinstance(phase.spec, TradingSpec))
 
     @property
     def strategies(self) -> tuple[tuple[TitanPhase, ScavengerSpec], ...]:
-        """What decides what to trade."""
+        """Phases that decide what to trade."""
         return tuple((phase, phase.spec) for phase in self.phases if isinstance(phase.spec, ScavengerSpec))
 
     def policy(self) -> RiskPolicy:
-        """The one policy that is pinned; only after the gates."""
+        """Return the one policy that is pinned; valid only behind the gates."""
         pin = self.traders[0][1].policy_ref
         return next(policy for policy in self.policies if policy.metadata.name == pin.name)
 
@@ -101,7 +102,7 @@ Outcome = tuple[GateReason, str] | None
 
 
 def spec_valid(stack: Stack) -> Outcome:
-    """One name, one content; one process of each role."""
+    """Require one content a name, and one process a role."""
     for kind, resources in (("RiskPolicy", stack.policies), ("TitanPhase", stack.phases)):
         name, count = _most([resource.metadata.name for resource in resources])
         if count > 1:
@@ -114,11 +115,18 @@ def spec_valid(stack: Stack) -> Outcome:
 
 
 def roles_complete(stack: Stack) -> Outcome:
-    """The order's whole way must be there."""
+    """Require every role on the way of an order."""
     given = {phase.spec.role for phase in stack.phases}
-    missing = [role for role in ("marketdata", "papervenue", "execution", "brain") if role not in given]
+    # A stack without a trader names no mode: then it lacks what any mode needs.
+    modes = {spec.mode for _, spec in stack.traders}
+    needed = [PLANNED_ROLES[role] for role in START_ORDER]
+    missing = [
+        role.name
+        for role in needed
+        if role.name not in given and (modes.intersection(role.required_in) if modes else role.required_in)
+    ]
     if not stack.strategies:
-        missing.append("a phase (scavenger)")
+        missing.append(f"a phase ({', '.join(role.name for role in needed if role.strategy)})")
     if not missing:
         return None
     has = f"given are {', '.join(sorted(given))}" if given else "no TitanPhase is given"
@@ -126,16 +134,16 @@ def roles_complete(stack: Stack) -> Outcome:
 
 
 def one_policy_per_stack(stack: Stack) -> Outcome:
-    """Count pins, not policies: Git may keep a policy that nothing pins."""
+    """Require one pinned policy. Pins count, not policies: Git may keep one that nothing pins."""
     pins = {spec.policy_ref.name: phase for phase, spec in stack.traders}
     if len(pins) <= 1:
         return None
-    said = ", ".join(f"{phase.metadata.name} pins {name}" for name, phase in sorted(pins.items()))
-    return GateReason.ONE_POLICY_PER_STACK, f"policyRef: {said}; allowed is one policy for the whole stack"
+    pinning = ", ".join(f"{phase.metadata.name} pins {name}" for name, phase in sorted(pins.items()))
+    return GateReason.ONE_POLICY_PER_STACK, f"policyRef: {pinning}; allowed is one policy for the whole stack"
 
 
 def policy_found(stack: Stack) -> Outcome:
-    """A pin must name a policy that is given."""
+    """Require that each pin names a policy of the stack."""
     names = [policy.metadata.name for policy in stack.policies]
     for phase, spec in stack.traders:
         if spec.policy_ref.name not in names:
@@ -151,7 +159,7 @@ def policy_found(stack: Stack) -> Outcome:
 
 
 def policy_hash_matches(stack: Stack) -> Outcome:
-    """A pin's hash must be that of the rules; the policy's own was checked when it was read."""
+    """Require that each pin has the hash of the rules; the policy's own hash was checked when it was read."""
     hashes = {policy.metadata.name: policy.spec.hash for policy in stack.policies}
     for phase, spec in stack.traders:
         actual = hashes[spec.policy_ref.name]
@@ -167,14 +175,14 @@ def policy_hash_matches(stack: Stack) -> Outcome:
 
 
 def symbols_tradable(stack: Stack) -> Outcome:
-    """The policy could trade each of its symbols, and names each that a phase trades."""
+    """Require that the policy can trade each of its symbols, and names each that a phase trades."""
     policy = stack.policy()
     named = policy.spec.rules.symbols
     untradable = untradable_symbols(policy.spec.rules, stack.instruments)
     if untradable:
         return GateReason.SYMBOLS_TRADABLE, f"RiskPolicy {policy.metadata.name}: {untradable[0]}"
     for phase, spec in stack.strategies:
-        # The spot market only confirms: it needs no place in the policy.
+        # The spot market only confirms a breakout: it needs no place in the policy.
         if spec.perp_symbol not in named:
             where = f"TitanPhase {phase.metadata.name}: spec.symbols: {spec.perp_symbol}"
             allowed = f"allowed are those of {policy.metadata.name}: {', '.join(named)}"
@@ -183,11 +191,11 @@ def symbols_tradable(stack: Stack) -> Outcome:
 
 
 def live_approved(stack: Stack) -> Outcome:
-    """One mode for the stack, which the policy allows; live venues are not part of this version."""
+    """Require one mode for the stack, which the policy allows; this version has no live venue."""
     modes = {spec.mode: phase for phase, spec in stack.traders}
     if len(modes) > 1:
-        said = ", ".join(f"{phase.metadata.name} is {mode}" for mode, phase in sorted(modes.items()))
-        return GateReason.LIVE_APPROVED, f"spec.mode: {said}; allowed is one mode for the whole stack"
+        found = ", ".join(f"{phase.metadata.name} is {mode}" for mode, phase in sorted(modes.items()))
+        return GateReason.LIVE_APPROVED, f"spec.mode: {found}; allowed is one mode for the whole stack"
     mode, phase = next(iter(modes.items()))
     problem = mode_problem(stack.policy().spec.rules, mode)
     if problem is None and mode == "live":
@@ -196,7 +204,7 @@ def live_approved(stack: Stack) -> Outcome:
 
 
 def market_covers(stack: Stack) -> Outcome:
-    """The market has a source, every symbol in use, and steps no longer than the venue's latency."""
+    """Require a market with a source, with every symbol in use, and with steps within the venue's latency."""
     name, market = next((p.metadata.name, p.spec) for p in stack.phases if isinstance(p.spec, MarketdataSpec))
     venue = next(p.spec for p in stack.phases if isinstance(p.spec, PapervenueSpec))
     where = f"TitanPhase {name}: spec."
@@ -223,7 +231,7 @@ def _market_problem(market: MarketdataParameters, venue: PapervenueParameters) -
     return None
 
 
-# In order: each may rely on those before it.
+# In this order: a gate may rely on those before it.
 GATES: tuple[Callable[[Stack], Outcome], ...] = (
     spec_valid,
     roles_complete,
@@ -237,7 +245,7 @@ GATES: tuple[Callable[[Stack], Outcome], ...] = (
 
 
 def first_refusal(stack: Stack) -> Outcome:
-    """The first gate that refuses, or None."""
+    """Return the first gate that refuses, or None."""
     return next((outcome for gate in GATES if (outcome := gate(stack)) is not None), None)
 
 

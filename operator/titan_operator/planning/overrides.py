@@ -1,4 +1,4 @@
-"""Pure: what flags of ``titan up`` change in the resources, before planning."""
+"""Pure: apply the flags of ``titan up`` to the resources, before planning."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from titan.domain.policy_rules import IntegerRule, RuleError
-from titan_operator.api.fields import FILES
+from titan_operator.api.field_types import FILES
 from titan_operator.api.parameters import MarketdataParameters, SpeedRule
 from titan_operator.api.resources import MarketdataSpec, Resource, TitanPhase
 
@@ -15,12 +15,12 @@ _DURATION = IntegerRule(1, 10**9, "")
 
 
 class OverrideError(ValueError):
-    """A flag that cannot be; the message is one sentence that names it."""
+    """A flag is not allowed; the message is one sentence that names it."""
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """Flags as given; what is not given changes nothing.
+    """Flags of ``titan up``; a flag that is not set changes nothing.
 
     ``market_files`` are recordings (paths): they make the source a replay. ``seed`` is for the simulated market.
     ``speed`` is ``max`` or a multiple of real time; ``duration_s`` ends the market after so many seconds of its time.
@@ -33,7 +33,7 @@ class Overrides:
 
 
 def apply_overrides(resources: Sequence[Resource], flags: Overrides) -> list[Resource]:
-    """Resources as the flags want them.
+    """Return the resources with the flags applied.
 
     Raises
     ------
@@ -75,10 +75,10 @@ def _changed(phase: TitanPhase, flags: Overrides) -> TitanPhase:
     return phase.model_copy(update={"spec": spec.model_copy(update={"parameters": parameters})})
 
 
-def _read(flag: str, read: Callable[[object], object], given: object, otherwise: object) -> object:
-    if given is None:
-        return otherwise
+def _read(flag: str, read: Callable[[object], object], value: object, default: object) -> object:
+    if value is None:
+        return default
     try:
-        return read(given)
+        return read(value)
     except RuleError as error:
         raise OverrideError(f"{flag}: {error}") from error

@@ -1,7 +1,7 @@
-"""Pure: resources become the workloads of one stack.
+"""Pure: plan the workloads of one stack from its resources.
 
 The operator renders them as Kubernetes objects, ``titan up`` as local processes (:mod:`titan_operator.render.local`).
-A workload names settings and files; folders, addresses and certificates are the renderer's.
+A workload names settings and files; its renderer adds folders, addresses and certificates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from titan.domain.instruments import PAPER_INSTRUMENTS, Instrument
 from titan.domain.numbers import format_decimal
 from titan.domain.policy import rules_document
 from titan.runtime.topology import PHASES, ROLES, peers_of
-from titan_operator.api.parts import ComputeResources
 from titan_operator.api.resources import (
     BrainSpec,
     ExecutionSpec,
@@ -27,18 +26,18 @@ from titan_operator.api.resources import (
     Spec,
     TitanPhase,
 )
+from titan_operator.api.shared_objects import ComputeResources
 from titan_operator.planning.gates import GateReason, Stack, first_refusal
+from titan_operator.planning.roles import PLANNED_ROLES, START_ORDER
 
 POLICY_FILE = "policy.json"
 PARAMETERS_FILE = "parameters.json"
-# The longest step that a market source takes of its own accord.
+# The longest step that a market source takes by default, in milliseconds.
 SOURCE_STEP_MS = 50
-# In the order in which they are started: each needs those before it to become ready, none to start.
-START_ORDER = ("marketdata", "papervenue", "execution", "brain", *PHASES)
 
 
 class PlanError(ValueError):
-    """The resources make no stack. ``reason`` is the gate that refused; the message is one sentence."""
+    """The resources do not make a stack. ``reason`` is the gate that refused; the message is one sentence."""
 
     def __init__(self, reason: GateReason, message: str) -> None:
         super().__init__(message)
@@ -52,27 +51,27 @@ class Workload:
     Attributes
     ----------
     name, role
-        The resource's name, and what its certificate says.
+        The resource's name, and the role in its certificate.
     command
-        The program; a renderer finds it, or names the image's.
+        The program with its arguments; a renderer finds it on the machine or in the image.
     files
-        Configuration by file name: its content, read only.
+        Content of read-only configuration files, by file name.
     settings
         Settings by field name, as strings; those of ``file_settings`` (field name to file name) are paths.
     live
         Settings that may change while it runs: they are no part of its revision.
     peers
-        Roles that it calls.
+        Roles whose servers it calls.
     depends
-        Roles without which it is not ready; they are started before it.
+        Roles without which it is not ready; they start before it.
     storage
         Size of its volume; empty where it keeps no state.
     database
-        Secret with the URL of the database with its tables; empty where they are on its volume, or it has none.
+        Secret with the URL of the database of its tables; empty where they are on its volume, or it has none.
     pull_secrets
-        Secrets with which a node pulls the image; empty where it needs none. A laptop pulls nothing.
+        Secrets with which a node pulls the image; empty where it needs none. ``titan up`` pulls nothing.
     resources
-        What the TitanPhase says of ``requests`` and ``limits``; a renderer fills in the rest.
+        ``requests`` and ``limits`` of the TitanPhase; a renderer fills in the rest.
     """
 
     name: str
@@ -95,7 +94,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Plan:
-    """One stack: its policy, its mode, and its workloads in the order in which they are started."""
+    """One stack: its policy, its mode, and its workloads in start order."""
 
     policy_name: str
     policy_hash: str
@@ -106,11 +105,11 @@ class Plan:
 
     @property
     def simulated(self) -> bool:
-        """Whether every output of this stack must say SIMULATED MARKET."""
+        """Whether every output of this stack must be marked SIMULATED MARKET."""
         return self.source == "simulated"
 
     def workload(self, role: str) -> Workload:
-        """The one of this role; KeyError where the stack has none."""
+        """Return the workload of this role; KeyError where the stack has none."""
         for workload in self.workloads:
             if workload.role == role:
                 return workload
@@ -130,7 +129,7 @@ def plan(
     resources
         RiskPolicies and TitanPhases, overrides applied.
     instruments
-        What the venue lists.
+        Instruments that the venue lists.
     with_suspended
         Whether suspended phases are planned too: a cluster keeps their place in the stack.
 
@@ -166,7 +165,7 @@ def _workload(phase: TitanPhase, policy: RiskPolicy, stack: Stack, roles: Sequen
         name=phase.metadata.name,
         role=spec.role,
         image=spec.image,
-        command=(f"titan-{'phase' if spec.role in PHASES else spec.role}",),
+        command=(f"titan-{'phase' if PLANNED_ROLES[spec.role].strategy else spec.role}",),
         settings=parts.settings,
         files=parts.files,
         file_settings=parts.file_settings,
@@ -188,8 +187,8 @@ def _database(spec: Spec) -> str:
 
 
 def _amounts(spec: Spec) -> dict[str, dict[str, str]]:
-    given = spec.resources or ComputeResources()
-    sections = {"requests": given.requests, "limits": given.limits}
+    resources = spec.resources or ComputeResources()
+    sections = {"requests": resources.requests, "limits": resources.limits}
     return {name: section.model_dump(exclude_none=True) for name, section in sections.items() if section is not None}
 
 
@@ -203,7 +202,7 @@ class _Parts:
 
 def _parts(phase: TitanPhase, policy: RiskPolicy, stack: Stack) -> _Parts:
     spec = phase.spec
-    # The rules themselves, never their hash: each process that enforces them hashes what it was given.
+    # The rules themselves, never their hash: each process that enforces them hashes its own file.
     rules = {POLICY_FILE: _json(rules_document(policy.spec.rules))}
     from_rules = {"policy_file": POLICY_FILE}
     if isinstance(spec, MarketdataSpec):
@@ -239,14 +238,15 @@ def _margin(spec: ScavengerSpec, policy: RiskPolicy) -> int:
 
 
 def _account_margin(stack: Stack, policy: RiskPolicy) -> int:
-    # One account has one margin setting: the most cautious of its phases'. Venue, Execution and Brain get the same.
+    # One account has one margin setting: the lowest of its phases. Venue, Execution and Brain get the same.
     return min(_margin(spec, policy) for _, spec in stack.strategies)
 
 
 def _market_settings(spec: MarketdataSpec, stack: Stack) -> dict[str, str]:
     parameters = spec.parameters
     latency_ms = next(item.spec.parameters.latency_ms for item in stack.phases if isinstance(item.spec, PapervenueSpec))
-    subscribers = [role for role in START_ORDER if role in {item.spec.role for item in stack.phases}]
+    roles = {item.spec.role for item in stack.phases}
+    subscribers = [role for role in START_ORDER if role in roles and PLANNED_ROLES[role].subscribes_to_market]
     settings = {
         "source": parameters.source,
         "symbols": ",".join(spec.symbols),
@@ -255,7 +255,7 @@ def _market_settings(spec: MarketdataSpec, stack: Stack) -> dict[str, str]:
         "step_ms": str(parameters.step_ms or (latency_ms if latency_ms < SOURCE_STEP_MS else 0)),
         "duration_s": str(parameters.duration_s),
         # In lockstep a step waits for all of these, so a stack that is half up moves no market time.
-        "required_subscribers": ",".join(role for role in subscribers if role != "marketdata"),
+        "required_subscribers": ",".join(subscribers),
     }
     if parameters.source == "replay":
         return settings | {"files": ",".join(parameters.files)}

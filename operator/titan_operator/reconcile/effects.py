@@ -1,16 +1,17 @@
-"""Pure: what a pass may do to the world, as values.
+"""Pure: effects and outcomes of a pass, as values.
 
-The engine carries them out in the order they are given in; what pods only mount, and stands together, some at a time.
+The controller executes effects in their order. Objects that pods only mount are written some at a time where they stand
+together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.acts import Act
 from titan_operator.cluster.event_types import EventType
 
@@ -25,7 +26,7 @@ class Tighten:
 
 @dataclass(frozen=True)
 class SetCeiling:
-    """Tell Brain its ceiling; ``policy_hash`` is what Brain must be enforcing for it."""
+    """Set Brain's ceiling; ``policy_hash`` names the policy that Brain must enforce for it."""
 
     posture: Posture
     policy_hash: str
@@ -33,7 +34,7 @@ class SetCeiling:
 
 @dataclass(frozen=True)
 class ForwardAct:
-    """Carry a person's act to Brain and Execution; the answer goes into the policy's status."""
+    """Send a person's act to Brain and Execution; the answer goes into the policy's status."""
 
     policy: str
     act: Act
@@ -41,7 +42,7 @@ class ForwardAct:
 
 @dataclass(frozen=True)
 class RecordActResult:
-    """Write down what became of an act that needs nobody else."""
+    """Record the result of an act that neither Brain nor Execution has to carry out."""
 
     policy: str
     act: Act
@@ -51,7 +52,7 @@ class RecordActResult:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Have a certificate with enough time left for this role, before its pod starts."""
+    """Ensure a certificate with enough time left for this role, before its pod starts."""
 
     phase: str
     role: str
@@ -59,7 +60,7 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Apply:
-    """Server-side apply of a whole object; ``phase`` is the TitanPhase that it is for (empty: the stack)."""
+    """Apply a whole object, server-side; ``phase`` is the TitanPhase that it belongs to (empty: the stack)."""
 
     kind: str
     name: str
@@ -69,7 +70,7 @@ class Apply:
 
 @dataclass(frozen=True)
 class RemoveFields:
-    """Take out of an object what another hand added: a JSON patch, refused when it has changed since."""
+    """Remove fields that others added to an object, by a JSON patch; a change since makes the patch fail."""
 
     kind: str
     name: str
@@ -79,7 +80,7 @@ class RemoveFields:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete an object; ``uid`` makes sure that it is the one that was seen."""
+    """Delete an object; ``uid`` makes sure that it is the observed one."""
 
     kind: str
     name: str
@@ -88,7 +89,7 @@ class Delete:
 
 @dataclass(frozen=True)
 class Annotate:
-    """Set an annotation, or take it away (None)."""
+    """Set an annotation, or remove it (None)."""
 
     kind: str
     name: str
@@ -98,7 +99,7 @@ class Annotate:
 
 @dataclass(frozen=True)
 class SetFinalizer:
-    """Put our finalizer on a RiskPolicy or TitanPhase, or take it off."""
+    """Add our finalizer to a RiskPolicy or TitanPhase, or remove it."""
 
     kind: str
     name: str
@@ -107,7 +108,7 @@ class SetFinalizer:
 
 @dataclass(frozen=True)
 class RecordEvent:
-    """An Event on a RiskPolicy or TitanPhase."""
+    """Record an Event on a RiskPolicy or TitanPhase."""
 
     kind: str
     name: str
@@ -132,7 +133,7 @@ Effect = (
 
 
 class PhaseState(StrEnum):
-    """Where a TitanPhase is: ``status.phase``."""
+    """State of a TitanPhase: ``status.phase``."""
 
     PENDING = "Pending"
     STARTING = "Starting"
@@ -146,7 +147,7 @@ class PhaseState(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a gate or check says: ``holds`` None is unknown."""
+    """Result of a gate or check; ``holds`` None is unknown."""
 
     holds: bool | None
     reason: str
@@ -155,16 +156,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a pass found of one RiskPolicy or TitanPhase.
+    """State of one RiskPolicy or TitanPhase after a pass.
 
     Attributes
     ----------
     ready
-        None: not known yet.
+        Whether it is as its owner wants it; None is unknown.
     stalled
-        It will not go on by itself: a person must change something.
+        Whether it waits for a person, who must change something.
     reconciling
-        It is on its way.
+        Whether the operator still works on it.
     findings
         Conditions besides Ready, Reconciling and Stalled, by type.
     """
@@ -184,8 +185,35 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One resource's part of a pass.
+
+    Attributes
+    ----------
+    effects
+        In the order in which they are executed.
+    waits
+        Pairs of a TitanPhase and a revision that the controller's clock runs for, each with the role that waits.
+    """
+
+    effects: tuple[Effect, ...]
+    outcome: Outcome
+    waits: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+def effects_of(steps: Iterable[Step]) -> tuple[Effect, ...]:
+    """Join the effects of steps, in their order."""
+    return tuple(effect for step in steps for effect in step.effects)
+
+
+def waits_of(steps: Iterable[Step]) -> dict[tuple[str, str], str]:
+    """Join the waits of steps."""
+    return {key: role for step in steps for key, role in step.waits.items()}
+
+
+@dataclass(frozen=True)
 class Decision:
-    """All of a pass: effects in order, outcomes by name, and when to look again at the latest."""
+    """Result of a pass: effects in order, outcomes by name, and when the next pass is due at the latest."""
 
     effects: tuple[Effect, ...]
     phases: Mapping[str, Outcome]

@@ -1,7 +1,7 @@
-"""Pure: the gates as a cluster has them: those of the stack, then those of one phase.
+"""Pure: the gates of a cluster: those of the stack, then those of one phase.
 
-The stack's own (:mod:`titan_operator.planning.gates`) are the same that ``titan up`` passes; images, admission
-and secrets are a cluster's.
+``titan up`` passes the stack's gates too (:mod:`titan_operator.planning.gates`). Images, admission and Secrets exist in
+a cluster only.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from titan_operator.supplychain.verdict import REVOKED, Verdict
 _WORKLOADS = ("Deployment", "StatefulSet")
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})")
 
-# These end by themselves, or when the other resources of the stack are written too, one after the other; the rest need
-# a person who changes the resource.
+# These refusals end by themselves, or as soon as the other resources of the stack are written too. The rest need a
+# person who changes the resource.
 _PASSING = frozenset(
     {
         GateReason.ADMISSION_ENFORCED,
@@ -36,13 +36,13 @@ _PASSING = frozenset(
 )
 
 
-# Reasons of verdicts that end by themselves: nobody has to change the resource.
+# Verdicts with these reasons change by themselves: the resource may stay as it is.
 _PASSING_CAUSES = frozenset({"NotVerifiedYet", "TrustPolicyChanged", "RegistryUnreachable"})
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Which gate refused, and why in one sentence with both values; ``cause`` is the verifier's own reason."""
+    """Gate that refused, with a message that has both values; ``cause`` is the verifier's own reason."""
 
     reason: GateReason
     message: str
@@ -50,86 +50,88 @@ class Refusal:
 
     @property
     def needs_person(self) -> bool:
-        """Whether it stays as it is until somebody changes something."""
+        """Whether it stays until a person changes something."""
         return self.reason not in _PASSING and self.cause not in _PASSING_CAUSES
 
 
-def stack_refusal(world: Observed) -> Refusal | None:
-    """The first gate that refuses the stack as a whole; None where a plan can be made."""
-    for given in (*world.policies, *world.phases):
-        if given.resource is None and not _unpinned(given, world):
-            return Refusal(GateReason.SPEC_VALID, given.problem)
-    resources = [item.resource for item in (*world.policies, *world.phases) if item.resource is not None]
+def stack_refusal(observed: Observed) -> Refusal | None:
+    """Return the first gate that refuses the stack as a whole; None where a plan can be made."""
+    for resource in (*observed.policies, *observed.phases):
+        if resource.resource is None and not _unpinned(resource, observed):
+            return Refusal(GateReason.SPEC_VALID, resource.problem)
+    resources = [item.resource for item in (*observed.policies, *observed.phases) if item.resource is not None]
     refused = first_refusal(Stack.of(resources, PAPER_INSTRUMENTS, with_suspended=True))
     if refused is not None:
         return Refusal(*refused)
-    if problem := signature_problem(world):
+    if problem := signature_problem(observed):
         return Refusal(GateReason.POLICY_SIGNED, problem)
-    if world.admission:
-        return Refusal(GateReason.ADMISSION_ENFORCED, world.admission)
+    if observed.admission:
+        return Refusal(GateReason.ADMISSION_ENFORCED, observed.admission)
     return None
 
 
-def phase_refusal(given: ObservedResource, world: Observed) -> Refusal | None:
-    """The first gate that refuses this TitanPhase alone."""
-    if not isinstance(given.resource, TitanPhase):
-        return Refusal(GateReason.SPEC_VALID, given.problem)
-    image = given.resource.spec.image
-    verdict = world.verdicts.get(image) or Verdict(
-        False, reason="NotVerifiedYet", message="nobody has looked at it yet"
+def phase_refusal(resource: ObservedResource, observed: Observed) -> Refusal | None:
+    """Return the first gate that refuses this TitanPhase alone."""
+    if not isinstance(resource.resource, TitanPhase):
+        return Refusal(GateReason.SPEC_VALID, resource.problem)
+    image = resource.resource.spec.image
+    verdict = observed.verdicts.get(image) or Verdict(
+        False, reason="NotVerifiedYet", message="it has not been verified yet"
     )
-    if not verdict.verified and not runs_already(given, world):
+    if not verdict.verified and not runs_already(resource, observed):
         message = f"spec.image: {image}: {verdict.reason}: {verdict.message}"
         return Refusal(GateReason.IMAGE_VERIFIED, message, verdict.reason)
-    if missing := world.missing_secrets.get(given.name):
+    if missing := observed.missing_secrets.get(resource.name):
         return Refusal(GateReason.SECRETS_PRESENT, missing)
     return None
 
 
-def image_finding(given: ObservedResource, world: Observed) -> Finding:
-    """What is told of the image of a phase that :func:`phase_refusal` lets pass."""
-    image = str(given.raw.get("spec", {}).get("image", ""))
-    if why := running_revoked(given, world):
+def image_finding(resource: ObservedResource, observed: Observed) -> Finding:
+    """Report on the image of a phase that :func:`phase_refusal` lets pass."""
+    image = str(resource.raw.get("spec", {}).get("image", ""))
+    if why := running_revoked(resource, observed):
         return Finding(False, REVOKED, f"{why}; it runs until {image} has taken its place")
-    verdict = world.verdicts[image]
+    verdict = observed.verdicts[image]
     if not verdict.verified:
-        told = f"{image} runs and stays listed; anew it could not be verified now: {verdict.reason}: {verdict.message}"
-        return Finding(True, "VerifiedBefore", told)
-    who, policy = verdict.evidence.get("verifiedBy", ""), verdict.evidence.get("trustPolicy", "")
-    signed = f", signed by {who}" if who else ""
+        message = f"{image} runs and stays listed; it could not be verified again: {verdict.reason}: {verdict.message}"
+        return Finding(True, "VerifiedBefore", message)
+    signer, policy = verdict.evidence.get("verifiedBy", ""), verdict.evidence.get("trustPolicy", "")
+    signed = f", signed by {signer}" if signer else ""
     return Finding(True, "Verified", f"{image}{signed}" + (f", trust policy {short_hash(policy)}" if policy else ""))
 
 
-def running_digests(given: ObservedResource, world: Observed) -> set[str]:
-    """Digests of images in the workload of a phase as the API server has it."""
-    workloads = [world.children.get((kind, given.name)) for kind in _WORKLOADS]
+def running_digests(resource: ObservedResource, observed: Observed) -> set[str]:
+    """Collect the digests of images in the workload of a phase, as the API server has it."""
+    workloads = [observed.children.get((kind, resource.name)) for kind in _WORKLOADS]
     return set(_DIGEST.findall(json.dumps([item["spec"]["template"] for item in workloads if item is not None])))
 
 
-def running_revoked(given: ObservedResource, world: Observed) -> str:
-    """What took back an image that a phase runs now, in a sentence; empty where nothing did."""
-    return next((world.revoked[one] for one in sorted(running_digests(given, world)) if one in world.revoked), "")
+def running_revoked(resource: ObservedResource, observed: Observed) -> str:
+    """Return the revocation of an image that a phase runs now, in a sentence; empty where there is none."""
+    return next(
+        (observed.revoked[one] for one in sorted(running_digests(resource, observed)) if one in observed.revoked), ""
+    )
 
 
 def digests(children: Mapping[tuple[str, str], Raw]) -> set[str]:
-    """Digests of images that a stack's workloads run, or that a recorded revision would."""
+    """Collect the digests of images that a stack's workloads run, or that a recorded revision would."""
     kept = [child for (kind, name), child in children.items() if kind in _WORKLOADS or name.endswith("-verified")]
     return set(_DIGEST.findall(json.dumps(kept)))
 
 
-def runs_already(given: ObservedResource, world: Observed) -> bool:
-    """Whether the image of a phase is what the stack runs or could go back to, is listed still and not revoked.
+def runs_already(resource: ObservedResource, observed: Observed) -> bool:
+    """Whether the stack runs a phase's image or could go back to it, while it is listed and not revoked.
 
-    It was verified once: an expired key, another trust policy or a registry that is away keep it from nothing but new
-    images. Its certificates and its policy must go on being renewed, and a roll must find its way back.
+    Such an image was verified once. An expired key, another trust policy or an unreachable registry block new images
+    only: certificates and policy of a running process are still renewed, and a roll can still go back.
     """
-    digest = str(given.raw.get("spec", {}).get("image", "")).rpartition("@")[2]
-    return digest in world.listed and digest not in world.revoked and digest in digests(world.children)
+    digest = str(resource.raw.get("spec", {}).get("image", "")).rpartition("@")[2]
+    return digest in observed.listed and digest not in observed.revoked and digest in digests(observed.children)
 
 
-def _unpinned(given: ObservedResource, world: Observed) -> bool:
-    # A policy that nothing pins may be anything: Git keeps old ones.
-    if given.kind != "RiskPolicy":
+def _unpinned(resource: ObservedResource, observed: Observed) -> bool:
+    # An invalid policy that nothing pins refuses nothing: Git keeps old ones.
+    if resource.kind != "RiskPolicy":
         return False
-    pins = {item.raw.get("spec", {}).get("policyRef", {}).get("name") for item in world.phases}
-    return given.name not in pins
+    pins = {item.raw.get("spec", {}).get("policyRef", {}).get("name") for item in observed.phases}
+    return resource.name not in pins

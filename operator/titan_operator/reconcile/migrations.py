@@ -1,4 +1,4 @@
-"""Pure: tables in a database are upgraded by a Job before an image is started that needs them so."""
+"""Pure: a Job upgrades the tables in a database before the image starts that needs them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from titan_operator.render.kubernetes.pods import MIGRATION
 _FEW = 10
 
 
-def migrated(given: ObservedResource, children: Sequence[Child], world: Observed) -> Finding:
-    """Whether the tables of a phase are as its image knows them."""
-    job = next((child for child in children if child.kind == "Job" and child.phase == given.name), None)
-    return _by_pod(given, world) if job is None else _by_job(job.name, world)
+def tables_migrated(resource: ObservedResource, children: Sequence[Child], observed: Observed) -> Finding:
+    """Report whether the tables of a phase are upgraded to its image."""
+    job = next((child for child in children if child.kind == "Job" and child.phase == resource.name), None)
+    return _by_pod(resource, observed) if job is None else _by_job(job.name, observed)
 
 
-def held(given: ObservedResource, child: Child, world: Observed, tables: Finding) -> Roll | None:
-    """Keep a workload as it is until its tables are upgraded; None where nothing keeps it.
+def hold_for_tables(resource: ObservedResource, child: Child, observed: Observed, tables: Finding) -> Roll | None:
+    """Keep a workload as it is until its tables are upgraded; None where they are.
 
-    What runs goes on: a migration that fails or waits stops nothing.
+    The running process goes on: a migration that fails or waits stops nothing.
     """
-    live = world.children.get((child.kind, child.name))
+    live = observed.children.get((child.kind, child.name))
     running = "" if live is None else revision_of(live)
     if tables.holds is True or running == revision_of(child.manifest):
         return None
@@ -37,17 +37,17 @@ def held(given: ObservedResource, child: Child, world: Observed, tables: Finding
         stalled=tables.holds is False,
         reconciling=tables.holds is None,
         current=running,
-        last_verified=str((given.status.get("revision") or {}).get("lastVerified", "")),
-        failed=str((given.status.get("revision") or {}).get("failed", "")),
+        last_verified=str((resource.status.get("revision") or {}).get("lastVerified", "")),
+        failed=str((resource.status.get("revision") or {}).get("failed", "")),
     )
     return Roll((), outcome)
 
 
-def written(role: str, world: Observed) -> Finding:
-    """Whether the process that runs can write its tables: its own word. Nothing waits for them but who reads them."""
-    view = world.stack.execution if role == "execution" else world.stack.brain
+def tables_written(role: str, observed: Observed) -> Finding:
+    """Report whether the running process can write its tables, by its own report. Only readers wait for them."""
+    view = observed.stack.execution if role == "execution" else observed.stack.brain
     if view is None:
-        return Finding(None, "NotTold", world.stack.problems.get(role, f"{role} does not run yet"))
+        return Finding(None, "NotTold", observed.stack.problems.get(role, f"{role} does not run yet"))
     if not view.database_problem:
         return Finding(True, "Written", "the tables are written as it goes")
     message = f"{view.database_problem}; {_about(view.rows_waiting)} wait for it"
@@ -55,25 +55,25 @@ def written(role: str, world: Observed) -> Finding:
 
 
 def _about(count: int) -> str:
-    """A count that is not another one at each look: each would be a write of the status."""
+    """Round a count: otherwise every pass would write the status."""
     if count < _FEW:
         return f"fewer than {_FEW} rows"
     return f"{10 ** (len(str(count)) - 1):,} rows or more"
 
 
-def _by_pod(given: ObservedResource, world: Observed) -> Finding:
-    done = [pod.first_done(MIGRATION) for pod in world.pods_of(given.name) if not pod.deleting]
+def _by_pod(resource: ObservedResource, observed: Observed) -> Finding:
+    done = [pod.first_done(MIGRATION) for pod in observed.pods_of(resource.name) if not pod.deleting]
     answer = next((answer for answer in done if answer is not None), None)
-    said = {
+    reported = {
         True: "the tables are as this image knows them",
         False: f"container {MIGRATION} has failed: its log says why",
         None: "the tables are being upgraded",
     }[answer]
-    return Finding(answer, "Migrated" if answer else "NotMigrated", said)
+    return Finding(answer, "Migrated" if answer else "NotMigrated", reported)
 
 
-def _by_job(name: str, world: Observed) -> Finding:
-    job = world.children.get(("Job", name))
+def _by_job(name: str, observed: Observed) -> Finding:
+    job = observed.children.get(("Job", name))
     if job is None:
         return Finding(None, "NotMigrated", f"Job {name} is about to upgrade the tables")
     status = job.get("status") or {}

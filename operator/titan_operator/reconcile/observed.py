@@ -1,4 +1,4 @@
-"""Pure: what one reconcile of a namespace starts from. The engine gathers it; gates, rolls and status read it."""
+"""Pure: the input of one pass over a namespace. The controller gathers it; gates, rolls and status read it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Raw = Mapping[str, Any]
 class ObservedResource:
     """A RiskPolicy or TitanPhase as the API server has it.
 
-    ``resource`` is None where it cannot be read; ``problem`` then says why, in one sentence.
+    ``resource`` is None where it cannot be read; ``problem`` then has the reason, in one sentence.
     """
 
     raw: Raw
@@ -33,17 +33,17 @@ class ObservedResource:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the object."""
         return str(self.raw["metadata"]["name"])
 
     @property
     def generation(self) -> int:
-        """Counted by the API server: changes of the spec."""
+        """Number of changes of the spec, counted by the API server."""
         return int(self.raw["metadata"].get("generation", 0))
 
     @property
     def deleting(self) -> bool:
-        """Whether somebody asked for its deletion."""
+        """Whether its deletion was requested."""
         return "deletionTimestamp" in self.raw["metadata"]
 
     @property
@@ -53,17 +53,17 @@ class ObservedResource:
 
     @property
     def status(self) -> Raw:
-        """What the operator last said of it."""
+        """Status, as the operator last wrote it."""
         status: Raw = self.raw.get("status") or {}
         return status
 
     def condition(self, kind: str) -> Raw:
-        """The condition of this type as last written; empty where there is none."""
+        """Return the condition of this type as last written; empty where there is none."""
         return next((item for item in self.status.get("conditions", ()) if item["type"] == kind), {})
 
     @property
     def act(self) -> Act | None:
-        """What ``spec.act`` asks for, done or not; the API server has checked its shape."""
+        """Act that ``spec.act`` requests, done or not; the API server has checked its form."""
         act = (self.raw.get("spec") or {}).get("act")
         if not act:
             return None
@@ -71,45 +71,45 @@ class ObservedResource:
 
     @property
     def pending_act(self) -> Act | None:
-        """The act that has not been answered yet."""
+        """Act that has no result yet."""
         act = self.act
         return act if act and act.nonce != (self.status.get("act") or {}).get("nonce") else None
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod of the stack."""
+    """Pod of the stack."""
 
     raw: Raw
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the object."""
         return str(self.raw["metadata"]["name"])
 
     @property
     def uid(self) -> str:
-        """Its identity: another pod of the same name has another."""
+        """Identity: another pod of the same name has another one."""
         return str(self.raw["metadata"]["uid"])
 
     @property
     def phase(self) -> str:
-        """The TitanPhase it belongs to."""
+        """TitanPhase that it belongs to."""
         return str(self.raw["metadata"].get("labels", {}).get(LABEL_INSTANCE, ""))
 
     @property
     def revision(self) -> str:
-        """Which revision it runs."""
+        """Revision that it runs."""
         return str(self.raw["metadata"].get("annotations", {}).get(REVISION, ""))
 
     @property
     def deleting(self) -> bool:
-        """Whether it is on its way out."""
+        """Whether its deletion was requested."""
         return "deletionTimestamp" in self.raw["metadata"]
 
     @property
     def ip(self) -> str:
-        """Its address; empty until it has one."""
+        """Address; empty until it has one."""
         return str(self.raw.get("status", {}).get("podIP", ""))
 
     @property
@@ -120,11 +120,11 @@ class Pod:
 
     @property
     def restarts(self) -> int:
-        """How often its containers were started again."""
+        """Number of restarts of its containers."""
         return sum(int(item.get("restartCount", 0)) for item in self._containers)
 
     def first_done(self, container: str) -> bool | None:
-        """Whether an init container has done its work; None while it has not ended, or the pod has none of the name."""
+        """Return whether an init container succeeded; None where it has not ended, or the pod has none of this name."""
         for item in self.raw.get("status", {}).get("initContainerStatuses") or ():
             ended = item.get("state", {}).get("terminated") or item.get("lastState", {}).get("terminated")
             if item["name"] == container and ended is not None:
@@ -133,12 +133,12 @@ class Pod:
 
     @property
     def trouble(self) -> str:
-        """Why its containers wait or ended, as the node says it; empty where they run."""
+        """Reason for which its containers wait or ended, as the node reports it; empty where they run."""
         for item in self._containers:
             for state in ("waiting", "terminated"):
-                said = item.get("state", {}).get(state)
-                if said and said.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-                    return ": ".join(str(said[key]) for key in ("reason", "message") if said.get(key))
+                reported = item.get("state", {}).get(state)
+                if reported and reported.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+                    return ": ".join(str(reported[key]) for key in ("reason", "message") if reported.get(key))
         return ""
 
     @property
@@ -149,7 +149,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything that one pass looks at.
+    """All that one pass reads.
 
     Attributes
     ----------
@@ -158,21 +158,21 @@ class Observed:
     verdicts
         By image.
     listed
-        Digests that admission admits in stacks.
+        Digests of images that admission admits in stacks.
     revoked
-        By digest that the stack asks for or runs: what took it back, in a sentence.
+        By digest of an image that the stack requests or runs: the revocation, in a sentence.
     drain_revoked
-        Whether processes of a revoked image are to end, drained, or only reported.
+        Whether processes of a revoked image are drained and ended, or only reported.
     admission
-        Why admission is not known to be enforced; empty while the canary passes.
+        Reason for which admission is not known to be enforced; empty while the admission probe passes.
     signatures_required, policy_verdicts
-        Whether a policy must be signed, and what the verifier says of each signed one, by its name.
+        Whether a policy must be signed, and the verifier's verdict on each signed one, by its name.
     missing_secrets
-        By phase: what its references to Secrets lack, all of it, in a sentence.
+        By phase: all Secrets and keys that its references lack, in a sentence.
     not_ready
-        By pod name: reasons that an unready process gives itself.
+        By pod name: reasons that an unready process reports.
     waited_s
-        By phase, and a revision or its pod: how long ago this operator began to wait for it.
+        By phase, and a revision or its pod: time since this operator began to wait for it, in seconds.
     """
 
     namespace: str
@@ -196,9 +196,9 @@ class Observed:
     waited_s: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def pods_of(self, phase: str) -> tuple[Pod, ...]:
-        """Pods of a TitanPhase, those on their way out included."""
+        """Return the pods of a TitanPhase, with those that are being deleted."""
         return tuple(pod for pod in self.pods if pod.phase == phase)
 
     def phase(self, role: str) -> ObservedResource | None:
-        """The TitanPhase of a role, as its raw spec says."""
+        """Return the TitanPhase whose raw spec has this role."""
         return next((item for item in self.phases if item.raw.get("spec", {}).get("role") == role), None)

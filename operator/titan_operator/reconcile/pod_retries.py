@@ -1,7 +1,7 @@
-"""Pure: workloads whose pods were refused before their image was listed, and which need not be any more.
+"""Pure: retry pods that admission refused before their image was listed.
 
-Their controllers back off after each refusal, up to a quarter of an hour. A new annotation wakes a StatefulSet's at
-once, and a Deployment's is copied to its ReplicaSet, which does the same.
+Their controllers back off after each refusal, up to a quarter of an hour. A new annotation wakes a StatefulSet's
+controller at once. A Deployment's annotation is copied to its ReplicaSet, whose controller wakes as well.
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ from titan_operator.api.names import GROUP
 from titan_operator.reconcile.effects import Annotate
 from titan_operator.reconcile.observed import Observed
 
-# What it was woken for: since when its pods were refused; for a StatefulSet, which does not say, how often.
+# Annotation with the cause of the retry: the time of the first refusal. A StatefulSet has none: there it is a count.
 NUDGED = f"{GROUP}/nudged"
-# What is waited for, where a StatefulSet has no pod.
+# Key of the controller's clock for a StatefulSet without a pod.
 POD = "pod"
 
 
-def pod_retries(world: Observed) -> list[Annotate]:
-    """Once for each time that pods began to be refused, when admission admits their images.
+def pod_retries(observed: Observed) -> list[Annotate]:
+    """Annotate a workload once for each series of refusals, as soon as admission admits its images.
 
-    A StatefulSet without a pod is woken after two seconds, and each time that the time has doubled.
+    A StatefulSet without a pod is annotated after two seconds, and each time that the waiting time has doubled.
     """
-    if world.admission:
+    if observed.admission:
         return []
     return [
         Annotate(kind, name, NUDGED, wanted)
-        for (kind, name), child in world.children.items()
-        if (wanted := _wanted(kind, name, child, world))
+        for (kind, name), child in observed.children.items()
+        if (wanted := _wanted(kind, name, child, observed))
         and (child["metadata"].get("annotations") or {}).get(NUDGED) != wanted
-        and all(digest in world.listed for digest in _digests(child))
+        and all(digest in observed.listed for digest in _digests(child))
     ]
 
 
-def without_pod(world: Observed) -> list[str]:
-    """Names of StatefulSets that should have a pod and have none."""
+def without_pod(observed: Observed) -> list[str]:
+    """Name the StatefulSets that should have a pod and have none."""
     return [
         name
-        for (kind, name), child in world.children.items()
-        if kind == "StatefulSet" and child["spec"].get("replicas", 1) and not world.pods_of(name)
+        for (kind, name), child in observed.children.items()
+        if kind == "StatefulSet" and child["spec"].get("replicas", 1) and not observed.pods_of(name)
     ]
 
 
-def _wanted(kind: str, name: str, child: Mapping[str, Any], world: Observed) -> str:
+def _wanted(kind: str, name: str, child: Mapping[str, Any], observed: Observed) -> str:
     if kind == "Deployment":
         return _refused_since(child)
-    if kind != "StatefulSet" or name not in without_pod(world):
+    if kind != "StatefulSet" or name not in without_pod(observed):
         return ""
-    doublings = int(world.waited_s.get((name, POD), 0.0)).bit_length() - 1
+    doublings = int(observed.waited_s.get((name, POD), 0.0)).bit_length() - 1
     return str(doublings) if doublings > 0 else ""
 
 

@@ -1,7 +1,7 @@
-"""Pure: whether the pinned policy is signed, where that is required, and not older than one that was in force.
+"""Pure: check that the pinned policy is signed, where required, and not older than one that was in force.
 
-The newest sequence that was in force is recorded beside the stack, and outlives its resources: an older signed policy
-is a replay, also after everything was deleted and applied anew.
+The newest sequence that was in force is recorded beside the stack, and outlives its resources. An older signed policy
+is a replay, even after everything was deleted and applied again.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from titan_operator.reconcile.posture import pinned
 from titan_operator.supplychain.verdict import REVOKED, Verdict
 
 
-def signature_problem(world: Observed) -> str:
-    """Why the one pinned policy's signature does not do, with both values; empty where it does or none is required."""
-    if not world.signatures_required:
+def signature_problem(observed: Observed) -> str:
+    """Return why the pinned policy's signature is refused, with both values; empty where it is fine or not required."""
+    if not observed.signatures_required:
         return ""
-    policy = next((item.resource for item in pinned(world) if isinstance(item.resource, RiskPolicy)), None)
+    policy = next((item.resource for item in pinned(observed) if isinstance(item.resource, RiskPolicy)), None)
     if policy is None:
         return ""
     where = f"RiskPolicy {policy.metadata.name}: spec.signature"
     signature = policy.spec.signature
     if signature is None:
-        return f"{where}: missing; this operator takes signed policies only"
-    verdict = world.policy_verdicts.get(policy.metadata.name)
-    if (verdict is None or not verdict.verified) and not _was_in_force(policy, verdict, world):
+        return f"{where}: missing; this operator accepts signed policies only"
+    verdict = observed.policy_verdicts.get(policy.metadata.name)
+    if (verdict is None or not verdict.verified) and not _was_in_force(policy, verdict, observed):
         why = f"{verdict.reason}: {verdict.message}" if verdict else "it has not been verified yet"
         return f"{where}: {why}"
-    account, newest = recorded(world)
+    account, newest = recorded(observed)
     if account and signature.account != account:
         return f"{where}.account: {signature.account}; allowed is this stack's account, {account}"
     if signature.sequence < newest:
@@ -37,9 +37,9 @@ def signature_problem(world: Observed) -> str:
     return ""
 
 
-def _was_in_force(policy: RiskPolicy, verdict: Verdict | None, world: Observed) -> bool:
-    # As with images: an expired key or another trust policy block what is new, only a revocation what runs.
-    stored = world.children.get(("ConfigMap", POLICY_SEQUENCE))
+def _was_in_force(policy: RiskPolicy, verdict: Verdict | None, observed: Observed) -> bool:
+    # As with images: an expired key or another trust policy block new policies; only a revocation blocks a running one.
+    stored = observed.children.get(("ConfigMap", POLICY_SEQUENCE))
     return stored is not None and stored["data"] == _data(policy) and (verdict is None or verdict.reason != REVOKED)
 
 
@@ -49,26 +49,26 @@ def _data(policy: RiskPolicy) -> dict[str, str]:
     return {"account": signature.account, "sequence": str(signature.sequence), "hash": policy.spec.hash}
 
 
-def recorded(world: Observed) -> tuple[str, int]:
-    """The account, and the newest sequence that was in force for it; empty and 0 before any was."""
-    stored = world.children.get(("ConfigMap", POLICY_SEQUENCE))
+def recorded(observed: Observed) -> tuple[str, int]:
+    """Return the account and the newest sequence that was in force for it; empty and 0 before any was."""
+    stored = observed.children.get(("ConfigMap", POLICY_SEQUENCE))
     return ("", 0) if stored is None else (stored["data"]["account"], int(stored["data"]["sequence"]))
 
 
-def sequence_record(world: Observed, outcome: Outcome) -> list[Apply]:
-    """Write down the sequence of a signed policy that has come into force, where it is newer than the last one."""
-    policy = next((item.resource for item in pinned(world) if isinstance(item.resource, RiskPolicy)), None)
+def sequence_record(observed: Observed, outcome: Outcome) -> list[Apply]:
+    """Record the sequence of a signed policy that has come into force, where it is newer than the last one."""
+    policy = next((item.resource for item in pinned(observed) if isinstance(item.resource, RiskPolicy)), None)
     if policy is None or policy.spec.signature is None or outcome.reason != "InForce":
         return []
     signature = policy.spec.signature
-    verdict = world.policy_verdicts.get(policy.metadata.name)
-    # Nobody may lift the mark by a number that no key has signed.
-    if verdict is None or not verdict.verified or signature.sequence <= recorded(world)[1]:
+    verdict = observed.policy_verdicts.get(policy.metadata.name)
+    # A sequence that no key has signed must not raise the mark: it would lock out signed policies.
+    if verdict is None or not verdict.verified or signature.sequence <= recorded(observed)[1]:
         return []
     manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": POLICY_SEQUENCE, "namespace": world.namespace, "labels": stack_labels()},
+        "metadata": {"name": POLICY_SEQUENCE, "namespace": observed.namespace, "labels": stack_labels()},
         "data": _data(policy),
     }
     return [Apply("ConfigMap", POLICY_SEQUENCE, manifest)]

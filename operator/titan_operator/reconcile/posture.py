@@ -1,75 +1,72 @@
-"""Pure: the posture of a stack. The ceiling follows the resources, people's acts go once, nothing is raised."""
+"""Pure: the posture of a stack. The ceiling follows the resources; acts are sent once; nothing is raised."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
+from titan.domain.posture import resolve_flatten
 from titan_operator.api import RiskPolicy
 from titan_operator.api.acts import ActVerb
 from titan_operator.reconcile.effects import Effect, ForwardAct, RecordActResult, SetCeiling, Tighten
 from titan_operator.reconcile.observed import Observed, ObservedResource
 
 
-def pinned_names(world: Observed) -> tuple[str, ...]:
-    """Names of the policies that TitanPhases pin, in order of appearance; unreadable phases count too."""
-    names = (item.raw.get("spec", {}).get("policyRef", {}).get("name") for item in world.phases)
+def pinned_names(observed: Observed) -> tuple[str, ...]:
+    """Name the policies that TitanPhases pin, in order of appearance; unreadable phases count too."""
+    names = (item.raw.get("spec", {}).get("policyRef", {}).get("name") for item in observed.phases)
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def pinned(world: Observed) -> tuple[ObservedResource, ...]:
-    """The policies that are pinned and there."""
-    by_name = {policy.name: policy for policy in world.policies}
-    return tuple(by_name[name] for name in pinned_names(world) if name in by_name)
+def pinned(observed: Observed) -> tuple[ObservedResource, ...]:
+    """Return the pinned policies that exist."""
+    by_name = {policy.name: policy for policy in observed.policies}
+    return tuple(by_name[name] for name in pinned_names(observed) if name in by_name)
 
 
-def ceiling(world: Observed) -> Posture:
-    """The highest posture that the resources allow: the lowest of the pinned ceilings.
+def ceiling(observed: Observed) -> Posture:
+    """Return the highest posture that the resources allow: the lowest of the pinned ceilings.
 
     CLOSE_ONLY where pins differ, a pinned policy is missing, unreadable or being deleted: opening risk fails closed.
     """
-    names, policies = pinned_names(world), pinned(world)
+    names, policies = pinned_names(observed), pinned(observed)
     allowed = [item.resource.spec.ceiling for item in policies if isinstance(item.resource, RiskPolicy)]
     whole = len(names) == len(policies) == len(allowed) == 1 and not policies[0].deleting
     return min([*allowed, Posture.ARMED if whole else Posture.CLOSE_ONLY])
 
 
-def posture_effects(world: Observed) -> list[Effect]:
-    """What brings Brain and Execution to the ceiling, and people's acts to both."""
-    limit = ceiling(world)
-    brain, execution = world.stack.brain, world.stack.execution
+def posture_effects(observed: Observed) -> list[Effect]:
+    """Bring Brain and Execution to the ceiling, and send people's acts to both."""
+    limit = ceiling(observed)
+    brain, execution = observed.stack.brain, observed.stack.execution
     effects: list[Effect] = []
     flat = execution is not None and not execution.open_positions and not execution.working_orders
-    # A finished FLATTEN is HALTED, and must not begin again.
-    highest = Posture.HALTED if flat and limit is Posture.FLATTEN else limit
+    # A finished FLATTEN is HALTED: a tightening would begin it again.
+    highest = resolve_flatten(limit, finished=flat)
     if any(view is not None and view.in_force > highest for view in (brain, execution)):
         effects.append(Tighten(limit, f"the ceiling is {limit.name}"))
     if brain is not None and brain.ceiling != limit:
-        hashes = [item.resource.spec.hash for item in pinned(world) if isinstance(item.resource, RiskPolicy)]
+        hashes = [item.resource.spec.hash for item in pinned(observed) if isinstance(item.resource, RiskPolicy)]
         lowers = brain.ceiling is None or limit < brain.ceiling
-        # A ceiling is raised for the policy that it was written for, and for no other.
+        # A ceiling is raised only where Brain enforces the policy that it stands in.
         if lowers or hashes == [brain.policy_hash]:
             effects.append(SetCeiling(limit, brain.policy_hash))
-    return effects + _acts(world.policies, world)
+    return effects + _acts(observed.policies, observed)
 
 
-def _acts(policies: Sequence[ObservedResource], world: Observed) -> list[Effect]:
+def _acts(policies: Sequence[ObservedResource], observed: Observed) -> list[Effect]:
     effects: list[Effect] = []
-    names = pinned_names(world)
+    names = pinned_names(observed)
     for policy in policies:
         act = policy.pending_act
         if act is None:
             continue
         if act.verb is ActVerb.RELEASE:
-            going = [item.name for item in world.phases if item.deleting and act.phase in ("", item.name)]
+            going = [item.name for item in observed.phases if item.deleting and act.phase in ("", item.name)]
             if not going:
-                said = f"TitanPhase {act.phase} is" if act.phase else "no TitanPhase is"
-                not_said = " not" if act.phase else ""
-                effects.append(
-                    RecordActResult(
-                        policy.name, act, False, f"{said}{not_said} being deleted: there is nothing to release"
-                    )
-                )
+                subject = f"TitanPhase {act.phase} is not" if act.phase else "no TitanPhase is"
+                message = f"{subject} being deleted: there is nothing to release"
+                effects.append(RecordActResult(policy.name, act, False, message))
         elif act.verb is ActVerb.ARM and policy.name not in names:
             effects.append(
                 RecordActResult(policy.name, act, False, f"no TitanPhase pins {policy.name}: it cannot arm anything")
@@ -79,9 +76,9 @@ def _acts(policies: Sequence[ObservedResource], world: Observed) -> list[Effect]
     return effects
 
 
-def released(world: Observed, phase: str) -> ObservedResource | None:
-    """The policy with a pending act that releases this TitanPhase."""
-    for policy in world.policies:
+def released(observed: Observed, phase: str) -> ObservedResource | None:
+    """Return the policy with a pending act that releases this TitanPhase."""
+    for policy in observed.policies:
         act = policy.pending_act
         if act is not None and act.verb is ActVerb.RELEASE and act.phase in ("", phase):
             return policy

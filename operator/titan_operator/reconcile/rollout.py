@@ -1,7 +1,8 @@
-"""Pure: how one workload comes from the revision that runs to the one that is wanted, or back.
+"""Pure: bring one workload from the running revision to the wanted one, or back.
 
-Execution: closed to entries, drained, journal flushed; then its pod is replaced (its StatefulSet replaces none by
-itself). Other roles one at a time, by their Deployment. What fails goes back to the last verified revision, disarmed.
+Execution is closed to entries, drained and its journal flushed. Then its pod is replaced, which its StatefulSet does
+not do by itself. Other roles roll one at a time, by their Deployment. A failed roll goes back to the last verified
+revision, disarmed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import PROTECTED, RENDERED_BY, REVISION, labels, verified_record
 from titan_operator.cluster.event_types import EventType
 from titan_operator.compare.diff import first_difference, kept_template, removals
@@ -29,61 +30,64 @@ from titan_operator.reconcile.effects import (
 from titan_operator.reconcile.observed import Observed, ObservedResource, Pod
 from titan_operator.render.kubernetes import Child
 
-# What trades is rolled first, and Execution before all: nothing else may roll while its state is in doubt.
-ROLL_ORDER = ("execution", "brain", "scavenger", "marketdata", "papervenue")
-# A pod that is not ready after this long does not come up by itself.
+# A pod that is not ready after this time has failed.
 DEADLINE_S = 120.0
 _RESTARTS = 3
 
 
 @dataclass(frozen=True)
 class Roll:
-    """One workload's step of this pass."""
+    """One workload's step of this pass.
+
+    Attributes
+    ----------
+    busy
+        Whether other workloads must wait for it.
+    waits_for
+        Revision that it waits for, for the controller's clock; empty where it waits for none.
+    """
 
     effects: tuple[Effect, ...]
     outcome: Outcome
-    # Whether others must wait for it.
     busy: bool = False
-    # The revision that it waits for, for the engine's clock; empty where it waits for none.
     waits_for: str = ""
 
 
 def revision_of(workload: Mapping[str, Any]) -> str:
-    """Which revision a Deployment's or StatefulSet's pod template is."""
+    """Return the revision of a Deployment's or StatefulSet's pod template."""
     annotations = workload["spec"]["template"]["metadata"].get("annotations", {})
     return str(annotations.get(REVISION, ""))
 
 
-def record_of(world: Observed, phase: str) -> tuple[str, dict[str, Any]] | None:
-    """The last verified revision of a phase and its rendered workload, as recorded.
+def record_of(observed: Observed, phase: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the last verified revision of a phase and its rendered workload, as recorded.
 
-    None where its image is revoked: nothing goes back to that, and the API server would admit no pod of it.
+    None where its image is revoked: no roll goes back to it, and the API server would admit no pod of it.
     """
-    stored = world.children.get(("ConfigMap", verified_record(phase)))
-    if stored is None or any(f"@{digest}" in stored["data"]["workload"] for digest in world.revoked):
+    stored = observed.children.get(("ConfigMap", verified_record(phase)))
+    if stored is None or any(f"@{digest}" in stored["data"]["workload"] for digest in observed.revoked):
         return None
     return stored["data"]["revision"], json.loads(stored["data"]["workload"])
 
 
-def under_way(child: Child, world: Observed) -> bool:
+def is_rolling(child: Child, observed: Observed) -> bool:
     """Whether the workload has left its last verified revision and has neither come up nor gone back.
 
-    It lasts no longer than ``DEADLINE_S``; a workload that was never verified comes up for the first time, which is no
-    roll.
+    A roll lasts no longer than ``DEADLINE_S``. The first start of a workload that was never verified is no roll.
     """
-    live, recorded = world.children.get((child.kind, child.name)), record_of(world, child.phase)
+    live, recorded = observed.children.get((child.kind, child.name)), record_of(observed, child.phase)
     return live is not None and recorded is not None and revision_of(live) != recorded[0]
 
 
-def record(given: ObservedResource, child: Child, namespace: str) -> Apply:
-    """Write down ``child`` as the last verified revision."""
+def record(resource: ObservedResource, child: Child, namespace: str) -> Apply:
+    """Record ``child`` as the last verified revision."""
     manifest = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            "name": verified_record(given.name),
+            "name": verified_record(resource.name),
             "namespace": namespace,
-            "labels": labels(given.name, child.role),
+            "labels": labels(resource.name, child.role),
             "annotations": {PROTECTED: "true"},
         },
         "data": {
@@ -91,11 +95,13 @@ def record(given: ObservedResource, child: Child, namespace: str) -> Apply:
             "workload": json.dumps(child.manifest, sort_keys=True, separators=(",", ":")),
         },
     }
-    return Apply("ConfigMap", verified_record(given.name), manifest, given.name)
+    return Apply("ConfigMap", verified_record(resource.name), manifest, resource.name)
 
 
-def step(given: ObservedResource, child: Child, world: Observed, *, may_roll: bool, in_force: Finding) -> Roll:
-    """One step of the workload ``child`` of the TitanPhase ``given``.
+def roll_step(
+    resource: ObservedResource, child: Child, observed: Observed, *, may_roll: bool, in_force: Finding
+) -> Roll:
+    """Bring the workload ``child`` of the TitanPhase ``resource`` one step further.
 
     Parameters
     ----------
@@ -104,89 +110,93 @@ def step(given: ObservedResource, child: Child, world: Observed, *, may_roll: bo
     may_roll
         Whether it is its turn: one workload rolls at a time.
     in_force
-        What the running pod says of its policy; a revision is verified only with it.
+        Whether the running process reports the plan's policy; a revision is verified only with it.
     """
     wanted = revision_of(child.manifest)
-    failed = str((given.status.get("revision") or {}).get("failed", ""))
-    recorded = record_of(world, given.name)
+    failed = str((resource.status.get("revision") or {}).get("failed", ""))
+    recorded = record_of(observed, resource.name)
     if failed == wanted and recorded is not None and recorded[0] != wanted:
-        return _went_back(given, child, recorded, world)
-    live = world.children.get((child.kind, child.name))
+        return _stay_reverted(resource, child, recorded, observed)
+    live = observed.children.get((child.kind, child.name))
     if live is None:
         return Roll(
-            (Apply(child.kind, child.name, child.manifest, given.name), *missed(given, child, world)),
-            _starting(given, wanted, recorded),
+            (Apply(child.kind, child.name, child.manifest, resource.name), *deletion_events(resource, child, observed)),
+            _starting(resource, wanted, recorded),
             waits_for=wanted,
         )
     running = revision_of(live)
     if running == wanted:
-        return _settle(given, child, live, world, recorded, in_force)
+        return _settle(resource, child, live, observed, recorded, in_force)
     if not may_roll:
         message = f"revision {wanted} waits until another workload of the stack has rolled; {running} goes on"
-        return Roll((), _outcome(given, "Rolling", message, recorded, running, reconciling=True), busy=True)
-    safe, effects = _safe_to_roll(child.role, given, world)
+        return Roll((), _outcome(resource, "Rolling", message, recorded, running, reconciling=True), busy=True)
+    safe, effects = _safe_to_roll(child.role, resource, observed)
     if safe.holds is not True:
         outcome = _outcome(
-            given, "SafeToRoll", safe.message, recorded, running, reconciling=True, findings={"SafeToRoll": safe}
+            resource, "SafeToRoll", safe.message, recorded, running, reconciling=True, findings={"SafeToRoll": safe}
         )
         return Roll(tuple(effects), outcome, busy=True)
-    # The claims of a StatefulSet cannot be changed, whatever a newer renderer would make of them.
+    # The claims of a StatefulSet cannot be changed, even where a newer renderer writes others.
     manifest = kept_template(child.manifest, live)
     difference = first_difference(manifest, live)
     note = f"revision {running} → {wanted}" + (f": {difference}" if difference else "")
     return Roll(
         (
             *effects,
-            Apply(child.kind, child.name, manifest, given.name),
-            RecordEvent(given.kind, given.name, EventType.NORMAL, "Rolling", note),
+            Apply(child.kind, child.name, manifest, resource.name),
+            RecordEvent(resource.kind, resource.name, EventType.NORMAL, "Rolling", note),
         ),
-        _outcome(given, "Rolling", note, recorded, running, reconciling=True),
+        _outcome(resource, "Rolling", note, recorded, running, reconciling=True),
         busy=True,
         waits_for=wanted,
     )
 
 
 def _settle(
-    given: ObservedResource,
+    resource: ObservedResource,
     child: Child,
     live: Mapping[str, Any],
-    world: Observed,
+    observed: Observed,
     recorded: tuple[str, dict[str, Any]] | None,
     in_force: Finding,
 ) -> Roll:
     wanted = revision_of(child.manifest)
-    effects = list(put_back(given, child, live, world))
-    pods = [pod for pod in world.pods_of(given.name) if not pod.deleting]
+    effects = list(revert_drift(resource, child, live, observed))
+    pods = [pod for pod in observed.pods_of(resource.name) if not pod.deleting]
     if child.kind == "StatefulSet":
         # OnDelete: the StatefulSet leaves a broken or an old pod where it is.
         effects += [Delete("Pod", pod.name, pod.uid) for pod in pods if pod.revision != wanted]
     current = [pod for pod in pods if pod.revision == wanted]
     ready = any(pod.ready for pod in current)
-    old = [pod for pod in world.pods_of(given.name) if pod.revision != wanted]
+    old = [pod for pod in observed.pods_of(resource.name) if pod.revision != wanted]
     verified = recorded is not None and recorded[0] == wanted
     if ready and not old and in_force.holds is True:
         if not verified:
-            effects.append(record(given, child, world.namespace))
+            effects.append(record(resource, child, observed.namespace))
             effects.append(
                 RecordEvent(
-                    given.kind, given.name, EventType.NORMAL, "Verified", f"revision {wanted} runs and is verified"
+                    resource.kind,
+                    resource.name,
+                    EventType.NORMAL,
+                    "Verified",
+                    f"revision {wanted} runs and is verified",
                 )
             )
         outcome = _outcome(
-            given, "Running", f"revision {wanted} runs", recorded, wanted, ready=True, last_verified=wanted
+            resource, "Running", f"revision {wanted} runs", recorded, wanted, ready=True, last_verified=wanted
         )
         return Roll(tuple(effects), outcome)
-    trouble = _trouble(current, world) or _refused_pods(live)
-    waited = world.waited_s.get((given.name, wanted), 0.0)
+    trouble = _trouble(current, observed) or _refused_pods(live)
+    waited = observed.waited_s.get((resource.name, wanted), 0.0)
     broken = waited > DEADLINE_S or any(pod.restarts >= _RESTARTS and not pod.ready for pod in current)
     if broken and not verified and recorded is not None:
-        return _fail(given, child, wanted, recorded, trouble or in_force.message, world)
+        return _revert(resource, child, wanted, recorded, trouble or in_force.message, observed)
     if ready and in_force.holds is False:
-        outcome = _outcome(given, in_force.reason, in_force.message, recorded, wanted, stalled=True)
+        outcome = _outcome(resource, in_force.reason, in_force.message, recorded, wanted, stalled=True)
         return Roll(tuple(effects), outcome, busy=not verified, waits_for="" if verified else wanted)
     message = trouble or (in_force.message if ready else f"revision {wanted}: no pod is ready yet")
     outcome = _outcome(
-        given,
+        resource,
         "Starting",
         message,
         recorded,
@@ -198,8 +208,10 @@ def _settle(
     return Roll(tuple(effects), outcome, busy=not verified, waits_for="" if verified else wanted)
 
 
-def put_back(given: ObservedResource | None, child: Child, live: Mapping[str, Any], world: Observed) -> list[Effect]:
-    """What makes ``live`` as wanted again, with an Event where another hand had changed it.
+def revert_drift(
+    resource: ObservedResource | None, child: Child, live: Mapping[str, Any], observed: Observed
+) -> list[Effect]:
+    """Bring ``live`` back to its rendered form, with an Event where another hand changed it.
 
     A newer renderer of the same revision restarts no pod: the template then stays as it is.
     """
@@ -210,84 +222,91 @@ def put_back(given: ObservedResource | None, child: Child, live: Mapping[str, An
     effects: list[Effect] = [Apply(child.kind, child.name, wanted, child.phase)]
     if surplus := removals(wanted, live):
         effects.insert(0, RemoveFields(child.kind, child.name, tuple(surplus), child.phase))
-    if given is not None and difference.by:
+    if resource is not None and difference.by:
         note = f"{child.kind} {child.name} was changed by another hand and is put back: {difference}"
-        effects.append(RecordEvent(given.kind, given.name, EventType.WARNING, "Drifted", note))
+        effects.append(RecordEvent(resource.kind, resource.name, EventType.WARNING, "Drifted", note))
     return effects
 
 
-def missed(given: ObservedResource | None, child: Child, world: Observed) -> list[Effect]:
-    """An Event about an object that another hand deleted, where it is known to have been there.
+def deletion_events(resource: ObservedResource | None, child: Child, observed: Observed) -> list[Effect]:
+    """Record that another hand deleted an object, where it is known to have existed.
 
-    What a resource that runs is made of was there before, unless a newer renderer has only now come to want it. What
-    is named by its content was there if a workload mounts it.
+    The objects of a running resource existed before, unless a newer renderer has added one. An object that is named by
+    its content existed if a workload mounts it.
     """
-    if given is None or given.condition("Ready").get("reason") not in ("Running", "InForce"):
+    if resource is None or resource.condition("Ready").get("reason") not in ("Running", "InForce"):
         return []
-    workloads = [live for (kind, _), live in world.children.items() if kind in ("Deployment", "StatefulSet")]
-    others = [live for (kind, _), live in world.children.items() if kind not in ("Deployment", "StatefulSet")]
-    settled = any(live["metadata"].get("annotations", {}).get(RENDERED_BY) == world.version for live in others)
+    workloads = [live for (kind, _), live in observed.children.items() if kind in ("Deployment", "StatefulSet")]
+    others = [live for (kind, _), live in observed.children.items() if kind not in ("Deployment", "StatefulSet")]
+    settled = any(live["metadata"].get("annotations", {}).get(RENDERED_BY) == observed.version for live in others)
     mounted = child.name in json.dumps([live["spec"] for live in workloads])
     if not settled or (child.manifest.get("immutable") and not mounted):
         return []
     note = f"{child.kind} {child.name} was deleted by another hand and is made again"
-    return [RecordEvent(given.kind, given.name, EventType.WARNING, "Drifted", note)]
+    return [RecordEvent(resource.kind, resource.name, EventType.WARNING, "Drifted", note)]
 
 
-def _fail(
-    given: ObservedResource, child: Child, wanted: str, recorded: tuple[str, dict[str, Any]], why: str, world: Observed
+def _revert(
+    resource: ObservedResource,
+    child: Child,
+    wanted: str,
+    recorded: tuple[str, dict[str, Any]],
+    why: str,
+    observed: Observed,
 ) -> Roll:
     note = f"revision {wanted} did not come up ({why}); going back to {recorded[0]}, disarmed"
     effects: list[Effect] = [
         Tighten(Posture.CLOSE_ONLY, note),
-        RecordEvent(given.kind, given.name, EventType.WARNING, "RollFailed", note),
-        *_restore(given, child, recorded, world),
+        RecordEvent(resource.kind, resource.name, EventType.WARNING, "RollFailed", note),
+        *_restore(resource, child, recorded, observed),
     ]
     outcome = _outcome(
-        given, "RollFailed", note, recorded, wanted, stalled=True, failed=wanted, state=PhaseState.FAILED
+        resource, "RollFailed", note, recorded, wanted, stalled=True, failed=wanted, state=PhaseState.FAILED
     )
     return Roll(tuple(effects), outcome)
 
 
-def _went_back(given: ObservedResource, child: Child, recorded: tuple[str, dict[str, Any]], world: Observed) -> Roll:
+def _stay_reverted(
+    resource: ObservedResource, child: Child, recorded: tuple[str, dict[str, Any]], observed: Observed
+) -> Roll:
     wanted = revision_of(child.manifest)
     note = f"revision {wanted} did not come up; {recorded[0]} goes on. Change the spec to try again"
-    current = [pod for pod in world.pods_of(given.name) if pod.revision == recorded[0]]
+    current = [pod for pod in observed.pods_of(resource.name) if pod.revision == recorded[0]]
     ready = any(pod.ready for pod in current)
     outcome = _outcome(
-        given, "RollFailed", note, recorded, recorded[0], stalled=True, failed=wanted, state=PhaseState.FAILED
+        resource, "RollFailed", note, recorded, recorded[0], stalled=True, failed=wanted, state=PhaseState.FAILED
     )
-    return Roll(tuple(_restore(given, child, recorded, world)), outcome, busy=not ready)
+    return Roll(tuple(_restore(resource, child, recorded, observed)), outcome, busy=not ready)
 
 
 def _restore(
-    given: ObservedResource, child: Child, recorded: tuple[str, dict[str, Any]], world: Observed
+    resource: ObservedResource, child: Child, recorded: tuple[str, dict[str, Any]], observed: Observed
 ) -> list[Effect]:
     revision, workload = recorded
     effects: list[Effect] = []
-    live = world.children.get((child.kind, child.name))
+    live = observed.children.get((child.kind, child.name))
     wanted = workload if live is None else kept_template(workload, live)
     if live is None or first_difference(wanted, live) is not None:
-        effects.append(Apply(child.kind, child.name, wanted, given.name))
+        effects.append(Apply(child.kind, child.name, wanted, resource.name))
     if child.kind == "StatefulSet":
         effects += [
             Delete("Pod", pod.name, pod.uid)
-            for pod in world.pods_of(given.name)
+            for pod in observed.pods_of(resource.name)
             if pod.revision != revision and not pod.deleting
         ]
     return effects
 
 
-def _safe_to_roll(role: str, given: ObservedResource, world: Observed) -> tuple[Finding, list[Effect]]:
+def _safe_to_roll(role: str, resource: ObservedResource, observed: Observed) -> tuple[Finding, list[Effect]]:
     if role != "execution":
         return Finding(True, "SafeToRoll", "rolls by itself"), []
-    pods = [pod for pod in world.pods_of(given.name) if not pod.deleting]
-    view = world.stack.execution
+    pods = [pod for pod in observed.pods_of(resource.name) if not pod.deleting]
+    view = observed.stack.execution
     if view is None:
         if not any(pod.ready for pod in pods):
-            # Its process does not work: nothing can be drained, and its journal is on its volume.
+            # A process that does not run cannot be drained; its journal is on its volume.
             return Finding(True, "SafeToRoll", "Execution does not run"), []
-        why = world.stack.problems.get("execution", "no answer")
+        why = observed.stack.problems.get("execution", "no answer")
         return Finding(
             False, "SafeToRoll", f"Execution does not answer ({why}): whether it is drained is not known"
         ), []
@@ -310,22 +329,22 @@ def _safe_to_roll(role: str, given: ObservedResource, world: Observed) -> tuple[
     return Finding(True, "SafeToRoll", "drained"), effects
 
 
-def _trouble(pods: list[Pod], world: Observed) -> str:
+def _trouble(pods: list[Pod], observed: Observed) -> str:
     for pod in pods:
-        if said := pod.trouble or "; ".join(world.not_ready.get(pod.name, ())):
-            return f"pod {pod.name}: {said}"
+        if reported := pod.trouble or "; ".join(observed.not_ready.get(pod.name, ())):
+            return f"pod {pod.name}: {reported}"
     return ""
 
 
 def _refused_pods(live: Mapping[str, Any]) -> str:
-    """Why no pod can even be made: admission, quota, a missing class."""
+    """Return why no pod can be created: admission, quota, a missing class."""
     conditions = live.get("status", {}).get("conditions") or ()
     return next((str(item["message"]) for item in conditions if item["type"] == "ReplicaFailure"), "")
 
 
-def _starting(given: ObservedResource, wanted: str, recorded: tuple[str, dict[str, Any]] | None) -> Outcome:
+def _starting(resource: ObservedResource, wanted: str, recorded: tuple[str, dict[str, Any]] | None) -> Outcome:
     return _outcome(
-        given,
+        resource,
         "Starting",
         f"revision {wanted} is being created",
         recorded,
@@ -336,7 +355,7 @@ def _starting(given: ObservedResource, wanted: str, recorded: tuple[str, dict[st
 
 
 def _outcome(
-    given: ObservedResource,
+    resource: ObservedResource,
     reason: str,
     message: str,
     recorded: tuple[str, dict[str, Any]] | None,

@@ -1,6 +1,6 @@
-"""Pure: outcomes become ``status`` as kstatus reads it.
+"""Pure: turn outcomes into ``status`` as kstatus reads it.
 
-Ready is always there; Reconciling and Stalled only while true; every condition carries the generation it is about.
+Ready is always there; Reconciling and Stalled only while true; every condition has its observed generation.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ Status = dict[str, Any]
 MAX_MESSAGE = 1024
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
-# Numbers that move all the time: for them alone a status is written once a minute, not with each move.
+# Numbers that move all the time: where only they differ, a status is written once a minute.
 _MOVING = frozenset({"equity", "drawdown", "truthScore", "allocation", "workingOrders", "openPositions"})
 
 
-def first_status(given: ObservedResource, now: str) -> Status:
-    """What is said in the very first pass over a generation: Ready is unknown, and somebody is at it."""
-    ready = Finding(None, "Reconciling", f"generation {given.generation} has been seen")
-    old = {key: value for key, value in given.status.items() if key not in ("conditions", "observedGeneration")}
+def first_status(resource: ObservedResource, now: str) -> Status:
+    """Return the status of the first pass over a generation: Ready is unknown, Reconciling is true."""
+    ready = Finding(None, "Reconciling", f"generation {resource.generation} has been seen")
+    old = {key: value for key, value in resource.status.items() if key not in ("conditions", "observedGeneration")}
     return {
         **old,
-        "observedGeneration": given.generation,
+        "observedGeneration": resource.generation,
         "conditions": _conditions(
-            given, {"Ready": ready, "Reconciling": Finding(True, "Reconciling", ready.message)}, now
+            resource, {"Ready": ready, "Reconciling": Finding(True, "Reconciling", ready.message)}, now
         ),
     }
 
 
-def phase_status(given: ObservedResource, outcome: Outcome, world: Observed, now: str) -> Status:
-    """Status of a TitanPhase."""
-    brain = world.stack.brain
-    role = given.raw.get("spec", {}).get("role", "")
+def phase_status(resource: ObservedResource, outcome: Outcome, observed: Observed, now: str) -> Status:
+    """Return the status of a TitanPhase."""
+    brain = observed.stack.brain
+    role = resource.raw.get("spec", {}).get("role", "")
     state = brain.phases.get(role) if brain else None
     revision = {"current": outcome.current, "lastVerified": outcome.last_verified, "failed": outcome.failed}
     status: Status = {
-        "observedGeneration": given.generation,
+        "observedGeneration": resource.generation,
         "phase": outcome.state.value,
         "revision": {key: value for key, value in revision.items() if value},
         "imageDigest": outcome.image_digest,
@@ -52,27 +52,32 @@ def phase_status(given: ObservedResource, outcome: Outcome, world: Observed, now
         "shortHash": short_hash(outcome.policy_hash),
         "equity": _number(brain.equity) if brain and role in ("brain", "execution") else "",
         "allocation": _number(state.allocation) if state else "",
-        "conditions": _conditions(given, _all(outcome), now),
+        "conditions": _conditions(resource, _all(outcome), now),
     }
     return {key: value for key, value in status.items() if value not in ("", None, {})}
 
 
 def policy_status(
-    given: ObservedResource, outcome: Outcome, world: Observed, pinned: bool, act: Mapping[str, Any] | None, now: str
+    resource: ObservedResource,
+    outcome: Outcome,
+    observed: Observed,
+    pinned: bool,
+    act: Mapping[str, Any] | None,
+    now: str,
 ) -> Status:
-    """Status of a RiskPolicy; what Brain and Execution say is said of the policy that is pinned only.
+    """Return the status of a RiskPolicy; only a pinned one has the values that Brain and Execution report.
 
     Parameters
     ----------
     act
-        What became of the last act, in this pass or before.
+        Result of the last act, in this pass or before.
     """
-    status: Status = {"observedGeneration": given.generation}
+    status: Status = {"observedGeneration": resource.generation}
     posture: Status = {}
-    if isinstance(given.resource, RiskPolicy):
-        status |= {"hash": given.resource.spec.hash, "shortHash": short_hash(given.resource.spec.hash)}
-        posture["ceiling"] = given.resource.spec.posture
-    brain, execution = world.stack.brain, world.stack.execution
+    if isinstance(resource.resource, RiskPolicy):
+        status |= {"hash": resource.resource.spec.hash, "shortHash": short_hash(resource.resource.spec.hash)}
+        posture["ceiling"] = resource.resource.spec.posture
+    brain, execution = observed.stack.brain, observed.stack.execution
     if pinned:
         if brain is not None:
             posture |= {"latch": brain.latch.name, "inForce": brain.in_force.name}
@@ -94,12 +99,12 @@ def policy_status(
             for who, view in (("brain", brain), ("execution", execution))
             if view and view.policy_hash
         }
-    status |= {"posture": posture, "act": dict(act or {}), "conditions": _conditions(given, _all(outcome), now)}
+    status |= {"posture": posture, "act": dict(act or {}), "conditions": _conditions(resource, _all(outcome), now)}
     return {key: value for key, value in status.items() if value not in ("", None, {})}
 
 
 def differs(old: Mapping[str, Any], new: Mapping[str, Any], *, moving_too: bool) -> bool:
-    """Whether ``new`` must be written: something changed that is not just a moving number, or those are due."""
+    """Return whether ``new`` must be written: a lasting change, or moving numbers that are due."""
     if moving_too:
         return dict(old) != dict(new)
     return _still(old) != _still(new)
@@ -111,7 +116,7 @@ def _still(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _still_value(key: str, value: Any) -> Any:
     if key in _MOVING:
-        # That it is known, or not any more, is no movement: whoever waited for Ready would not see it for a minute.
+        # The key stays: a number that becomes known or unknown is written at once, not a minute late.
         return ""
     if isinstance(value, Mapping):
         return _still(value)
@@ -119,7 +124,7 @@ def _still_value(key: str, value: Any) -> Any:
 
 
 def _settled(conditions: Any) -> list[dict[str, Any]]:
-    # A draining phase counts its orders in its message: for that alone it is not written each time.
+    # A draining phase counts its orders in its message: a new count alone is no reason to write.
     return [{**item, "message": _NUMBER.sub("#", item.get("message", ""))} for item in conditions]
 
 
@@ -132,11 +137,11 @@ def _all(outcome: Outcome) -> dict[str, Finding]:
     return findings | dict(outcome.findings)
 
 
-def _conditions(given: ObservedResource, findings: Mapping[str, Finding], now: str) -> list[dict[str, Any]]:
+def _conditions(resource: ObservedResource, findings: Mapping[str, Finding], now: str) -> list[dict[str, Any]]:
     conditions = []
     for kind, finding in findings.items():
         status = {True: "True", False: "False", None: "Unknown"}[finding.holds]
-        old = given.condition(kind)
+        old = resource.condition(kind)
         since = old.get("lastTransitionTime", now) if old.get("status") == status else now
         conditions.append(
             {
@@ -144,7 +149,7 @@ def _conditions(given: ObservedResource, findings: Mapping[str, Finding], now: s
                 "status": status,
                 "reason": finding.reason,
                 "message": finding.message[:MAX_MESSAGE],
-                "observedGeneration": given.generation,
+                "observedGeneration": resource.generation,
                 "lastTransitionTime": since,
             }
         )

@@ -1,7 +1,7 @@
-"""Pure: a plan becomes local processes of one state directory.
+"""Pure: render a plan as local processes of one state directory.
 
-Layout below it: ``ca/``, ``plan.json``, and a folder for each process, named by its role, with its configuration, its
-certificate (``tls/``) and whatever it keeps.
+Layout below it: ``ca/``, ``plan.json``, and a folder for each process, named by its role. That folder has its
+configuration, its certificate (``tls/``) and its state.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class LocalOptions:
-    """Where a plan runs.
+    """Places in which a plan runs.
 
     Attributes
     ----------
     state_dir
         The stack's directory, absolute.
     bin_dir
-        Where the programs are: beside the interpreter.
+        Folder of the programs: beside the interpreter.
     working_dir
-        What relative paths of recordings are relative to, absolute.
+        Base of relative paths of recordings, absolute.
     ports
         (gRPC, HTTP) by role, where they differ from the topology's: tests run several stacks on one machine.
     """
@@ -41,10 +41,10 @@ class LocalOptions:
 
 @dataclass(frozen=True)
 class LocalProcess:
-    """One process to start: write ``files``, fill ``tls_dir``, then run ``argv`` with ``env``.
+    """Process to start: write ``files``, fill ``tls_dir``, then run ``argv`` with ``env``.
 
     ``files`` maps absolute paths to content; ``env`` holds the process's settings and nothing else; ``depends`` names
-    roles that are started before it.
+    roles that start before it.
     """
 
     name: str
@@ -60,12 +60,12 @@ class LocalProcess:
 
 
 def render_local(plan: Plan, options: LocalOptions) -> list[LocalProcess]:
-    """The processes of ``plan``, in the order in which they are started."""
+    """Return the processes of ``plan``, in start order."""
     return [_process(workload, plan, options) for workload in plan.workloads]
 
 
 def plan_document(plan: Plan, options: LocalOptions) -> dict[str, Any]:
-    """What ``plan.json`` says: addresses of every role, the policy, and the processes. It holds no secret."""
+    """Return the content of ``plan.json``: the addresses of every role, the policy and the processes; no secret."""
     processes = render_local(plan, options)
     return {
         "policy": {"name": plan.policy_name, "hash": plan.policy_hash, "posture_ceiling": plan.posture_ceiling},

@@ -1,4 +1,4 @@
-"""Pure: the short name of what a workload does. Two processes of one revision do the same, wherever they run."""
+"""Pure: name a workload's behavior. Two processes of one revision behave alike, wherever they run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _DIGITS = 10
 def revision(workload: Workload, plan: Plan) -> str:
     """Name image, policy and configuration of a workload, as ten hexadecimal digits.
 
-    Live settings, addresses, folders and the taste of a renderer are no part of it, and neither is the policy of a
-    workload that enforces none. The names of its peers are: under other names it would not find them.
+    Live settings, addresses, folders and the style of a renderer are no part of it. Neither is the policy of a workload
+    that enforces none. The names of its peers are part of it: under other names it would not find them.
     """
     return content_name(
         {
@@ -30,7 +30,7 @@ def revision(workload: Workload, plan: Plan) -> str:
             "ports": [workload.grpc_port, workload.http_port],
             "peers": {role: [plan.workload(role).name, plan.workload(role).grpc_port] for role in workload.peers},
             "resources": {section: dict(amounts) for section, amounts in workload.resources.items()},
-            # Where there is none: as before there could be any.
+            # Left out where empty: otherwise revisions named before these fields existed would change.
             **({"database": workload.database} if workload.database else {}),
             **({"pullSecrets": list(workload.pull_secrets)} if workload.pull_secrets else {}),
         }
@@ -38,11 +38,11 @@ def revision(workload: Workload, plan: Plan) -> str:
 
 
 def content_name(content: Any) -> str:
-    """Ten hexadecimal digits that name a JSON value."""
+    """Name a JSON value by ten hexadecimal digits."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _meaning(name: str, content: str) -> Any:
-    # How JSON is spelled is taste.
+    # Two spellings of one JSON value mean the same.
     return json.loads(content) if name.endswith(".json") else content

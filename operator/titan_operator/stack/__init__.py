@@ -1,1 +1,1 @@
-"""The operator's side of a running stack: what it asks and tells Brain and Execution, and their certificates."""
+"""The operator's side of a running stack: requests to Brain and Execution, and their certificates."""

@@ -1,4 +1,4 @@
-"""The certificates of one stack, as Secrets: its authority beside the operator, a leaf for each process beside it."""
+"""The certificates of one stack, as Secrets: the authority in the operator's namespace, leaves in the stack's."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from titan_operator.api.names import (
     tls_secret,
 )
 from titan_operator.cluster.client import Cluster
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.settings import OperatorSettings
 
 
 class StackCertificates:
-    """Makes, keeps and renews the certificates of one stack; nothing is written while all are good."""
+    """Creates and renews the certificates of one stack; nothing is written while all are good."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class StackCertificates:
         self.directory = Path(settings.state_dir) / namespace / "tls"
 
     async def prepare(self) -> None:
-        """Have the authority, and the operator's own certificate as files.
+        """Load or create the authority, and write the operator's own certificate as files.
 
         Raises
         ------
@@ -69,7 +69,7 @@ class StackCertificates:
             self._write_files(leaf)
 
     async def ensure(self, phase: str, role: str, stored: Mapping[str, Any] | None) -> None:
-        """Have a good certificate for ``phase`` in its Secret; ``stored`` is that Secret as just read."""
+        """Renew the certificate of ``phase`` where ``stored``, its Secret as just read, has no good one."""
         assert self._authority is not None
         data = {name: base64.b64decode(value) for name, value in ((stored or {}).get("data") or {}).items()}
         leaf = Leaf.read(data) if data else None
@@ -94,7 +94,7 @@ class StackCertificates:
         manifest = self._secret(
             name, namespace, own, {CA_FILE: authority.certificate_pem, CA_KEY_FILE: authority.key_pem}
         )
-        # Created, not applied: two operators must never both believe that theirs is the stack's authority.
+        # Created, not applied: two operators must never both write an authority of the same stack.
         await self._cluster.create(KINDS["Secret"], manifest)
         return authority
 

@@ -1,4 +1,4 @@
-"""What the operator asks and tells the processes of one stack, over their own mTLS gRPC."""
+"""The operator's client of one stack's processes, over their own mTLS gRPC."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import (
     BRAIN_GET_BRAIN,
@@ -29,7 +29,7 @@ from titan_operator.stack.view import Ack, BrainView, ExecutionView, StackView
 
 ROLE = "operator"
 BRAIN, EXECUTION = "brain", "execution"
-# An act is answered when Execution has answered, or Brain has waited for it in vain.
+# Brain answers an act after Execution's answer, or after waiting for it in vain.
 ACT_TIMEOUT_S = 10.0
 
 Req = TypeVar("Req", bound=Message)
@@ -38,9 +38,10 @@ View = TypeVar("View", BrainView, ExecutionView)
 
 
 class StackClient:
-    """Connections to one stack's Brain and Execution, by the addresses of their pods of the moment.
+    """Connections to one stack's Brain and Execution, by the present addresses of their pods.
 
-    A process that does not answer, refuses or says what cannot be read is a sentence in the answer, never an exception.
+    A process that does not answer, refuses or sends an unreadable response is a sentence in the result, never an
+    exception.
 
     Parameters
     ----------
@@ -56,12 +57,12 @@ class StackClient:
         self._problems: dict[str, str] = {}
 
     async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
-        """Ask both at once.
+        """Query both processes concurrently.
 
         Parameters
         ----------
         addresses
-            Role to ``host:port``; a role without one is not asked, and the view says so.
+            Role to ``host:port``; a role without one is not queried, and is a problem of the view.
         """
         brain, execution = await asyncio.gather(
             self._query_process(BRAIN, addresses, BRAIN_GET_BRAIN, brain_pb2.GetBrainRequest(), brain_view, timeout_s),
@@ -81,7 +82,7 @@ class StackClient:
             problem = problems.get(role, "")
             if problem != self._problems.get(role, ""):
                 self._problems[role] = problem
-                self._log.info("stack process answers" if not problem else "stack process asked in vain", role=role)
+                self._log.info("stack process answers" if not problem else "stack process query failed", role=role)
         return StackView(
             brain=brain if isinstance(brain, BrainView) else None,
             execution=execution if isinstance(execution, ExecutionView) else None,
@@ -89,7 +90,7 @@ class StackClient:
         )
 
     async def set_ceiling(self, address: str, ceiling: Posture, policy_hash: str) -> Ack:
-        """Tell Brain the resource's ceiling; refused by a Brain that enforces another policy."""
+        """Send the resource's ceiling to Brain; a Brain that enforces another policy refuses it."""
         request = brain_pb2.SetCeilingRequest(
             ceiling=ceiling.value,  # type: ignore[arg-type]
             by=ROLE,
@@ -99,9 +100,9 @@ class StackClient:
         return await self._send(BRAIN, address, BRAIN_SET_CEILING, request, ceiling_ack)
 
     async def act(self, address: str, posture: Posture, by: str, reason: str, nonce: str) -> Ack:
-        """Carry a person's act to Brain. Only ARMED raises; anything else is done where the latch is lower already.
+        """Send a person's act to Brain. Only ARMED raises; any other act succeeds where the latch is lower already.
 
-        An act whose nonce Brain has seen done before is answered by ``NONCE_USED``.
+        Brain answers an act whose nonce it has carried out before with ``NONCE_USED``.
         """
         request = brain_pb2.SetPostureRequest(
             posture=posture.value,  # type: ignore[arg-type]
@@ -113,7 +114,7 @@ class StackClient:
         return await self._send(BRAIN, address, BRAIN_SET_POSTURE, request, act_ack)
 
     async def tighten(self, address: str, posture: Posture, by: str, reason: str) -> Ack:
-        """Have Execution's own latch at ``posture`` at most, also while Brain is away."""
+        """Lower Execution's own latch to ``posture`` at most, also while Brain is away."""
         request = execution_pb2.TightenRequest(
             posture=posture.value,  # type: ignore[arg-type]
             by=by,
@@ -144,9 +145,9 @@ class StackClient:
         except RpcError as error:
             return f"{role} at {address} does not answer: {_first_line(error)}"
         except OSError as error:
-            return f"{role} at {address} cannot be asked: {error}"
+            return f"{role} at {address} cannot be queried: {error}"
         except (ValueError, InvalidOperation) as error:
-            return f"{role} at {address} says what cannot be read: {error}"
+            return f"{role} at {address} sent an unreadable response: {error}"
 
     async def _send(
         self, role: str, address: str, method: Method[Req, Resp], request: Req, read: Callable[[Resp], Ack]
@@ -157,13 +158,13 @@ class StackClient:
             sentence = f"{role} at {address}: {_first_line(error)}"
             return Ack(done=False, reason=error.code.name, message=sentence, reached=not error.unavailable)
         except OSError as error:
-            return Ack(False, "NO_CERTIFICATE", f"{role} at {address} cannot be asked: {error}", reached=False)
+            return Ack(False, "NO_CERTIFICATE", f"{role} at {address} cannot be reached: {error}", reached=False)
         return read(answer)
 
     async def _channel(self, role: str, address: str) -> RpcChannel:
         channel = self._channels.get(role)
         if channel is not None and channel.target != address:
-            # The pod is another one now.
+            # The pod was replaced.
             del self._channels[role]
             await channel.close()
             channel = None

@@ -1,10 +1,10 @@
-"""Pure: messages of Brain and Execution as the operator's records. What is not said becomes None."""
+"""Pure: responses of Brain and Execution as the operator's records; an unset field becomes None."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
-from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.enums import Posture, RiskLevel
 from titan.domain.reasons import Reason
 from titan.v1 import brain_pb2, execution_pb2, order_pb2
 from titan.wire.orders import equity_from_wire
@@ -12,12 +12,12 @@ from titan_operator.stack.view import Ack, BrainView, ExecutionView, PhaseView
 
 
 def brain_view(message: brain_pb2.GetBrainResponse) -> BrainView:
-    """Brain's picture.
+    """Read Brain's state.
 
     Raises
     ------
     ValueError
-        For a posture or level without a name, or a decimal that is none; says which.
+        For a posture or level without a name, or text that is no decimal; the message names it.
     """
     posture = message.posture
     equity = equity_from_wire(message.equity) if message.equity.known else None
@@ -43,7 +43,7 @@ def brain_view(message: brain_pb2.GetBrainResponse) -> BrainView:
 
 
 def execution_view(message: execution_pb2.GetExecutionResponse) -> ExecutionView:
-    """Execution's picture.
+    """Read Execution's state.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def execution_view(message: execution_pb2.GetExecutionResponse) -> ExecutionView
 
 
 def act_ack(message: brain_pb2.SetPostureResponse) -> Ack:
-    """Brain's answer to an act. Counts are Execution's: without its word there are none."""
+    """Read Brain's answer to an act. Counts are Execution's: without its acknowledgement they are None."""
     acknowledged = bool(message.acknowledged_by)
     return Ack(
         done=message.done,
@@ -83,12 +83,12 @@ def act_ack(message: brain_pb2.SetPostureResponse) -> Ack:
 
 
 def ceiling_ack(message: brain_pb2.SetCeilingResponse) -> Ack:
-    """Brain's answer to a ceiling."""
+    """Read Brain's answer to a ceiling."""
     return Ack(done=message.done, reason=_reason(message.reason), message=message.message)
 
 
 def tighten_ack(message: execution_pb2.TightenResponse) -> Ack:
-    """Execution's own answer."""
+    """Read Execution's answer to a tightening."""
     result = message.result
     return Ack(
         done=result.done,

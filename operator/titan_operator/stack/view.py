@@ -1,4 +1,4 @@
-"""Pure: what Brain and Execution of one stack said when they were asked. What was not said is None, never a guess."""
+"""Pure: the state that Brain and Execution of one stack reported. What was not reported is None, never a guess."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.enums import Posture, RiskLevel
 
 
 @dataclass(frozen=True)
 class PhaseView:
-    """A phase as Brain sees it.
+    """State of a phase as Brain reports it.
 
     Attributes
     ----------
     policy_hash
-        What the running phase says it enforces; empty before it ever connected.
+        Hash of the policy that the running phase reports to enforce; empty before it ever connected.
     allocation
-        Quote units that its budget allots; None while it has no budget.
+        Capital that its budget allots, in quote units; None while it has no budget.
     weight
-        Its part of the capital, in [0, 1]; None where Brain does not say.
+        Its part of the capital, in [0, 1]; None where Brain does not report one.
     """
 
     connected: bool
@@ -31,28 +31,28 @@ class PhaseView:
 
 @dataclass(frozen=True)
 class BrainView:
-    """Brain's picture.
+    """State of a stack as Brain reports it.
 
     Attributes
     ----------
     policy_hash
         Computed by the running Brain from the rules that it enforces.
     reason, by
-        Why the posture in force is what it is, and who last moved the latch.
+        Reason of the posture in force, and the user who last moved the latch.
     equity
-        Quote units; None while Execution has not told it.
+        Quote units; None while Execution has not reported it.
     drawdown
         Fraction of the peak; None while equity is unknown.
     truth_score
         0 to 100; None before the first clean pass.
     execution_policy_hash
-        What Execution told Brain; empty while it never did.
+        Policy hash that Execution reported to Brain; empty while it never did.
     phases
         By role of the phase (its id at Brain).
     market_label
-        What kind of market it is ("SIMULATED MARKET"); empty before the market said so.
+        Kind of the market ("SIMULATED MARKET"); empty before the market reported it.
     database_problem, rows_waiting
-        Why its table cannot be read or written now, empty where it can; and how many decisions wait for it.
+        Why its table cannot be read or written now, empty where it can; and the number of decisions not yet saved.
     """
 
     policy_hash: str
@@ -76,24 +76,24 @@ class BrainView:
 
 @dataclass(frozen=True)
 class ExecutionView:
-    """Execution's picture, with all that a drain waits for.
+    """State of Execution as it reports it, with all that a drain waits for.
 
     Attributes
     ----------
     policy_hash
         Computed by the running Execution from the rules that it enforces.
     working_orders
-        Everything that is not at its end, stops and targets included.
+        Orders that are not final, stops and targets included.
     working_entries
-        Those of them that would open or add risk.
+        Working orders that would open a position or add risk.
     unresolved_orders
-        Those of them of which the venue has not yet said what became of them.
+        Working orders whose outcome the venue has not yet reported.
     reconciled
-        Every order in doubt was resolved with the venue, since its start and since the last reconnection.
+        Whether every order in doubt was resolved with the venue, since its start and since the last reconnection.
     journal_flushed
-        Every record of the journal is on the disk.
+        Whether every record of the journal is on the disk.
     database_problem, rows_waiting
-        Why its tables cannot be written now, empty where they can; and how many records of the journal wait for them.
+        Why its tables cannot be written now, empty where they can; and the number of journal records not yet projected.
     """
 
     policy_hash: str
@@ -113,13 +113,13 @@ class ExecutionView:
 
     @property
     def drained(self) -> bool:
-        """Whether it may be replaced: nothing can open, nothing is unresolved, all is written down."""
+        """Whether it may be replaced: no working entry, no unresolved order, and the journal is synced."""
         return not self.working_entries and not self.unresolved_orders and self.journal_flushed
 
 
 @dataclass(frozen=True)
 class StackView:
-    """Both, at one look; ``problems`` says by role, in a sentence, why one of them is None."""
+    """Views of both processes by one query; ``problems`` holds, by role, why one of them is None, in a sentence."""
 
     brain: BrainView | None = None
     execution: ExecutionView | None = None
@@ -128,24 +128,24 @@ class StackView:
 
 @dataclass(frozen=True)
 class Ack:
-    """What became of a request.
+    """Result of a request.
 
     Attributes
     ----------
     reached
-        Whether the process answered at all; where not, nothing is known of what it did and the request may be repeated.
+        Whether the process answered; where not, the outcome is unknown and the request may be repeated.
     done
-        Whether it did as asked.
+        Whether the process carried the request out.
     reason
         Name of the enumerated reason (``OK``, ``POSTURE``, ``UNAVAILABLE``, …).
     message
         One sentence for people.
     acknowledged_by
-        Who obeyed beside Brain; empty where Execution did not answer in time.
+        The process that acknowledged besides Brain; empty where Execution did not answer in time.
     working_orders, open_positions
-        As Execution counted them; None where it did not say.
+        As Execution counted them; None where it did not report them.
     preconditions
-        What stands against arming, a sentence each.
+        Unmet conditions of arming, a sentence each.
     """
 
     done: bool

@@ -1,1 +1,1 @@
-"""Whose images run: the trust policy, registries, signatures, and the verdict that is made of them."""
+"""Trust in images and policies: the trust policy, registries, signatures, and the verdict on them."""

@@ -22,19 +22,19 @@ _Key = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 
 
 class KeyFormatError(ValueError):
-    """What is no public key of a kind that cosign signs with; the sentence never shows what was given."""
+    """The text is no public key of a kind that cosign signs with; the message never shows the text."""
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """A public key that can judge signatures.
+    """A public key that verifies signatures.
 
     Attributes
     ----------
     identity
         SHA-256 of its SubjectPublicKeyInfo, 64 hexadecimal digits: one for each key, however its PEM is written.
     hint
-        How cosign names it in a bundle.
+        The name of the key in a bundle of cosign.
     """
 
     key: _Key
@@ -65,7 +65,7 @@ def _verifies(check: Callable[[], None]) -> bool:
 
 
 def _verifies_prehashed(key: ed25519.Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
-    # cosign signs files by Ed25519 and images by Ed25519ph (RFC 8032). Loaded where there is such a key only.
+    # cosign signs files by Ed25519 and images by Ed25519ph (RFC 8032). Imported here: only such a key needs it.
     from Crypto.Hash import SHA512
     from Crypto.Signature import eddsa
 
@@ -82,7 +82,7 @@ def load_public_key(pem: str) -> PublicKey:
     Raises
     ------
     KeyFormatError
-        It is none, a private one, or of a kind or size that is not allowed.
+        The text is no key, a private key, or a key of a kind or size that is not allowed.
     """
     if "PRIVATE KEY" in pem:
         raise KeyFormatError(f"a private key, which belongs to nobody but its signer; {_ALLOWED}")

@@ -1,4 +1,4 @@
-"""The operator's verifier: by the trust policy and the registries' credentials that are mounted now."""
+"""The operator's verifier, by the mounted trust policy and the mounted credentials of registries."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Protocol
 import aiohttp
 
 from titan_operator.api import RiskPolicy
+from titan_operator.supplychain.cosign_verifier import CosignVerifier
 from titan_operator.supplychain.registry import Registries
 from titan_operator.supplychain.registry.credential_files import CredentialFiles, Login
 from titan_operator.supplychain.trust import TrustPolicy
 from titan_operator.supplychain.trust_file import TrustFile
 from titan_operator.supplychain.verdict import TrustTerms, Verdict
-from titan_operator.supplychain.verify import CosignVerifier
 
 
 class SignatureVerifier(Protocol):
-    """Verifies under one trust policy; see :class:`titan_operator.supplychain.verify.CosignVerifier`."""
+    """Verifies under one trust policy; see :class:`titan_operator.supplychain.cosign_verifier.CosignVerifier`."""
 
     async def verify(self, image: str) -> Verdict:
-        """Judge ``image``, a reference by digest."""
+        """Verify ``image``, a reference by digest."""
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
-        """Judge the signature of ``policy``; it has one."""
+        """Verify the signature of ``policy``; it has one."""
 
 
 class MountedVerifier:
-    """Verifies by the trust policy that is in force; without one nothing passes.
+    """Verifies by the trust policy in force; without one no image passes.
 
     Parameters
     ----------
     make
-        A verifier for a trust policy and logins by host.
+        Returns a verifier for a trust policy and logins by host.
     """
 
     def __init__(
@@ -51,17 +51,17 @@ class MountedVerifier:
 
     @property
     def terms(self) -> TrustTerms:
-        """What the trust policy in force says of the lists."""
+        """Terms of the trust policy in force for the lists."""
         return self._terms
 
     @property
     def problem(self) -> str:
-        """What is wrong with what is mounted, in a sentence; empty where nothing is, or nothing was ever mounted."""
+        """Problem of the mounted files, in a sentence; empty without one, or where nothing was ever mounted."""
         never = self._trust.missing and self._trust.policy is None
         return "; ".join(filter(None, ("" if never else self._trust.problem, self._credentials.problem)))
 
     def reload(self) -> bool:
-        """Read what was mounted anew; return whether another trust policy is in force now."""
+        """Read the mounted files again; return whether another trust policy is in force now."""
         changed = self._trust.reload()
         self._credentials.reload()
         policy = self._trust.policy
@@ -72,11 +72,11 @@ class MountedVerifier:
         return changed
 
     async def verify(self, image: str) -> Verdict:
-        """Judge ``image``, a reference by digest."""
+        """Verify ``image``, a reference by digest."""
         return self._no_trust_policy() if self._verifier is None else await self._verifier.verify(image)
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
-        """Judge the signature of ``policy`` over its hash, account and sequence; it has one."""
+        """Verify the signature of ``policy`` over its hash, account and sequence; it has one."""
         return self._no_trust_policy() if self._verifier is None else await self._verifier.verify_policy(policy)
 
     def _no_trust_policy(self) -> Verdict:
@@ -84,14 +84,14 @@ class MountedVerifier:
 
 
 def registry_session() -> aiohttp.ClientSession:
-    """What registries are asked through: it keeps no cookies and goes by no proxy that the environment names."""
+    """Return a session for registries, which keeps no cookies and ignores proxies of the environment."""
     return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
 
 def cosign_verifier(
     session: aiohttp.ClientSession, policy: TrustPolicy, logins: Mapping[str, Login]
 ) -> SignatureVerifier:
-    """The verifier of what cosign signed, under one trust policy."""
+    """Return a verifier of cosign's signatures under one trust policy."""
     mirrors = {mirror.registry: mirror.hosts for mirror in policy.registries.mirrors}
     registries = Registries(
         session, plain_http=frozenset(policy.registries.plain_http), mirrors=mirrors, logins=logins.get
@@ -100,7 +100,7 @@ def cosign_verifier(
 
 
 def trust_terms(policy: TrustPolicy) -> TrustTerms:
-    """What a trust policy says of the lists."""
+    """Return the terms of a trust policy for the lists."""
     return TrustTerms(
         trust_policy=policy.hash,
         revoked_digests=frozenset(policy.revoked_digests),

@@ -19,7 +19,7 @@ _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 class ReferenceFormatError(ValueError):
-    """What is no reference of an image by its digest; the message says what is allowed."""
+    """The text is no reference of an image by its digest; the message names what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ImageReference:
 
     @property
     def name(self) -> str:
-        """Without the digest: what a pattern matches."""
+        """Registry and repository, without the digest: patterns match this."""
         return f"{self.registry}/{self.repository}"
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ def parse_reference(text: str) -> ImageReference:
     Raises
     ------
     ReferenceFormatError
-        It is something else, also where it has a tag beside the digest.
+        The text is something else, also where it has a tag beside the digest.
     """
     found = _PARSED.fullmatch(text) if len(text) <= LONGEST else None
     if found is None:
@@ -79,7 +79,7 @@ def _refusal_message(text: str) -> str:
 
 
 def pattern_expression(pattern: str) -> re.Pattern[str]:
-    """What matches names by ``pattern``: ``*`` is any text without a ``/``, ``**`` any text, the rest itself."""
+    """Compile ``pattern``: ``*`` is any text without a ``/``, ``**`` is any text, the rest is literal."""
     parts = re.split(r"(\*\*|\*)", pattern)
     wild = {"*": "[^/]*", "**": ".*"}
     return re.compile("".join(wild.get(part, re.escape(part)) for part in parts))

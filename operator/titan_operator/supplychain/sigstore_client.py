@@ -1,4 +1,4 @@
-"""Asks a process with the sigstore library: started when something is to be asked, ended with the search."""
+"""Client of a process with the sigstore library; the process starts with the first request and ends with the search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from typing import Any, Self
 import msgspec
 
 from titan_operator.supplychain.refusals import Refusal, Refused
-from titan_operator.supplychain.signatures import Pending, Requirements, SignatureResult, check_certified, check_logged
+from titan_operator.supplychain.signature_checks import (
+    Pending,
+    Requirements,
+    SignatureResult,
+    check_certified,
+    check_logged,
+)
 from titan_operator.supplychain.trust import TrustedIdentity
 
 _MODULE = "titan_operator.supplychain.sigstore_process"
@@ -31,7 +37,7 @@ class CertifiedStatement:
 
 
 class SigstoreClient:
-    """One process at most, asked one thing after the other; an asynchronous context manager.
+    """Sends requests to at most one process, one after the other. An asynchronous context manager.
 
     Parameters
     ----------
@@ -63,7 +69,7 @@ class SigstoreClient:
     async def verify_certified(
         self, bundle: bytes, identities: Sequence[TrustedIdentity]
     ) -> CertifiedStatement | Refused:
-        """Whose statement a bundle with a certificate is."""
+        """Verify a bundle with a certificate; return its statement and signer."""
         named = [{"name": item.name, "issuer": item.issuer, "subject": item.subject} for item in identities]
         answer = await self._request({"bundle": base64.b64encode(bundle).decode(), "identities": named})
         if isinstance(answer, Refused):
@@ -71,7 +77,7 @@ class SigstoreClient:
         return CertifiedStatement(answer["signer"], answer["type"], base64.b64decode(answer["payload"]))
 
     async def verify_entries(self, entries: Sequence[object]) -> list[bytes] | Refused:
-        """Bodies of those entries that a trusted log has."""
+        """Verify entries; return the bodies of those that a trusted log has."""
         answer = await self._request({"entries": list(entries)})
         return answer if isinstance(answer, Refused) else [base64.b64decode(body) for body in answer["bodies"]]
 
@@ -83,7 +89,7 @@ class SigstoreClient:
                 return self._problem
             answer = await self._exchange(request)
             if answer is None:
-                # Whatever ended it: the next one has a process of its own.
+                # The next request starts a new process, whatever ended this one.
                 await self._end()
                 return Refused(Refusal.KEYLESS_UNAVAILABLE, "the process that verifies by sigstore ended")
         if "reason" in answer:
@@ -122,7 +128,7 @@ class SigstoreClient:
 async def complete_image_check(
     pending: Pending, raw: bytes, digest: str, required: Requirements, sigstore: SigstoreClient
 ) -> SignatureResult:
-    """Judge what a bundle (``raw``) of an image still needs."""
+    """Complete the check of an image's bundle (``raw``)."""
     if pending.key is not None:
         bodies = await sigstore.verify_entries(pending.bundle.entries)
         return bodies if isinstance(bodies, Refused) else check_logged(pending, bodies, required)
@@ -135,6 +141,6 @@ async def complete_image_check(
 async def complete_blob_check(
     pending: Pending, blob: bytes, required: Requirements, sigstore: SigstoreClient
 ) -> SignatureResult:
-    """Judge what a bundle of a blob still needs."""
+    """Complete the check of a blob's bundle."""
     bodies = await sigstore.verify_entries(pending.bundle.entries)
     return bodies if isinstance(bodies, Refused) else check_logged(pending, bodies, required, blob)

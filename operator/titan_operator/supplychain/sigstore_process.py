@@ -1,6 +1,6 @@
-"""Keyless signatures and log entries, judged by the sigstore library: a process of its own, for its memory.
+"""Verification of keyless signatures and log entries by the sigstore library, in a process of its own for its memory.
 
-It is asked on standard input, a JSON document on each line, and answers each with one; it asks no network. Run by
+It reads one JSON request from each line of standard input and answers each with one line; it uses no network. Run by
 :mod:`titan_operator.supplychain.sigstore_client`.
 """
 
@@ -23,14 +23,14 @@ from sigstore.verify.policy import AllOf, AnyOf, Identity, OIDCIssuer, OIDCIssue
 from sigstore_models.rekor.v1 import TransparencyLogEntry as RawEntry
 from sigstore_models.trustroot.v1 import TrustedRoot as RawRoot
 
-# What the library raises for what it was given: its own, its models', and those of ASN.1 and base64 that it lets pass.
+# Errors that the library raises for bad input: its own, its models', and those of ASN.1 and base64.
 _ERRORS = (Error, ValidationError, ValueError, TypeError, KeyError, AttributeError, ExtensionNotFound)
 _MOST_ENTRIES = 8
 Answer = dict[str, Any]
 
 
 def verify_certified(bundle: Bundle, verifier: Verifier, identities: Sequence[Mapping[str, str]]) -> Answer:
-    """Whose statement an envelope is, of these identities; its payload as it was verified."""
+    """Verify an envelope; return which of the identities signed it, and its verified payload."""
     try:
         payload_type, payload = verifier.verify_dsse(bundle, UnsafeNoOp())
     except VerificationError as error:
@@ -47,7 +47,7 @@ def verify_certified(bundle: Bundle, verifier: Verifier, identities: Sequence[Ma
 
 
 def verify_entries(entries: Sequence[Any], root: TrustedRoot) -> Answer:
-    """Bodies of the entries that a trusted log has."""
+    """Verify entries; return the bodies of those that a trusted log has."""
     keys = root.rekor_keyring(KeyringPurpose.VERIFY)
     bodies, problem = [], "no entry"
     for raw in entries[:_MOST_ENTRIES]:
@@ -62,13 +62,13 @@ def verify_entries(entries: Sequence[Any], root: TrustedRoot) -> Answer:
 
 
 def answer(request: Mapping[str, Any], root: TrustedRoot, verifier: Verifier) -> Answer:
-    """Answer one question."""
+    """Answer one request."""
     try:
         if "entries" in request:
             return verify_entries(request["entries"], root)
         bundle = Bundle.from_json(base64.b64decode(request["bundle"]))
         return verify_certified(bundle, verifier, request["identities"])
-    except Exception as error:  # noqa: BLE001 - whatever a library does with a stranger's bytes: they are refused
+    except Exception as error:  # noqa: BLE001 - any error of a library on untrusted bytes refuses them
         return _refused("Malformed", f"{type(error).__name__}: {error}")
 
 
@@ -95,7 +95,7 @@ def _refused(reason: str, message: str) -> Answer:
 
 
 def main() -> int:
-    """Read the trusted root from the first line, and answer every further one."""
+    """Read the trusted root from the first line, and answer every further line."""
     try:
         root = TrustedRoot(RawRoot.from_json(json.loads(sys.stdin.readline())["trustedRoot"]))
         verifier = Verifier(trusted_root=root)

@@ -1,6 +1,6 @@
-"""Pure: the trust policy: whose signatures make which image run. Its hash, and reading it from YAML or JSON.
+"""Pure: the trust policy: the signers of each image. Its hash, and reading it from YAML or JSON.
 
-One whole document decides, so that a change of it is taken or refused as a whole.
+It is one document, so that a change of it is accepted or refused as a whole.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from msgspec import Meta
 
 from titan.domain.policy_hash import canonical_bytes
 from titan.domain.policy_rules import shown, spelled
-from titan_operator.api.images import MAX_PINNED
 from titan_operator.api.schemas import struct_schema
 from titan_operator.api.status import Digest, Instant
+from titan_operator.api.verified_images import MAX_PINNED
 from titan_operator.api.yaml_strict import YamlError, load_documents
 from titan_operator.supplychain.keys import KeyFormatError, PublicKey, load_public_key
 from titan_operator.supplychain.references import (
@@ -29,7 +29,7 @@ from titan_operator.supplychain.references import (
     pattern_expression,
 )
 
-# Keeps the hash of a trust policy from ever being that of another document.
+# Domain separation: the hash of a trust policy is never that of another document.
 _SEPARATOR = b"titan.trustpolicy.v1\n"
 Host = Annotated[str, Meta(pattern=f"^{HOST_PATTERN}$", max_length=260)]
 SignerName = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$", max_length=63)]
@@ -38,7 +38,7 @@ _LINE = r"^[^\x00-\x1f\x7f]+$"
 
 
 class TrustPolicyError(ValueError):
-    """What is no trust policy; one sentence that names the field, the value and what is allowed."""
+    """The document is no trust policy; one sentence names the field, the value and what is allowed."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
@@ -49,17 +49,17 @@ class TrustedKey(_Part, frozen=True, kw_only=True, dict=True):
     """A public key whose signatures count."""
 
     name: SignerName
-    """What it is called in verdicts and lists; another name for each."""
+    """Name of the key in verdicts and lists; each has another one."""
     pem: Annotated[str, Meta(max_length=4096)]
     """The public key in PEM: ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits."""
     uses: Annotated[tuple[Use, ...], Meta(min_length=1, max_length=2)] = ("images",)
-    """What its signatures count for: images, policies (signed risk policies), or both. Default: images."""
+    """Uses for which its signatures count: images, policies (signed risk policies), or both. Default: images."""
     not_before: Instant | None = None
-    """From when on its signatures count, UTC. Default: always."""
+    """Time from which its signatures count, UTC. Default: always."""
     not_after: Instant | None = None
-    """Until when they verify what is new, UTC; what was verified before goes on. Default: for ever."""
+    """Time until which they verify new images, UTC; images verified before stay listed. Default: for ever."""
     revoked: bool = False
-    """Its signatures count no longer, and what only it has signed is taken off the list. Default: false."""
+    """Its signatures no longer count, and images that only it has signed are removed from the list. Default: false."""
     transparency_log: bool = False
     """Whether a bundle must carry an entry of a log of trustedRoot; the older format cannot. Default: false."""
 
@@ -70,20 +70,20 @@ class TrustedKey(_Part, frozen=True, kw_only=True, dict=True):
 
 
 class TrustedIdentity(_Part, frozen=True, kw_only=True):
-    """Whose short-lived certificates (keyless signatures) count for images."""
+    """An identity whose short-lived certificates (keyless signatures) count for images."""
 
     name: SignerName
-    """What it is called in verdicts and lists; another name for each, also among keys."""
+    """Name of the identity in verdicts and lists; each has another one, also among keys."""
     issuer: Annotated[str, Meta(pattern=_LINE, max_length=500)]
-    """Who vouched for the identity when it signed, as https://token.actions.githubusercontent.com."""
+    """Issuer of the identity when it signed, as https://token.actions.githubusercontent.com."""
     subject: Annotated[str, Meta(pattern=_LINE, max_length=500)]
-    """The identity in the certificate, to the letter: an address of a workflow, or of e-mail."""
+    """The identity in the certificate, exactly: an address of a workflow, or of e-mail."""
     revoked: bool = False
-    """Its signatures count no longer, and what only it has signed is taken off the list. Default: false."""
+    """Its signatures no longer count, and images that only it has signed are removed from the list. Default: false."""
 
 
 class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
-    """Images that may run when one of the signers vouches for them."""
+    """Images that may run when one of the signers has signed them."""
 
     pattern: Annotated[str, Meta(pattern=r"^[a-z0-9*][a-z0-9._:/*-]*$", max_length=300)]
     """Name with registry and without digest; * is any text without /, ** any text."""
@@ -95,47 +95,48 @@ class ImageRule(_Part, frozen=True, kw_only=True, dict=True):
         return pattern_expression(self.pattern)
 
     def matches(self, name: str) -> bool:
-        """Whether the image of this name (registry and path) is meant."""
+        """Whether the rule applies to the image of this name (registry and path)."""
         return self._expression.fullmatch(name) is not None
 
 
 class Mirror(_Part, frozen=True, kw_only=True):
-    """Where images of a registry are found too."""
+    """Mirrors of a registry."""
 
     registry: Host
     """The registry, as references of images name it."""
     hosts: Annotated[tuple[Host, ...], Meta(min_length=1, max_length=8)]
-    """Asked one after the other before the registry itself."""
+    """Hosts that are queried in this order before the registry itself."""
 
 
 class Registries(_Part, frozen=True, kw_only=True):
-    """How registries are reached; by TLS where nothing else is said."""
+    """Access to registries; by TLS, except for the hosts in plainHttp."""
 
     plain_http: Annotated[tuple[Host, ...], Meta(max_length=20)] = ()
-    """Asked without TLS: what they say can be read and changed on the way, but no signature be forged."""
+    """Hosts that are reached without TLS: their answers can be read and changed on the way, but signatures cannot be
+    forged."""
     mirrors: Annotated[tuple[Mirror, ...], Meta(max_length=20)] = ()
     """Mirrors by registry."""
 
 
 class TrustPolicy(_Part, frozen=True, kw_only=True, dict=True):
-    """Whose signatures make which image run."""
+    """The signers of each image, revocations, and access to registries."""
 
     keys: Annotated[tuple[TrustedKey, ...], Meta(max_length=50)] = ()
     """Public keys."""
     identities: Annotated[tuple[TrustedIdentity, ...], Meta(max_length=50)] = ()
     """Identities of keyless signatures."""
     trusted_root: Annotated[str, Meta(max_length=262144)] | None = None
-    """The text of trusted_root.json: certificate authorities and logs that identities and transparencyLog need."""
+    """Text of trusted_root.json: the certificate authorities and logs that identities and transparencyLog need."""
     images: Annotated[tuple[ImageRule, ...], Meta(min_length=1, max_length=100)]
-    """Which images may run, by whose signatures; the first rule whose pattern matches decides."""
+    """Images that may run, with their signers; the first rule whose pattern matches decides."""
     infrastructure: Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(max_length=MAX_PINNED)] = ()
     """Images of PostgreSQL and NATS that data namespaces may run, each by digest (NAME@sha256:…)."""
     revoked_digests: Annotated[tuple[Digest, ...], Meta(max_length=2000)] = ()
-    """Digests of images that may run no longer, whoever signed them."""
+    """Digests of images that may no longer run, whatever their signatures."""
     on_revocation: Literal["Report", "Drain"] = "Report"
-    """What happens to running processes of a revoked image. Default: Report."""
+    """Action on running processes of a revoked image. Default: Report."""
     registries: Registries = Registries()
-    """How registries are reached."""
+    """Access to registries."""
 
     @cached_property
     def hash(self) -> str:
@@ -148,7 +149,7 @@ class TrustPolicy(_Part, frozen=True, kw_only=True, dict=True):
         return (*self.keys, *self.identities)
 
     def rule_for(self, name: str) -> ImageRule | None:
-        """The first rule for images of this name (registry and path), if any."""
+        """Return the first rule for images of this name (registry and path), if any."""
         return next((rule for rule in self.images if rule.matches(name)), None)
 
 
@@ -158,7 +159,7 @@ def instant(text: str) -> datetime:
     Raises
     ------
     ValueError
-        There is no such day or time.
+        The day or time does not exist.
     """
     return datetime.fromisoformat(text)
 
@@ -203,7 +204,7 @@ def read_trust_policy(document: object) -> TrustPolicy:
 
 
 def trust_policy_schema() -> dict[str, Any]:
-    """Its JSON schema, for the chart's values and the reference."""
+    """Return the JSON schema of a trust policy, for the chart's values and the reference."""
     return struct_schema(TrustPolicy)
 
 
@@ -244,7 +245,7 @@ def _keys(policy: TrustPolicy) -> Iterator[str]:
             yield f"{where}.pem: {error}"
             continue
         if identity in identities:
-            # Else one of both could be revoked and the other still count.
+            # Otherwise one entry could be revoked while the other still counts.
             yield f"{where}.pem: the key of {identities[identity]}; allowed is each key once"
         identities[identity] = key.name
         yield from _window(key, where)
@@ -290,7 +291,7 @@ _FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `
 
 
 def _sentence(message: str, document: object) -> str:
-    # msgspec says what it expected and where, but not what it found.
+    # msgspec names what it expected and where, but not what it found.
     placed = _PLACED.fullmatch(message)
     assert placed is not None
     what, path = placed["what"], (placed["path"] or "$")
@@ -304,7 +305,7 @@ def _sentence(message: str, document: object) -> str:
         return f"{name}: no such field; allowed are {', '.join(schema['properties'])}"
     expected = _EXPECTED.fullmatch(what)
     allowed = expected["allowed"].replace("`", "") if expected else " or ".join(schema["enum"])
-    # Who mistook the private key for the public one must not find it in a log.
+    # A private key that was pasted instead of the public one must not reach a log.
     stated = "not as it must be" if where.endswith(".pem") else spelled(value)
     return f"{where or 'trust policy'}: {stated}; allowed is {allowed}"
 

@@ -1,4 +1,4 @@
-"""The trust policy in force: the newest whole one of a mounted file, which may change while the operator runs."""
+"""The trust policy in force: the newest valid one of a mounted file, which may change while the operator runs."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _Stamp = tuple[int, int, int]
 
 
 class TrustFile:
-    """Reads a trust policy again whenever its file is another.
+    """Reads a trust policy again whenever its file has changed.
 
-    One that cannot be read changes nothing: what was in force stays, its revocations with it.
+    An invalid file changes nothing: the policy in force stays, with its revocations.
 
     Attributes
     ----------
     policy
-        The one in force; None before there was a whole one.
+        The one in force; None before there was a valid one.
     missing
         Whether there is no file.
     problem
-        Why the file as it is now is not in force, in a sentence; empty where it is.
+        Why the present file is not in force, in a sentence; empty where it is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,9 +33,9 @@ class TrustFile:
         self.problem = f"no trust policy is mounted, {path} is not there; give trustPolicy in the values of chart titan"
 
     def reload(self) -> bool:
-        """Read the file if it is another than last time; return whether another policy is in force now."""
+        """Read the file if it has changed; return whether another policy is in force now."""
         try:
-            found = os.stat(self._path)  # noqa: PTH116 - the stamp of what a symbolic link leads to, as elsewhere
+            found = os.stat(self._path)  # noqa: PTH116 - the stamp of a symbolic link's target, as elsewhere
             stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
             if stamp == self._seen:
                 return False

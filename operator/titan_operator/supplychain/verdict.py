@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verifier says of an image: its digest when ``verified``, else why not."""
+    """Verdict on an image: its digest when ``verified``, else the reason."""
 
     verified: bool
     digest: str = ""
@@ -17,20 +17,20 @@ class Verdict:
     evidence: Mapping[str, str] = field(default_factory=dict)
 
 
-# The reason of a verdict on what a trust policy has taken back; every other one may be another tomorrow.
+# The reason of a verdict on a revoked image. It is final; every other reason may change with the next check.
 REVOKED = "Revoked"
 
 
 @dataclass(frozen=True)
 class TrustTerms:
-    """What the trust policy in force says of the lists of images.
+    """Terms of the trust policy in force for the lists of images.
 
     Attributes
     ----------
     trust_policy
         Its hash, ``sha256:…``; empty where there is none, and then nothing can be verified.
     revoked_digests, revoked_keys
-        What is taken back: images, and everything that only these keys have signed.
+        Revoked digests, and names of keys: every image that only these keys have signed is revoked.
     infrastructure
         References by digest of what data namespaces may run.
     drain

@@ -13,7 +13,7 @@ import grpc
 
 from titan.brain.execution_client import ExecutionClient
 from titan.brain.stored_latch import StoredLatch
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.reasons import Reason
 from titan.durable.latch import LatchRefused, LatchUnavailable
 from titan.risk.controller import RiskController

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from titan.brain.acts import PostureActs
-from titan.brain.core import BrainCore
+from titan.brain.event_order import BrainCore
 from titan.brain.execution_client import ExecutionClient
 from titan.brain.execution_updates import ExecutionUpdates
 from titan.brain.gauges import BrainGauges
@@ -143,7 +143,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         problem = self.restore.problem
         if problem is not None and not problem.away:
             # A database that is away only keeps Brain from opening. One of another schema must not be written at all.
-            reasons.append(problem.said)
+            reasons.append(problem.message)
         if not self.feed.connected:
             reasons.append("the market feed is not connected")
         if not self.execution.connected:

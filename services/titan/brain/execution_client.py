@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from titan.domain.budgets import PostureState
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
+from titan.domain.posture import PostureState
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import EXECUTION_PLACE
 from titan.runtime.rpc.link import Link

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from titan.brain.execution_client import ExecutionClient
 from titan.brain.phase_sessions import PhaseSessions, positions_message
 from titan.brain.stored_latch import StoredLatch
-from titan.domain.budgets import PostureState
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
+from titan.domain.posture import PostureState
 from titan.domain.reasons import Reason
 from titan.risk.controller import RiskController
 from titan.risk.decisions import IntentDecisions

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from titan.brain.phase_sessions import PhaseSession
 from titan.brain.recent_decisions import RecentDecisions
 from titan.domain.decisions import Decision
+from titan.domain.enums import Verdict
 from titan.domain.intents import Intent
-from titan.domain.kinds import Verdict
 from titan.domain.numbers import format_decimal
 from titan.risk.decisions import IntentDecisions, needs_order
 from titan.risk.guards.table import GUARDS

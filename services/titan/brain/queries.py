@@ -62,8 +62,13 @@ class Queries:
             matching = [one for one in self._recent.newest() if one.intent_id.startswith(prefix)]
         if len(matching) == 1:
             return b.ExplainDecisionResponse(found=True, decision=matching[0])
-        count = f"{len(matching)} or more decisions" if matching else "no decision"
-        return b.ExplainDecisionResponse(message=f"intent_id: {count} begin with {prefix!r}; allowed is one")
+        if not matching:
+            return b.ExplainDecisionResponse(message=f"intent_id: no decision has an id that begins with {prefix!r}")
+        ids = ", ".join(decision.intent_id for decision in matching[:2])
+        return b.ExplainDecisionResponse(
+            message=f"intent_id: {prefix!r} is the beginning of several ids, like {ids}; "
+            "allowed is a beginning that only one decision has"
+        )
 
 
 def snapshot_to_wire(snapshot: BrainSnapshot) -> b.GetBrainResponse:

@@ -6,8 +6,9 @@ import msgspec
 
 from titan.brain.execution_client import ExecutionClient
 from titan.brain.phase_sessions import PhaseSessions
-from titan.domain.budgets import Budget, PostureState
-from titan.domain.kinds import Posture
+from titan.domain.budgets import Budget
+from titan.domain.enums import Posture
+from titan.domain.posture import PostureState
 from titan.risk.allocation import AllocationState
 from titan.risk.controller import RISK_LEVEL_ACTOR
 from titan.risk.risk_level import RiskLevelState

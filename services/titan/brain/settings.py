@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.numbers import parse_decimal
 from titan.domain.policy_rules import Mode
 from titan.durable.files import write_durably

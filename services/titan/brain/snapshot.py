@@ -9,10 +9,11 @@ import msgspec
 from titan.brain.execution_client import ExecutionClient
 from titan.brain.intent_handler import IntentHandler
 from titan.brain.phase_sessions import PhaseSession, PhaseSessions
-from titan.domain.budgets import Budget, PostureState
+from titan.domain.budgets import Budget
 from titan.domain.equity import Equity
 from titan.domain.policy_rules import Mode
 from titan.domain.positions import Position
+from titan.domain.posture import PostureState
 from titan.domain.truth import TruthSnapshot
 from titan.risk.controller import RiskController
 from titan.risk.state import RiskState

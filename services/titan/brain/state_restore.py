@@ -16,7 +16,7 @@ from titan.risk.risk_level import RiskLevelState
 from titan.runtime.telemetry.logs import Log
 from titan.storage import brain_tables
 from titan.storage.decisions import DecisionStore
-from titan.storage.schema import DATABASE_ERRORS, SchemaProblem, said, schema_problem
+from titan.storage.schema import DATABASE_ERRORS, SchemaProblem, error_text, schema_problem
 from titan.v1 import brain_pb2 as b
 
 # Some hours of decisions: an intent that is sent again is younger.
@@ -70,13 +70,13 @@ class StateRestore:
                 decisions = await self._store.newest(_RESTORED_DECISIONS)
                 state = await self._store.load_state()
             except DATABASE_ERRORS as error:
-                problem = SchemaProblem(f"database: the stored state cannot be read ({said(error)})", away=True)
+                problem = SchemaProblem(f"database: the stored state cannot be read ({error_text(error)})", away=True)
             else:
                 problem = self._apply(decisions, state)
         if problem is not None:
             if problem != self.problem:
-                self._log.error("database not usable", reason=problem.said)
-            self._controller.blocked = problem.said
+                self._log.error("database not usable", reason=problem.message)
+            self._controller.blocked = problem.message
             self._controller.update_posture()
         self.problem = problem
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.durable.latch import Latch, LatchUnavailable
 from titan.runtime.telemetry.logs import Log
 

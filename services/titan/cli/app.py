@@ -1,4 +1,4 @@
-"""The command line: names, flags and help. What a command does is in the modules beside, imported when it runs."""
+"""The command line ``titan``: names, flags and help. Each command imports its module only when it runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ app.add_typer(db_app, name="db")
 
 
 class LogLevel(StrEnum):
-    """What a process may be told to log."""
+    """Log levels of the processes."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -42,8 +42,10 @@ StateOption = Annotated[
     Path | None,
     typer.Option("--state", metavar="DIR", help=f"State directory of the stack; else TITAN_STATE, else {DEFAULT}."),
 ]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many, newest first.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept with the act.")]
+LimitOption = Annotated[
+    int, typer.Option("--limit", "-n", min=1, max=10_000, help="Highest number of rows, newest first.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Reason, stored with the act.")]
 
 
 @app.command()
@@ -59,19 +61,20 @@ def up(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the simulated market.")] = None,
     speed: Annotated[
-        str | None, typer.Option("--speed", metavar="1|10|max", help="Market time by machine time; max: as it can.")
+        str | None,
+        typer.Option("--speed", metavar="1|10|max", help="Market time by machine time; max: as fast as it can."),
     ] = None,
     duration: Annotated[
         int | None, typer.Option("--duration", metavar="S", help="End the market after S seconds of its own time.")
     ] = None,
     until_end: Annotated[
-        bool, typer.Option("--until-end", help="Stop when the market has ended, and print what came of it.")
+        bool, typer.Option("--until-end", help="Stop when the market has ended, and print the totals.")
     ] = False,
     output: OutputOption = Output.TABLE,
     port_offset: Annotated[
         int, typer.Option("--port-offset", metavar="N", help="Add N to every port: a second stack on this machine.")
     ] = 0,
-    log_level: Annotated[LogLevel, typer.Option("--log-level", help="What the processes log.")] = LogLevel.INFO,
+    log_level: Annotated[LogLevel, typer.Option("--log-level", help="Log level of the processes.")] = LogLevel.INFO,
     certificate_lifetime: Annotated[
         int,
         typer.Option(
@@ -117,10 +120,12 @@ def status(state: StateOption = None, output: OutputOption = Output.TABLE) -> No
 def logs(
     process: Annotated[str, typer.Argument(metavar="PROCESS", help="marketdata, papervenue, execution, brain, …")],
     state: StateOption = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="How many of the last lines.")] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-F", help="Go on with what comes.")] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="Number of lines, counted from the end.")
+    ] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-F", help="Continue with new lines.")] = False,
 ) -> None:
-    """Print what a process wrote."""
+    """Print the log of a process."""
     from titan.cli.local.logs import logs as run_logs
 
     run_logs(locate(state), process, lines, follow)
@@ -131,7 +136,7 @@ def orders(
     state: StateOption = None,
     output: OutputOption = Output.TABLE,
     limit: LimitOption = 20,
-    working: Annotated[bool, typer.Option("--working", help="Only those that are not final.")] = False,
+    working: Annotated[bool, typer.Option("--working", help="Only orders that are not final.")] = False,
 ) -> None:
     """List orders, newest first."""
     from titan.cli.local.listings import orders as run_orders
@@ -157,7 +162,7 @@ def positions(state: StateOption = None, output: OutputOption = Output.TABLE) ->
 
 @app.command()
 def equity(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
-    """Show what the account is worth."""
+    """Show the account's equity and its parts."""
     from titan.cli.local.listings import equity as run_equity
 
     run_equity(locate(state), output)
@@ -171,15 +176,15 @@ def explain(
     state: StateOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show every guard of a decision; without ID, of the latest taken and the latest refused."""
-    from titan.cli.explain import explain as run_explain
+    """Show every guard of a decision; without ID, of the latest approved and the latest refused."""
+    from titan.cli.local.explain import explain as run_explain
 
     run_explain(locate(state), output, intent_id)
 
 
 @app.command()
 def why(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
-    """Say what keeps the stack from trading now, and what to do about it."""
+    """Show what keeps the stack from trading now, and the next step."""
     from titan.cli.local.status import why as run_why
 
     run_why(locate(state), output)
@@ -188,7 +193,7 @@ def why(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
 @app.command()
 def arm(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Let the stack open new risk, up to the policy's ceiling."""
-    from titan.cli.local.posture import arm as run_arm
+    from titan.cli.local.acts import arm as run_arm
 
     run_arm(locate(state), output, reason)
 
@@ -196,7 +201,7 @@ def arm(state: StateOption = None, output: OutputOption = Output.TABLE, reason: 
 @app.command()
 def halt(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Stop opening and stop deciding, at once; stops and targets stay."""
-    from titan.cli.local.posture import tighten
+    from titan.cli.local.acts import tighten
     from titan.v1 import common_pb2 as c
 
     tighten(locate(state), output, c.POSTURE_HALTED, reason)
@@ -205,7 +210,7 @@ def halt(state: StateOption = None, output: OutputOption = Output.TABLE, reason:
 @app.command()
 def flatten(state: StateOption = None, output: OutputOption = Output.TABLE, reason: ReasonOption = "") -> None:
     """Close every position and cancel every order, then stay halted."""
-    from titan.cli.local.posture import tighten
+    from titan.cli.local.acts import tighten
     from titan.v1 import common_pb2 as c
 
     tighten(locate(state), output, c.POSTURE_FLATTEN, reason)
@@ -213,19 +218,19 @@ def flatten(state: StateOption = None, output: OutputOption = Output.TABLE, reas
 
 @db_app.command("upgrade")
 def db_upgrade(state: StateOption = None) -> None:
-    """Bring the tables to what this program knows; `titan up` does it by itself."""
+    """Upgrade the tables to the schema of this program; `titan up` does it by itself."""
     from titan.cli.local.db import upgrade
 
     upgrade(locate(state))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command of ``titan``; returns the exit code."""
+    """Run one command of ``titan`` and return the exit code."""
     return run_app(app, "titan", arguments)
 
 
 def main() -> None:
-    """Entry point of ``titan``, and of ``kubectl titan``, which is about clusters."""
+    """Entry point of ``titan``, and of ``kubectl titan`` for clusters."""
     if Path(sys.argv[0]).name.startswith(CLUSTER_PROGRAM):
         from titan.cli.cluster.app import app as cluster_app
 

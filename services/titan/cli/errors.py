@@ -1,4 +1,4 @@
-"""What a command says when it does not do what was asked, and the exit code of each kind."""
+"""Errors that end a command, and the exit code of each kind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ DONE, REFUSED, BAD_INPUT, UNREACHABLE = 0, 1, 2, 3
 
 
 class CommandError(Exception):
-    """Ends a command; the message is one sentence for a person."""
+    """The end of a command; the message is one sentence for a person."""
 
     exit_code = REFUSED
 
@@ -16,7 +16,7 @@ class Refused(CommandError):  # noqa: N818 - a refusal is an answer, not a defec
 
 
 class BadInput(CommandError):  # noqa: N818 - the word of the exit code
-    """A file, a flag or the machine is not as it must be; nothing was started or changed."""
+    """A file, a flag or the machine is not as required; nothing was started or changed."""
 
     exit_code = BAD_INPUT
 

@@ -1,13 +1,11 @@
-"""``explain``: the ordered guards of a decision, each with value, limit and verdict."""
+"""Decisions as text: the ordered guards of each, with value, limit and verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from titan.cli.errors import BadInput, Refused
-from titan.cli.local.client import StackClient, ask, with_stack
-from titan.cli.local.state import State
 from titan.cli.output import (
     UNKNOWN,
     Column,
@@ -17,8 +15,9 @@ from titan.cli.output import (
     number,
     print_document,
     print_table,
-    say,
-    say_wrapped,
+    print_text,
+    print_wrapped,
+    usdt,
     word,
 )
 
@@ -31,21 +30,22 @@ GUARD_COLUMNS = (
     Column("VALUE", wrap=True),
     Column("LIMIT", wrap=True),
     Column("VERDICT", wrap=True),
-    Column("LARGEST", right=True),
+    Column("MAX SIZE\n(USDT)", right=True),
 )
 SHORTEST_ID = 4
-# How many decisions are looked through for one that opens.
-_LOOK_BACK = 100
-
-
-def explain(state: State, output: Output, intent_id: str | None) -> None:
-    """Explain one decision; without an id the latest that was taken and the latest that was refused."""
-    decisions = [_one(state, intent_id)] if intent_id is not None else with_stack(state, _latest)
-    show_decisions(decisions, output, one=intent_id is not None)
+# The design numbers these guards and no code runs them. The table shows the gap: a missing number reads like a pass.
+NOT_BUILT: Mapping[int, str] = {
+    9: "stop distance",
+    10: "latency",
+    11: "execution quality",
+    12: "regime",
+    13: "tail limits",
+    14: "correlation",
+}
 
 
 def show_decisions(decisions: Sequence[b.Decision], output: Output, *, one: bool) -> None:
-    """Print decisions; as one object where ``one`` was asked for.
+    """Print decisions; as one object where ``one`` is set.
 
     Raises
     ------
@@ -53,33 +53,33 @@ def show_decisions(decisions: Sequence[b.Decision], output: Output, *, one: bool
         When there are none.
     """
     if not decisions:
-        raise Refused("nothing has been decided yet; `titan why` says what is missing")
+        raise Refused("no decision yet; `titan why` shows the reason")
     if output is not Output.TABLE:
         documents = [document(decision) for decision in decisions]
         print_document(documents[0] if one else {"decisions": documents}, output)
         return
     for index, decision in enumerate(decisions):
         if index:
-            say("")
+            print_text("")
         print_decision(decision)
 
 
 def print_decision(decision: b.Decision) -> None:
-    """Print one decision: what was wanted, what was decided, and the table of guards."""
+    """Print one decision: the request, the verdict, and the table of guards."""
     for line in headline(decision):
-        say_wrapped(line, " " * 8)
-    say("")
-    print_table(GUARD_COLUMNS, guard_rows(decision), empty="no guard was asked")
+        print_wrapped(line, " " * 8)
+    print_text("")
+    print_table(GUARD_COLUMNS, guard_rows(decision), empty="no guard has run")
 
 
 def headline(decision: b.Decision) -> list[str]:
-    """What was wanted and what became of it, a few lines."""
+    """Describe the request and its outcome in a few lines."""
     from titan.v1 import brain_pb2 as b
     from titan.v1 import common_pb2 as c
 
     side = word(c.Side, decision.side, "SIDE_")
     action = word(b.Action, decision.action, "ACTION_")
-    wanted = f"{decision.phase_id}: {action} {side} {decision.symbol} by setup {decision.setup or UNKNOWN}"
+    request = f"{decision.phase_id}: {action} {side} {decision.symbol} by setup {decision.setup or UNKNOWN}"
     prices = [
         f"{name} {price}"
         for name, price in (
@@ -90,28 +90,38 @@ def headline(decision: b.Decision) -> list[str]:
         if price not in ("", "0")
     ]
     if decision.approved:
-        size = f"quantity {decision.quantity}, notional {number(decision.notional, 2)} USDT"
-        verdict = f"TAKEN   {size}"
+        verdict = f"TAKEN   quantity {decision.quantity}, notional {usdt(decision.notional, 2)}"
     else:
         verdict = f"REFUSED {decision.message or word(c.Reason, decision.reason, 'REASON_')}"
         if decision.largest_notional:
-            verdict += f"; largest size that would have passed: {number(decision.largest_notional, 2)} USDT"
-    lines = [f"{decision.intent_id}  {clock(decision.market_time_ns)} UTC", wanted + _join(", ", prices), verdict]
-    score = f"score {decision.setup_score:.3f}" if decision.setup_score else ""
+            verdict += f"; largest size that would have passed: {usdt(decision.largest_notional, 2)}"
+    lines = [
+        f"{decision.intent_id}  {clock(decision.market_time_ns)} UTC",
+        ", ".join([request, *prices]),
+        verdict,
+    ]
+    score = [f"setup score {decision.setup_score:.3f} of 1"] if decision.setup_score else []
     evidence = [f"{name} {decision.evidence[name]}" for name in sorted(decision.evidence)]
     if score or evidence:
-        lines.append("why     " + ", ".join([*([score] if score else []), *evidence]))
+        lines.append("why     " + ", ".join([*score, *evidence]))
     lines.append(f"policy  {decision.policy_hash}")
     return lines
 
 
 def guard_rows(decision: b.Decision) -> list[tuple[str, ...]]:
-    """Cells of :data:`GUARD_COLUMNS`; LARGEST is the largest notional that the guard would have let pass."""
+    """Make cells of :data:`GUARD_COLUMNS`, with one row in place of the guards that are not built.
+
+    MAX SIZE is the largest notional that the guard would have passed.
+    """
     from titan.v1 import brain_pb2 as b
     from titan.v1 import common_pb2 as c
 
     rows: list[tuple[str, ...]] = []
+    absent = sorted(set(NOT_BUILT) - {guard.number for guard in decision.guards})
     for guard in decision.guards:
+        if absent and guard.number > absent[-1]:
+            rows.append(_not_built_row(absent))
+            absent = []
         verdict = word(b.Verdict, guard.verdict, "VERDICT_").replace("_", " ").lower()
         if guard.verdict == b.VERDICT_REJECT:
             verdict = f"REJECT {word(c.Reason, guard.reason, 'REASON_')}"
@@ -130,42 +140,26 @@ def guard_rows(decision: b.Decision) -> list[tuple[str, ...]]:
     return rows
 
 
-def _join(separator: str, parts: list[str]) -> str:
-    return separator + ", ".join(parts) if parts else ""
+def _not_built_row(numbers: Sequence[int]) -> tuple[str, ...]:
+    span = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]}–{numbers[-1]}"
+    names = ", ".join(f"{each} {NOT_BUILT[each]}" for each in numbers)
+    return (span, "not built yet", names, UNKNOWN, "not checked", "")
 
 
 def check_id(intent_id: str) -> None:
-    """Raise :class:`BadInput` where the beginning of an id is too short to mean one."""
+    """Raise :class:`BadInput` where the beginning of an id is too short to select one."""
     if len(intent_id) < SHORTEST_ID:
-        raise BadInput(f"ID: {intent_id!r} is too short; allowed is an intent's id or at least 4 characters of it")
+        raise BadInput(
+            f"ID: {intent_id!r} is too short; allowed are {SHORTEST_ID} or more characters of an intent id, "
+            "like 01a1fc85-9bb8"
+        )
 
 
-def _one(state: State, intent_id: str) -> b.Decision:
-    from titan.runtime.rpc.contract import BRAIN_EXPLAIN_DECISION
-    from titan.v1 import brain_pb2 as b
+def latest_opening(decisions: Sequence[b.Decision]) -> list[b.Decision]:
+    """Select, from decisions with the newest first, the newest that opens, else the newest.
 
-    check_id(intent_id)
-    request = b.ExplainDecisionRequest(intent_id=intent_id)
-    response = ask(state, "brain", BRAIN_EXPLAIN_DECISION, request)
-    if not response.found:
-        raise Refused(response.message or f"no decision has an id that begins with {intent_id!r}")
-    return response.decision
-
-
-async def _latest(client: StackClient) -> list[b.Decision]:
-    from titan.runtime.rpc.contract import BRAIN_LIST_DECISIONS
-    from titan.v1 import brain_pb2 as b
-
-    found: list[b.Decision] = []
-    for approved in (True, False):
-        request = b.ListDecisionsRequest(limit=_LOOK_BACK, approved=approved)
-        response = await client.call("brain", BRAIN_LIST_DECISIONS, request)
-        found += most_telling(response.decisions)
-    return found
-
-
-def most_telling(decisions: Sequence[b.Decision]) -> list[b.Decision]:
-    """Of decisions, newest first, the newest that opens: what reduces passes every guard without a number."""
+    A reducing decision passes every guard without a number, so it explains little.
+    """
     from titan.v1 import brain_pb2 as b
 
     opening = [decision for decision in decisions if decision.position_effect == b.POSITION_EFFECT_OPENING]

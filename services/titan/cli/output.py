@@ -1,7 +1,7 @@
-"""One way to print: a table of at most 100 columns, JSON or YAML.
+"""Output of every command: a table of at most 100 columns, JSON or YAML.
 
-JSON and YAML carry the protobuf messages with their own field names; tables carry what a person looks for. rich and
-yaml are imported when something is printed.
+JSON and YAML carry the protobuf messages with their own field names. Tables carry a selection for people. rich and yaml
+are imported only when something is printed, so that help stays fast.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 UNKNOWN = "–"
-# An id is a UUIDv7: its first 13 characters are a time in milliseconds.
+# An intent id is a UUIDv7: its first 13 characters are a time in milliseconds.
 SHORT_ID = 13
 
 
 class Output(StrEnum):
-    """How a listing is printed."""
+    """Format of a listing."""
 
     TABLE = "table"
     JSON = "json"
@@ -37,7 +37,7 @@ class Output(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; ``right`` for numbers, ``wrap`` for sentences, which share the width that is left."""
+    """A column of a table; ``right`` aligns numbers, ``wrap`` columns share the remaining width."""
 
     title: str
     right: bool = False
@@ -45,7 +45,7 @@ class Column:
 
 
 def document(message: Message) -> dict[str, Any]:
-    """A message as plain values, every field present, named as in the protos."""
+    """Convert a message to plain values: every field is present, with its proto name."""
     from google.protobuf.json_format import MessageToDict
 
     fields: dict[str, Any] = MessageToDict(
@@ -62,28 +62,28 @@ def print_document(value: object, output: Literal[Output.JSON, Output.YAML]) -> 
         import yaml
 
         text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=WIDTH).rstrip("\n")
-    say(text)
+    print_text(text)
 
 
-def say(text: str) -> None:
+def print_text(text: str) -> None:
     """Write one or more lines to standard output."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def say_wrapped(text: str, indent: str = "  ") -> None:
+def print_wrapped(text: str, indent: str = "  ") -> None:
     """Write a sentence within the width of a table; further lines begin with ``indent``."""
-    say(textwrap.fill(text, width(), subsequent_indent=indent, break_on_hyphens=False))
+    print_text(textwrap.fill(text, width(), subsequent_indent=indent, break_on_hyphens=False))
 
 
-def tell(text: str) -> None:
-    """Write one or more lines to standard error: what is no result."""
+def print_error(text: str) -> None:
+    """Write one or more lines that are no result to standard error."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def make_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Table:
-    """A table in the one style of every listing; long cells are folded, never cut."""
+    """Make a table in the style of every listing; long cells are folded, never cut."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -98,23 +98,23 @@ def make_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Tabl
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
     """Print a table, or the sentence ``empty`` when it has no rows."""
     if not rows:
-        say(empty)
+        print_text(empty)
         return
     from rich.console import Console
 
     console = Console(width=width(), highlight=False, markup=False, color_system=None)
     with console.capture() as captured:
         console.print(make_table(columns, rows))
-    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    print_text("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def width(stream: TextIO | None = None) -> int:
-    """Columns to print on (standard output unless told): the terminal's, at most 100; 100 where there is none."""
+    """Number of columns: those of the terminal at ``stream`` (else standard output), at most 100; 100 without one."""
     return min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns) if (stream or sys.stdout).isatty() else WIDTH
 
 
 def number(text: str, places: int = 8) -> str:
-    """A decimal of the wire for a table, rounded to ``places``; a dash where there is none."""
+    """Format a decimal of the wire, rounded to ``places``; a dash where it is empty."""
     if not text:
         return UNKNOWN
     try:
@@ -127,12 +127,27 @@ def number(text: str, places: int = 8) -> str:
 
 
 def percent(text: str) -> str:
-    """A fraction of the wire as a percentage."""
+    """Format a fraction of the wire as a percentage."""
     return f"{number(str(Decimal(text) * 100), 2)} %" if text else UNKNOWN
 
 
+def usdt(text: str, places: int) -> str:
+    """Format an amount of the wire with its unit; a dash where it is empty."""
+    return f"{number(text, places)} USDT" if text else UNKNOWN
+
+
+def truth_score(score: object) -> str:
+    """Format a truth score with its scale."""
+    return f"truth score {score} of 100"
+
+
+def counted(count: int | str, noun: str) -> str:
+    """Format a count with its noun: ``1 fill``, ``2 fills``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def clock(time_ns: int) -> str:
-    """Market time as month-day and time of day, UTC, to the millisecond."""
+    """Format market time as month-day and time of day, UTC, to the millisecond."""
     if time_ns == 0:
         return UNKNOWN
     seconds, rest_ns = divmod(time_ns, 1_000_000_000)
@@ -140,16 +155,16 @@ def clock(time_ns: int) -> str:
 
 
 def time_of_day(time_ns: int) -> str:
-    """Market time as time of day, UTC, to the second."""
+    """Format market time as time of day, UTC, to the second."""
     return clock(time_ns)[6:14] if time_ns else UNKNOWN
 
 
 def short_id(identifier: str) -> str:
-    """The beginning of an intent's id that mostly tells it from others; ``explain`` takes it."""
+    """Shorten an intent id to a beginning that is mostly unique; ``explain`` accepts it."""
     return identifier[:SHORT_ID]
 
 
 def word(enum: Any, value: int, prefix: str) -> str:
-    """The name of an enum's value without its type, for tables: ``SIDE_BUY`` is ``BUY``."""
+    """Name an enum's value without its type: ``SIDE_BUY`` is ``BUY``."""
     name = str(enum.Name(value)) if value in enum.values() else str(value)
     return name.removeprefix(prefix)

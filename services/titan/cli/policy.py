@@ -1,4 +1,4 @@
-"""``policy hash`` and ``policy verify``: the hash of the rules that a file holds."""
+"""``policy hash`` and ``policy verify``: the hash of the rules in a file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from titan.cli.errors import BadInput, Refused
-from titan.cli.output import Output, print_document, say
+from titan.cli.files import parse_yaml, read_bytes, read_text
+from titan.cli.output import Output, print_document, print_text
 
 
 @dataclass(frozen=True)
 class PolicyInFile:
-    """One policy of a file. ``declared`` is the hash that its object claims; empty for bare rules."""
+    """One policy of a file. ``declared`` is the hash in its object; empty for bare rules."""
 
     name: str
     hash: str
@@ -19,7 +20,7 @@ class PolicyInFile:
 
     @property
     def problem(self) -> str | None:
-        """Why the object does not belong to its rules; None where it does."""
+        """Mismatch between the object and its rules; None where they agree."""
         digits = self.hash.removeprefix("sha256:")[:8]
         if self.declared and self.declared != self.hash:
             return f"{self.name}: spec.hash is {self.declared}, the rules' hash is {self.hash}"
@@ -29,7 +30,7 @@ class PolicyInFile:
 
 
 def read_policies(path: Path) -> list[PolicyInFile]:
-    """Every RiskPolicy of a YAML file, or the rules of a ``.json`` file, without trusting a declared hash.
+    """Read every RiskPolicy of a YAML file, or the rules of a ``.json`` file; declared hashes are not trusted.
 
     Raises
     ------
@@ -40,70 +41,58 @@ def read_policies(path: Path) -> list[PolicyInFile]:
     from titan.domain.policy_hash import policy_hash
 
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-    try:
         if path.suffix == ".json":
-            return [PolicyInFile(path.stem, policy_hash(load_rules_json(data)), "")]
-        return [
-            PolicyInFile(name, policy_hash(rules), declared) for name, rules, declared in _risk_policies(path, data)
-        ]
+            return [PolicyInFile(path.stem, policy_hash(load_rules_json(read_bytes(path))), "")]
+        return [PolicyInFile(name, policy_hash(rules), declared) for name, rules, declared in _risk_policies(path)]
     except PolicyError as error:
         more = "".join(f"\n  {problem}" for problem in error.problems[1:])
         raise BadInput(f"{path}: {error.problems[0]}{more}") from error
 
 
-def _risk_policies(path: Path, data: bytes) -> list[tuple[str, dict[str, object], str]]:
-    from titan_operator.api.yaml_strict import YamlError, load_documents
-
-    try:
-        documents = load_documents(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: byte {error.start} is not UTF-8") from error
-    except YamlError as error:
-        raise BadInput(f"{path}: {error}") from error
-    found: list[tuple[str, dict[str, object], str]] = []
-    for document in documents:
+def _risk_policies(path: Path) -> list[tuple[str, dict[str, object], str]]:
+    policies: list[tuple[str, dict[str, object], str]] = []
+    for document in parse_yaml(path, read_text(path)):
         if not isinstance(document, dict) or document.get("kind") != "RiskPolicy":
             continue
         metadata, spec = document.get("metadata"), document.get("spec")
         rules = spec.get("rules") if isinstance(spec, dict) else None
         if not isinstance(metadata, dict) or not isinstance(spec, dict) or not isinstance(rules, dict):
-            raise BadInput(f"{path}: RiskPolicy: metadata.name, spec.rules and spec.hash are needed, as objects")
-        found.append((str(metadata.get("name", "")), rules, str(spec.get("hash", ""))))
-    if not found:
-        raise BadInput(f"{path}: holds no RiskPolicy")
-    return found
+            raise BadInput(
+                f"{path}: RiskPolicy: metadata.name, spec.rules or spec.hash is missing; all three are required"
+            )
+        policies.append((str(metadata.get("name", "")), rules, str(spec.get("hash", ""))))
+    if not policies:
+        raise BadInput(f"{path}: holds no RiskPolicy; allowed is a file with one, like policies/demo.yaml")
+    return policies
 
 
 def show_hashes(path: Path, output: Output) -> None:
     """Print the hash of each policy in ``path``; alone where there is one."""
-    found = read_policies(path)
+    policies = read_policies(path)
     if output is not Output.TABLE:
-        print_document([{"name": policy.name, "policy_hash": policy.hash} for policy in found], output)
+        print_document([{"name": policy.name, "policy_hash": policy.hash} for policy in policies], output)
     else:
-        for policy in found:
-            say(policy.hash if len(found) == 1 else f"{policy.hash}  {policy.name}")
+        for policy in policies:
+            print_text(policy.hash if len(policies) == 1 else f"{policy.hash}  {policy.name}")
 
 
 def verify(path: Path, output: Output) -> None:
-    """Hold each policy's declared hash and name against its rules; :class:`Refused` where they differ."""
-    found = read_policies(path)
-    if bare := [policy.name for policy in found if not policy.declared]:
+    """Compare each policy's declared hash and name with its rules; :class:`Refused` where they differ."""
+    policies = read_policies(path)
+    if bare := [policy.name for policy in policies if not policy.declared]:
         raise BadInput(f"{path}: {bare[0]} declares no hash to verify; allowed is a RiskPolicy with spec.hash")
     if output is not Output.TABLE:
         print_document(
             [
                 {"name": policy.name, "declared": policy.declared, "policy_hash": policy.hash, "ok": not policy.problem}
-                for policy in found
+                for policy in policies
             ],
             output,
         )
     else:
-        for policy in found:
+        for policy in policies:
             if policy.problem is None:
-                say(f"ok  {policy.hash}  {policy.name}")
-    problems = [policy.problem for policy in found if policy.problem is not None]
+                print_text(f"ok  {policy.hash}  {policy.name}")
+    problems = [policy.problem for policy in policies if policy.problem is not None]
     if problems:
         raise Refused(f"{path}: {'; '.join(problems)}")

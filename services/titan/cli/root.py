@@ -1,4 +1,4 @@
-"""What both command lines share, that of a laptop and that of a cluster: how they begin, and how they end."""
+"""Start and end of both command lines, ``titan`` and ``kubectl titan``: flags in common, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import typer
 
 from titan.cli.errors import BAD_INPUT, DONE, REFUSED, CommandError
 from titan.cli.output import Output
+from titan.cli.usage import usage_message
 
-# What a shell expects of a program that a Ctrl-C ended.
+# Exit code that a shell expects of a program that Ctrl-C ended.
 INTERRUPTED = 130
 
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
 
 
 def new_app(about: str, *, completion: bool = False) -> typer.Typer:
-    """Return a command line with ``--debug``, ``--version`` and no command yet.
+    """Make a command line with ``--debug``, ``--version`` and no command.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def add_policy_files(commands: typer.Typer) -> None:
 
 
 def add_verify_image(commands: typer.Typer) -> None:
-    """Add ``verify-image``, which asks a registry and nobody else."""
+    """Add ``verify-image``, which calls an image registry only."""
 
     @commands.command("verify-image")
     def verify_image(
@@ -99,34 +100,34 @@ def add_verify_image(commands: typer.Typer) -> None:
         ] = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
-        """Say whether an operator under this trust policy lets an image run, and why not."""
+        """Check whether an operator under this trust policy admits an image; print the reason where it does not."""
         from titan.cli.verify_image import verify_image as run_verify_image
 
         run_verify_image(image, policy, registry_config, output)
 
 
 def run_app(app: typer.Typer, program: str, arguments: list[str]) -> int:
-    """Run one command; returns the exit code. Nothing but an answer or a sentence is printed, never a trace."""
+    """Run one command and return the exit code. Errors are printed as sentences, never as a trace."""
     try:
         code = app(arguments or ["--help"], prog_name=program, standalone_mode=False)
     except CommandError as error:
-        _complain(str(error))
+        _print_failure(str(error))
         return error.exit_code
     except typer.TyperException as error:
-        _complain(f"{error.format_message()} (`{program} --help` shows what there is)")
+        _print_failure(usage_message(error, program))
         return BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has seen enough; what is left in the buffer must not fail again at exit.
+        # The reader closed the pipe. The rest of the buffer must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except Exception as error:  # noqa: BLE001 - the last line of defence: said, kept and counted as a failure
+    except Exception as error:  # noqa: BLE001 - the last line of defence: printed, stored and counted as a failure
         return _unexpected(error)
     return code if isinstance(code, int) else DONE
 
 
-def _complain(text: str) -> None:
+def _print_failure(text: str) -> None:
     for line in text.splitlines():
         sys.stderr.write(f"titan: {line}\n")
 
@@ -137,12 +138,12 @@ def _unexpected(error: Exception) -> int:
         return REFUSED
     import tempfile
 
-    said = " ".join(str(error).split()) or "no message"
+    message = " ".join(str(error).split()) or "no message"
     try:
         with tempfile.NamedTemporaryFile("w", prefix="titan-error-", suffix=".log", delete=False) as file:
             traceback.print_exception(error, file=file)
         where = f"the trace is in {file.name}"
     except OSError:
         where = "`titan --debug …` shows the trace"
-    _complain(f"unexpected error, {type(error).__name__}: {said}; {where}")
+    _print_failure(f"unexpected error, {type(error).__name__}: {message}; {where}")
     return REFUSED

@@ -1,4 +1,4 @@
-"""``verify-image``: what an operator under a trust policy says of an image now, and why."""
+"""``verify-image``: the verdict of an operator under a trust policy on an image, with its reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from titan.cli.errors import BadInput, Refused, Unreachable
-from titan.cli.output import Output, print_document, say
+from titan.cli.files import read_bytes
+from titan.cli.output import Output, print_document, print_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from titan_operator.supplychain.trust import TrustPolicy
     from titan_operator.supplychain.verdict import Verdict
 
-# Reasons that say something of the registry, and nothing of the image.
+# The registry does not answer: no verdict on the image.
 _AWAY = "RegistryUnreachable"
 _BAD_REFERENCE = "InvalidReference"
 
@@ -29,7 +30,7 @@ def verify_image(image: str, policy_file: Path, credentials_file: Path | None, o
     BadInput
         The reference, the trust policy or the credentials cannot be read.
     Refused
-        The image does not pass; the message begins with the operator's own reason.
+        The image does not pass; the message begins with the operator's reason.
     Unreachable
         Its registry does not answer.
     """
@@ -40,8 +41,8 @@ def verify_image(image: str, policy_file: Path, credentials_file: Path | None, o
     _show(image, verdict, policy.hash, output)
     if verdict.verified:
         return
-    said = f"{verdict.reason}: {verdict.message}"
-    raise Unreachable(said) if verdict.reason == _AWAY else Refused(said)
+    sentence = f"{verdict.reason}: {verdict.message}"
+    raise Unreachable(sentence) if verdict.reason == _AWAY else Refused(sentence)
 
 
 async def _verdict(image: str, policy: TrustPolicy, logins: Mapping[str, Login]) -> Verdict:
@@ -55,7 +56,7 @@ def _policy(path: Path) -> TrustPolicy:
     from titan_operator.supplychain.trust import TrustPolicyError, load_trust_policy
 
     try:
-        return load_trust_policy(_read(path))
+        return load_trust_policy(read_bytes(path))
     except TrustPolicyError as error:
         raise BadInput(f"{path}: {error}") from error
 
@@ -66,16 +67,9 @@ def _logins(path: Path | None) -> Mapping[str, Login]:
     if path is None:
         return {}
     try:
-        return read_docker_config(_read(path))
+        return read_docker_config(read_bytes(path))
     except CredentialsFileError as error:
         raise BadInput(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _show(image: str, verdict: Verdict, policy_hash: str, output: Output) -> None:
@@ -85,11 +79,11 @@ def _show(image: str, verdict: Verdict, policy_hash: str, output: Output) -> Non
             "image": image,
             "verified": verdict.verified,
             "verified_by": signer,
-            # A word of an enumeration, which YAML would not write.
+            # PyYAML cannot write an enumeration.
             "reason": str(verdict.reason),
             "message": verdict.message,
             "trust_policy": policy_hash,
         }
         print_document(document, output)
     elif verdict.verified:
-        say(f"verified      {image}\nsigned by     {signer}\ntrust policy  {policy_hash}")
+        print_text(f"verified      {image}\nsigned by     {signer}\ntrust policy  {policy_hash}")

@@ -1,4 +1,4 @@
-"""A budget: the expiring grant of Brain to a phase; and the posture with where it comes from."""
+"""A budget: the expiring grant of Brain to a phase."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import BudgetState, Posture, RiskLevel
+from titan.domain.enums import BudgetState
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,17 +31,3 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     def expired(self, now_ns: int) -> bool:
         """Whether the grant has expired at ``now_ns`` of the market clock."""
         return now_ns >= self.expires_at_ns
-
-
-class PostureState(msgspec.Struct, frozen=True, kw_only=True):
-    """The posture in force and its three sources; ``by`` is who moved the latch last."""
-
-    in_force: Posture
-    ceiling: Posture
-    latch: Posture
-    risk_level: RiskLevel
-    reason: str
-    by: str
-    policy_hash: str
-    term: int
-    latch_never_set: bool

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Action, PositionEffect, Side, Verdict
+from titan.domain.enums import Action, PositionEffect, Side, Verdict
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 
@@ -28,7 +28,7 @@ class GuardResult(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What Brain decided on one intent, and why.
+    """Brain's decision on one intent, with its reasons.
 
     ``quantity`` in base units, ``notional`` and ``largest_notional`` (the size that would have passed) in quote
     units, 0 where there is none; ``event_time_ns`` and ``market_time_ns`` (of the decision) on the market clock.

@@ -1,4 +1,4 @@
-"""What the account is worth: from the ledger and marks, never from an assumption."""
+"""Equity of the account: computed from the ledger and marks, never assumed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from titan.domain.instruments import Instrument
 from titan.domain.numbers import ONE, ZERO
 from titan.domain.orders import PRECISION
 from titan.domain.positions import Holding
-
-DAY_NS = 86_400 * 1_000_000_000
+from titan.domain.time import NS_PER_MS, utc_day
 
 
 class Equity(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,10 +43,10 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
 
 class Marks:
-    """The last believable price of each symbol.
+    """The last plausible price of each symbol.
 
-    A single wild print is not believed: one that jumps by more than ``wild_fraction`` counts only when a second print
-    confirms it. Until then the old mark stands, and ages.
+    A print that jumps by more than ``wild_fraction`` counts only when a second print confirms it. Until then the old
+    mark stands, and ages.
     """
 
     def __init__(self, wild_fraction: Decimal = Decimal("0.05")) -> None:
@@ -56,7 +55,7 @@ class Marks:
         self._candidates: dict[str, Decimal] = {}
 
     def update(self, symbol: str, price: Decimal, market_time_ns: int) -> None:
-        """Take a print (quote units); what is not positive is no price."""
+        """Apply a print (quote units); a price of 0 or less is ignored."""
         if price <= ZERO:
             return
         last = self._marks.get(symbol)
@@ -77,7 +76,7 @@ class Marks:
 
 
 class Peak(msgspec.Struct, frozen=True, kw_only=True):
-    """What drawdown and the day's loss are measured from; 0: no known equity yet.
+    """References of drawdown and of the day's loss; 0: no known equity yet.
 
     ``day`` counts UTC days since the epoch.
     """
@@ -88,7 +87,7 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
 
     def observed(self, equity: Decimal, market_time_ns: int) -> Peak:
         """After a known equity was seen: a new day starts with it, and the mark follows it up."""
-        day = market_time_ns // DAY_NS
+        day = utc_day(market_time_ns)
         new_day = day > self.day
         return Peak(
             high_water_mark=max(self.high_water_mark, equity),
@@ -114,7 +113,7 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Valuation(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes into equity, beside marks: all amounts in the currency named, fees and profit in quote units."""
+    """Inputs of equity other than marks: amounts in the named currency, fees and profit in quote units."""
 
     assets: Mapping[str, Decimal]
     holdings: Mapping[str, Holding]
@@ -124,7 +123,7 @@ class Valuation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def unknown(reason: str, market_time_ns: int) -> Equity:
-    """Equity that is not known, and why."""
+    """Return an unknown equity with its reason."""
     return Equity(known=False, reason=reason, market_time_ns=market_time_ns)
 
 
@@ -137,7 +136,7 @@ def value_account(
     margin_leverage: Decimal,
     quote: str = "USDT",
 ) -> Equity:
-    """What the account is worth now.
+    """Value the account at ``now_ns``.
 
     Parameters
     ----------
@@ -146,7 +145,7 @@ def value_account(
     marks
         Prices in quote units.
     instruments
-        By symbol; says which holdings are derivatives.
+        By symbol; an instrument's kind separates derivatives from spot.
     now_ns
         Market time.
     max_mark_age_ns
@@ -217,5 +216,5 @@ def _missing_mark(symbols: Iterable[str], marks: Marks, now_ns: int, max_age_ns:
             return f"no price of {symbol} yet"
         age_ns = now_ns - mark.market_time_ns
         if age_ns > max_age_ns:
-            return f"price of {symbol} is {age_ns // 1_000_000} ms old, allowed are {max_age_ns // 1_000_000}"
+            return f"price of {symbol} is {age_ns // NS_PER_MS} ms old, allowed are {max_age_ns // NS_PER_MS}"
     return ""

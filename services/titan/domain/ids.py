@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from titan.domain.kinds import OrderRole
+from titan.domain.enums import OrderRole
+from titan.domain.time import NS_PER_MS
 
 
 def uuid7(time_ns: int, random_bits: int) -> str:
@@ -18,7 +19,7 @@ def uuid7(time_ns: int, random_bits: int) -> str:
     random_bits
         Randomness from the caller: the core has none of its own.
     """
-    milliseconds = (time_ns // 1_000_000) & 0xFFFF_FFFF_FFFF
+    milliseconds = (time_ns // NS_PER_MS) & 0xFFFF_FFFF_FFFF
     value = (
         milliseconds << 80 | 0x7 << 76 | ((random_bits >> 62) & 0xFFF) << 64 | 0b10 << 62 | random_bits & (1 << 62) - 1
     )

@@ -1,4 +1,4 @@
-"""What is traded: ticks, steps, minima, fees and margin of an instrument."""
+"""Instruments: ticks, steps, minima, fees and margin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from titan.domain.numbers import BPS, ZERO, floor_to, is_multiple
+from titan.domain.numbers import BPS, ZERO, is_multiple
 from titan.domain.reasons import Reason
 
 
@@ -33,20 +33,12 @@ class Instrument(msgspec.Struct, frozen=True):
     max_margin_leverage: Decimal
     maintenance_margin: Decimal
 
-    def round_quantity(self, quantity: Decimal) -> Decimal:
-        """Down to a multiple of the step: a size only shrinks."""
-        return floor_to(quantity, self.quantity_step)
-
-    def round_price(self, price: Decimal) -> Decimal:
-        """To the nearest tick."""
-        return (price / self.tick_size).to_integral_value() * self.tick_size
-
     def fee(self, notional: Decimal, maker: bool) -> Decimal:
         """Fee in quote units for a trade of ``notional`` quote units."""
         return notional * (self.maker_fee_bps if maker else self.taker_fee_bps) * BPS
 
     def refusal(self, quantity: Decimal, price: Decimal | None, reference_price: Decimal) -> tuple[Reason, str] | None:
-        """Say why the venue would not take an order of this size and price, or None.
+        """Return the reason for which the venue would refuse an order of this size and price, or None.
 
         Parameters
         ----------
@@ -95,8 +87,8 @@ def _instrument(
     )
 
 
-# What the paper venue lists: the filters of Binance spot and USD-M in 2024, its regular fee tier. A live venue's own
-# filters are read from the venue.
+# Instruments of the paper venue: the filters of Binance spot and USD-M in 2024, its regular fee tier. The filters of a
+# live venue are read from it.
 PAPER_INSTRUMENTS: dict[str, Instrument] = {
     instrument.symbol: instrument
     for instrument in (

@@ -1,4 +1,4 @@
-"""A phase's wish: open a trade that Brain will size, or close (part of) its own share."""
+"""A phase's request: open a trade that Brain will size, or close (part of) its own share."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Action, OrderType, Side, TimeInForce
+from titan.domain.enums import Action, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a phase asks Brain for.
+    """A phase's request to Brain.
 
     ``quantity`` in base units (CLOSE only), ``max_notional`` in quote units (OPEN, 0: no own bound), prices in quote
     units (0: none), ``setup_score`` in [0, 1], ``volatility`` a fraction of price over ``timeframe_ns``,

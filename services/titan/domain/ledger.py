@@ -1,6 +1,6 @@
 """The double-entry ledger: every transaction sums to zero in every currency it touches.
 
-Accounts are seen from our side: ASSETS is what the venue holds for us; the others say where it came from or went.
+Accounts are seen from our side: ASSETS is held by the venue for us; the others are its sources and uses.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ class Ledger:
         self.transactions += 1
 
     def balance(self, account: LedgerAccount, currency: str) -> Decimal:
-        """What an account holds of a currency."""
+        """Return an account's balance of a currency."""
         return self.balances.get((account, currency), ZERO)
 
     def assets(self) -> dict[str, Decimal]:
-        """What the venue should hold for us, by currency; currencies at zero are left out."""
+        """Return the balances that the venue should hold for us, by currency, without zeros."""
         return {
             currency: amount
             for (account, currency), amount in self.balances.items()
@@ -94,12 +94,12 @@ def _totals(amounts: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
 
 
 def check_balanced(transaction: Transaction) -> None:
-    """Hold a transaction against the one rule of the ledger.
+    """Check that a transaction sums to zero in each currency.
 
     Raises
     ------
     UnbalancedError
-        Names the transaction, the currency and what is over.
+        Names the transaction, the currency and the difference.
     """
     for currency, total in _totals((p.currency, p.amount) for p in transaction.postings).items():
         if total != ZERO:
@@ -107,7 +107,7 @@ def check_balanced(transaction: Transaction) -> None:
 
 
 def fill_transaction(fill: Fill, instrument: Instrument) -> Transaction:
-    """What a fill does to the ledger: spot moves base and quote, a derivative its realised profit; both their fee."""
+    """Return a fill's transaction: spot moves base and quote, a derivative its realized profit; both their fee."""
     postings: list[Posting] = []
     if instrument.kind == "spot":
         base = fill.quantity * fill.side.sign

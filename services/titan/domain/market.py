@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 
 
 class Level(msgspec.Struct, frozen=True, gc=False):

@@ -7,7 +7,7 @@ plus sign, and zero is ``0``. It is the only spelling on the wire and in policie
 from __future__ import annotations
 
 import re
-from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
@@ -16,8 +16,6 @@ BPS = Decimal("0.0001")
 CANONICAL_PATTERN = r"^(0|-?[1-9][0-9]{0,17}|-?(0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9])$"
 CANONICAL_LONGEST = 38
 _CANONICAL = re.compile(CANONICAL_PATTERN)
-# Results of money arithmetic are exact well beyond any venue's precision.
-MONEY = Context(prec=38)
 
 
 def parse_decimal(text: str, field: str) -> Decimal:

@@ -1,9 +1,8 @@
 """An order book rebuilt from a snapshot and differences, by Binance's own rules.
 
 Spot chains differences by their first id (``U`` is the previous ``u`` + 1), USD-M futures by the previous id they
-carry (``pu``). Differences that come before a snapshot are kept and judged when it arrives. A hole in the chain makes
-the book *broken*: it says nothing any more until the next snapshot, since a book with a hole shows prices that do not
-exist.
+carry (``pu``). Differences that come before a snapshot are kept and checked when it arrives. A hole in the chain makes
+the book *broken* until the next snapshot, since a book with a hole shows prices that do not exist.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class BookSide:
         self._negate = bids
 
     def replace(self, levels: Iterable[Level]) -> None:
-        """Forget everything and take these levels."""
+        """Replace all levels."""
         self.levels = {level.price: level.quantity for level in levels if level.quantity}
         self._heap = [-price for price in self.levels] if self._negate else list(self.levels)
         heapify(self._heap)
@@ -76,13 +75,9 @@ class BookSide:
             heappop(heap)
         return Level(ZERO, ZERO)
 
-    def sorted_levels(self) -> tuple[Level, ...]:
-        """All levels, best first."""
-        return tuple(Level(price, self.levels[price]) for price in sorted(self.levels, reverse=self._negate))
-
 
 class BookState(Enum):
-    """Whether the book can be believed."""
+    """Whether the book equals the venue's."""
 
     WAITING = "waiting for a snapshot"
     VALID = "valid"
@@ -92,7 +87,7 @@ class BookState(Enum):
 class OrderBook:
     """The book of one symbol.
 
-    ``gaps`` counts holes in the chain, ``refused_snapshots`` those that did not reach the differences kept for them.
+    ``gaps`` counts holes in the chain.
     """
 
     def __init__(self) -> None:
@@ -101,7 +96,6 @@ class OrderBook:
         self.state = BookState.WAITING
         self.last_id = 0
         self.gaps = 0
-        self.refused_snapshots = 0
         self._waiting: list[BookDiff] = []
         # The first difference after a snapshot overlaps it; only from then on are ids chained exactly.
         self._chained = False
@@ -109,7 +103,7 @@ class OrderBook:
     def on_snapshot(
         self, last_id: int, bids: tuple[Level, ...], asks: tuple[Level, ...], on_applied: Callable[[], None]
     ) -> list[BookDiff] | None:
-        """Take a snapshot and the differences that waited for it; ``on_applied`` is called after each of those.
+        """Apply a snapshot and the differences that waited for it; ``on_applied`` is called after each of those.
 
         Returns
         -------
@@ -121,7 +115,6 @@ class OrderBook:
             return None
         waiting = [diff for diff in self._waiting if diff.last_id > last_id]
         if waiting and not _bridges(waiting[0], last_id):
-            self.refused_snapshots += 1
             return None
         self.bids.replace(bids)
         self.asks.replace(asks)

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import msgspec
 
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 
@@ -57,7 +57,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def at_venue(self) -> bool:
-        """Whether the venue has said that it works there."""
+        """Whether the venue has acknowledged it as working."""
         return self.state in (OrderState.ACKED, OrderState.PARTIAL)
 
 
@@ -87,19 +87,19 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderEventKind(IntEnum):
-    """What can happen to an order."""
+    """Kinds of events of an order."""
 
     JOURNAL = 1  # it is in the journal
     SEND = 2  # it was handed to the venue's stream
-    ACK = 3  # the venue says that it has it
+    ACK = 3  # the venue acknowledged it
     FILL_PART = 4  # a trade that leaves a rest
     FILL_REST = 5  # a trade that leaves none
-    AMEND = 6  # the venue changed its quantity or a price, as asked
-    CANCEL = 7  # the venue says that it is canceled, or it never left us
+    AMEND = 6  # the venue changed its quantity or a price, as requested
+    CANCEL = 7  # the venue canceled it, or it never left us
     REJECT = 8  # the venue refused it, or we did before it left
-    EXPIRE = 9  # the venue ended what was left of it
-    DOUBT = 10  # we cannot know what became of it until we ask
-    LOSE = 11  # asked after the receive window, the venue has never had it
+    EXPIRE = 9  # the venue ended the rest of it
+    DOUBT = 10  # its state is unknown until the venue is queried
+    LOSE = 11  # queried after the receive window, the venue never had it
 
 
 class OrderEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +126,7 @@ class TransitionError(ValueError):
 _S = OrderState
 _E = OrderEventKind
 
-# state × event → state. What is not here cannot happen.
+# state × event → state. A pair that is not here cannot happen.
 ORDER_TABLE: dict[tuple[OrderState, OrderEventKind], OrderState] = {
     (_S.NEW, _E.JOURNAL): _S.JOURNALLED,
     (_S.NEW, _E.ACK): _S.ACKED,  # adopted: the venue has an order that our journal does not know
@@ -137,48 +137,48 @@ ORDER_TABLE: dict[tuple[OrderState, OrderEventKind], OrderState] = {
     (_S.JOURNALLED, _E.FILL_PART): _S.PARTIAL,  # the same, with a trade
     (_S.JOURNALLED, _E.FILL_REST): _S.FILLED,  # the same, finished
     (_S.JOURNALLED, _E.CANCEL): _S.CANCELED,  # never left us: posture, lease or Brain went away
-    (_S.JOURNALLED, _E.REJECT): _S.REJECTED,  # the venue's word arrived before SENT was noted
+    (_S.JOURNALLED, _E.REJECT): _S.REJECTED,  # the venue's answer arrived before SENT was noted
     (_S.JOURNALLED, _E.EXPIRE): _S.EXPIRED,  # the same
-    (_S.JOURNALLED, _E.DOUBT): _S.UNKNOWN,  # recovery: it may or may not have been sent
+    (_S.JOURNALLED, _E.DOUBT): _S.UNKNOWN,  # recovery: it is unknown whether it was sent
     (_S.SENT, _E.ACK): _S.ACKED,
     (_S.SENT, _E.FILL_PART): _S.PARTIAL,  # a trade overtook the acknowledgement
     (_S.SENT, _E.FILL_REST): _S.FILLED,  # the same
-    (_S.SENT, _E.CANCEL): _S.CANCELED,  # an IOC that found nothing, told without an acknowledgement
+    (_S.SENT, _E.CANCEL): _S.CANCELED,  # an IOC without a match, reported without an acknowledgement
     (_S.SENT, _E.REJECT): _S.REJECTED,
     (_S.SENT, _E.EXPIRE): _S.EXPIRED,
     (_S.SENT, _E.DOUBT): _S.UNKNOWN,  # the stream broke before an answer
-    (_S.ACKED, _E.ACK): _S.ACKED,  # told again: it arrived, it was asked for, the stream came back
+    (_S.ACKED, _E.ACK): _S.ACKED,  # repeated: on arrival, on a query, after a reconnection
     (_S.ACKED, _E.AMEND): _S.ACKED,
     (_S.ACKED, _E.FILL_PART): _S.PARTIAL,
     (_S.ACKED, _E.FILL_REST): _S.FILLED,
     (_S.ACKED, _E.CANCEL): _S.CANCELED,
     (_S.ACKED, _E.REJECT): _S.REJECTED,  # accepted, then refused on arrival in the market or at its trigger
     (_S.ACKED, _E.EXPIRE): _S.EXPIRED,
-    (_S.ACKED, _E.DOUBT): _S.UNKNOWN,  # the venue said it had it, and no longer lists it
+    (_S.ACKED, _E.DOUBT): _S.UNKNOWN,  # the venue acknowledged it, and no longer lists it
     (_S.PARTIAL, _E.ACK): _S.PARTIAL,  # the acknowledgement that a trade overtook
     (_S.PARTIAL, _E.AMEND): _S.PARTIAL,
     (_S.PARTIAL, _E.FILL_PART): _S.PARTIAL,
     (_S.PARTIAL, _E.FILL_REST): _S.FILLED,
-    (_S.PARTIAL, _E.CANCEL): _S.CANCELED,  # what was filled stays filled
+    (_S.PARTIAL, _E.CANCEL): _S.CANCELED,  # the filled part stays filled
     (_S.PARTIAL, _E.EXPIRE): _S.EXPIRED,  # the same
     (_S.PARTIAL, _E.DOUBT): _S.UNKNOWN,
     (_S.FILLED, _E.ACK): _S.FILLED,  # the acknowledgement that the last trade overtook
-    (_S.CANCELED, _E.ACK): _S.CANCELED,  # out of order: the cancel was told first
-    (_S.CANCELED, _E.CANCEL): _S.CANCELED,  # told again
-    (_S.CANCELED, _E.FILL_PART): _S.CANCELED,  # a trade before the cancel, told after it: the money is real
+    (_S.CANCELED, _E.ACK): _S.CANCELED,  # out of order: the cancel was reported first
+    (_S.CANCELED, _E.CANCEL): _S.CANCELED,  # repeated
+    (_S.CANCELED, _E.FILL_PART): _S.CANCELED,  # a trade before the cancel, reported after it: the money is real
     (_S.CANCELED, _E.FILL_REST): _S.FILLED,  # the same, and it was all of it
-    (_S.REJECTED, _E.REJECT): _S.REJECTED,  # told again
+    (_S.REJECTED, _E.REJECT): _S.REJECTED,  # repeated
     (_S.EXPIRED, _E.ACK): _S.EXPIRED,  # out of order
-    (_S.EXPIRED, _E.EXPIRE): _S.EXPIRED,  # told again
+    (_S.EXPIRED, _E.EXPIRE): _S.EXPIRED,  # repeated
     (_S.EXPIRED, _E.FILL_PART): _S.EXPIRED,  # as after a cancel
     (_S.EXPIRED, _E.FILL_REST): _S.FILLED,  # as after a cancel
-    (_S.LOST, _E.ACK): _S.ACKED,  # given up too early: what the venue has is true
+    (_S.LOST, _E.ACK): _S.ACKED,  # given up too early: the venue's state counts
     (_S.LOST, _E.FILL_PART): _S.PARTIAL,  # the same
     (_S.LOST, _E.FILL_REST): _S.FILLED,  # the same
     (_S.LOST, _E.CANCEL): _S.CANCELED,  # the same
     (_S.LOST, _E.REJECT): _S.REJECTED,  # the same
     (_S.LOST, _E.EXPIRE): _S.EXPIRED,  # the same
-    # UNKNOWN leaves only by what the venue says when it is asked, or tells by itself. LOST has no other way in.
+    # Only a report or an answer of the venue ends UNKNOWN. LOST has no other way in.
     (_S.UNKNOWN, _E.ACK): _S.ACKED,
     (_S.UNKNOWN, _E.FILL_PART): _S.PARTIAL,
     (_S.UNKNOWN, _E.FILL_REST): _S.FILLED,
@@ -186,7 +186,7 @@ ORDER_TABLE: dict[tuple[OrderState, OrderEventKind], OrderState] = {
     (_S.UNKNOWN, _E.REJECT): _S.REJECTED,
     (_S.UNKNOWN, _E.EXPIRE): _S.EXPIRED,
     (_S.UNKNOWN, _E.LOSE): _S.LOST,
-    (_S.UNKNOWN, _E.DOUBT): _S.UNKNOWN,  # asked, and no answer came
+    (_S.UNKNOWN, _E.DOUBT): _S.UNKNOWN,  # queried without an answer
 }
 
 FINAL_STATES = frozenset({_S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED, _S.LOST})
@@ -235,7 +235,7 @@ def apply(order: Order, event: OrderEvent) -> Order:
             raise TransitionError(
                 f"{order.client_order_id} in state {order.state.name}: AMEND to {quantity} is below {filled} filled"
             )
-    # An order that was filled in part and then doubted is acknowledged as what it is.
+    # An order that was filled in part before it became UNKNOWN is acknowledged as PARTIAL.
     if state is _S.ACKED and filled > ZERO:
         state = _S.PARTIAL
     # A reduce-only order that the venue shrank to what its trades had filled already is finished.

@@ -1,4 +1,4 @@
-"""Reading a risk policy's rules, strictly: one spelling, nothing defaulted, everything bounded."""
+"""Strict reading of a risk policy's rules: one spelling, no defaults, every value bounded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_DOCUMENT_BYTES = 256 * 1024
 
 
 class PolicyError(ValueError):
-    """A document that is no policy. ``problems`` holds every sentence; the message is the first and their count."""
+    """A document that is no policy. ``problems`` holds every sentence; the message is the first one and a count."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -39,7 +39,7 @@ class PolicyError(ValueError):
 
 
 def load_rules_json(data: bytes) -> dict[str, object]:
-    """Decode a JSON object as RFC 8785 wants its input: UTF-8, no key twice, no float, no NaN.
+    """Decode a JSON object as RFC 8785 requires its input: UTF-8, no key twice, no float, no NaN.
 
     Numbers with a fraction or an exponent are kept as :class:`NumberLiteral`, so that :func:`parse_rules` can name the
     field that holds one.
@@ -47,7 +47,7 @@ def load_rules_json(data: bytes) -> dict[str, object]:
     Raises
     ------
     PolicyError
-        One problem: what is malformed and where.
+        With one problem: the malformed part and its place.
     """
     if len(data) > MAX_DOCUMENT_BYTES:
         raise PolicyError([f"rules: {len(data)} bytes; allowed are {MAX_DOCUMENT_BYTES}"])
@@ -65,7 +65,9 @@ def load_rules_json(data: bytes) -> dict[str, object]:
         )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
-        raise PolicyError([f"rules: malformed JSON at {where}: {error.msg}; allowed is a JSON object"]) from error
+        raise PolicyError(
+            [f'rules: malformed JSON at {where}; allowed is a JSON object, like {{"maxDailyLoss": "20", …}}']
+        ) from error
     except RecursionError as error:
         raise PolicyError(["rules: JSON nested too deeply; allowed is an object of rules"]) from error
     if not isinstance(value, dict):
@@ -79,18 +81,18 @@ def _integer(text: str) -> int | NumberLiteral:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    unique: dict[str, object] = {}
     for key, value in pairs:
-        if key in found:
+        if key in unique:
             raise PolicyError(
-                [f"rules.{shown(key)}: given twice, {spelled(found[key])} and {spelled(value)}; allowed is once"]
+                [f"rules.{shown(key)}: given twice, {spelled(unique[key])} and {spelled(value)}; allowed is once"]
             )
-        found[key] = value
-    return found
+        unique[key] = value
+    return unique
 
 
 def parse_rules(source: bytes | Mapping[str, object]) -> PolicyRules:
-    """Read rules from JSON bytes or from an object that was already decoded strictly.
+    """Read rules from JSON bytes or from a strictly decoded object.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ def parse_rules(source: bytes | Mapping[str, object]) -> PolicyRules:
     Raises
     ------
     PolicyError
-        With every problem found: each a sentence with the field, the value and what is allowed.
+        With every problem: each a sentence with the field, its value and what is allowed.
     """
     document = load_rules_json(source) if isinstance(source, bytes) else source
     problems: list[str] = []
@@ -125,7 +127,7 @@ def parse_rules(source: bytes | Mapping[str, object]) -> PolicyRules:
 
 
 def rules_document(rules: PolicyRules) -> dict[str, object]:
-    """The JSON object of typed rules: what was parsed, spelled in the same way, so that its hash is theirs."""
+    """Make the JSON object of typed rules, in the spelling that was parsed, so that its hash is theirs."""
     return {
         key: entry.rule.write(value)
         for key, entry in RULES.items()
@@ -137,28 +139,32 @@ def _unknown(key: str, value: object) -> str:
     import difflib  # only a refusal needs it
 
     near = difflib.get_close_matches(key, RULES, n=1)
-    hint = f"{near[0]}?" if near else "the rules of the domain's table"
-    return f"rules.{shown(key)}: {spelled(value)}: no such rule; allowed is {hint}"
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else "allowed are the rules that docs/resources.md lists, like maxOrderNotional"
+    )
+    return f"rules.{shown(key)}: {spelled(value)}, but no rule has this name; {hint}"
 
 
 class Ascending(msgspec.Struct, frozen=True):
-    """Rules whose values rise from key to key; where ``strict``, none equals the next."""
+    """Rules whose values rise from key to key; where ``strict``, no value equals the next."""
 
     keys: tuple[str, ...]
     strict: bool
 
     @property
     def sign(self) -> str:
-        """What stands between neighbours."""
+        """Comparison sign between neighbors."""
         return "<" if self.strict else "<="
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Description of the allowed values."""
         return f" {self.sign} ".join(self.keys)
 
     def problem(self, rules: PolicyRules) -> str | None:
-        """The first two that do not rise, or None."""
+        """Describe the first two values that do not rise; None where all do."""
         numbers = [getattr(rules, RULES[key].field) for key in self.keys]
         for lower, upper, lower_key, upper_key in zip(numbers, numbers[1:], self.keys, self.keys[1:], strict=False):
             if lower > upper or (self.strict and lower == upper):
@@ -190,15 +196,15 @@ _CONTRADICTIONS: tuple[Callable[[PolicyRules], str | None], ...] = (
 
 
 def mode_problem(rules: PolicyRules, mode: Mode, now_ns: int | None = None) -> str | None:
-    """Say why the policy does not allow ``mode``, or None.
+    """Describe why the policy does not allow ``mode``; None where it does.
 
-    A policy that names ``live`` allows it only with an approval that has not expired: the policies as shipped name it
-    and carry none.
+    A policy that names ``live`` allows it only with an approval that has not expired. The shipped policies name it and
+    carry no approval.
 
     Parameters
     ----------
     now_ns
-        UTC nanoseconds; None leaves the approval's end out of account (a gate that has no clock).
+        UTC nanoseconds; None ignores the approval's end (for a gate without a clock).
     """
     if mode not in rules.modes:
         return f"mode: {mode} is not among the policy's modes; allowed is one of {', '.join(rules.modes)}"
@@ -217,14 +223,14 @@ def untradable_symbols(
     instruments: Mapping[str, Instrument],
     prices: Mapping[str, Decimal] | None = None,
 ) -> list[str]:
-    """Name each symbol of the policy that could never be traded: not listed, or its minima above the limits.
+    """Describe each symbol of the policy that can never be traded: not listed, or its minimum above the limits.
 
     Parameters
     ----------
     instruments
-        What the venue lists, by unified symbol.
+        The venue's instruments, by unified symbol.
     prices
-        Quote units by symbol, where known: then the least quantity and its step count too, not only the least
+        Quote units by symbol, where known. With a price the least quantity and its step count too, else only the least
         notional.
 
     Returns

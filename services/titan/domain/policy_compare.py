@@ -1,4 +1,4 @@
-"""What a change of policy does to the risk that may be taken: each rule that differs, and whether it got tighter."""
+"""Comparison of two policies: each rule that differs, and whether it got tighter or looser."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import msgspec
 from titan.domain.policy import PolicyRules
 from titan.domain.policy_rules import RULES, Entry, TailMode, VenueFailure
 
-# Each list goes from what allows most to what allows least.
+# In both lists the first word allows most and the last one least.
 _TAIL_MODES: tuple[TailMode, ...] = ("SHADOW", "ADVISORY", "ENFORCEMENT")
 _VENUE_FAILURES: tuple[VenueFailure, ...] = ("close_only", "halt", "flatten")
 
 
 class Effect(StrEnum):
-    """What a changed rule does: ``CHANGED`` where neither word is true, or part of it got tighter and part looser."""
+    """Effect of a changed rule: ``CHANGED`` where neither word is true, or one part is tighter and another looser."""
 
     TIGHTER = "tighter"
     LOOSER = "looser"
@@ -25,7 +25,7 @@ class Effect(StrEnum):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One rule that differs: its key and both values as a policy document spells them, None where it is absent."""
+    """One rule that differs: its key and both values in the spelling of a policy document, None where absent."""
 
     key: str
     before: object
@@ -34,20 +34,20 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def differences(before: PolicyRules, after: PolicyRules) -> list[Difference]:
-    """Every rule that differs, in the table's order; ``effect`` judges ``after`` against ``before``."""
-    found: list[Difference] = []
+    """List every rule that differs, in the table's order; ``effect`` compares ``after`` with ``before``."""
+    changed: list[Difference] = []
     for key, entry in RULES.items():
         old, new = getattr(before, entry.field), getattr(after, entry.field)
         if old != new:
-            found.append(Difference(key, _spelled(entry, old), _spelled(entry, new), EFFECTS[key](old, new)))
-    return found
+            changed.append(Difference(key, _spelled(entry, old), _spelled(entry, new), EFFECTS[key](old, new)))
+    return changed
 
 
 def _spelled(entry: Entry, value: object) -> object:
     return None if value is None else entry.rule.write(value)
 
 
-_Judge = Callable[[Any, Any], Effect]
+_Comparison = Callable[[Any, Any], Effect]
 
 
 def _lower_is_tighter(old: Any, new: Any) -> Effect:
@@ -64,7 +64,7 @@ def _fewer_is_tighter(old: tuple[str, ...], new: tuple[str, ...]) -> Effect:
     return Effect.LOOSER if set(new) > set(old) else Effect.CHANGED
 
 
-def _later_in(words: tuple[str, ...]) -> _Judge:
+def _later_in(words: tuple[str, ...]) -> _Comparison:
     return lambda old, new: _higher_is_tighter(words.index(old), words.index(new))
 
 
@@ -74,8 +74,8 @@ def _approval(old: object, new: object) -> Effect:
     return Effect.LOOSER if old is None else Effect.CHANGED
 
 
-# A rule without a row here fails its test: whoever adds a rule says which way is tighter.
-EFFECTS: Mapping[str, _Judge] = {
+# A rule without a row here fails its test, so that each new rule states which way is tighter.
+EFFECTS: Mapping[str, _Comparison] = {
     "modes": _fewer_is_tighter,
     "liveApproval": _approval,
     "maxAccountLeverage": _lower_is_tighter,

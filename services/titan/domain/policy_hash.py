@@ -1,7 +1,6 @@
 """The hash of a risk policy: SHA-256 over a domain separator and the RFC 8785 JSON of its rules.
 
-It is computed from the rules that are enforced, in the operator, in every phase, in Brain and in Execution. No setting
-accepts a hash.
+The operator, every phase, Brain and Execution compute it from the rules that they enforce. No setting accepts a hash.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from titan.domain.policy import PolicyRules, parse_rules, rules_document
 from titan.domain.policy_rules import NumberLiteral, spelled
 
 HASH_PATTERN = r"^sha256:[0-9a-f]{64}$"
-# Keeps a policy's hash from ever being the hash of some other document of the stack.
+# The separator keeps a policy's hash distinct from the hash of any other document of the stack.
 _SEPARATOR = b"titan.riskpolicy.v1\n"
 _LARGEST = 2**53 - 1
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """Rules and their hash, which cannot be set apart from them: made by :func:`read_policy` only."""
+    """Rules with their hash. Only :func:`read_policy` makes it, so that both always agree."""
 
     rules: PolicyRules
     hash: str
 
 
 def canonical_bytes(value: object) -> bytes:
-    """RFC 8785 JSON of a decoded JSON value.
+    """Encode a decoded JSON value as RFC 8785 JSON.
 
     Raises
     ------
     ValueError
-        For floats (RFC 8785 allows them, policies do not), integers beyond 2^53 - 1, lone surrogates, keys that are
-        no strings, and values that are not of JSON.
+        For floats (RFC 8785 allows them, policies do not), integers beyond 2^53 - 1, lone surrogates, keys that are no
+        strings, and values outside JSON.
     """
     _refuse_inexact(value, "")
     return rfc8785.dumps(cast(Any, value))
@@ -62,29 +61,29 @@ def policy_hash(rules: PolicyRules | Mapping[str, object]) -> str:
     Parameters
     ----------
     rules
-        The typed rules that are enforced, or a decoded document, which is validated first.
+        Typed rules, or a decoded document, which is validated first.
 
     Raises
     ------
     PolicyError
-        When a document is no policy: what is not valid has no hash.
+        When a document is no valid policy: such a document has no hash.
     """
     typed = rules if isinstance(rules, PolicyRules) else parse_rules(rules)
     return "sha256:" + hashlib.sha256(_SEPARATOR + canonical_bytes(rules_document(typed))).hexdigest()
 
 
 def read_policy(source: bytes | Mapping[str, object]) -> Policy:
-    """Read rules and hash what was read.
+    """Read rules and compute their hash.
 
     Raises
     ------
     PolicyError
-        With every problem found.
+        With every problem.
     """
     rules = parse_rules(source)
     return Policy(rules, policy_hash(rules))
 
 
 def short_hash(policy_hash_text: str) -> str:
-    """The first eight hexadecimal digits: what a RiskPolicy's name ends in."""
+    """Shorten a hash to its first eight hexadecimal digits, the end of a RiskPolicy's name."""
     return policy_hash_text.removeprefix("sha256:")[:8]

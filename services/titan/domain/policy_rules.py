@@ -1,10 +1,10 @@
 """Every rule of a risk policy: the one table.
 
-Each field of :class:`PolicyRules` carries, beside its Python type, what a policy document may say for it. From these
-annotations come the parser, the document that is hashed and the operator's models; there is no second list.
+Each field of :class:`PolicyRules` carries its Python type and its rule for policy documents. The parser, the hashed
+document and the operator's models are made from these annotations; there is no second list.
 
-In a document counts, milliseconds and truth scores are integers, booleans and words are what they are, and all other
-numbers are canonical decimal strings. Losses and notionals are in USDT; fractions are fractions.
+In a document counts, milliseconds and truth scores are integers, and all other numbers are canonical decimal strings.
+Losses and notionals are in USDT. A fraction of 1 % is 0.01.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 
 from titan.domain.numbers import format_decimal, parse_decimal
 from titan.domain.symbols import is_unified
+from titan.domain.time import NS_PER_S
 
 Mode = Literal["paper", "shadow", "live"]
 TailMode = Literal["SHADOW", "ADVISORY", "ENFORCEMENT"]
@@ -33,20 +34,20 @@ _KINDS = {bool: "a boolean", int: "an integer", float: "a float", str: "a string
 
 
 class NumberLiteral(msgspec.Struct, frozen=True):
-    """A number that no rule takes (a float, NaN, a giant), kept as it was spelled so that its field can be named."""
+    """A number that no rule accepts (a float, NaN, a huge integer), kept in its spelling for the message."""
 
     text: str
     kind: str = "a float"
 
 
 def shown(text: str) -> str:
-    """A key or a value for a message: one line, printable, shortened."""
+    """Format a key or a value for a message: one line, printable, shortened."""
     plain = text if text.isprintable() else ascii(text)
     return plain if len(plain) <= 60 else plain[:57] + "..."
 
 
 def spelled(value: object) -> str:
-    """How a refused value is shown: its own spelling and its kind, shortened."""
+    """Format a refused value for a message: its spelling and its kind, shortened."""
     if value is None:
         return "null"
     if isinstance(value, NumberLiteral):
@@ -55,14 +56,14 @@ def spelled(value: object) -> str:
 
 
 class RuleError(ValueError):
-    """A value that a rule does not allow; the message says ``<value>; allowed is <what>``."""
+    """A value that a rule does not allow; the message is ``<value>; allowed is <description>``."""
 
     def __init__(self, value: object, allowed: str) -> None:
         super().__init__(f"{spelled(value)}; allowed is {allowed}")
 
 
 class DecimalRule(msgspec.Struct, frozen=True):
-    """A number that is not a count: a canonical decimal string between two inclusive bounds."""
+    """A number other than a count: a canonical decimal string between two inclusive bounds."""
 
     lowest: str
     highest: str
@@ -70,23 +71,28 @@ class DecimalRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Description of the allowed values."""
         return f"a canonical decimal string from {self.lowest} to {self.highest}"
 
+    @property
+    def _allowed_with_example(self) -> str:
+        # The example shows the quotes: a number without them is a float, which no rule accepts.
+        return f'{self.allowed}, like "{self.lowest}"'
+
     def read(self, value: object) -> Decimal:
-        """Document value to Python value; raises RuleError."""
+        """Convert a document value to a Python value; raises RuleError."""
         if not isinstance(value, str):
-            raise RuleError(value, self.allowed)
+            raise RuleError(value, self._allowed_with_example)
         try:
             number = parse_decimal(value, "")
         except ValueError as error:
-            raise RuleError(value, self.allowed) from error
+            raise RuleError(value, self._allowed_with_example) from error
         if not Decimal(self.lowest) <= number <= Decimal(self.highest):
-            raise RuleError(value, self.allowed)
+            raise RuleError(value, self._allowed_with_example)
         return number
 
     def write(self, value: object) -> object:
-        """Python value to document value."""
+        """Convert a Python value to a document value."""
         assert isinstance(value, Decimal)
         return format_decimal(value)
 
@@ -100,38 +106,38 @@ class IntegerRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Description of the allowed values."""
         return f"an integer from {self.lowest} to {self.highest}"
 
     def read(self, value: object) -> int:
-        """Document value to Python value; raises RuleError."""
+        """Convert a document value to a Python value; raises RuleError."""
         if isinstance(value, bool) or not isinstance(value, int) or not self.lowest <= value <= self.highest:
             raise RuleError(value, self.allowed)
         return value
 
     def write(self, value: object) -> object:
-        """Python value to document value."""
+        """Convert a Python value to a document value."""
         return value
 
 
 class BooleanRule(msgspec.Struct, frozen=True):
-    """Yes or no."""
+    """True or false."""
 
     doc: str
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Description of the allowed values."""
         return "true or false"
 
     def read(self, value: object) -> bool:
-        """Document value to Python value; raises RuleError."""
+        """Convert a document value to a Python value; raises RuleError."""
         if not isinstance(value, bool):
             raise RuleError(value, self.allowed)
         return value
 
     def write(self, value: object) -> object:
-        """Python value to document value."""
+        """Convert a Python value to a document value."""
         return value
 
 
@@ -143,38 +149,38 @@ class WordRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Description of the allowed values."""
         return f"one of {', '.join(self.words)}"
 
     def read(self, value: object) -> str:
-        """Document value to Python value; raises RuleError."""
+        """Convert a document value to a Python value; raises RuleError."""
         if not isinstance(value, str) or value not in self.words:
             raise RuleError(value, self.allowed)
         return value
 
     def write(self, value: object) -> object:
-        """Python value to document value."""
+        """Convert a Python value to a document value."""
         return value
 
 
 class ModesRule(msgspec.Struct, frozen=True):
-    """A list of modes. Its order is fixed, so that one set of modes has one hash."""
+    """A list of modes in a fixed order, so that one set of modes has one hash."""
 
     doc: str
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Description of the allowed values."""
         return f"a list of some of {', '.join(get_args(Mode))}, in this order, each once"
 
     def read(self, value: object) -> tuple[str, ...]:
-        """Document value to Python value; raises RuleError."""
+        """Convert a document value to a Python value; raises RuleError."""
         if not isinstance(value, list) or not value or value != [mode for mode in get_args(Mode) if mode in value]:
             raise RuleError(value, self.allowed)
         return tuple(value)
 
     def write(self, value: object) -> object:
-        """Python value to document value."""
+        """Convert a Python value to a document value."""
         assert isinstance(value, tuple)
         return list(value)
 
@@ -186,11 +192,11 @@ class SymbolsRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Description of the allowed values."""
         return f"a sorted list of 1 to {MAX_SYMBOLS} different unified symbols like BTC/USDT or BTC/USDT:USDT"
 
     def read(self, value: object) -> tuple[str, ...]:
-        """Document value to Python value; raises RuleError."""
+        """Convert a document value to a Python value; raises RuleError."""
         if not isinstance(value, list) or not 1 <= len(value) <= MAX_SYMBOLS:
             raise RuleError(value, self.allowed)
         for symbol in value:
@@ -201,13 +207,13 @@ class SymbolsRule(msgspec.Struct, frozen=True):
         return tuple(value)
 
     def write(self, value: object) -> object:
-        """Python value to document value."""
+        """Convert a Python value to a document value."""
         assert isinstance(value, tuple)
         return list(value)
 
 
 class LiveApproval(msgspec.Struct, frozen=True, kw_only=True):
-    """Who allowed live trading, by what record, until when."""
+    """Approval of live trading: its record, its author and its end."""
 
     reference: str
     approved_by: str
@@ -215,8 +221,8 @@ class LiveApproval(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expires_ns(self) -> int:
-        """When it ends, UTC nanoseconds."""
-        return int((datetime.fromisoformat(self.expires) - _EPOCH).total_seconds()) * 1_000_000_000
+        """End of the approval, UTC nanoseconds."""
+        return int((datetime.fromisoformat(self.expires) - _EPOCH).total_seconds()) * NS_PER_S
 
 
 class LiveApprovalRule(msgspec.Struct, frozen=True):
@@ -226,14 +232,14 @@ class LiveApprovalRule(msgspec.Struct, frozen=True):
 
     @property
     def allowed(self) -> str:
-        """What a document may say."""
+        """Description of the allowed values."""
         return (
             "an object of exactly the strings reference, approvedBy (1 to 200 plain characters each) "
             'and expires (like "2027-01-31T00:00:00Z")'
         )
 
     def read(self, value: object) -> LiveApproval:
-        """Document value to Python value; raises RuleError."""
+        """Convert a document value to a Python value; raises RuleError."""
         if not isinstance(value, dict) or set(value) != {"reference", "approvedBy", "expires"}:
             raise RuleError(value, self.allowed)
         for key, pattern in (
@@ -250,7 +256,7 @@ class LiveApprovalRule(msgspec.Struct, frozen=True):
         return LiveApproval(reference=value["reference"], approved_by=value["approvedBy"], expires=value["expires"])
 
     def write(self, value: object) -> object:
-        """Python value to document value."""
+        """Convert a Python value to a document value."""
         assert isinstance(value, LiveApproval)
         return {"reference": value.reference, "approvedBy": value.approved_by, "expires": value.expires}
 

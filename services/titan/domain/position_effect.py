@@ -1,4 +1,4 @@
-"""Opening or reducing: what an order does to risk, read from the account and from nothing that anybody says.
+"""Opening or reducing: the effect of an order on risk, read from the account and not from the request.
 
 *Reducing*: it opposes, and its size fits both the phase's share and the account's net position, less other exits in
 flight. Resting stops and targets reserve nothing. Any excess makes the whole order opening.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.account import Account
-from titan.domain.kinds import OrderRole, PositionEffect, Side
+from titan.domain.enums import OrderRole, PositionEffect, Side
 from titan.domain.numbers import ZERO
 from titan.domain.positions import Holding
 
@@ -17,7 +17,7 @@ _EXITS = (OrderRole.EXIT, OrderRole.FLATTEN)
 
 
 def reducible(account: Account, phase_id: str, symbol: str, side: Side) -> Decimal:
-    """Base units that an order of ``side`` may take off, by the phase's share and the net position."""
+    """Return the base units that an order of ``side`` may reduce, by the phase's share and the net position."""
     share = account.shares.get((phase_id, symbol), Holding()).quantity
     net = account.holdings.get(symbol, Holding()).quantity
     of_phase = of_account = ZERO
@@ -30,7 +30,7 @@ def reducible(account: Account, phase_id: str, symbol: str, side: Side) -> Decim
 
 
 def classify(account: Account, phase_id: str, symbol: str, side: Side, quantity: Decimal) -> PositionEffect:
-    """The position effect of an order of ``quantity`` base units."""
+    """Return the position effect of an order of ``quantity`` base units."""
     return (
         PositionEffect.REDUCING
         if ZERO < quantity <= reducible(account, phase_id, symbol, side)

@@ -1,7 +1,7 @@
 """Positions: the account's net position in a symbol, each phase's share of it, and finished round trips.
 
-A *net position* is what the venue sees. A *share* is a phase's part of it; the net is the sum of its shares. A *lot* is
-what is left of one entry: it carries the stop and target that were decided with it, and exits take from the oldest
+A *net position* is the venue's. A *share* is a phase's part of it; the net is the sum of its shares. A *lot* is
+the rest of one entry: it carries the stop and target that were decided with it, and exits take from the oldest
 lot first. A *round trip* is a share's way from flat to flat.
 """
 
@@ -11,9 +11,16 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import OrderRole, Side
+from titan.domain.journal_records import Adoption, Intake
 from titan.domain.numbers import ZERO
-from titan.domain.orders import PRECISION
+from titan.domain.orders import PRECISION, Fill
+
+Share = tuple[str, str]  # phase id, symbol
+# Positions that reconciliation found at the venue and no phase of ours opened.
+NOBODY = ""
+# An exit may reduce any lot of its share; these roles reduce the lot of their own entry first.
+_OWN_LOT_FIRST = (OrderRole.STOP, OrderRole.TARGET, OrderRole.FLATTEN)
 
 
 class PhaseShare(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +117,7 @@ def trade(holding: Holding, signed_quantity: Decimal, price: Decimal, time_ns: i
 
 
 class Lot(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of one entry: signed base units; ``stop_price`` 0 where none was decided (adopted positions)."""
+    """Rest of one entry: signed base units; ``stop_price`` 0 where none was decided (adopted positions)."""
 
     intent_id: str
     phase_id: str
@@ -168,7 +175,7 @@ def leave_lots(
 
 
 class TripProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """A round trip that is not finished: what was bought and sold of a share since it was flat."""
+    """An unfinished round trip: purchases and sales of a share since it was flat."""
 
     intent_id: str
     setup: str
@@ -213,3 +220,131 @@ class TripProgress(msgspec.Struct, frozen=True, kw_only=True):
             opened_ns=self.opened_ns,
             closed_ns=closed_ns,
         )
+
+
+class HeldPositions:
+    """Positions as fills and adoptions make them: net holdings, phases' shares, lots and round trips.
+
+    Read its attributes; change it by :meth:`book_fill` and :meth:`adopt` only.
+    """
+
+    def __init__(self) -> None:
+        self.holdings: dict[str, Holding] = {}
+        self.shares: dict[Share, Holding] = {}
+        self.lots: dict[Share, tuple[Lot, ...]] = {}
+        self.trips: dict[Share, TripProgress] = {}
+        self.realized: dict[str, Decimal] = {}
+        self.round_trips: list[RoundTrip] = []
+
+    def book_fill(self, fill: Fill, fee: Decimal, intake: Intake | None) -> tuple[Decimal, RoundTrip | None]:
+        """Book a fill into the net position and into its phase's share.
+
+        Parameters
+        ----------
+        fee
+            In quote units.
+        intake
+            The order of the fill's entry as Brain placed it, where it is known.
+
+        Returns
+        -------
+        tuple
+            The fill's realized profit before fees, quote units, and the round trip that it finished.
+        """
+        signed = fill.quantity * fill.side.sign
+        holding, realized = trade(self.holdings.get(fill.symbol, Holding()), signed, fill.price, fill.event_time_ns)
+        self.holdings[fill.symbol] = holding
+        self.realized[fill.symbol] = self.realized.get(fill.symbol, ZERO) + realized
+        return realized, self._book_share(fill, signed, fee, intake)
+
+    def adopt(self, adoption: Adoption, market_time_ns: int) -> None:
+        """Take over the venue's position in a symbol, as reconciliation found it."""
+        symbol = adoption.symbol
+        over = adoption.quantity - self.holdings.get(symbol, Holding()).quantity
+        self.holdings[symbol] = Holding(adoption.quantity, adoption.average_entry_price, market_time_ns)
+        # A reduction is taken from the phases' shares; an excess belongs to no phase.
+        for key in sorted(self.shares):
+            share = self.shares[key]
+            if key[1] != symbol or share.quantity == ZERO or (share.quantity > ZERO) == (over > ZERO):
+                continue
+            taken = -share.quantity if abs(over) >= abs(share.quantity) else over
+            self._resize(key, taken, market_time_ns)
+            over -= taken
+        if over != ZERO:
+            key = (NOBODY, symbol)
+            before = self.shares.get(key, Holding())
+            self.shares[key], _ = trade(before, over, adoption.average_entry_price, market_time_ns)
+            lot = Lot(
+                intent_id=f"adopted:{symbol}",
+                phase_id=NOBODY,
+                symbol=symbol,
+                quantity=over,
+                opened_ns=market_time_ns,
+                updated_ns=market_time_ns,
+            )
+            self.lots[key] = enter_lot(self.lots.get(key, ()), lot)
+
+    def _book_share(self, fill: Fill, signed: Decimal, fee: Decimal, intake: Intake | None) -> RoundTrip | None:
+        key = (fill.phase_id, fill.symbol)
+        before = self.shares.get(key, Holding())
+        after, _ = trade(before, signed, fill.price, fill.event_time_ns)
+        self.shares[key] = after
+        first = fill.intent_id if fill.order_role in _OWN_LOT_FIRST else ""
+        lots, rest = leave_lots(self.lots.get(key, ()), signed, first, fill.event_time_ns)
+        if rest != ZERO:
+            entry = intake is not None and fill.order_role is OrderRole.ENTRY
+            lots = enter_lot(
+                lots,
+                Lot(
+                    intent_id=fill.intent_id,
+                    phase_id=fill.phase_id,
+                    symbol=fill.symbol,
+                    quantity=rest,
+                    stop_price=intake.stop_price if intake is not None and entry else ZERO,
+                    target_price=intake.target_price if intake is not None and entry else ZERO,
+                    opened_ns=fill.event_time_ns,
+                    updated_ns=fill.event_time_ns,
+                ),
+            )
+        self.lots[key] = lots
+        return self._progress(key, fill, before.quantity, fee, intake)
+
+    def _progress(
+        self, key: Share, fill: Fill, before: Decimal, fee: Decimal, intake: Intake | None
+    ) -> RoundTrip | None:
+        """Book a fill onto the share's round trip; a reversal finishes one and begins the next."""
+        side = Side.BUY if before > ZERO else Side.SELL
+        closing = min(fill.quantity, abs(before)) if before != ZERO and fill.side is not side else ZERO
+        opening = fill.quantity - closing
+        closing_fee = (fee * closing / fill.quantity).quantize(PRECISION)
+        finished: RoundTrip | None = None
+        progress = self.trips.get(key)
+        if closing > ZERO and progress is not None:
+            progress = progress.with_trade(fill.side, closing, fill.price, closing_fee)
+            if closing == abs(before):
+                finished = progress.finished(key[0], key[1], fill.event_time_ns)
+                self.round_trips.append(finished)
+                progress = None
+        if opening > ZERO:
+            if progress is None:
+                progress = TripProgress(
+                    intent_id=fill.intent_id,
+                    setup=intake.setup if intake is not None else "",
+                    side=fill.side,
+                    opened_ns=fill.event_time_ns,
+                )
+            progress = progress.with_trade(fill.side, opening, fill.price, fee - closing_fee)
+        if progress is None:
+            self.trips.pop(key, None)
+        else:
+            self.trips[key] = progress
+        return finished
+
+    def _resize(self, key: Share, taken: Decimal, market_time_ns: int) -> None:
+        share = self.shares[key]
+        left = share.quantity + taken
+        self.shares[key] = Holding(left, share.average_entry_price, share.opened_ns) if left != ZERO else Holding()
+        self.lots[key], _ = leave_lots(self.lots.get(key, ()), taken, "", market_time_ns)
+        # Entry and exit no longer match the trades: a round trip cannot be computed, and is not invented.
+        if left == ZERO:
+            self.trips.pop(key, None)

@@ -1,6 +1,6 @@
-"""The stop obligation as a plan: what has to be sent so that every lot has its stop and target, and nothing else has.
+"""The stop obligation as a plan: the requests after which every lot has its stop and target, and nothing else has.
 
-Pure and level-triggered: it looks at the account as it is, so the same plan serves each fill, a refusal, and the first
+Pure and level-triggered: it reads the present account, so the same plan serves each fill, a refusal, and the first
 moment after a crash. Quantities in base units, times on the market clock.
 """
 
@@ -12,17 +12,18 @@ from decimal import Decimal
 import msgspec
 
 from titan.domain.account import Account
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.ids import client_order_id
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import Lot
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MS
 
 # A stop or target that the venue refused this often is not tried again: the lot is closed instead.
 MAX_ATTEMPTS = 3
 # A flatten order that got nothing is repeated after this much market time.
-FLATTEN_RETRY_NS = 250_000_000
+FLATTEN_RETRY_NS = 250 * NS_PER_MS
 _PROTECTING = (OrderRole.STOP, OrderRole.TARGET)
 _TYPES = {OrderRole.STOP: OrderType.STOP_MARKET, OrderRole.TARGET: OrderType.TAKE_PROFIT_MARKET}
 
@@ -41,7 +42,7 @@ class Amend(msgspec.Struct, frozen=True):
 
 
 class Cancel(msgspec.Struct, frozen=True):
-    """Cancel a working order: what it protects is gone."""
+    """Cancel a working order whose position is gone."""
 
     order: Order
     reason: Reason
@@ -74,7 +75,7 @@ def reducing_order(
     now_ns: int,
     term: int,
 ) -> Order:
-    """The next order of ``order_role`` that closes what is left of a lot."""
+    """Return the next order of ``order_role`` that closes the rest of a lot."""
     attempt = account.next_attempt(lot.intent_id, order_role)
     intake = account.intakes.get(lot.intent_id)
     return Order(
@@ -104,14 +105,14 @@ def open_lots(account: Account) -> Iterator[Lot]:
 
 
 def plan_protection(account: Account, flight: InFlight, now_ns: int, term: int) -> list[Step]:
-    """Everything that has to be sent now, stops first.
+    """Return everything that has to be sent now, stops first.
 
     Parameters
     ----------
-    book
+    account
         The account.
     flight
-        What has been asked of the venue and is not answered.
+        Requests to the venue without an answer yet.
     now_ns
         Market time.
     term

@@ -6,10 +6,11 @@ The numbers are those of the wire contract (``protos/titan/v1/common.proto``).
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Reason(IntEnum):
-    """An enumerated reason; the comment beside each says what it means."""
+    """An enumerated reason; each has its meaning beside it."""
 
     OK = 1  # nothing was refused
     INVALID_INTENT = 2  # a field is missing, out of its range or contradicts another
@@ -20,7 +21,7 @@ class Reason(IntEnum):
     LOSS_STREAK = 7  # losses in a row: the phase pauses
     BUDGET_EXPIRED = 8  # the phase has no live budget
     NO_ALLOCATION = 9  # the phase has no weight at this equity
-    BUDGET_EXHAUSTED = 10  # what is left of the budget is below the minimum
+    BUDGET_EXHAUSTED = 10  # the rest of the budget is below the minimum
     ORDER_RATE = 11  # more orders a minute than the budget allows
     SYMBOL_NOT_ALLOWED = 12  # the policy does not name the symbol
     MODE_NOT_ALLOWED = 13  # the policy does not allow this mode
@@ -56,7 +57,7 @@ class Reason(IntEnum):
     STALE_TERM = 43  # a later Brain has been seen
     LEASE_LOST = 44  # this Execution no longer holds the lease
     EXECUTION_AWAY = 45  # Brain has no stream to Execution
-    BRAIN_AWAY = 46  # Execution has not heard from Brain
+    BRAIN_AWAY = 46  # Execution has received nothing from Brain for too long
     JOURNAL_UNAVAILABLE = 47  # the journal cannot be written
     NOT_REDUCING = 48  # a reduce-only order would open
     INSUFFICIENT_MARGIN = 49  # the account cannot carry it
@@ -71,10 +72,22 @@ class Reason(IntEnum):
     UNKNOWN_SYMBOL = 58  # no such instrument
     VENUE_ERROR = 59  # the venue failed
     EXPIRED = 60  # its time to live ended
-    ABSENT_AT_VENUE = 61  # the venue never had it: asked after the receive window
+    ABSENT_AT_VENUE = 61  # the venue never had it: queried after the receive window
     CANCELED_BY_POSTURE = 62  # canceled because the posture, budget, lease or Brain went away
     POSITION_CLOSED = 63  # its position is closed
     STOP_OBLIGATION = 64  # a position without its stop in time is flattened
     PRECONDITION = 65  # a precondition of arming does not hold
     NONCE_USED = 66  # an act is one-shot
     SHUTTING_DOWN = 67  # the process is stopping
+
+
+class Rejection(NamedTuple):
+    """A reason and its sentence, which begins with the reason's name."""
+
+    reason: Reason
+    message: str
+
+    @classmethod
+    def of(cls, reason: Reason, detail: str) -> Rejection:
+        """Make a rejection of a reason and the detail that follows its name."""
+        return cls(reason, f"{reason.name}: {detail}")

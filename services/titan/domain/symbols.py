@@ -36,7 +36,7 @@ def normalise_symbol(text: str, perp: bool) -> str:
     text
         A venue's or a person's spelling.
     perp
-        What a spelling that does not say is: a linear perpetual, or spot.
+        Kind of a spelling that does not name one: a linear perpetual, or spot.
 
     Returns
     -------

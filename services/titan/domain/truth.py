@@ -1,4 +1,4 @@
-"""How far Execution may believe its own picture: drifts, and the score they make."""
+"""Proof that Execution's account equals the venue's: drifts, and the score they make."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import DriftClass
+from titan.domain.enums import DriftClass
+from titan.domain.time import NS_PER_S
 
 FULL_SCORE = 100
 PLAIN_COST = 20
 CRITICAL_COST = 40
 CLEAN_GAIN = 5
 # Without any authenticated answer for longer than this, a point is lost each second.
-SILENCE_GRACE_NS = 10 * 1_000_000_000
-SECOND_NS = 1_000_000_000
+SILENCE_GRACE_NS = 10 * NS_PER_S
 CRITICAL = frozenset({DriftClass.GHOST, DriftClass.UNTRACKED, DriftClass.POLICY_HASH})
 SIZE_TOLERANCE_FRACTION = Decimal("0.001")
 SIZE_TOLERANCE = Decimal("0.0001")
@@ -58,9 +58,9 @@ def after_pass(
     truth
         Before.
     drifts
-        What the pass found, with what became of each.
+        The drifts of the pass, each with its repair.
     ours_sha256, venues_sha256
-        Evidence: digests of what was compared.
+        Evidence: digests of both sides.
     market_time_ns
         Market time of the pass.
     """
@@ -85,7 +85,7 @@ def after_pass(
 
 def points_lost_to_silence(silent_ns: int) -> int:
     """Points lost in a stretch of ``silent_ns`` nanoseconds (machine's clock) without any authenticated answer."""
-    return max(0, (silent_ns - SILENCE_GRACE_NS) // SECOND_NS)
+    return max(0, (silent_ns - SILENCE_GRACE_NS) // NS_PER_S)
 
 
 def after_silence(truth: TruthSnapshot, points: int) -> TruthSnapshot:

@@ -1,4 +1,4 @@
-"""What is said between a trading client and a venue: requests, and what the venue tells.
+"""Messages between a trading client and a venue: requests, and the venue's updates.
 
 Used by every venue alike, the simulated one and real exchanges. Quantities in base units, prices in quote units
 (0: none), ``market_time_ns`` on the market clock, ``signed_at_ns`` on the machine's wall clock.
@@ -11,7 +11,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 
@@ -34,7 +34,7 @@ class VenueOrderState(IntEnum):
 
 
 class RequestKind(StrEnum):
-    """What a refused request was."""
+    """Kind of a refused request."""
 
     SEND = "send"
     CANCEL = "cancel"
@@ -83,7 +83,7 @@ OrderRequest = SendOrder | CancelOrder | AmendOrder
 
 
 class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as the venue has it. ``quantity`` of a reduce-only order may be less than was asked."""
+    """An order as the venue has it. ``quantity`` of a reduce-only order may be less than requested."""
 
     client_order_id: str
     venue_order_id: str
@@ -131,8 +131,8 @@ class VenueTrade(msgspec.Struct, frozen=True, kw_only=True):
 class VenueReject(msgspec.Struct, frozen=True, kw_only=True):
     """A request that changed nothing at the venue.
 
-    For a refused ``send`` the venue has no such order, with one exception: ``DUPLICATE_ORDER`` says that it already
-    has one of this id, which stands as it was.
+    For a refused ``send`` the venue has no such order, with one exception: after ``DUPLICATE_ORDER`` it
+    already has one of this id, which stands as it was.
     """
 
     client_order_id: str
@@ -143,14 +143,14 @@ class VenueReject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VenueMarker(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of this slice of market time has been told."""
+    """All updates of this slice of market time have been sent."""
 
     step: int
     market_time_ns: int
 
 
 class VenueHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """The private stream lives. A ``last_trade_sequence`` beyond the last trade seen means that one was missed."""
+    """The private stream works. A ``last_trade_sequence`` beyond the last trade received means that one was missed."""
 
     wall_time_ns: int
     last_trade_sequence: int

@@ -1,8 +1,8 @@
-"""What a venue's word means for an order of ours: pure, for news from the stream and answers to questions alike."""
+"""Effect of a venue's reports on our orders: pure, for updates of the stream and answers to queries alike."""
 
 from __future__ import annotations
 
-from titan.domain.kinds import OrderState
+from titan.domain.enums import OrderState
 from titan.domain.numbers import ZERO
 from titan.domain.orders import FINAL_STATES, Fill, Order, OrderEvent, OrderEventKind, apply
 from titan.domain.reasons import Reason
@@ -18,77 +18,77 @@ _NOT_ACKNOWLEDGED = frozenset(
 )
 
 
-def after_venue_order(order: Order, told: VenueOrder, asked: tuple[Reason, str] = (Reason.OK, "")) -> Order:
-    """The order after the venue told its own picture of it.
+def after_venue_order(order: Order, theirs: VenueOrder, requested: tuple[Reason, str] = (Reason.OK, "")) -> Order:
+    """Return the order after the venue reported its own state of it.
 
-    Fills come from trades only: a picture that has more filled than we know of changes nothing about that.
+    Fills come from trades only: a report with a greater filled quantity changes nothing about that.
 
     Parameters
     ----------
     order
         As we have it.
-    told
+    theirs
         As the venue has it.
-    asked
-        Why we asked to cancel it, if we did: kept where the venue names no reason of its own.
+    requested
+        The reason of our own cancel, if any: kept where the venue names none.
 
     Raises
     ------
     TransitionError
-        When the venue tells what cannot happen.
+        When the report cannot happen to the order.
     """
-    end = _ENDS.get(told.state)
+    end = _ENDS.get(theirs.state)
     if end is not OrderEventKind.REJECT and order.state in _NOT_ACKNOWLEDGED:
-        order = apply(order, _event(OrderEventKind.ACK, told))
-    if order.at_venue and _differs(order, told):
+        order = apply(order, _event(OrderEventKind.ACK, theirs))
+    if order.at_venue and _differs(order, theirs):
         order = apply(
             order,
             OrderEvent(
                 kind=OrderEventKind.AMEND,
-                market_time_ns=told.market_time_ns,
-                quantity=told.quantity if told.quantity >= order.filled_quantity else ZERO,
-                price=told.limit_price,
-                trigger_price=told.trigger_price,
+                market_time_ns=theirs.market_time_ns,
+                quantity=theirs.quantity if theirs.quantity >= order.filled_quantity else ZERO,
+                price=theirs.limit_price,
+                trigger_price=theirs.trigger_price,
             ),
         )
     if end is None or order.state in FINAL_STATES:
-        # FILLED is made by trades; an end that was told again changes nothing.
+        # FILLED is made by trades; a repeated end changes nothing.
         return order
-    reason, message = (told.reason, told.message) if told.reason is not Reason.OK else asked
+    reason, message = (theirs.reason, theirs.message) if theirs.reason is not Reason.OK else requested
     event = OrderEvent(
         kind=end,
-        market_time_ns=told.market_time_ns,
-        venue_order_id=told.venue_order_id,
+        market_time_ns=theirs.market_time_ns,
+        venue_order_id=theirs.venue_order_id,
         reason=reason,
-        message=message or told.message,
+        message=message or theirs.message,
     )
     return apply(order, event)
 
 
-def after_reject(order: Order, told: VenueReject) -> Order:
-    """The order after its send was refused.
+def after_reject(order: Order, theirs: VenueReject) -> Order:
+    """Return the order after its send was refused.
 
-    A duplicate says that the venue has it: that is a doubt, and the venue is asked.
+    A duplicate means that the venue has one of this id: its state is unknown until the venue is queried.
 
     Raises
     ------
     TransitionError
         When it cannot happen to the order.
     """
-    duplicate = told.reason is Reason.DUPLICATE_ORDER
+    duplicate = theirs.reason is Reason.DUPLICATE_ORDER
     return apply(
         order,
         OrderEvent(
             kind=OrderEventKind.DOUBT if duplicate else OrderEventKind.REJECT,
-            market_time_ns=told.market_time_ns,
-            reason=told.reason,
-            message=told.message,
+            market_time_ns=theirs.market_time_ns,
+            reason=theirs.reason,
+            message=theirs.message,
         ),
     )
 
 
 def fill_from_trade(order: Order, trade: VenueTrade) -> Fill:
-    """A trade of the venue as a fill of our order."""
+    """Return a trade of the venue as a fill of our order."""
     return Fill(
         trade_id=trade.trade_id,
         client_order_id=order.client_order_id,
@@ -108,15 +108,15 @@ def fill_from_trade(order: Order, trade: VenueTrade) -> Fill:
     )
 
 
-def _event(kind: OrderEventKind, told: VenueOrder) -> OrderEvent:
-    return OrderEvent(kind=kind, market_time_ns=told.market_time_ns, venue_order_id=told.venue_order_id)
+def _event(kind: OrderEventKind, theirs: VenueOrder) -> OrderEvent:
+    return OrderEvent(kind=kind, market_time_ns=theirs.market_time_ns, venue_order_id=theirs.venue_order_id)
 
 
-def _differs(order: Order, told: VenueOrder) -> bool:
-    """Whether the venue changed quantity or prices: as we asked, or a reduce-only order shrank to the holding."""
+def _differs(order: Order, theirs: VenueOrder) -> bool:
+    """Whether the venue changed quantity or prices: as requested, or a reduce-only order shrank to the holding."""
     return (
-        # Below what its trades filled already is older news.
-        (told.quantity != order.quantity and told.quantity > ZERO and told.quantity >= order.filled_quantity)
-        or (told.limit_price > ZERO and told.limit_price != order.limit_price)
-        or (told.trigger_price > ZERO and told.trigger_price != order.trigger_price)
+        # A quantity below the filled one is an older report.
+        (theirs.quantity != order.quantity and theirs.quantity > ZERO and theirs.quantity >= order.filled_quantity)
+        or (theirs.limit_price > ZERO and theirs.limit_price != order.limit_price)
+        or (theirs.trigger_price > ZERO and theirs.trigger_price != order.trigger_price)
     )

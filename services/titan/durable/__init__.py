@@ -1,1 +1,1 @@
-"""What survives a power cut: the journal, the lease, the latch and small files."""
+"""State that survives a power cut: the journal, the lease, the latch and small files."""

@@ -14,8 +14,8 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     Raises
     ------
     OSError
-        When any step fails. ``path`` then holds what it held before, unless only the last step failed: the new content
-        is then visible, and may be gone after a power cut.
+        When any step fails. ``path`` then has its old content, unless only the last step failed. The new content is
+        then visible, and may be gone after a power cut.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)

@@ -1,4 +1,4 @@
-"""The posture latch: what people and the automatic rules last said, kept over every restart."""
+"""The posture latch: the last act of a person or an automatic rule, kept over every restart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
+from titan.domain.posture import FLATTENED
 from titan.domain.reasons import Reason
 from titan.durable.files import write_durably
 
@@ -62,13 +63,13 @@ class Latch:
     Attributes
     ----------
     posture
-        What the latch allows.
+        The greatest posture that the latch allows.
     never_set
-        No act has ever set it.
+        True until the first act sets it.
     by, reason
-        Who set it last, and why.
+        Author and reason of the last act.
     changed_ns
-        When, on ``clock`` (UTC ns); 0 when never.
+        Time of the last act on ``clock`` (UTC ns); 0 before the first.
     """
 
     def __init__(
@@ -100,13 +101,13 @@ class Latch:
         return cls(path, _read(path), write, clock)
 
     def used(self, nonce: str) -> bool:
-        """Whether an act with this nonce has raised the latch, in this life of the process or an earlier one."""
+        """Whether an act with this nonce has raised the latch, in this process or an earlier one."""
         return nonce in self._nonces
 
     def tighten(self, posture: Posture, by: str, reason: str) -> bool:
-        """Lower the latch to ``posture``, at once in memory and then on the disk. One that is as low stays as it is.
+        """Lower the latch to ``posture``, at once in memory and then on the disk. A latch as low stays as it is.
 
-        The first act on a new latch is stored also when it lowers nothing: the latch is then no longer ``never_set``.
+        The first act on a new latch is stored even when it lowers nothing: the latch is then no longer ``never_set``.
 
         Returns
         -------
@@ -159,7 +160,7 @@ class Latch:
         self._replace(posture, by, reason, (*self._nonces, nonce))
 
     def finish_flatten(self, by: str, reason: str) -> None:
-        """FLATTEN is done: HALTED, which is no loosening.
+        """Move the latch from FLATTEN to HALTED, which is no loosening.
 
         Raises
         ------
@@ -170,10 +171,10 @@ class Latch:
         """
         if self.posture is not Posture.FLATTEN:
             raise ValueError(f"posture: {self.posture.name}; only FLATTEN can be finished")
-        self._replace(Posture.HALTED, by, reason, self._nonces)
+        self._replace(FLATTENED, by, reason, self._nonces)
 
     def _replace(self, posture: Posture, by: str, reason: str, nonces: tuple[str, ...]) -> None:
-        """Take over new content once it is stored; keep the old when it cannot be."""
+        """Take new content once it is stored; keep the old when it cannot be."""
         before = (self.posture, self.never_set, self.by, self.reason, self.changed_ns, self._nonces)
         self._set(posture, by, reason, nonces)
         try:
@@ -210,7 +211,7 @@ class Latch:
 
 
 def _read(path: Path) -> _Content:
-    """The stored content, or what stands for it."""
+    """Read the stored content; return CLOSE_ONLY for a new folder and HALTED for a damaged file."""
     try:
         stored = msgspec.json.decode(path.read_bytes(), type=_Stored)
         if stored.content.version != VERSION:

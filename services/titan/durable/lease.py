@@ -1,20 +1,20 @@
-"""The one-writer lease: pure logic over a store, a clock and a look at the holder's process.
+"""The one-writer lease: pure logic over a store, a clock and a check of the holder's process.
 
-A term is claimed by creating ``term-<N>`` exclusively; its holder keeps ``lease-<N>``, which says until when it may
-send. The highest term counts. Why two holders can never both send, wherever one of them is stopped (SIGSTOP) and goes
-on later:
+A term is claimed by creating ``term-<N>`` exclusively; its holder keeps ``lease-<N>``, which holds the time until
+which it may send. The highest term counts. Two holders can never both send, wherever one of them is stopped (SIGSTOP)
+and continued later, for these reasons:
 
 * A holder signs a request with the time at which it checked that the lease covers that time *and* the receive window
   after it. So the venue refuses all its requests once the lease has expired, however late they leave.
 * It counts a renewal only after the new expiry is stored and, read after that, no higher term exists. A successor
-  claims its term first and reads the leases after that. So either the successor sees the renewal and waits it out, or
-  the holder sees the successor's term and is lost.
+  claims its term first and reads the leases after that. Either the successor sees the renewal and waits it out, or the
+  holder sees the successor's term and loses the lease.
 * A successor waits until expiry + receive window + skew of every lower term has passed. Within one boot of one machine
-  that is judged on the clock that runs on through sleep and is never set (CLOCK_BOOTTIME), else on the wall clock. A
-  lease that has not changed while its whole length and the margins went by on the successor's own clock has passed in
-  any case, also when a wall clock was set.
-* A holder on the same machine whose process is proven dead renews nothing and sends nothing more; what it sent last is
-  refused after receive window + skew.
+  that is judged on CLOCK_BOOTTIME, which runs through sleep and is never set, else on the wall clock. A lease has
+  passed in any case once its whole length and the margins went by unchanged on the successor's own clock, also when a
+  wall clock was set.
+* A holder on the same machine whose process is proven dead renews nothing and sends nothing more. The venue refuses
+  its last requests after receive window + skew.
 
 Where a venue has no receive window, a request can arrive late and this fencing is weaker.
 """
@@ -27,26 +27,26 @@ from typing import Protocol
 
 import msgspec
 
-SECOND_NS = 1_000_000_000
+from titan.domain.time import NS_PER_S
 
 
 class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things last, in ns. The defaults take over from a dead process in 2.5 s, from a stopped one in 7.5 s.
+    """Durations in ns. The defaults take over from a dead process in 2.5 s, from a stopped one in 7.5 s.
 
     Raises
     ------
     ValueError
-        When a lease does not outlast two renewals and the receive window: a holder could not always send.
+        When a lease does not outlast two renewals and the receive window. A holder could not always send then.
     """
 
-    duration_ns: int = 5 * SECOND_NS
+    duration_ns: int = 5 * NS_PER_S
     """From a renewal to the expiry."""
-    receive_window_ns: int = 2 * SECOND_NS
+    receive_window_ns: int = 2 * NS_PER_S
     """The venue refuses a request that arrives later than this after the time it is signed with."""
-    skew_ns: int = SECOND_NS // 2
+    skew_ns: int = NS_PER_S // 2
     """The most by which the venue's clock, or another machine's, differs from this one's."""
-    renew_ns: int = SECOND_NS
-    """How often the holder renews."""
+    renew_ns: int = NS_PER_S
+    """Time from one renewal to the next."""
 
     def __post_init__(self) -> None:
         least = self.receive_window_ns + 2 * self.renew_ns
@@ -59,41 +59,41 @@ class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    """Which process, so that another on the same machine can tell whether it still lives."""
+    """Identity of a process, by which another one on the same machine checks whether it still lives."""
 
     boot_id: str
     pid: int
     start_ticks: int
-    """Start of the process in clock ticks since boot: tells it from a later one with the same pid."""
+    """Start of the process in clock ticks since boot: differs from that of a later one with the same pid."""
     pid_namespace: int
     """Inode of its pid namespace: a pid means nothing in another one."""
 
 
 class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``lease-<N>`` holds."""
+    """Content of ``lease-<N>``."""
 
     expires_ns: int
     """On the wall clock."""
     expires_boot_ns: int
-    """The same on CLOCK_BOOTTIME; means something only to a process with the same ``holder.boot_id``."""
+    """The same on CLOCK_BOOTTIME; valid only for a process with the same ``holder.boot_id``."""
     duration_ns: int
     receive_window_ns: int
     settled: bool
-    """The holder has released it, with every request answered: nothing has to be waited out."""
+    """The holder has released it, with every request answered: a successor need not wait."""
     holder: ProcessIdentity
 
 
 class LeaseStore(Protocol):
-    """Where terms and leases are kept. Every call may raise ``OSError``."""
+    """Storage of terms and leases. Every call may raise ``OSError``."""
 
     def terms(self) -> list[int]:
-        """All claimed terms, in no order."""
+        """Return all claimed terms, in no order."""
 
     def claim(self, term: int) -> bool:
         """Create a term, durably; False when it exists."""
 
     def read(self, term: int) -> LeaseRecord | None:
-        """The lease of a term; None when there is none yet, or none that can be read."""
+        """Read the lease of a term; None when there is none yet, or none that can be read."""
 
     def write(self, term: int, record: LeaseRecord) -> None:
         """Replace the lease of a term, atomically and durably."""
@@ -106,14 +106,14 @@ class LeaseClock(Protocol):
     """The two clocks, in ns."""
 
     def wall_ns(self) -> int:
-        """UTC; may be set."""
+        """UTC; it may be set."""
 
     def boot_ns(self) -> int:
         """CLOCK_BOOTTIME: since boot, through sleep, never set."""
 
 
 class LeaseState(Enum):
-    """Where a lease stands; LOST and RELEASED are for ever: make a new one, and recover the journal again."""
+    """State of a lease. LOST and RELEASED are final: make a new one, and recover the journal again."""
 
     WAITING = "waiting"  # an earlier holder's time has not passed
     CLAIMED = "claimed"  # the term is ours, and the one before is waited out
@@ -133,8 +133,8 @@ class LeaseUnavailable(Exception):  # noqa: N818 - it is a state that its users 
 class Lease:
     """One attempt of one process to be the writer.
 
-    Call :meth:`acquire_step` until it answers 0, then :meth:`renew` each ``times.renew_ns``, and before each request
-    :meth:`may_send`. A renewal syncs to the disk; it may run in a worker thread while :meth:`may_send` is asked.
+    Call :meth:`acquire_step` until it returns 0, then :meth:`renew` each ``times.renew_ns``, and before each request
+    :meth:`may_send`. A renewal syncs to the disk; it may run in a worker thread while :meth:`may_send` is called.
 
     Parameters
     ----------
@@ -144,11 +144,11 @@ class Lease:
     Attributes
     ----------
     state
-        Where it stands.
+        Its present state.
     term
         The term claimed; 0 before.
     problem
-        Why the last renewal failed, or why the lease is lost; empty when all is well.
+        The reason for which the last renewal failed, or the lease is lost; empty when all is well.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Lease:
 
     @property
     def expires_ns(self) -> int:
-        """When the lease ends unless it is renewed (wall clock); 0 before the first claim."""
+        """Time at which the lease ends unless it is renewed (wall clock); 0 before the first claim."""
         return self._expires_ns
 
     def may_send(self, now_ns: int) -> bool:
@@ -187,13 +187,13 @@ class Lease:
         )
 
     def acquire_step(self) -> int:
-        """Do what can be done now to become the holder.
+        """Take the next step towards holding the lease.
 
         Returns
         -------
         int
-            How long to wait, in ns, before the next call; 0 when the lease is held. Look at ``state`` too: a claim may
-            be LOST while it is waited out.
+            Time to wait before the next call, in ns; 0 when the lease is held. Check ``state`` too: a claim may be LOST
+            while it is waited out.
 
         Raises
         ------
@@ -216,12 +216,12 @@ class Lease:
             raise LeaseUnavailable(f"lease: {error.filename or 'its folder'}: {error.strerror}") from error
 
     def renew(self) -> LeaseState:
-        """Extend the lease. A write that fails is said in ``problem``; the lease then ends when it expires.
+        """Extend the lease. A failed write is reported in ``problem``; the lease then ends when it expires.
 
         Returns
         -------
         LeaseState
-            The state after it: LOST when the lease had expired or a higher term exists.
+            The new state: LOST when the lease had expired or a higher term exists.
         """
         if self.state not in (LeaseState.CLAIMED, LeaseState.HELD):
             return self.state
@@ -232,15 +232,15 @@ class Lease:
         return self.state
 
     def release(self, *, settled: bool) -> None:
-        """Give the lease up. ``settled``: every request was answered, so that a successor need not wait at all.
+        """Release the lease. ``settled``: every request was answered, so that a successor need not wait at all.
 
-        A write that fails is said in ``problem``; a successor then waits the lease out.
+        A failed write is reported in ``problem``; a successor then waits the lease out.
         """
         if self.state not in (LeaseState.CLAIMED, LeaseState.HELD):
             return
         self.state = LeaseState.RELEASED
         wall_ns, boot_ns = self._clock.wall_ns(), self._clock.boot_ns()
-        # Never a later end than the one that was stored: the term may have been taken over since.
+        # Never store a later end than before: the term may have been taken over since.
         expires_ns, expires_boot_ns = min(wall_ns, self._expires_ns), min(boot_ns, self._expires_boot_ns)
         try:
             self._store.write(self.term, self._record(expires_ns, expires_boot_ns, settled=settled))
@@ -248,7 +248,7 @@ class Lease:
             self.problem = f"lease of term {self.term} cannot be released: {error.strerror}"
 
     def _try_to_claim(self) -> int:
-        """Claim the next term when every lease before has passed; answer how long that still takes."""
+        """Claim the next term when every earlier lease has passed; return how long that still takes."""
         terms = self._store.terms()
         if wait_ns := self._wait_for(terms):
             return wait_ns
@@ -261,7 +261,7 @@ class Lease:
         return 0
 
     def _wait_out(self) -> int:
-        """After the claim: read the leases before once more, and wait for one that was renewed in between."""
+        """Read the earlier leases once more after the claim, and wait for one that was renewed in between."""
         if self.state is not LeaseState.CLAIMED:
             return self.times.renew_ns
         if wait_ns := self._wait_for([term for term in self._store.terms() if term < self.term]):
@@ -284,9 +284,9 @@ class Lease:
         self._expires_ns, self._expires_boot_ns = expires_ns, expires_boot_ns
         self.problem = ""
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, reason: str) -> None:
         self.state = LeaseState.LOST
-        self.problem = f"lease of term {self.term} is lost: {why}"
+        self.problem = f"lease of term {self.term} is lost: {reason}"
 
     def _record(self, expires_ns: int, expires_boot_ns: int, *, settled: bool) -> LeaseRecord:
         return LeaseRecord(
@@ -299,7 +299,7 @@ class Lease:
         )
 
     def _wait_for(self, terms: list[int]) -> int:
-        """How long until the last request under any of these terms is refused for sure, in ns."""
+        """Return the time until the last request under any of these terms is surely refused, in ns."""
         return max((self._wait_for_one(term) for term in terms), default=0)
 
     def _wait_for_one(self, term: int) -> int:
@@ -314,7 +314,7 @@ class Lease:
             duration_ns, window_ns = record.duration_ns, max(window_ns, record.receive_window_ns)
         margin_ns = window_ns + self.times.skew_ns
         # Unchanged for its whole length on our own clock. A term without a lease is waited for as well: its holder has
-        # just claimed it, and to claim the next at once would make two newcomers chase each other.
+        # just claimed it, and claiming the next at once would make two newcomers chase each other.
         clear = [self._seen[term][1] + duration_ns + margin_ns - boot_ns]
         if record is not None:
             if record.holder.boot_id == self._identity.boot_id:

@@ -1,4 +1,4 @@
-"""The lease on the disk, the machine's clocks, and whether a process still lives."""
+"""The lease on the disk, the machine's clocks, and the check whether a process still lives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FolderLeaseStore:
         self._folder = folder
 
     def terms(self) -> list[int]:
-        """See :class:`~titan.durable.lease.LeaseStore`. A lease whose term is gone counts as a term, too."""
+        """See :class:`~titan.durable.lease.LeaseStore`. A lease whose term file is gone counts as a term, too."""
         return list({int(match[1]) for entry in self._folder.iterdir() if (match := _TERM.match(entry.name))})
 
     def claim(self, term: int) -> bool:
@@ -70,7 +70,7 @@ class MachineClock:
 
 
 def own_identity() -> ProcessIdentity:
-    """The identity of this process. Raises ``OSError`` where ``/proc`` is not there."""
+    """Return the identity of this process. Raise ``OSError`` where there is no ``/proc``."""
     pid = os.getpid()
     return ProcessIdentity(
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip(),
@@ -81,9 +81,9 @@ def own_identity() -> ProcessIdentity:
 
 
 def is_dead(process: ProcessIdentity, own: ProcessIdentity | None = None) -> bool:
-    """Whether ``process`` is proven not to live any more; False for one of another boot or pid namespace.
+    """Whether ``process`` is proven dead; False for a process of another boot or pid namespace.
 
-    (A namespace's inode may be used again after all its processes have died, so an equal one is proof enough.)
+    A namespace's inode is used again only after all its processes have died, so an equal inode is proof enough.
     """
     own = own_identity() if own is None else own
     if (process.boot_id, process.pid_namespace) != (own.boot_id, own.pid_namespace):
@@ -98,7 +98,7 @@ def is_dead(process: ProcessIdentity, own: ProcessIdentity | None = None) -> boo
 
 
 def open_lease(folder: Path, times: LeaseTimes | None = None) -> Lease:
-    """A lease in ``folder`` (created when its parent exists) for this process.
+    """Make a lease in ``folder`` (created when its parent exists) for this process.
 
     Raises
     ------

@@ -1,26 +1,28 @@
-"""The stream with Brain: orders, cancels, heartbeats and acts come in; the account and what changes in it go out."""
+"""The stream with Brain: orders, cancels, heartbeats and acts come in; the account and its changes go out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import grpc
 
 from titan.domain.account import Account, Change
-from titan.domain.equity import DAY_NS, Equity
-from titan.domain.kinds import OrderState, Posture
+from titan.domain.enums import OrderState, Posture
+from titan.domain.equity import Equity
+from titan.domain.journal_records import Refusal
+from titan.domain.order_intake import stale_term
 from titan.domain.orders import Order
-from titan.domain.reasons import Reason
-from titan.domain.records import Record, Refusal
+from titan.domain.reasons import Reason, Rejection
+from titan.domain.time import utc_day
 from titan.domain.truth import TruthSnapshot
-from titan.execution.account_store import AccountStore
 from titan.execution.commit_group import CommitGroup
+from titan.execution.events import ExecutionEvents
 from titan.execution.intake import OrderIntake
-from titan.execution.posture import Outcome, PostureKeeper
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import Outcome, PostureKeeper
+from titan.execution.protector import Protector
 from titan.execution.reconciler import Reconciler
 from titan.execution.valuation import Valuer
-from titan.execution.venue_updates import VenueUpdates
 from titan.runtime.rpc.errors import RpcRefused
 from titan.runtime.rpc.server import ServerStream
 from titan.runtime.telemetry.logs import Log
@@ -30,7 +32,7 @@ from titan.v1 import execution_pb2 as pb
 from titan.wire import orders as wire
 from titan.wire.journal import refusal_to_wire
 
-# What Brain rebuilds win rates and loss streaks from.
+# Brain rebuilds win rates and loss streaks from these.
 ROUND_TRIPS_SENT = 500
 
 PlaceStream = ServerStream[pb.PlaceRequest, pb.PlaceResponse]
@@ -39,114 +41,106 @@ PlaceStream = ServerStream[pb.PlaceRequest, pb.PlaceResponse]
 class BrainSession:
     """Serves ``Execution.Place``, for one Brain at a time: the one that connected last.
 
-    The account is told once reconciliation has settled; until then nothing else is told either, since it would speak
-    of a picture that Brain does not have.
+    The account is sent once reconciliation has settled. Until then no change is sent either: it would change an account
+    that Brain does not have.
 
     Attributes
     ----------
     markers
-        How far Brain has decided.
+        The last step of market time for which Brain has decided everything.
     """
 
     def __init__(
         self,
-        store: AccountStore,
+        store: JournalledAccount,
         intake: OrderIntake,
         posture: PostureKeeper,
         valuer: Valuer,
         reconciler: Reconciler,
-        desk: VenueUpdates,
+        protector: Protector,
+        events: ExecutionEvents,
         policy_hash: str,
         log: Log,
     ) -> None:
         self.markers = Watermark()
-        self.on_posture: Callable[[], None] = lambda: None
         self._store = store
         self._account: Account = store.account
         self._intake = intake
         self._posture = posture
         self._valuer = valuer
         self._reconciler = reconciler
-        self._desk = desk
+        self._protector = protector
+        self._events = events
         self._policy_hash = policy_hash
         self._log = log
         self._group = CommitGroup(lambda orders: intake.place(orders, self._answer))
         self._stream: PlaceStream | None = None
-        self._told = False
+        self._account_sent = False
         self._last_marker: pb.PlaceResponse | None = None
+        self._last_equity: Equity | None = None
         self._flatten_act: int | None = None
-        self._told_equity: Equity | None = None
-        store.listeners.append(self._hear)
 
     @property
     def connected(self) -> bool:
-        """Whether a Brain is connected and has been told the account."""
-        return self._stream is not None and self._told
+        """Whether a Brain is connected and has the account."""
+        return self._stream is not None and self._account_sent
 
     async def serve(self, stream: PlaceStream) -> None:
-        """One stream, from Brain's hello to its end."""
-        requests = aiter(stream)
-        first = await anext(requests, None)
-        if first is None:
-            return
-        self._welcome(stream, first)
+        """Serve one stream, from Brain's hello to its end. A defect in it ends the process."""
         try:
-            async for request in requests:
-                # From here to the venue's stream there is no await, unless orders queue for the disk.
-                received_ns = time.perf_counter_ns()
-                self._posture.heard()
-                if request.HasField("order"):
-                    self._group.take(request.order, received_ns)
-                else:
-                    self._group.commit()
-                    self._take(request)
-                if self._group.failure is not None:
-                    raise self._group.failure
-            # Ended in good order: what it asked for last is taken and answered.
-            self._group.commit()
-        finally:
-            self._group.drop()
-            if self._stream is stream:
-                self._stream = None
-                self._told = False
-                self._posture.brain_lost()
-                self._log.warning("Brain's stream ended")
+            await self._serve(stream)
+        except RpcRefused:
+            raise
+        except Exception as error:
+            # An order path that works in part is none: the successor recovers from the journal.
+            self._events.failed(str(error))
+            await stream.flush()
+            raise RpcRefused(grpc.StatusCode.UNAVAILABLE, f"execution ends: {error}") from error
 
-    def tell_account(self) -> None:
-        """Tell a connected Brain the whole account, once nothing is in doubt."""
-        if self._stream is None or self._told or not self._reconciler.settled.is_set():
+    def send_account(self) -> None:
+        """Send a connected Brain the whole account, once nothing is in doubt."""
+        if self._stream is None or self._account_sent or not self._reconciler.settled.is_set():
             return
-        self._told = True
-        self._store.tell()
+        self._account_sent = True
+        self._store.notify()
         self._stream.post(pb.PlaceResponse(account=self._account_message()))
         if self._last_marker is not None:
             self._stream.post(self._last_marker)
 
-    def mark(self, step: int, market_time_ns: int) -> None:
-        """Say that everything of this step has been told."""
+    def send_change(self, change: Change) -> None:
+        """Send the fill and the order that a record changed."""
+        if not self.connected:
+            return
+        if change.fill is not None:
+            self._post(pb.PlaceResponse(fill=wire.fill_to_wire(change.fill)))
+        # A journalled order is sent to the venue in the same moment: SENT is reported instead.
+        if change.order is not None and change.order.state is not OrderState.JOURNALLED:
+            self._post(pb.PlaceResponse(order=wire.order_to_wire(change.order)))
+
+    def send_marker(self, step: int, market_time_ns: int) -> None:
+        """Send that every change of this step has been sent."""
         self._last_marker = pb.PlaceResponse(marker=common_pb2.StepMarker(step=step, market_time_ns=market_time_ns))
         self._post(self._last_marker)
 
-    def tell_equity(self, equity: Equity) -> None:
-        """Tell equity, if it is another than was told last."""
-        if self.connected and not _same(equity, self._told_equity):
-            self._told_equity = equity
+    def send_equity(self, equity: Equity) -> None:
+        """Send equity, unless it is equal to the last one sent."""
+        if self.connected and not _equal_for_brain(equity, self._last_equity):
+            self._last_equity = equity
             self._post(pb.PlaceResponse(equity=wire.equity_to_wire(equity)))
 
-    def tell_truth(self, truth: TruthSnapshot) -> None:
-        """Tell the truth snapshot."""
+    def send_truth(self, truth: TruthSnapshot) -> None:
+        """Send the truth snapshot."""
         self._post(pb.PlaceResponse(truth=wire.truth_to_wire(truth)))
 
-    def tell_act(self, result: pb.PostureActResult) -> None:
-        """Tell Brain of an act that was not its own: its latch follows ours down."""
+    def send_act(self, result: pb.PostureActResult) -> None:
+        """Send the result of an act that was not Brain's own: its latch follows Execution's down."""
         self._post(pb.PlaceResponse(act=result))
 
-    def flatten_finished(self) -> None:
-        """Answer the act that asked for FLATTEN again, now that it is done."""
+    def finish_flatten(self) -> None:
+        """Answer the act that requested FLATTEN once more, now that it is done."""
         if self._flatten_act is not None:
-            self._post(
-                pb.PlaceResponse(act=self.act_result(self._flatten_act, Outcome(True, message="flatten is done")))
-            )
+            result = self.act_result(self._flatten_act, Outcome(True, message="flatten is done"))
+            self._post(pb.PlaceResponse(act=result))
             self._flatten_act = None
 
     def act_result(self, act_id: int, outcome: Outcome) -> pb.PostureActResult:
@@ -159,55 +153,80 @@ class BrainSession:
             in_force=int(self._posture.in_force),  # type: ignore[arg-type]
             latch=int(self._posture.latch.posture),  # type: ignore[arg-type]
             working_orders=len(self._account.working),
-            open_positions=sum(holding.quantity != 0 for holding in self._account.holdings.values()),
+            open_positions=self._account.open_positions,
         )
 
     def tighten(self, posture: Posture, by: str, reason: str) -> Outcome:
-        """Lower the posture, and do at once what follows from it."""
+        """Lower the posture, and enforce it at once."""
         outcome = self._posture.tighten(posture, by, reason)
         if self._posture.in_force < Posture.ARMED:
-            self._desk.cancel_entries("", Reason.CANCELED_BY_POSTURE, f"{posture.name} by {by}")
-        self._store.tell()
-        self.on_posture()
+            self._protector.cancel_entries("", Reason.CANCELED_BY_POSTURE, f"{posture.name} by {by}")
+        self._store.notify()
+        self._events.posture_changed()
         return outcome
 
-    def _welcome(self, stream: PlaceStream, first: pb.PlaceRequest) -> None:
+    async def _serve(self, stream: PlaceStream) -> None:
+        requests = aiter(stream)
+        first = await anext(requests, None)
+        if first is None:
+            return
+        self._accept(stream, first)
+        try:
+            async for request in requests:
+                # From here to the venue's stream there is no await, unless orders queue for the disk.
+                received_ns = time.perf_counter_ns()
+                self._posture.note_contact()
+                if request.HasField("order"):
+                    self._group.add(request.order, received_ns)
+                else:
+                    self._group.commit()
+                    self._receive(request)
+                if self._group.failure is not None:
+                    raise self._group.failure
+            # The stream ended in good order: its last requests are taken and answered.
+            self._group.commit()
+        finally:
+            self._group.drop()
+            if self._stream is stream:
+                self._stream = None
+                self._account_sent = False
+                self._log.warning("Brain's stream ended")
+
+    def _accept(self, stream: PlaceStream, first: pb.PlaceRequest) -> None:
         if not first.HasField("hello"):
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "the first message of Place must be hello")
         hello = first.hello
-        if not self._intake.see_term(hello.term):
-            message = f"STALE_TERM: term={hello.term}, the highest Brain seen has {self._account.brain_term}"
+        if (rejection := self._intake.register_term(hello.term)) is not None:
             self._log.warning("a Brain of a lower term was refused", term=hello.term, highest=self._account.brain_term)
-            raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, message)
+            raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, rejection.message)
         previous, self._stream = self._stream, stream
         if previous is not None:
             previous.close()
-        self._told = False
-        self._posture.brain_connected = True
+        self._account_sent = False
         self._posture.brain_policy_hash = hello.policy_hash
-        self._posture.heard()
+        self._posture.note_contact()
         if hello.policy_hash != self._policy_hash:
             self._log.error("policies differ: nothing opens", brain=hello.policy_hash, execution=self._policy_hash)
         self._log.info("Brain connected", term=hello.term)
-        self.tell_account()
+        self.send_account()
 
-    def _take(self, request: pb.PlaceRequest) -> None:
+    def _receive(self, request: pb.PlaceRequest) -> None:
         kind = request.WhichOneof("message")
         if kind == "marker":
             self.markers.advance(request.marker.step)
         elif kind == "heartbeat":
-            if self._intake.see_term(request.heartbeat.term):
+            if self._intake.register_term(request.heartbeat.term) is None:
                 before = self._posture.in_force
-                self._posture.heartbeat(request.heartbeat.posture)
+                self._posture.receive_heartbeat(request.heartbeat.posture)
                 if self._posture.in_force is not before:
-                    self.on_posture()
+                    self._events.posture_changed()
         elif kind == "cancel_entries":
             cancel = request.cancel_entries
-            count = self._desk.cancel_entries(cancel.phase_id, Reason.CANCELED_BY_POSTURE, cancel.reason)
+            count = self._protector.cancel_entries(cancel.phase_id, Reason.CANCELED_BY_POSTURE, cancel.reason)
             self._log.info("entries canceled for Brain", phase=cancel.phase_id, reason=cancel.reason, count=count)
         elif kind == "act":
             self._act(request.act)
-        self._store.tell()
+        self._store.notify()
 
     def _act(self, act: pb.PostureAct) -> None:
         if not act.posture:
@@ -225,10 +244,10 @@ class BrainSession:
 
     def _arm(self, act: pb.PostureAct) -> Outcome:
         if act.term != self._account.brain_term:
-            message = f"STALE_TERM: term={act.term}, the highest Brain seen has {self._account.brain_term}"
-            return Outcome(False, Reason.STALE_TERM, message)
+            return Outcome(False, *stale_term(act.term, self._account.brain_term))
         if not self._reconciler.settled.is_set():
-            return Outcome(False, Reason.PRECONDITION, "PRECONDITION: reconciliation with the venue is not finished")
+            rejection = Rejection.of(Reason.PRECONDITION, "reconciliation with the venue is not finished")
+            return Outcome(False, *rejection)
         return self._posture.arm(Posture(act.posture), act.by, act.nonce, act.reason, act.only_if_never_set)
 
     def _answer(self, result: Order | Refusal) -> None:
@@ -237,17 +256,8 @@ class BrainSession:
         else:
             self._post_now(pb.PlaceResponse(order=wire.order_to_wire(result)))
 
-    def _hear(self, _sequence: int, _record: Record, change: Change) -> None:
-        if not self.connected:
-            return
-        if change.fill is not None:
-            self._post(pb.PlaceResponse(fill=wire.fill_to_wire(change.fill)))
-        # What is journalled is sent in the same moment: that is told.
-        if change.order is not None and change.order.state is not OrderState.JOURNALLED:
-            self._post(pb.PlaceResponse(order=wire.order_to_wire(change.order)))
-
     def _post(self, response: pb.PlaceResponse) -> None:
-        if self._told:
+        if self._account_sent:
             self._post_now(response)
 
     def _post_now(self, response: pb.PlaceResponse) -> None:
@@ -255,15 +265,15 @@ class BrainSession:
             self._stream.post(response)
 
     def _account_message(self) -> pb.AccountState:
-        today = self._store.now_ns // DAY_NS
+        today = utc_day(self._store.now_ns)
         truth = self._reconciler.truth
-        self._told_equity = self._valuer.value()
+        self._last_equity = self._valuer.value()
         return pb.AccountState(
             working=[wire.order_to_wire(order) for order in self._account.working.values()],
             positions=[wire.position_to_wire(position) for position in self._valuer.positions()],
-            equity=wire.equity_to_wire(self._told_equity),
+            equity=wire.equity_to_wire(self._last_equity),
             truth=wire.truth_to_wire(truth),
-            posture=self._posture.state(self._policy_hash, self._store.term),
+            posture=self._posture.to_wire(),
             policy_hash=self._policy_hash,
             term=self._store.term,
             reconciled=self._reconciler.settled.is_set(),
@@ -272,9 +282,9 @@ class BrainSession:
         )
 
 
-def _same(equity: Equity, told: Equity | None) -> bool:
-    """Whether nothing that Brain decides by has changed."""
-    return told is not None and (
+def _equal_for_brain(equity: Equity, sent: Equity | None) -> bool:
+    """Whether nothing by which Brain decides has changed."""
+    return sent is not None and (
         (equity.known, equity.equity, equity.cash, equity.margin_used, equity.high_water_mark)
-        == (told.known, told.equity, told.cash, told.margin_used, told.high_water_mark)
+        == (sent.known, sent.equity, sent.cash, sent.margin_used, sent.high_water_mark)
     )

@@ -1,4 +1,4 @@
-"""Group commit: one sync an order while the line is idle, one sync for all that wait while it is not."""
+"""Group commit: one sync an order while the line is idle, one sync for all waiting orders while it is not."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LARGEST = 64
 class CommitGroup:
     """Collects orders only while they queue.
 
-    An order that comes to an idle line is committed in the same call. One that had to wait shows that more may be
+    An order that comes to an idle line is committed in the same call. An order that had to wait shows that more may be
     waiting: the loop then takes a few turns to fetch them, and all share one sync.
 
     Attributes
     ----------
     failure
-        What a commit outside of :meth:`take` raised.
+        The error that a commit outside of :meth:`add` raised.
     """
 
     def __init__(self, place: Callable[[Sequence[Request]], None]) -> None:
@@ -37,8 +37,8 @@ class CommitGroup:
         self._scheduled = False
         self._committed_ns = 0
 
-    def take(self, order: execution_pb2.PlaceOrder, received_ns: int) -> None:
-        """Take one order, received at ``received_ns`` (monotonic)."""
+    def add(self, order: execution_pb2.PlaceOrder, received_ns: int) -> None:
+        """Add one order, received at ``received_ns`` (monotonic)."""
         self._waiting.append((order, received_ns))
         queued = received_ns - self._committed_ns < WAITED_NS or len(self._waiting) > 1
         if not queued or len(self._waiting) >= LARGEST:
@@ -50,14 +50,14 @@ class CommitGroup:
             asyncio.get_running_loop().call_soon(self._turn)
 
     def commit(self) -> None:
-        """Commit what waits, now."""
+        """Commit the waiting orders now."""
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             self._place(waiting)
             self._committed_ns = time.perf_counter_ns()
 
     def drop(self) -> None:
-        """The stream has ended: what was not committed was never taken, and will be asked for again."""
+        """Drop the waiting orders: their stream has ended, they were never taken, and Brain requests them again."""
         self._waiting.clear()
 
     def _turn(self) -> None:
@@ -69,6 +69,6 @@ class CommitGroup:
         try:
             self.commit()
         except Exception as error:
-            # Told to the one who reads the stream; the loop would only log it.
+            # The reader of the stream raises it; the loop would only log it.
             self.failure = error
             raise

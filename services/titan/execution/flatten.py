@@ -1,26 +1,26 @@
-"""The FLATTEN procedure: intake is stopped by the posture; here everything is closed, and the venue is asked twice."""
+"""The FLATTEN procedure: close everything, and query the venue twice. The posture has stopped the intake before."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-from titan.domain.kinds import OrderRole, OrderState, Posture
+from titan.domain.enums import OrderRole, OrderState, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.positions import Lot
 from titan.domain.protection import Place, flatten_lot, open_lots
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueAccount
-from titan.execution.account_store import AccountStore
-from titan.execution.posture import PostureKeeper
-from titan.execution.reconciler import Reconciler
+from titan.execution.events import ExecutionEvents
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import PostureKeeper
+from titan.execution.protector import Protector
 from titan.execution.sender import Sender
-from titan.execution.venue_updates import VenueUpdates
 from titan.runtime.telemetry.logs import Log
 from titan.venues.base import Venue, VenueUnavailableError
 
-# Venue, orders and account are looked at again after this long, when nothing wakes us before.
+# Venue, orders and account are checked again after this long, unless something wakes the procedure before.
 _PAUSE_S = 0.1
+# Consecutive empty answers of the venue that end the procedure.
 _PROOFS = 2
 
 
@@ -32,34 +32,33 @@ class Flattener:
 
     def __init__(
         self,
-        store: AccountStore,
+        store: JournalledAccount,
         venue: Venue,
         sender: Sender,
-        desk: VenueUpdates,
+        protector: Protector,
         posture: PostureKeeper,
-        reconciler: Reconciler,
+        events: ExecutionEvents,
         log: Log,
     ) -> None:
-        self.on_finished: Callable[[], None] = lambda: None
         self._store = store
         self._account = store.account
         self._venue = venue
         self._sender = sender
-        self._desk = desk
+        self._protector = protector
         self._posture = posture
-        self._reconciler = reconciler
+        self._events = events
         self._log = log
-        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    def kick(self) -> None:
-        """Look now: the posture or an order changed."""
-        self._wake.set()
+    def wake(self) -> None:
+        """Run a round now: the posture or an order changed."""
+        self._changed.set()
 
     async def run(self) -> None:
-        """Wait for FLATTEN, do it, for ever."""
+        """Wait for FLATTEN and carry it out, for ever."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._changed.wait()
+            self._changed.clear()
             if self._posture.in_force is Posture.FLATTEN:
                 await self._flatten()
 
@@ -67,35 +66,35 @@ class Flattener:
         self._log.warning("flatten begins", working=len(self._account.working))
         proofs = 0
         while self._posture.in_force is Posture.FLATTEN:
-            self._wake.clear()
-            quiet = self._sender.able and self._close_round()
+            self._changed.clear()
+            quiet = self._sender.can_send and self._close_round()
             try:
                 proofs = proofs + 1 if quiet and self._is_zero(await self._venue.get_account()) else 0
             except VenueUnavailableError as error:
                 proofs = 0
-                self._log.warning("flatten: the venue gives no answer", reason=str(error))
+                self._log.warning("flatten: no answer from the venue", reason=str(error))
             if proofs >= _PROOFS and self._cancel_all():
-                self._posture.flatten_finished("all closed; the venue said zero twice; no order is left")
-                self._store.tell()
-                self.on_finished()
+                self._posture.finish_flatten("all closed; the venue reported zero twice; no order is left")
+                self._store.notify()
+                self._events.flatten_finished()
                 return
             try:
                 async with asyncio.timeout(_PAUSE_S):
-                    await self._wake.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 
     def _close_round(self) -> bool:
-        """One round of closing; True when nothing of ours is open or in doubt any more, but for stops and targets."""
-        if self._desk.cancel_entries("", Reason.CANCELED_BY_POSTURE, "FLATTEN"):
-            self._store.tell()
+        """Close one round; return True when nothing but stops and targets is open or in doubt any more."""
+        if self._protector.cancel_entries("", Reason.CANCELED_BY_POSTURE, "FLATTEN"):
+            self._store.notify()
         if any(order.state is OrderState.UNKNOWN for order in self._account.working.values()):
-            self._reconciler.ask("flatten: orders are in doubt")
+            self._events.reconciliation_requested("flatten: orders are in doubt")
             return False
         lots = [lot for lot in open_lots(self._account) if not self._is_dust(lot)]
         steps = (flatten_lot(self._account, lot, self._store.now_ns, self._store.term) for lot in lots)
         self._sender.place([step.order for step in steps if isinstance(step, Place)])
-        self._store.tell()
+        self._store.notify()
         others = (
             order
             for order in self._account.working.values()
@@ -104,7 +103,7 @@ class Flattener:
         return not lots and not any(others)
 
     def _cancel_all(self) -> bool:
-        """Cancel what is left (stops and targets); True when nothing is."""
+        """Cancel the remaining orders (stops and targets); return True when none is left."""
         for order in list(self._account.working.values()):
             self._sender.cancel(order, Reason.POSITION_CLOSED, "FLATTEN")
         return not self._account.working

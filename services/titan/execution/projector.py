@@ -1,4 +1,4 @@
-"""The journal's facts in tables: behind the order path, by sequence, re-creatable. Trading never waits for it."""
+"""The journal's facts in tables: behind the order path, by sequence, re-creatable. Trading never waits for them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from titan.domain.account import Account, Change
+from titan.domain.journal_records import Adoption, Record
 from titan.domain.ledger import Transaction
 from titan.domain.numbers import format_decimal
-from titan.domain.records import Adoption, Record
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips
-from titan.storage.schema import DATABASE_ERRORS, LOOK_S, SchemaProblem, said, schema_problem
+from titan.storage.schema import DATABASE_ERRORS, PROBE_PERIOD_S, SchemaProblem, error_text, schema_problem
 
 _BATCH = 200
 _RETRY_S = 1.0
@@ -33,12 +33,12 @@ Rows = tuple[Table, dict[str, Any]]
 
 
 class Projector:
-    """Writes what the journal says into tables, in order, each record once.
+    """Writes the journal's records into tables, in order, each record once.
 
     Attributes
     ----------
     problem
-        Why the tables cannot be written; None when they can.
+        The reason for which the tables cannot be written; None when they can.
     """
 
     def __init__(self, engine: AsyncEngine, account: Account, metrics: Metrics, log: Log) -> None:
@@ -47,9 +47,9 @@ class Projector:
         self._account = account
         self._log = log
         self._queue: deque[tuple[int, Record, Change]] = deque()
-        # How far the tables are; None while that has to be asked.
-        self._done: int | None = None
-        # How far they have ever been in this life.
+        # Sequence of the last record in the tables; None while it has to be read from them.
+        self._stored: int | None = None
+        # Highest sequence that this process has written.
         self._written = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -63,18 +63,18 @@ class Projector:
         """Records of the journal that are not in the tables."""
         return len(self._queue)
 
-    def hear(self, sequence: int, record: Record, change: Change) -> None:
-        """Take a record to be written, and return at once."""
+    def enqueue(self, sequence: int, record: Record, change: Change) -> None:
+        """Queue a record to be written, and return at once."""
         self._queue.append((sequence, record, change))
         self._idle.clear()
         self._wake.set()
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the task that writes."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="projector")
 
     async def stop(self) -> None:
-        """Write what is left, if the database takes it within two seconds."""
+        """Write the rest of the queue if the database takes it within two seconds, then close the database."""
         if self._task is not None:
             if not self.problem:
                 try:
@@ -89,43 +89,45 @@ class Projector:
     async def _run(self) -> None:
         while True:
             try:
-                if self._done is None:
-                    self._done = await self._begin()
-                while self._queue and self._done is not None:
-                    await self._write_batch(self._done)
+                if self._stored is None:
+                    self._stored = await self._begin()
+                while self._queue and self._stored is not None:
+                    await self._write_batch(self._stored)
             except DATABASE_ERRORS as error:
-                self._trouble(SchemaProblem(f"database: cannot be written ({said(error)})", away=True))
+                self._report_problem(SchemaProblem(f"database: cannot be written ({error_text(error)})", away=True))
             if self.problem:
                 await asyncio.sleep(_RETRY_S)
                 continue
             self._idle.set()
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(PROBE_PERIOD_S):
                     await self._wake.wait()
             except TimeoutError:
-                # Not known any more: asked again, so that tables that are away are told of in a quiet market too.
-                self._done = None
+                # Read the tables again: in a quiet market nothing else would notice that they are away.
+                self._stored = None
             self._wake.clear()
 
-    def _trouble(self, problem: SchemaProblem) -> None:
-        self._done = None
+    def _report_problem(self, problem: SchemaProblem) -> None:
+        self._stored = None
         if problem != self.problem:
-            self._log.error("tables lag behind the journal; trading goes on", reason=problem.said)
+            self._log.error("tables lag behind the journal; trading goes on", reason=problem.message)
         self.problem = problem
 
     async def _begin(self) -> int | None:
-        """How far the tables are; None where they are not ours to write."""
+        """Return the last sequence in the tables; None where they must not be written."""
         problem = await schema_problem(self._engine, "execution", HEAD)
         if problem is not None:
-            self._trouble(problem)
+            self._report_problem(problem)
             return None
         async with self._engine.connect() as connection:
-            found = (await connection.execute(select(projection.c.sequence))).scalar_one_or_none()
-        done = found or 0
+            stored = (await connection.execute(select(projection.c.sequence))).scalar_one_or_none()
+        done = stored or 0
         if done < self._written:
-            # Those between are no longer at hand, and writing on would leave them out for ever.
-            why = f"database: the tables are set back to {done}, from {self._written}; restart Execution: it fills them"
-            self._trouble(SchemaProblem(why, away=True))
+            # The records between are no longer in memory, and writing on would leave them out for ever.
+            reason = (
+                f"database: the tables are set back to {done}, from {self._written}; restart Execution: it fills them"
+            )
+            self._report_problem(SchemaProblem(reason, away=True))
             return None
         if self.problem:
             self._log.info("tables are written again", lag=self.lag)
@@ -145,7 +147,7 @@ class Projector:
                 moved = await connection.execute(MOVE, {"sequence": last})
                 if moved.rowcount == 0:
                     await connection.execute(insert(projection).values(name=_NAME, sequence=last))
-            self._done = self._written = last
+            self._stored = self._written = last
         for _ in range(count):
             self._queue.popleft()
 
@@ -198,17 +200,17 @@ def _value(value: object) -> object:
 
 
 async def upsert(connection: AsyncConnection, table: Table, row: dict[str, Any]) -> None:
-    """Write a row, all columns of it; one that is there is replaced, unless it is of a later sequence."""
+    """Write all columns of a row. An existing row is replaced, unless it is of a later sequence."""
     await connection.execute(_statement(connection.dialect.name, table), row)
 
 
 @cache
 def _statement(dialect: str, table: Table) -> Executable:
-    # Made once: to build one anew costs more than to send it.
+    # Made once: building a statement costs more than sending it.
     statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
     keys = [column.key for column in table.primary_key]
     rest = {column.key: statement.excluded[column.key] for column in table.columns if column.key not in keys}
-    made: Executable = statement.on_conflict_do_update(
+    result: Executable = statement.on_conflict_do_update(
         index_elements=keys, set_=rest, where=table.c.sequence <= statement.excluded.sequence
     )
-    return made
+    return result

@@ -1,16 +1,15 @@
-"""What people and the operator may ask Execution."""
+"""Queries of people and the operator to Execution, and their way to lower the posture."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 import grpc
 
-from titan.domain.kinds import OrderRole, OrderState, Posture
-from titan.execution.account_store import AccountStore
+from titan.domain.enums import OrderRole, OrderState, Posture
 from titan.execution.brain_session import BrainSession
-from titan.execution.posture import PostureKeeper
+from titan.execution.journalled_account import JournalledAccount
+from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.projector import Projector
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
@@ -26,6 +25,7 @@ from titan.runtime.rpc.contract import (
 from titan.runtime.rpc.errors import RpcRefused
 from titan.runtime.rpc.server import Peer, RpcServer
 from titan.v1 import execution_pb2 as pb
+from titan.venues.base import Venue
 from titan.wire import orders as wire
 
 MAX_LISTED = 1_000
@@ -36,19 +36,19 @@ _NEVER_SENT = (OrderState.NEW, OrderState.JOURNALLED)
 
 
 class Queries:
-    """Answers from the account in memory: it is the journal's, so it is never behind."""
+    """Answers from the account in memory, which is never behind the journal."""
 
     def __init__(
         self,
-        store: AccountStore,
+        store: JournalledAccount,
         posture: PostureKeeper,
         valuer: Valuer,
         reconciler: Reconciler,
         brain: BrainSession,
         sender: Sender,
         projector: Projector,
+        venue: Venue,
         policy_hash: str,
-        venue_connected: Callable[[], bool],
     ) -> None:
         self._store = store
         self._account = store.account
@@ -59,7 +59,7 @@ class Queries:
         self._sender = sender
         self._projector = projector
         self._policy_hash = policy_hash
-        self._venue_connected = venue_connected
+        self._venue = venue
 
     def serve(self, server: RpcServer) -> None:
         """Register the methods."""
@@ -71,9 +71,9 @@ class Queries:
         server.unary(EXECUTION_GET_EQUITY, self._equity)
 
     def counts(self) -> dict[str, int]:
-        """Orders by what became of them, fills, round trips."""
+        """Return the numbers of orders by their result, of fills, round trips and refusals."""
         states = Counter(order.state for order in self._account.orders.values())
-        # What a cancel before the send ended has never left us: it has no venue order id and no fill.
+        # An order that was canceled before its send never left this process: it has no venue order id and no fill.
         unsent = sum(
             order.state in _NEVER_SENT or (order.state is OrderState.CANCELED and not order.venue_order_id)
             for order in self._account.orders.values()
@@ -92,29 +92,27 @@ class Queries:
 
     async def _tighten(self, request: pb.TightenRequest, peer: Peer) -> pb.TightenResponse:
         if int(request.posture) not in _LOWER:
-            sentence = f"posture: {request.posture} is not allowed; Tighten only lowers, to one of "
-            raise RpcRefused(
-                grpc.StatusCode.INVALID_ARGUMENT, sentence + ", ".join(Posture(one).name for one in _LOWER)
-            )
+            message = f"posture: {request.posture} is not allowed; Tighten only lowers, to one of "
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, message + ", ".join(Posture(one).name for one in _LOWER))
         by = f"{peer.role}: {request.by}" if request.by else peer.role
-        # The latch stays where it is when that is lower already: asked for is the most that is allowed.
+        # The latch stays where it is lower already: the request names the most that is allowed.
         outcome = self._brain.tighten(Posture(request.posture), by, request.reason)
         result = self._brain.act_result(0, outcome)
-        self._brain.tell_act(result)
+        self._brain.send_act(result)
         return pb.TightenResponse(result=result)
 
     async def _execution(self, _request: pb.GetExecutionRequest, _peer: Peer) -> pb.GetExecutionResponse:
         counts, journal = self.counts(), self._store.journal
         return pb.GetExecutionResponse(
-            posture=self._posture.state(self._policy_hash, self._store.term),
+            posture=self._posture.to_wire(),
             policy_hash=self._policy_hash,
             truth=wire.truth_to_wire(self._reconciler.truth),
             term=self._store.term,
             lease_held=self._sender.may_send(),
-            venue_connected=self._venue_connected(),
+            venue_connected=self._venue.connected,
             brain_connected=self._brain.connected,
             working_orders=counts["working"],
-            open_positions=sum(holding.quantity != 0 for holding in self._account.holdings.values()),
+            open_positions=self._account.open_positions,
             orders_sent=counts["sent"],
             orders_filled=counts["filled"],
             orders_rejected=counts["rejected"],
@@ -129,7 +127,7 @@ class Queries:
             unresolved_orders=sum(not order.at_venue for order in self._account.working.values()),
             journal_synced=not journal.failed and journal.synced_sequence >= journal.last_sequence,
             reconciled=self._reconciler.settled.is_set(),
-            database_problem=self._projector.problem.said if self._projector.problem else "",
+            database_problem=self._projector.problem.message if self._projector.problem else "",
         )
 
     async def _orders(self, request: pb.ListOrdersRequest, _peer: Peer) -> pb.ListOrdersResponse:
@@ -159,5 +157,5 @@ class Queries:
         )
 
 
-def _limit(asked: int) -> int:
-    return min(asked or DEFAULT_LISTED, MAX_LISTED)
+def _limit(requested: int) -> int:
+    return min(requested or DEFAULT_LISTED, MAX_LISTED)

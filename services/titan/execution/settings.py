@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import Literal
 
+from titan.domain.time import NS_PER_MS, NS_PER_S
+from titan.durable.lease import LeaseTimes
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 from titan.storage.schema import BadDatabaseUrlError, read_url
 
 # A lease is renewed each fifth of its length.
-RENEWALS_PART = 0.2
+_RENEWALS_PART = 0.2
 
 
 class ExecutionSettings(ProcessSettings, kw_only=True, frozen=True):
-    """How Execution trades and checks itself.
+    """Settings by which Execution trades and checks itself.
 
-    ``receive_window_ms`` is how long a signed request is good at the venue, ``clock_skew_ms`` how far the venue's clock
-    may be from ours; an order that is absent there after both is lost. ``lease_s`` is the lease's length,
-    ``brain_silence_s`` when a silent Brain means DEFENSIVE, ``reconcile_interval_s`` the pause between passes: all on
-    the machine's clock. ``stop_deadline_ms`` and ``mark_max_age_ms`` run on the market clock. ``margin_leverage`` is
-    the venue's margin setting; the policy's may be lower. ``database_url`` empty is a SQLite file in ``state_dir``.
+    The venue refuses a signed request after ``receive_window_ms``, and its clock may differ from ours by
+    ``clock_skew_ms``; an order that is absent there after both is lost. ``lease_s`` is the lease's length. A Brain
+    silent for ``brain_silence_s`` means CLOSE_ONLY. ``reconcile_interval_s`` is the pause between passes. All these run
+    on the machine's clock; ``stop_deadline_ms`` and ``mark_max_age_ms`` run on the market clock. ``margin_leverage`` is
+    the venue's margin setting; the policy may name a lower one. An empty ``database_url`` is a SQLite file in
+    ``state_dir``.
     """
 
     mode: Literal["paper"] = "paper"
@@ -36,11 +39,22 @@ class ExecutionSettings(ProcessSettings, kw_only=True, frozen=True):
     @property
     def absence_ns(self) -> int:
         """Nanoseconds after which a signed request can no longer arrive at the venue."""
-        return (self.receive_window_ms + self.clock_skew_ms) * 1_000_000
+        return (self.receive_window_ms + self.clock_skew_ms) * NS_PER_MS
+
+    @property
+    def lease_times(self) -> LeaseTimes:
+        """The times of the lease, in ns."""
+        duration_ns = int(self.lease_s * NS_PER_S)
+        return LeaseTimes(
+            duration_ns=duration_ns,
+            receive_window_ns=self.receive_window_ms * NS_PER_MS,
+            skew_ns=self.clock_skew_ms * NS_PER_MS,
+            renew_ns=int(duration_ns * _RENEWALS_PART),
+        )
 
 
 def check_settings(settings: ExecutionSettings) -> None:
-    """Hold the settings against what makes sense.
+    """Check the settings.
 
     Raises
     ------
@@ -65,7 +79,7 @@ def check_settings(settings: ExecutionSettings) -> None:
         value = getattr(settings, field)
         if not value >= least:
             raise StartError(f"{field}: {value} is not allowed; allowed are numbers from {least} on")
-    least_lease_s = settings.receive_window_ms / 1000 / (1 - 2 * RENEWALS_PART)
+    least_lease_s = settings.receive_window_ms / 1000 / (1 - 2 * _RENEWALS_PART)
     if settings.lease_s < least_lease_s:
         raise StartError(
             f"lease_s: {settings.lease_s} is not allowed; allowed is {least_lease_s:.2f} and more with "

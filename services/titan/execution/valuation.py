@@ -1,4 +1,4 @@
-"""Equity while the market moves: marks from the feed, the peak, the day's start, and when they are journalled."""
+"""Equity while the market moves: marks from the feed, the peak, the day's start, and their journalling."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from decimal import Decimal
 
 import msgspec
 
+from titan.domain.enums import OrderRole
 from titan.domain.equity import Equity, Marks, Peak, value_account
-from titan.domain.kinds import OrderRole
+from titan.domain.journal_records import DayStart, Deposit, HighWaterMark
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.positions import PhaseShare, Position
-from titan.domain.records import DayStart, Deposit, HighWaterMark
-from titan.execution.account_store import AccountStore
+from titan.domain.time import NS_PER_MS
+from titan.execution.journalled_account import JournalledAccount
 from titan.execution.settings import ExecutionSettings
 
 # A higher peak is journalled once it has risen by this fraction: a crash loses no more of it.
@@ -31,19 +32,19 @@ class Valuer:
     """
 
     def __init__(
-        self, settings: ExecutionSettings, store: AccountStore, marks: Marks, margin_leverage: Decimal
+        self, settings: ExecutionSettings, store: JournalledAccount, marks: Marks, margin_leverage: Decimal
     ) -> None:
         self.marks = marks
         self.equity = Equity(known=False, reason="not valued yet")
         self._store = store
         self._account = store.account
-        self._max_age_ns = settings.mark_max_age_ms * 1_000_000
+        self._max_age_ns = settings.mark_max_age_ms * NS_PER_MS
         self._margin_leverage = margin_leverage
         self._peak: Peak = store.account.peak
         self._funded = bool(store.account.ledger.transactions)
 
-    def deposited(self, deposit: Deposit) -> None:
-        """Journal money that came in or went out: it moves the peak and is no profit."""
+    def record_deposit(self, deposit: Deposit) -> None:
+        """Journal a deposit or a withdrawal: it moves the peak and is no profit."""
         self._store.write(deposit)
         self._peak = self._peak.deposited(deposit.amount)
         self._funded = True
@@ -58,11 +59,11 @@ class Valuer:
         if equity.known and not self._funded:
             equity = Equity(known=False, reason="no balance has been read from the venue yet", market_time_ns=now_ns)
         if equity.known and now_ns:
-            self._remember(equity.equity, now_ns)
+            self._record_peak(equity.equity, now_ns)
         self.equity = equity
         return equity
 
-    def _remember(self, equity: Decimal, now_ns: int) -> None:
+    def _record_peak(self, equity: Decimal, now_ns: int) -> None:
         before = self._peak
         self._peak = before.observed(equity, now_ns)
         if self._peak.day != before.day:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import grpc
 
+from titan.domain.time import NS_PER_S
+from titan.marketdata.playback_position import PlaybackError, PlaybackFile
 from titan.marketdata.player import MarketPlayer, Pace
-from titan.marketdata.position import PositionError, PositionFile
 from titan.marketdata.settings import MarketDataSettings
 from titan.marketdata.sources.choose import open_source
-from titan.marketdata.steps import NS_PER_S, cut_steps
+from titan.marketdata.steps import cut_steps
 from titan.marketdata.subscribers import MarketStream, SubscriptionFilter
 from titan.marketdata.view import MarketView
 from titan.recordings.source import SourceError
@@ -29,8 +30,8 @@ _FLUSH_S = 1.0
 class MarketDataApp(ServiceApp[MarketDataSettings]):
     """Reads one source and serves it.
 
-    A simulation in real time goes on at the machine's clock after a restart; everything else goes on at the step after
-    the last one that is over.
+    After a restart a simulation in real time continues at the machine's clock; everything else continues at the step
+    after the last finished one.
 
     Raises
     ------
@@ -44,10 +45,10 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         super().__init__(settings)
         settings.check()
         try:
-            self._position = PositionFile(Path(settings.state_dir) / "position.json")
+            self._position = PlaybackFile(Path(settings.state_dir) / "position.json")
             before = self._position.read()
             source = open_source(settings, before, time.time_ns)
-        except (SourceError, PositionError) as error:
+        except (SourceError, PlaybackError) as error:
             raise StartError(str(error)) from error
         self._source = source
         endless = settings.source == "simulated" and not settings.lockstep
@@ -94,7 +95,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         self._task = asyncio.get_running_loop().create_task(self._play(), name="market player")
 
     async def stop(self) -> None:
-        """Stop playing, let out what was posted, end all streams."""
+        """Stop playing, flush what was posted, end all streams."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -105,7 +106,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
     async def _play(self) -> None:
         try:
             await self._player.run(self._resume_after)
-        except (SourceError, PositionError) as error:
+        except (SourceError, PlaybackError) as error:
             self.fail(str(error))
         except Exception as error:
             self.log.exception("the market player broke")
@@ -116,20 +117,22 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         async for request in stream:
             if not request.HasField("subscription"):
                 raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "the first message must be the subscription")
-            asked = request.subscription
-            name = asked.subscriber or stream.peer.role
+            subscription = request.subscription
+            name = subscription.subscriber or stream.peer.role
             if name != stream.peer.role:
                 raise RpcRefused(
                     grpc.StatusCode.PERMISSION_DENIED,
                     f"subscriber: {name!r} is not allowed; a {stream.peer.role} subscribes as {stream.peer.role!r}",
                 )
             known = {one.symbol for one in self._source.instruments}
-            unknown = sorted(set(asked.symbols) - known)
+            unknown = sorted(set(subscription.symbols) - known)
             if unknown:
-                # A strategy may list more than this market has: it is told what exists, and gets that.
+                # A strategy may list more symbols than this market has: its hello lists those that exist.
                 self.log.warning("symbols are not in this market", subscriber=name, symbols=unknown)
-            wish = SubscriptionFilter(frozenset(asked.symbols), frozenset(asked.channels), asked.conflate)
-            await self._player.serve(name, wish, stream)
+            event_filter = SubscriptionFilter(
+                frozenset(subscription.symbols), frozenset(subscription.channels), subscription.conflate
+            )
+            await self._player.serve(name, event_filter, stream)
             return
 
     async def _get_market(self, _request: pb.GetMarketRequest, _peer: Peer) -> pb.GetMarketResponse:
@@ -152,7 +155,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         return [] if self._task is not None else ["the market is not opened yet"]
 
     def status(self) -> dict[str, object]:
-        """Source, label, where it stands, the book checks, and whom it waits for."""
+        """Return source, label, position, book checks, and the subscribers that it waits for."""
         player, counts = self._player, self._source.counts
         return {
             "source": self._source.name,

@@ -1,4 +1,4 @@
-"""Closed one-second bars of every symbol, from its trades: the past that a restarted subscriber is warmed with."""
+"""Closed one-second bars of every symbol, from its trades: the history that warms up a restarted subscriber."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from titan.domain.market import Bar, MarketEvent, TradeEvent
 from titan.domain.numbers import ZERO
+from titan.domain.time import NS_PER_S
 
-BAR_NS = 1_000_000_000
+BAR_NS = NS_PER_S
 HISTORY_BARS = 300
 
 
@@ -17,7 +18,7 @@ class BarHistory:
     """The last closed bars by symbol, on the market clock's whole seconds.
 
     A bar is closed when the market clock has passed its end. The second in which a symbol's first trade falls was not
-    seen from its beginning and gives no bar. A later second without a trade is flat at the last close with quantity 0.
+    seen from its beginning and makes no bar. A later second without a trade is flat at the last close with quantity 0.
     """
 
     def __init__(self, length: int = HISTORY_BARS) -> None:
@@ -26,11 +27,11 @@ class BarHistory:
         self._open: dict[str, _OpenBar] = {}
 
     def on_trade(self, trade: TradeEvent) -> None:
-        """Take a trade; trades come in order of market time."""
+        """Apply a trade; trades come in order of market time."""
         start_ns = trade.market_time_ns // BAR_NS * BAR_NS
         open_bar = self._open.get(trade.symbol)
         if open_bar is None:
-            # Unknown what was traded before in this second: the first whole bar is the next one.
+            # Earlier trades of this second are unknown: the first whole bar is the next one.
             self._open[trade.symbol] = _OpenBar(start_ns, trade.price, partial=True)
             self._bars[trade.symbol] = deque(maxlen=self._length)
             return
@@ -39,7 +40,7 @@ class BarHistory:
         self._open[trade.symbol].add(trade.price, trade.quantity)
 
     def on_events(self, events: Iterable[MarketEvent], market_time_ns: int) -> None:
-        """Take a step's events; market time is ``market_time_ns`` after them."""
+        """Apply a step's events; market time is ``market_time_ns`` after them."""
         for event in events:
             if isinstance(event, TradeEvent):
                 self.on_trade(event)

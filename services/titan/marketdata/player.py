@@ -1,8 +1,8 @@
 """Plays a source to its subscribers: in lockstep with them, or at the machine's pace.
 
 In lockstep a step is over when every connected subscriber has acknowledged it and every required one is connected; so
-market time stands still while one of them restarts. In real time nobody is waited for but at the start: a subscriber
-that falls too far behind gets nothing until it has caught up, and then the state anew, so that what it costs is
+market time stands still while one of them restarts. In real time the market waits only at the start: a subscriber
+that falls too far behind receives nothing until it has caught up, and then a new snapshot, so that its cost is
 bounded.
 """
 
@@ -12,7 +12,8 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 
-from titan.marketdata.position import Position, PositionFile
+from titan.domain.time import NS_PER_S
+from titan.marketdata.playback_position import PlaybackFile, PlaybackPosition
 from titan.marketdata.steps import Step
 from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, SubscriptionFilter
 from titan.marketdata.view import MarketView
@@ -24,12 +25,12 @@ from titan.wire.market import bar_to_wire, instrument_to_wire
 
 # In real time: how far a subscriber may be behind, in steps.
 MAX_BEHIND_STEPS = 250
-# While the past is read again after a restart, how often the rest of the process gets its turn, in steps.
+# While the past is read again after a restart, the player yields to the event loop every so many steps.
 _YIELD_EVERY_STEPS = 20
 
 
 class Pace:
-    """When a step is due on the machine's monotonic clock.
+    """Times at which steps are due on the machine's monotonic clock.
 
     ``speed`` is market seconds by machine second; 0 means at once. In lockstep a pause is not made up for afterwards,
     in real time it is, so that market time stays that of the machine.
@@ -41,7 +42,7 @@ class Pace:
         self._due_ns = 0
 
     async def wait(self, step_ns: int) -> int:
-        """Return when a step of ``step_ns`` is over; gives the monotonic time at which it was due."""
+        """Return when a step of ``step_ns`` is over; the result is the monotonic time at which it was due."""
         now_ns = time.monotonic_ns()
         if not self._speed:
             return now_ns
@@ -49,7 +50,7 @@ class Pace:
             self._due_ns = max(self._due_ns, now_ns)
         self._due_ns += int(step_ns / self._speed)
         if self._due_ns > now_ns:
-            await asyncio.sleep((self._due_ns - now_ns) / 1e9)
+            await asyncio.sleep((self._due_ns - now_ns) / NS_PER_S)
         return self._due_ns
 
 
@@ -59,11 +60,11 @@ class MarketPlayer:
     Parameters
     ----------
     source, steps
-        What is played; ``steps`` begin after the position.
+        The source and its steps; ``steps`` begin after the position.
     view
         The state after the steps that are over.
     position, identity
-        Where to write how far it is, and of which market.
+        The file that records the position, and the market's identity in it.
     lockstep
         Whether steps wait for acknowledgements.
     required
@@ -75,7 +76,7 @@ class MarketPlayer:
         source: MarketSource,
         steps: Iterator[Step],
         view: MarketView,
-        position: PositionFile,
+        position: PlaybackFile,
         identity: str,
         step_ns: int,
         lockstep: bool,
@@ -100,15 +101,15 @@ class MarketPlayer:
         self._current: Step | None = None
         self._current_batches: StepBatches | None = None
         self._wake = asyncio.Event()
-        # Nobody is told a state while the past is still being read again.
+        # No snapshot is sent while the past is still being read again.
         self._past_read = asyncio.Event()
         self._events_total = metrics.counter("titan_market_events", "Market events published.")
         self._steps_total = metrics.counter("titan_market_steps", "Steps of market time that are over.")
         self._resyncs = metrics.counter(
-            "titan_market_resyncs", "Subscribers that fell behind and got the state anew.", ["subscriber"]
+            "titan_market_resyncs", "Subscribers that fell behind and received a new snapshot.", ["subscriber"]
         )
         self._checks = metrics.gauge(
-            "titan_market_book_checks", "Rebuilt books held against the venue's own best prices."
+            "titan_market_book_checks", "Rebuilt books compared with the venue's own best prices."
         )
         self._mismatches = metrics.gauge("titan_market_book_mismatches", "Checks whose best prices differed.")
         self._gaps = metrics.gauge("titan_market_book_gaps", "Holes in the chain of book differences.")
@@ -117,7 +118,7 @@ class MarketPlayer:
 
     @property
     def waiting_for(self) -> list[str]:
-        """Names of those the market waits for now; empty when it waits for nobody."""
+        """Names of the subscribers that the market waits for now."""
         if self.ended or (self.started and not self.lockstep):
             return []
         missing = [name for name in self._required if name not in self._subscribers]
@@ -128,7 +129,7 @@ class MarketPlayer:
 
     @property
     def subscribers(self) -> dict[str, int]:
-        """Names of the connected, and how many steps each is behind."""
+        """Number of steps that each connected subscriber is behind, by name."""
         return {one.name: one.behind for one in self._subscribers.values()}
 
     async def run(self, resume_after: int) -> None:
@@ -165,7 +166,7 @@ class MarketPlayer:
         self._current, self._current_batches = step, batches
         for subscriber in list(self._subscribers.values()):
             self._publish(subscriber, batches, step, due_ns)
-        self._lag.set((time.monotonic_ns() - due_ns) / 1e9)
+        self._lag.set((time.monotonic_ns() - due_ns) / NS_PER_S)
         if self.lockstep:
             await self._wait_for_all()
         self._current = self._current_batches = None
@@ -177,19 +178,21 @@ class MarketPlayer:
         self._events_total.inc(len(step.events))
         self._steps_total.inc()
         prices = {base: str(price) for base, price in self.source.last_prices().items()}
-        self._position.write(Position(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices))
+        self._position.write(
+            PlaybackPosition(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices)
+        )
 
     def _publish(self, subscriber: Subscriber, batches: StepBatches, step: Step, due_ns: int) -> None:
         if not self.lockstep and subscriber.behind >= MAX_BEHIND_STEPS and not subscriber.lagging:
             subscriber.lagging = True
             self._resyncs.labels(subscriber.name).inc()
-            self._log.warning("subscriber falls behind: it gets the state anew later", subscriber=subscriber.name)
+            self._log.warning("subscriber falls behind: it receives a snapshot later", subscriber=subscriber.name)
         if subscriber.lagging:
             if subscriber.behind > 0:
                 return
             self._log.info("subscriber has caught up", subscriber=subscriber.name, after_step=self.view.step)
             subscriber.post_state(self._state(), self.view.step)
-        # A sleep may end a moment early; what was not late did not wait.
+        # A sleep may end a moment early; then the step did not wait.
         subscriber.post_step(batches, step.number, max(0, time.monotonic_ns() - due_ns))
 
     async def _wait_for_all(self) -> None:
@@ -201,28 +204,29 @@ class MarketPlayer:
         view = self.view
         return StepBatches(Step(view.step, view.market_time_ns, ()), view.snapshot(), snapshot=True)
 
-    def _hello(self, wish: SubscriptionFilter) -> pb.MarketHello:
-        shown = [one for one in self.source.instruments if not wish.symbols or one.symbol in wish.symbols]
-        bars = [bar for bar in self.view.bars.closed() if not wish.symbols or bar.symbol in wish.symbols]
+    def _hello(self, event_filter: SubscriptionFilter) -> pb.MarketHello:
+        symbols = event_filter.symbols
+        instruments = [one for one in self.source.instruments if not symbols or one.symbol in symbols]
+        bars = [bar for bar in self.view.bars.closed() if not symbols or bar.symbol in symbols]
         return pb.MarketHello(
             source=self.source.name,
             label=self.source.label,
             lockstep=self.lockstep,
             step_ns=self._step_ns,
             market_time_ns=self.view.market_time_ns,
-            instruments=[instrument_to_wire(one) for one in shown],
+            instruments=[instrument_to_wire(one) for one in instruments],
             history=[bar_to_wire(bar) for bar in bars],
         )
 
     async def flush(self, timeout_s: float) -> None:
-        """Wait, but not for ever, until what was posted is on its way."""
+        """Wait until posted messages are sent, at most ``timeout_s``."""
         flushes = [asyncio.ensure_future(one.stream.flush()) for one in self._subscribers.values()]
         if flushes:
             _, pending = await asyncio.wait(flushes, timeout=timeout_s)
             for late in pending:
                 late.cancel()
 
-    async def serve(self, name: str, wish: SubscriptionFilter, stream: MarketStream) -> None:
+    async def serve(self, name: str, event_filter: SubscriptionFilter, stream: MarketStream) -> None:
         """Serve one subscriber until its stream ends.
 
         A newer subscription of the same name ends the older one: the successor of a frozen process must not wait for
@@ -230,14 +234,14 @@ class MarketPlayer:
         """
         await self._past_read.wait()
         older = self._subscribers.get(name)
-        subscriber = Subscriber(name, stream, wish)
+        subscriber = Subscriber(name, stream, event_filter)
         self._subscribers[name] = subscriber
         if older is not None:
             self._log.warning("a newer subscription of the same name ends the older one", subscriber=name)
             older.stream.close()
         self._connected.set(len(self._subscribers))
         self._log.info("subscribed", subscriber=name, after_step=self.view.step)
-        stream.post(pb.SubscribeResponse(hello=self._hello(wish)))
+        stream.post(pb.SubscribeResponse(hello=self._hello(event_filter)))
         subscriber.post_state(self._state(), self.view.step)
         if self._current is not None and self._current_batches is not None:
             subscriber.post_step(self._current_batches, self._current.number, 0)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Literal
 
+from titan.domain.time import NS_PER_MS
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 
@@ -13,12 +14,12 @@ DEFAULT_SIMULATED_SYMBOLS = ("BTC/USDT:USDT", "BTC/USDT")
 
 
 class MarketDataSettings(ProcessSettings, kw_only=True, frozen=True):
-    """What marketdata plays, and how fast.
+    """The source that marketdata plays, and its speed.
 
     ``speed`` is ``1`` (real time), a greater number (lockstep, paced) or ``max`` (lockstep, as fast as the
     subscribers). ``step_ms`` 0 takes the source's own: 50, or 20 for a replay in real time. ``duration_s`` ends any
     source after that much market time; 0 does not. ``symbols`` empty takes all that the files hold, or BTC's perpetual
-    and spot. ``bar_quantity`` says in which currency the volume of an OHLCV file is.
+    and spot. ``bar_quantity`` is the currency of the volume in an OHLCV file.
     """
 
     source: Literal["simulated", "replay"] = "simulated"
@@ -59,10 +60,10 @@ class MarketDataSettings(ProcessSettings, kw_only=True, frozen=True):
     def step_ns(self) -> int:
         """Length of a step in nanoseconds of market time."""
         default = 20 if self.source == "replay" and not self.lockstep else 50
-        return (self.step_ms or default) * 1_000_000
+        return (self.step_ms or default) * NS_PER_MS
 
     def check(self) -> None:
-        """Refuse what contradicts itself.
+        """Refuse values out of range and contradictions.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Market time cut into steps: what is sent, acknowledged and resumed as one."""
+"""Market time cut into steps: the unit of sending, acknowledging and resuming."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ import msgspec
 from titan.domain.market import MarketEvent
 from titan.recordings.source import MarketSource, SourceError
 
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
-
 
 class Step(msgspec.Struct, frozen=True):
     """One slice of market time: the events after the slice before it, up to and with ``end_ns``.
 
-    Steps count from 1. The last one of a source has no events and says ``last``.
+    Steps count from 1. The last one of a source has no events and has ``last`` set.
     """
 
     number: int
@@ -58,7 +55,7 @@ def cut_steps(source: MarketSource, step_ns: int, duration_ns: int = 0, before: 
                 events.clear()
             events.append(event)
     except SourceError:
-        # What was read before the break is played.
+        # Events that were read before the break are played.
         yield Step(number, end_ns, tuple(events))
         raise
     yield Step(number, end_ns, tuple(events))

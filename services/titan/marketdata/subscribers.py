@@ -1,4 +1,4 @@
-"""Who listens: what each wants, how far each is, and batches made once for all that want the same."""
+"""Subscribers: their filters, their progress, and batches made once for all equal filters."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ MarketStream = ServerStream[pb.SubscribeRequest, pb.SubscribeResponse]
 
 
 class SubscriptionFilter(msgspec.Struct, frozen=True):
-    """Which events a subscriber wants; no symbols means all. Equal wishes share their batches."""
+    """Selection of events by symbol and channel; no symbols means all. Equal filters share their batches."""
 
     symbols: frozenset[str]
     channels: frozenset[int]
     conflate: bool
 
-    def chosen(self, events: Sequence[MarketEvent]) -> list[int]:
-        """Indices of the events wanted, in order; where quotes are conflated, of a symbol's the last only."""
+    def select(self, events: Sequence[MarketEvent]) -> list[int]:
+        """Return the indices of the selected events, in order; of conflated quotes only the last of each symbol."""
         last_quotes: dict[str, int] = {}
-        wanted: list[int] = []
+        selected: list[int] = []
         for index, event in enumerate(events):
             if self.symbols and event.symbol not in self.symbols:
                 continue
             if isinstance(event, QuoteEvent):
                 if pb.CHANNEL_QUOTES in self.channels:
                     last_quotes[event.symbol] = index
-                    wanted.append(index)
+                    selected.append(index)
             elif (pb.CHANNEL_BOOK if isinstance(event, BookEvent) else pb.CHANNEL_TRADES) in self.channels:
-                wanted.append(index)
+                selected.append(index)
         if not self.conflate:
-            return wanted
+            return selected
         kept = set(last_quotes.values())
-        return [index for index in wanted if index in kept or not isinstance(events[index], QuoteEvent)]
+        return [index for index in selected if index in kept or not isinstance(events[index], QuoteEvent)]
 
 
 class StepBatches:
-    """The batches of one step: each event becomes a message once, each wish a batch once."""
+    """The batches of one step: each event becomes a message once, each filter makes a batch once."""
 
     def __init__(self, step: Step, events: Sequence[MarketEvent], snapshot: bool = False) -> None:
         self._step = step
@@ -51,23 +51,23 @@ class StepBatches:
         self._wires: dict[int, pb.MarketEvent] = {}
         self._batches: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
 
-    def batch(self, wish: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
-        """What a subscriber with this wish gets; it waited ``queued_ns`` monotonic nanoseconds here."""
-        made = self._batches.get(wish)
+    def batch(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
+        """Return the batch of this filter; it waited ``queued_ns`` monotonic nanoseconds here."""
+        made = self._batches.get(event_filter)
         if made is None:
             step = self._step
             made = pb.SubscribeResponse(
                 batch=pb.MarketBatch(
                     step=step.number,
                     market_time_ns=step.end_ns,
-                    events=[self._wire(index) for index in wish.chosen(self._events)],
+                    events=[self._wire(index) for index in event_filter.select(self._events)],
                     step_complete=not self._snapshot,
                     snapshot=self._snapshot,
                     end_of_market=step.last and not self._snapshot,
                     queued_ns=queued_ns,
                 )
             )
-            self._batches[wish] = made
+            self._batches[event_filter] = made
         return made
 
     def _wire(self, index: int) -> pb.MarketEvent:
@@ -80,13 +80,13 @@ class StepBatches:
 class Subscriber:
     """One connected subscriber. ``acknowledged`` and ``posted`` are step numbers."""
 
-    def __init__(self, name: str, stream: MarketStream, wish: SubscriptionFilter) -> None:
+    def __init__(self, name: str, stream: MarketStream, event_filter: SubscriptionFilter) -> None:
         self.name = name
         self.stream = stream
-        self.wish = wish
+        self.event_filter = event_filter
         self.posted = 0
         self.acknowledged = 0
-        # It fell behind and gets nothing until it has worked through what it has; then the state anew.
+        # It fell behind and receives nothing until it has acknowledged every step; then a new snapshot.
         self.lagging = False
 
     @property
@@ -97,10 +97,10 @@ class Subscriber:
     def post_step(self, batches: StepBatches, number: int, queued_ns: int) -> None:
         """Send a step."""
         self.posted = number
-        self.stream.post(batches.batch(self.wish, queued_ns))
+        self.stream.post(batches.batch(self.event_filter, queued_ns))
 
     def post_state(self, batches: StepBatches, number: int) -> None:
         """Send the state as of the end of step ``number``."""
         self.posted = self.acknowledged = number
         self.lagging = False
-        self.stream.post(batches.batch(self.wish, 0))
+        self.stream.post(batches.batch(self.event_filter, 0))

@@ -1,4 +1,4 @@
-"""What a subscriber that has seen every event knows: books, last quotes, closed bars."""
+"""State of a subscriber that has received every event: books, last quotes, closed bars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from titan.marketdata.steps import Step
 
 
 class MarketView:
-    """The state after the last step it was given: a new subscriber's first batch is made of it."""
+    """The state after the last applied step: the first batch of a new subscriber."""
 
     def __init__(self) -> None:
         self.step = 0
@@ -21,11 +21,11 @@ class MarketView:
         self._books: dict[str, _Book] = {}
 
     def resume(self, step: int, market_time_ns: int, sequence: int) -> None:
-        """Begin after a step whose events are not read again: books, quotes and bars are unknown."""
+        """Continue after a step whose events are not read again: books, quotes and bars are unknown."""
         self.step, self.market_time_ns, self.sequence = step, market_time_ns, sequence
 
     def apply(self, step: Step) -> None:
-        """Take a whole step."""
+        """Apply a whole step."""
         for event in step.events:
             if isinstance(event, BookEvent):
                 self._books.setdefault(event.symbol, _Book()).apply(event)
@@ -44,7 +44,7 @@ class MarketView:
 
 
 class _Book:
-    """Levels as the events left them."""
+    """Levels after the applied events."""
 
     __slots__ = ("_asks", "_bids", "_last")
 

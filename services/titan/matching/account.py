@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
+from titan.domain.enums import Side
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Side
 from titan.domain.numbers import ZERO
 from titan.matching.state import PRICE_PLACES, PositionState, VenueState, WorkingOrder
 
@@ -90,7 +90,7 @@ class SimulatedAccount:
         balances[self.currency] = self.cash + realized - fee
 
     def available(self) -> Decimal:
-        """Settlement currency free for new margin: cash plus unrealised profit, less what is in use."""
+        """Settlement currency free for new margin: cash plus unrealised profit, less the margin in use."""
         free = self.cash
         for symbol, instrument in self._instruments.items():
             position = self._state.positions.get(symbol, _FLAT)
@@ -99,7 +99,7 @@ class SimulatedAccount:
                 continue
             mark = self._mark_price(symbol)
             if mark is None:
-                # No price since the start: the position stands at what it cost.
+                # No price since the start: the position is valued at its cost.
                 mark = position.average_entry_price
             free += position.quantity * mark - position.cost - self._in_use(instrument, mark, orders)
         return free
@@ -112,7 +112,7 @@ class SimulatedAccount:
         price: Decimal,
         others: Sequence[WorkingOrder],
     ) -> tuple[Decimal, Decimal] | None:
-        """Say what an order needs and what there is, when that is not enough.
+        """Return the required and the available amount of an order, when the available one is too small.
 
         Parameters
         ----------

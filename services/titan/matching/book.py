@@ -1,8 +1,8 @@
-"""An aggregated book of price levels, and what we have taken from it.
+"""An aggregated book of price levels, and the quantities that we took from it.
 
 The market of a recording or a simulator does not know that we traded: a level that we took stays on display. So the
-book remembers what was taken from each level. What is added to a level afterwards is available; what is withdrawn
-from it comes off what was left first; a level that disappears is forgotten. One level is therefore never taken twice.
+book keeps the quantity taken from each level. Quantity added to a level afterwards is available; a withdrawal reduces
+the available rest first; a level that disappears is dropped. One level is therefore never taken twice.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, QuoteEvent
 from titan.domain.numbers import ZERO
 
@@ -35,7 +35,7 @@ class _Ladder:
         self.quantities: dict[Decimal, Decimal] = {}
         self.prices: list[Decimal] = []
         self.taken: dict[Decimal, Decimal] = {}
-        # Whether ``taken`` changed since the owner last looked.
+        # Whether ``taken`` changed since the owner last collected it.
         self.changed = False
 
     def set(self, price: Decimal, quantity: Decimal, catching_up: bool) -> None:
@@ -100,7 +100,7 @@ class Book:
         event
             Of this book's symbol.
         catching_up
-            The event was seen before a restart: what was taken is already as it was after it.
+            The event was applied before a restart: the taken quantities are already those after it.
         """
         self.has_depth = True
         if event.snapshot:
@@ -146,14 +146,14 @@ class Book:
         return opposite is not None and (limit_price - opposite) * side.sign >= 0
 
     def walk(self, side: Side, quantity: Decimal, limit_price: Decimal | None) -> list[Level]:
-        """What an order of ``side`` would get now, best price first; changes nothing.
+        """Return the levels that an order of ``side`` would get now, best price first; change nothing.
 
         Parameters
         ----------
         side
             Side of the taker: a buy walks the asks.
         quantity
-            Base units wanted.
+            Base units of the order.
         limit_price
             The worst price accepted, or None for any.
 
@@ -174,13 +174,13 @@ class Book:
         return found
 
     def take(self, side: Side, levels: Iterable[Level]) -> None:
-        """Remember that an order of ``side`` took these levels."""
+        """Record that an order of ``side`` took these levels."""
         ladder = self._asks if side is Side.BUY else self._bids
         for level in levels:
             ladder.take(level.price, level.quantity)
 
     def take_changes(self) -> tuple[TakenLevel, ...] | None:
-        """Everything that is taken, if that changed since the last call; else None."""
+        """Return all taken levels if they changed since the last call; else None."""
         if not (self._bids.changed or self._asks.changed):
             return None
         self._bids.changed = self._asks.changed = False

@@ -1,11 +1,11 @@
-"""Why a venue refuses an order on its arrival: tiny functions, each answers None or (reason, message)."""
+"""Checks of an order on its arrival at the venue: small functions that return None or (reason, message)."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
 from titan.domain.venue import AmendOrder
@@ -79,7 +79,7 @@ def takes_at_once(order: WorkingOrder, book: Book) -> Refusal | None:
 
 
 def amend_problem(order: WorkingOrder, amend: AmendOrder) -> Refusal | None:
-    """Why an amend makes no sense for this order."""
+    """An amend that changes nothing, or a quantity below the filled one."""
     if not (amend.quantity or amend.limit_price or amend.trigger_price):
         return Reason.INVALID_INTENT, "amend: quantity, limit_price and trigger_price are all 0: nothing to change"
     if amend.quantity and amend.quantity <= order.filled_quantity:

@@ -1,12 +1,12 @@
-"""The simulated venue: requests that take time to arrive, market events, and what the venue tells about them.
+"""The simulated venue: requests that take time to arrive, market events, and the venue's updates.
 
 Deterministic: the same requests and events give the same updates. A request reaches the market at the later of its own
 market time plus the latency, and the market clock when it was admitted; it is executed between the events before and
 after that time (before an event of the same time). Before the first event requests wait like any other and then meet
 what the book has: a market order in an empty book is rejected (NO_LIQUIDITY).
 
-The owner writes things down: a request is admitted, written, then enqueued; and after a batch of events
-:meth:`MatchingEngine.collect` gives everything that changed as one record, to be written before the updates are told.
+The owner stores every change: a request is admitted, stored, then enqueued; and after a batch of events
+:meth:`MatchingEngine.collect` returns all changes as one record, to be stored before the updates are sent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from titan.matching.state import PendingRequest, VenueDelta, VenueState, Working
 
 
 def kind_of(request: OrderRequest) -> RequestKind:
-    """What a request is called in a reject."""
+    """Return the kind of a request, for a reject."""
     if isinstance(request, SendOrder):
         return RequestKind.SEND
     return RequestKind.CANCEL if isinstance(request, CancelOrder) else RequestKind.AMEND
@@ -53,7 +53,7 @@ class MatchingEngine:
     latency_ns
         Market time from a client to the market.
     state
-        Where to go on; a fresh one has a deposit of 0. The engine owns it from now on.
+        The state to continue from; a new one has a deposit of 0. The engine owns it from now on.
     currency
         The settlement currency of the account.
     leverage
@@ -70,7 +70,7 @@ class MatchingEngine:
     ) -> None:
         self._latency_ns = latency_ns
         self._state = state
-        self._desk = OrderMatcher(state, {}, currency, leverage)
+        self._matcher = OrderMatcher(state, {}, currency, leverage)
         self._currency = currency
         self._executed: list[int] = []
         self._queue = [(each.arrival_ns, each.number) for each in state.pending.values()]
@@ -81,8 +81,8 @@ class MatchingEngine:
         self.list_instruments(instruments)
 
     def list_instruments(self, instruments: Mapping[str, Instrument]) -> None:
-        """Say what is tradable; instruments are added or replaced, never removed."""
-        self._desk.instruments.update(
+        """Set the tradable instruments; they are added or replaced, never removed."""
+        self._matcher.instruments.update(
             {symbol: each for symbol, each in instruments.items() if each.settle == self._currency}
         )
 
@@ -123,7 +123,7 @@ class MatchingEngine:
     # --- the market --------------------------------------------------------------------------------------------------
 
     def renumber(self) -> None:
-        """Take the next event as new whatever its sequence: the market counts anew."""
+        """Accept the next event whatever its sequence: the market counts from the beginning again."""
         self._state.last_sequence = 0
 
     def on_snapshot(self, event: MarketEvent) -> None:
@@ -136,57 +136,57 @@ class MatchingEngine:
         Returns
         -------
         list[OrderUpdate]
-            What the venue tells, in order.
+            The venue's updates, in order.
         """
         if event.sequence <= self._state.last_sequence:
             self._apply(event, catching_up=True)
             return []
         self._execute_due(event.market_time_ns)
         self._state.last_sequence = event.sequence
-        desk = self._desk
+        matcher = self._matcher
         self._apply(event, catching_up=False)
         if isinstance(event, TradeEvent):
-            desk.on_trade(event)
-        elif desk.working(event.symbol):
-            desk.on_book_moved(event.symbol)
-        return self._told() if desk.updates else []
+            matcher.on_trade(event)
+        elif matcher.working(event.symbol):
+            matcher.on_book_moved(event.symbol)
+        return self._take_updates() if matcher.updates else []
 
     def advance(self, market_time_ns: int) -> list[OrderUpdate]:
-        """Move the market clock (never back) and execute what has arrived by then."""
+        """Move the market clock (never back) and execute the requests that have arrived by then."""
         self._execute_due(market_time_ns)
-        return self._told()
+        return self._take_updates()
 
     def collect(self) -> VenueDelta | None:
-        """Everything that changed since the last call, or None where nothing did."""
+        """Return all changes since the last call, or None."""
         executed, self._executed = tuple(self._executed), []
-        return self._desk.collect(executed)
+        return self._matcher.collect(executed)
 
     def _apply(self, event: MarketEvent, catching_up: bool) -> None:
         if isinstance(event, BookEvent):
-            self._desk.book(event.symbol).apply(event, catching_up)
+            self._matcher.book(event.symbol).apply(event, catching_up)
         elif isinstance(event, QuoteEvent):
-            self._desk.book(event.symbol).apply_quote(event, catching_up)
+            self._matcher.book(event.symbol).apply_quote(event, catching_up)
 
     def _execute_due(self, market_time_ns: int) -> None:
-        state, desk = self._state, self._desk
+        state, matcher = self._state, self._matcher
         while self._queue and self._queue[0][0] <= market_time_ns:
             arrival_ns, number = heapq.heappop(self._queue)
-            state.market_time_ns = desk.now_ns = max(state.market_time_ns, arrival_ns)
+            state.market_time_ns = matcher.now_ns = max(state.market_time_ns, arrival_ns)
             pending = state.pending.pop(number)
             self._executed.append(number)
             request = pending.request
             if isinstance(request, SendOrder):
                 del self._on_the_way[request.client_order_id]
-                desk.accept(_order_from(request, number))
+                matcher.accept(_order_from(request, number))
             elif isinstance(request, CancelOrder):
                 self._cancel(request)
             else:
                 self._amend(request, number)
-        state.market_time_ns = desk.now_ns = max(state.market_time_ns, market_time_ns)
+        state.market_time_ns = matcher.now_ns = max(state.market_time_ns, market_time_ns)
 
-    def _told(self) -> list[OrderUpdate]:
-        told, self._desk.updates = self._desk.updates, []
-        return told
+    def _take_updates(self) -> list[OrderUpdate]:
+        updates, self._matcher.updates = self._matcher.updates, []
+        return updates
 
     # --- cancels and amends ------------------------------------------------------------------------------------------
 
@@ -196,13 +196,13 @@ class MatchingEngine:
             return order
         stands = "none" if order is None else order.state.name
         message = f"UNKNOWN_ORDER: client_order_id={request.client_order_id}, state={stands}"
-        self._desk.updates.append(self.reject(request, Reason.UNKNOWN_ORDER, message))
+        self._matcher.updates.append(self.reject(request, Reason.UNKNOWN_ORDER, message))
         return None
 
     def _cancel(self, request: CancelOrder) -> None:
         order = self._working_order(request)
         if order is not None:
-            self._desk.cancel(order)
+            self._matcher.cancel(order)
 
     def _amend(self, request: AmendOrder, number: int) -> None:
         order = self._working_order(request)
@@ -210,7 +210,7 @@ class MatchingEngine:
             return
         refused = amend_problem(order, request) or self._replace(order, request, number)
         if refused is not None:
-            self._desk.updates.append(self.reject(request, *refused))
+            self._matcher.updates.append(self.reject(request, *refused))
 
     def _replace(self, order: WorkingOrder, request: AmendOrder, number: int) -> Refusal | None:
         changed = msgspec.structs.replace(
@@ -220,17 +220,17 @@ class MatchingEngine:
             trigger_price=request.trigger_price or order.trigger_price,
         )
         same_price = (changed.limit_price, changed.trigger_price) == (order.limit_price, order.trigger_price)
-        # Only who asks for less at the same price keeps the place in the queue.
+        # Only a smaller quantity at the same price keeps the place in the queue.
         keeps_place = same_price and changed.quantity <= order.quantity
         if not keeps_place:
             changed.priority = number
-        return self._desk.replace(order, changed, requeue=not keeps_place)
+        return self._matcher.replace(order, changed, requeue=not keeps_place)
 
-    # --- questions ---------------------------------------------------------------------------------------------------
+    # --- queries -----------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> VenueState:
-        """The venue's memory; read it, never change it."""
+        """The venue's state; read it, never change it."""
         return self._state
 
     def order(self, client_order_id: str) -> VenueOrder | None:
@@ -243,7 +243,7 @@ class MatchingEngine:
 
     def open_orders(self) -> list[VenueOrder]:
         """Orders that are not final, and those on their way, oldest first."""
-        found = [order.to_update() for order in self._desk.all_working()]
+        found = [order.to_update() for order in self._matcher.all_working()]
         found += [_order_on_the_way(each) for each in sorted(self._on_the_way.values(), key=lambda each: each.number)]
         return found
 

@@ -1,4 +1,4 @@
-"""What happens to orders in the market: takers walk the book, makers wait in the queue, triggers wait for a price.
+"""Orders in the market: takers walk the book, makers wait in the queue, triggers wait for a price.
 
 Rules, where venues differ:
 
@@ -6,15 +6,15 @@ Rules, where venues differ:
   are not in that book and never meet one another.
 * Queue of a resting limit order: on arrival everything on display at its price is ahead. A public trade at the price
   takes from what is ahead first, then fills us; a public trade beyond the price has emptied the queue. A level that
-  shrinks without trades shrinks behind us: what is ahead falls only to what is still on display (the cautious model).
+  shrinks without trades shrinks behind us: the queue ahead falls only to the displayed rest (the cautious model).
   One public trade fills at most its own quantity. When the other side of the book comes to our price, it fills us at
   our price, up to what is on display.
 * A stop or take-profit is touched by a public trade or by the mid price (the mark), whichever is first, and is then a
   market order in the same moment.
-* What a market or IOC order cannot get at once is canceled (NO_LIQUIDITY); a market order that gets nothing is
+* The rest that a market or IOC order cannot get at once is canceled (NO_LIQUIDITY); a market order that gets nothing is
   rejected.
 * A reduce-only order shrinks to the holding: a market or limit order on arrival and at each fill, a trigger when it
-  triggers. When the holding is gone, what is left of it is canceled (POSITION_CLOSED). A spot sale cannot sell more
+  triggers. When the holding is gone, the rest of the order is canceled (POSITION_CLOSED). A spot sale cannot sell more
   than the balance, so it behaves alike at its fills.
 """
 
@@ -24,8 +24,8 @@ from decimal import Decimal
 
 import msgspec
 
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.market import Level, TradeEvent
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.reasons import Reason
@@ -45,7 +45,7 @@ OrderUpdate = VenueOrder | VenueTrade | VenueReject
 class OrderMatcher:
     """The orders and the account of one venue, without requests or a clock of its own.
 
-    ``updates`` collects what is to be told, in order; the owner empties it and sets ``now_ns``, the market clock.
+    ``updates`` collects the updates to send, in order; the owner empties it and sets ``now_ns``, the market clock.
     """
 
     def __init__(self, state: VenueState, instruments: dict[str, Instrument], currency: str, leverage: Decimal) -> None:
@@ -98,12 +98,12 @@ class OrderMatcher:
         self._execute(order)
 
     def replace(self, old: WorkingOrder, new: WorkingOrder, requeue: bool) -> Refusal | None:
-        """Put ``new`` in the place of the working order ``old``, or say why not.
+        """Replace the working order ``old`` by ``new``, or return the reason against it.
 
         Parameters
         ----------
         requeue
-            Whether it comes to the market anew, at the end of the queue.
+            Whether it arrives in the market again, at the end of the queue.
         """
         orders = self._working[old.symbol]
         orders.remove(old)
@@ -116,7 +116,7 @@ class OrderMatcher:
         if requeue:
             self._execute(new)
         else:
-            self._tell(new)
+            self._report(new)
         return None
 
     def cancel(self, order: WorkingOrder) -> None:
@@ -124,7 +124,7 @@ class OrderMatcher:
         self._finish(order, VenueOrderState.CANCELED, Reason.OK, "canceled by request")
 
     def refusal(self, order: WorkingOrder) -> Refusal | None:
-        """Why the venue does not take an order that is not among the working ones; shrinks a reduce-only one."""
+        """Return the refusal of a new order, or None; shrink a reduce-only one."""
         instrument = self.instruments.get(order.symbol)
         if instrument is None:
             return Reason.UNKNOWN_SYMBOL, f"UNKNOWN_SYMBOL: {order.symbol!r}, allowed: {', '.join(self.instruments)}"
@@ -143,14 +143,14 @@ class OrderMatcher:
         """Take what the book has for a working order, and let the rest wait where its type allows."""
         if order.type in checks.TRIGGERS:
             order.state = VenueOrderState.UNTRIGGERED
-            self._tell(order)
+            self._report(order)
             return
         book = self.book(order.symbol)
         self._take(order, book)
         if order.remaining_quantity and order.type is OrderType.LIMIT and order.time_in_force is not TimeInForce.IOC:
             order.state = VenueOrderState.OPEN
             order.queue_ahead = book.level_quantity(order.side, order.limit_price)
-            self._tell(order)
+            self._report(order)
         else:
             self._conclude(order)
         self._release(order.symbol)
@@ -229,7 +229,7 @@ class OrderMatcher:
             return
         self._fill(order, Level(order.limit_price, quantity), maker=True)
         if order.remaining_quantity:
-            self._tell(order)
+            self._report(order)
         else:
             self._conclude(order)
         self._release(order.symbol)
@@ -262,7 +262,7 @@ class OrderMatcher:
         self.updates.append(trade)
 
     def _fillable(self, order: WorkingOrder) -> Decimal:
-        """What is left of an order, and for one that only reduces at most the holding."""
+        """Return the rest of an order; for one that only reduces, at most the holding."""
         instrument = self.instruments[order.symbol]
         if order.reduce_only or (instrument.kind == "spot" and order.side is Side.SELL):
             return min(order.remaining_quantity, self.account.reducible(instrument, order.side))
@@ -286,7 +286,7 @@ class OrderMatcher:
             return None
         quantity, price = order.remaining_quantity, order.limit_price
         if order.type is not OrderType.LIMIT:
-            # What it would get, all of it at the dearest price: exact, and never too little.
+            # The whole quantity that it would get, at the dearest price: never too little.
             levels = book.walk(order.side, quantity, None)
             quantity = sum((level.quantity for level in levels), ZERO)
             price = max((level.price for level in levels), default=ZERO)
@@ -310,7 +310,7 @@ class OrderMatcher:
             self._finish(order, VenueOrderState.CANCELED, Reason.NO_LIQUIDITY, got)
 
     def _release(self, symbol: str) -> None:
-        """Cancel what waited for a holding that is gone."""
+        """Cancel the orders that waited for a holding that is gone."""
         for order in list(self.working(symbol)):
             if (order.reduce_only or order.state is VenueOrderState.OPEN) and not self._fillable(order):
                 self._finish_closed(order)
@@ -329,15 +329,15 @@ class OrderMatcher:
         working = self._working.get(order.symbol, [])
         if order in working:
             working.remove(order)
-        self._tell(order)
+        self._report(order)
 
-    def _tell(self, order: WorkingOrder) -> None:
+    def _report(self, order: WorkingOrder) -> None:
         order.updated_ns = self.now_ns
         self._dirty_orders[order.client_order_id] = order
         self.updates.append(order.to_update())
 
     def collect(self, executed: tuple[int, ...]) -> VenueDelta | None:
-        """Everything that changed since the last call, or None; ``executed`` are requests that are done."""
+        """Return all changes since the last call, or None; ``executed`` are the finished requests."""
         taken = {}
         for symbol, book in self.books.items():
             levels = book.take_changes()

@@ -1,4 +1,4 @@
-"""Everything a venue has to remember, and how it is written down as a chain of changes.
+"""State of a venue, and its storage as a chain of changes.
 
 The market itself is not part of it: after a restart the book comes from the market source, and events up to
 ``last_sequence`` have been matched already.
@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 from titan.domain.venue import OrderRequest, VenueOrder, VenueOrderState, VenueTrade
@@ -23,8 +23,8 @@ PRICE_PLACES = Decimal("1e-12")
 class WorkingOrder(msgspec.Struct, kw_only=True):
     """An order at the venue, final or not.
 
-    ``priority`` orders those at one price, earlier first; ``queue_ahead`` is what other people have before it at its
-    price, in base units; ``filled_notional`` in quote units.
+    ``priority`` orders those at one price, earlier first; ``queue_ahead`` is the quantity of other people before it at
+    its price, in base units; ``filled_notional`` in quote units.
     """
 
     client_order_id: str
@@ -52,7 +52,7 @@ class WorkingOrder(msgspec.Struct, kw_only=True):
         return self.quantity - self.filled_quantity
 
     def to_update(self) -> VenueOrder:
-        """The order as the venue tells it."""
+        """Return the order as an update of the venue."""
         filled = self.filled_quantity
         return VenueOrder(
             client_order_id=self.client_order_id,
@@ -95,7 +95,7 @@ class PositionState(msgspec.Struct, frozen=True):
 
 
 class VenueDelta(msgspec.Struct, kw_only=True, omit_defaults=True, tag=True):
-    """What changed since the delta before: applied in order, they rebuild the state. Absent means unchanged."""
+    """Changes since the delta before: applied in order, they rebuild the state. Absent means unchanged."""
 
     last_sequence: int
     market_time_ns: int
@@ -109,7 +109,7 @@ class VenueDelta(msgspec.Struct, kw_only=True, omit_defaults=True, tag=True):
 
 
 class VenueState(msgspec.Struct, kw_only=True, tag=True):
-    """The venue's memory. Balances by asset in its own units; positions by symbol; requests by number."""
+    """The venue's state. Balances by asset in its own units; positions by symbol; requests by number."""
 
     last_sequence: int = 0
     market_time_ns: int = 0
@@ -124,7 +124,7 @@ class VenueState(msgspec.Struct, kw_only=True, tag=True):
     taken: dict[str, tuple[TakenLevel, ...]] = {}
 
     def apply(self, delta: VenueDelta) -> None:
-        """Bring the state forward by one delta."""
+        """Apply one delta."""
         self.last_sequence = delta.last_sequence
         self.market_time_ns = delta.market_time_ns
         for pending in delta.admitted:

@@ -1,4 +1,4 @@
-"""Composition root of the paper venue: market data in, requests of Execution in, what the venue says out."""
+"""Composition root of the paper venue: market data and Execution's requests in, the venue's updates out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _TRADES_DEFAULT, _TRADES_MOST = 1_000, 10_000
 
 
 class PaperVenueApp(ServiceApp[PaperVenueSettings]):
-    """The process. Execution alone trades here; people may ask what it has."""
+    """The process. Only Execution trades here; people may query it."""
 
     SETTINGS = PaperVenueSettings
 
@@ -90,7 +90,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
         self._heart = asyncio.get_running_loop().create_task(self._beat(), name="venue heartbeat")
 
     async def stop(self) -> None:
-        """Stop following the market, let what was told go out, then let go of the file."""
+        """Unsubscribe from the market, flush the sent updates, then close the file."""
         if self._heart is not None:
             self._heart.cancel()
             await asyncio.wait([self._heart])
@@ -101,7 +101,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
         self._store.close()
 
     def not_ready(self) -> list[str]:
-        """Why it cannot trade."""
+        """Return the reasons for which it cannot trade."""
         reasons = []
         if not self.feed.connected:
             reasons.append("the market feed is not connected")
@@ -164,7 +164,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
             self._post_all(wire.update_to_wire(update))
 
     def _check_numbering(self, last_sequence: int) -> None:
-        """A step that ends before what we matched last is of another market, or of a source that began anew."""
+        """Refuse or renumber a step that ends before the last matched event: another market, or a restarted source."""
         matched = self.venue.engine.state.last_sequence
         if last_sequence >= matched:
             return
@@ -223,7 +223,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
             self._post_all(wire.update_to_wire(heartbeat))
             self.venue.tidy()
 
-    # --- questions ---------------------------------------------------------------------------------------------------
+    # --- queries -----------------------------------------------------------------------------------------------------
 
     async def _get_order(self, request: venue_pb2.GetVenueOrderRequest, _peer: Peer) -> venue_pb2.GetVenueOrderResponse:
         order = self.venue.engine.order(request.client_order_id)

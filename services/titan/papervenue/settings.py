@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.numbers import parse_decimal
+from titan.domain.time import NS_PER_MS
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 
@@ -13,7 +14,7 @@ _GREATEST_LEVERAGE = 125
 
 
 class PaperVenueSettings(ProcessSettings, kw_only=True, frozen=True):
-    """What the venue gives its one account.
+    """Settings of the venue's one account.
 
     ``initial_balance`` (USDT) counts at the first start of a state only; ``latency_ms`` is market time from a client to
     the market; ``account_leverage`` the margin leverage of perpetuals, where the instrument allows it.
@@ -26,7 +27,7 @@ class PaperVenueSettings(ProcessSettings, kw_only=True, frozen=True):
     @property
     def latency_ns(self) -> int:
         """Market time from a client to the market."""
-        return self.latency_ms * 1_000_000
+        return self.latency_ms * NS_PER_MS
 
     def check(self) -> tuple[Decimal, Decimal]:
         """Read balance and leverage.

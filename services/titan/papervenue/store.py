@@ -1,9 +1,9 @@
-"""The venue's own file: a state, then what changed since, one frame for each change that happens as a whole.
+"""The venue's own file: a state, then the changes since, one frame for each atomic change.
 
 A frame is length, CRC-32 of the length, CRC-32 of the payload (u32, little-endian), and the payload in MessagePack.
-Nothing is synced on the way: the file survives the death of the process, which is what a venue of a test market has to
-survive. A frame that the end of the file cuts short was being written when the process died: nobody was told of it, and
-it is cut off. Anything else that does not fit is damage and stops the start.
+Nothing is synced: the file survives the death of the process, which is enough for a venue of a test market. A frame
+that the end of the file cuts short was being written when the process died: it was reported to no one, and is cut off.
+Any other misfit is damage and stops the start.
 
 When the file has grown long, it is replaced by one that begins with the present state.
 """
@@ -92,7 +92,7 @@ class VenueStore:
         Raises
         ------
         OSError
-            When it was not written; ``problem`` says why until a later one was.
+            When it was not written; ``problem`` is the cause until a later one was.
         """
         data = _frame(self._encoder.encode(delta))
         try:
@@ -101,14 +101,14 @@ class VenueStore:
                 written += os.pwrite(self._descriptor, data[written:], self._end + written)
         except OSError as error:
             self.problem = f"state_dir: {str(self.path)!r} cannot be written: {error.strerror or error}"
-            # What was written of it goes, or the next start would find its beginning.
+            # A part that was written goes, or the next start would find its beginning.
             os.ftruncate(self._descriptor, self._end)
             raise
         self._end += len(data)
         self.problem = ""
 
     def compact_if_long(self, state: VenueState) -> bool:
-        """Replace a long file by one that holds ``state``, from which old history is dropped; say whether it was.
+        """Replace a long file by one that holds ``state`` without old history; return whether it was replaced.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class VenueStore:
         return True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file and its lock."""
         for descriptor in (self._descriptor, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)

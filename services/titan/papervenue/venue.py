@@ -1,4 +1,4 @@
-"""The venue between its file and its market: what is told was written down first."""
+"""The venue between its file and its market: an update is stored before it is sent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from titan.domain.instruments import Instrument
 from titan.domain.market import MarketEvent
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MS, NS_PER_S
 from titan.domain.venue import OrderRequest, VenueAccount, VenueReject
 from titan.matching.engine import MatchingEngine
 from titan.matching.order_matcher import OrderUpdate
@@ -19,7 +20,7 @@ from titan.runtime.telemetry.logs import Log
 
 CURRENCY = "USDT"
 # How far ahead of ours a client's wall clock may be.
-_CLOCK_SKEW_NS = 1_000_000_000
+_CLOCK_SKEW_NS = NS_PER_S
 _RETRY_WRITE_S = 0.5
 _LONGEST_ID = 36
 
@@ -30,10 +31,10 @@ def first_state(initial_balance: Decimal) -> VenueState:
 
 
 class RecordedVenue:
-    """A matching engine whose every change is in the file before anybody hears of it.
+    """A matching engine whose every change is in the file before it is reported.
 
-    A request is written, then sent on its way. A batch of events is matched, its effects are written as one record, and
-    only then told; while the file cannot be written, effects are held back, the market waits, and requests are refused
+    A request is stored, then enqueued. A batch of events is matched, its effects are stored as one record, and only
+    then reported. While the file cannot be written, effects are held back, the market waits, and requests are refused
     (VENUE_ERROR). So after the death of the process either both the effects and their event count as done, or neither.
     """
 
@@ -54,11 +55,11 @@ class RecordedVenue:
 
     @property
     def problem(self) -> str:
-        """Why the file cannot be written, or empty."""
+        """The cause for which the file cannot be written, or empty."""
         return self._store.problem
 
     def request(self, request: OrderRequest) -> VenueReject | None:
-        """Take a request, or refuse it at once: then it is never executed."""
+        """Accept a request, or refuse it at once: then it is never executed."""
         refused = self._late(request) or self._malformed(request)
         if refused is not None:
             return self.engine.reject(request, *refused)
@@ -70,33 +71,31 @@ class RecordedVenue:
         try:
             self._store.append(self.engine.admission(admitted))
         except OSError as error:
-            self._log.error("request refused: it cannot be written down", reason=str(error))
+            self._log.error("request refused: it cannot be stored", reason=str(error))
             return self.engine.reject(request, Reason.VENUE_ERROR, f"VENUE_ERROR: {self.problem}")
         self.engine.enqueue(admitted)
         return None
 
     async def on_events(self, events: Iterable[MarketEvent], market_time_ns: int) -> list[OrderUpdate]:
-        """Match a batch of events, write what it did, and give what is to be told."""
+        """Match a batch of events, store its effects, and return the updates to send."""
         engine = self.engine
-        told: list[OrderUpdate] = []
+        updates: list[OrderUpdate] = []
         for event in events:
-            updates = engine.on_event(event)
-            if updates:
-                told += updates
-        told += engine.advance(market_time_ns)
+            updates += engine.on_event(event)
+        updates += engine.advance(market_time_ns)
         delta = engine.collect()
         if delta is not None:
             await self._write(delta)
-        return told
+        return updates
 
     def tidy(self) -> None:
-        """Look after the file: between steps, when nothing is half done."""
+        """Maintain the file between steps, when no change is half done."""
         if self._holding:
             return
         state = self.engine.state
         try:
             if self.problem:
-                # Nobody may have asked for anything since: find out whether the file takes records again.
+                # Without requests nothing else would find out that the file takes records again.
                 self._store.append(VenueDelta(last_sequence=state.last_sequence, market_time_ns=state.market_time_ns))
                 self._log.info("the state directory can be written again")
             elif self._store.compact_if_long(state):
@@ -105,7 +104,7 @@ class RecordedVenue:
             self._log.warning("state file not rewritten", reason=str(error))
 
     def account(self) -> VenueAccount:
-        """Balances and positions now."""
+        """Return the present balances and positions."""
         state = self.engine.state
         return VenueAccount(
             balances={asset: total for asset, total in state.balances.items() if total or asset == CURRENCY},
@@ -122,9 +121,9 @@ class RecordedVenue:
                 self._store.append(delta)
             except OSError as error:
                 if not self._holding:
-                    self._log.error("the market waits: effects cannot be written down", reason=str(error))
+                    self._log.error("the market waits: effects cannot be stored", reason=str(error))
                 self._holding = True
-                # Nothing tells that a disk has room again.
+                # No event reports that a disk has room again.
                 await asyncio.sleep(_RETRY_WRITE_S)
             else:
                 self._holding = False
@@ -132,11 +131,11 @@ class RecordedVenue:
 
     def _late(self, request: OrderRequest) -> tuple[Reason, str] | None:
         age_ns = self._wall_time_ns() - request.signed_at_ns
-        if -_CLOCK_SKEW_NS <= age_ns <= request.receive_window_ms * 1_000_000:
+        if -_CLOCK_SKEW_NS <= age_ns <= request.receive_window_ms * NS_PER_MS:
             return None
         return (
             Reason.RECEIVE_WINDOW,
-            f"RECEIVE_WINDOW: age_ms={age_ns / 1e6:.1f}, window_ms={request.receive_window_ms}, ahead_ms=1000",
+            f"RECEIVE_WINDOW: age_ms={age_ns / NS_PER_MS:.1f}, window_ms={request.receive_window_ms}, ahead_ms=1000",
         )
 
     def _malformed(self, request: OrderRequest) -> tuple[Reason, str] | None:

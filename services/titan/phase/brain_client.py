@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from titan.domain.budgets import Budget, PostureState
+from titan.domain.budgets import Budget
 from titan.domain.decisions import Decision
+from titan.domain.enums import BudgetState, Posture
 from titan.domain.ids import uuid7
 from titan.domain.intents import Intent
-from titan.domain.kinds import BudgetState, Posture
+from titan.domain.posture import PostureState
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import BRAIN_SUBMIT
 from titan.runtime.rpc.link import Link

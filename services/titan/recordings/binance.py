@@ -2,7 +2,7 @@
 
 One file holds one symbol of one product. The product is read off the content: USD-M futures messages carry ``pu`` in
 ``depthUpdate``, an event name in ``bookTicker`` and ``X`` in ``trade``; spot messages do not. The snapshot is the REST
-answer the recorder asked for, a line without a stream name.
+answer to the recorder's request, a line without a stream name.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import msgspec
 from titan.domain.market import Level
 from titan.domain.order_book import BookDiff
 from titan.domain.symbols import normalise_symbol
+from titan.domain.time import NS_PER_MS
 from titan.recordings.source import SourceError
 
-NS_PER_MS = 1_000_000
-# How much of a recording is read to say what it is before anything is started.
+# Lines of a recording that are read to identify it before anything is started.
 HEAD_LINES = 20_000
 
 _Levels = list[tuple[Decimal, Decimal]]
@@ -92,7 +92,7 @@ _decode = msgspec.json.Decoder(_Line).decode
 
 def _levels(pairs: Decimal | _Levels) -> tuple[Level, ...]:
     if isinstance(pairs, Decimal):
-        pairs = [(pairs, Decimal(-1))]  # one number where levels belong: refused below
+        pairs = [(pairs, Decimal(-1))]  # a number in place of levels: refused below
     levels = tuple([Level(price, quantity) for price, quantity in pairs])
     for level in levels:
         # Comparing raises for NaN, so a level that is no number does not pass either.
@@ -126,12 +126,12 @@ def _message(line: _Line) -> Message | None:
 
 
 class Recording:
-    """One recorded file: what it holds, and its messages.
+    """One recorded file: its symbol, its start, and its messages.
 
     Raises
     ------
     SourceError
-        When the file cannot be opened, is no gzip, or its head does not say product and symbol or has no snapshot.
+        When the file cannot be opened, is no gzip, or its head has no product and symbol or no snapshot.
     """
 
     def __init__(self, path: Path) -> None:
@@ -160,7 +160,7 @@ class Recording:
             raise SourceError(f"{self.path}: {error}") from error
 
     def messages(self) -> Iterator[tuple[int, Message]]:
-        """Receive time in nanoseconds and message, line by line.
+        """Yield receive time in nanoseconds and message, line by line.
 
         Raises
         ------

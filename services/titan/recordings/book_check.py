@@ -1,4 +1,4 @@
-"""The proof that a rebuilt book is the venue's.
+"""The proof that a rebuilt book equals the venue's.
 
 After each applied difference its best bid and ask, prices and quantities, equal those of the last best-price ticker
 whose update id is not greater than the difference's. Tickers may be received after the difference, so a comparison is
@@ -15,7 +15,7 @@ import msgspec
 
 from titan.domain.market import Level
 
-# What is remembered of mismatches for a person; the count goes on.
+# Mismatches that are kept as examples for people; the count goes on.
 MAX_EXAMPLES = 5
 
 
@@ -29,7 +29,7 @@ class BestPrices(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass
 class CheckCounts:
-    """Comparisons made, those that differed, and differences without a ticker to hold against."""
+    """Comparisons made, those that differed, and differences without a ticker to compare with."""
 
     checked: int = 0
     mismatches: int = 0
@@ -37,7 +37,7 @@ class CheckCounts:
 
 
 class BookCheck:
-    """Holds one symbol's rebuilt book against its tickers.
+    """Compares one symbol's rebuilt book with its tickers.
 
     The first mismatches go to ``examples``, in words.
     """
@@ -49,18 +49,18 @@ class BookCheck:
         self._tickers: deque[BestPrices] = deque()
 
     def on_applied(self, rebuilt: BestPrices) -> None:
-        """Take the best prices of the book after a difference with this id."""
+        """Add the best prices of the book after a difference with this id."""
         self._rebuilt.append(rebuilt)
         if self._tickers and self._tickers[-1].update_id > rebuilt.update_id:
             self._settle(self._tickers[-1].update_id)
 
     def on_ticker(self, ticker: BestPrices) -> None:
-        """Take a ticker; comparisons older than it are settled."""
+        """Add a ticker; comparisons older than it are settled."""
         self._tickers.append(ticker)
         self._settle(ticker.update_id)
 
     def finish(self) -> None:
-        """Settle what is left: no ticker follows."""
+        """Settle the remaining comparisons: no ticker follows."""
         while self._rebuilt:
             self._compare(self._rebuilt.popleft())
 

@@ -4,7 +4,7 @@ Columns: ``timestamp,open,high,low,close,volume``; the time is UTC and is the be
 when it closes, so its four trades (open, then the extreme nearer to the open, the other extreme, close; a quarter of
 the volume each) are shown at 0, 1/4, 1/2 and 3/4 of the interval *after* it: the bar is rebuilt exactly, one interval
 late. Before each trade a quote and a book of one level a side stand one tick apart around its price. Their size is the
-trade's: the file knows no book, and a simulated fill should not be larger than what was traded.
+trade's: the file has no book, and a simulated fill should not be larger than the traded volume.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import ZERO, floor_to
+from titan.domain.time import NS_PER_DAY, NS_PER_S
 from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
@@ -51,7 +52,7 @@ class OhlcvSource:
     path
         The file.
     symbols
-        The unified symbol it is of: the file does not say.
+        Its unified symbol, which the file does not have.
     volume_in_quote
         Whether its volume is in quote instead of base units.
 
@@ -74,18 +75,18 @@ class OhlcvSource:
         bars = self._bars()
         first, second = next(bars, None), next(bars, None)
         if first is None or second is None:
-            raise SourceError(f"{path}: fewer than two bars; their distance says how long a bar is")
+            raise SourceError(f"{path}: fewer than two bars; their distance is the length of a bar")
         self._interval_ns = second.start_ns - first.start_ns
         self.start_ns = first.start_ns + self._interval_ns
 
     @property
     def identity(self) -> str:
-        """Digest of what is played: symbol, size and beginning of the file."""
+        """Digest of the played market: symbol, size and beginning of the file."""
         facts = f"{self.instruments[0].symbol},{self._path.stat().st_size},{self.start_ns},{self._volume_in_quote}"
         return f"ohlcv:{sha256(facts.encode()).hexdigest()[:16]}"
 
     def last_prices(self) -> Mapping[str, Decimal]:
-        """Nothing: a recording goes on where it was."""
+        """Return nothing: a recording continues from its position."""
         return {}
 
     def events(self) -> Iterator[MarketEvent]:
@@ -167,4 +168,4 @@ class OhlcvSource:
 
 def _nanoseconds(time: datetime) -> int:
     difference = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
-    return (difference.days * 86_400 + difference.seconds) * 1_000_000_000 + difference.microseconds * 1_000
+    return difference.days * NS_PER_DAY + difference.seconds * NS_PER_S + difference.microseconds * 1_000

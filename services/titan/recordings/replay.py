@@ -1,7 +1,7 @@
 """Recordings of Binance's raw websocket, several at once, in receive order.
 
-What the recording's recorder could not know is not shown: a book appears when its snapshot line was received, not
-before, and a book whose chain of differences has a hole goes empty (a snapshot without levels) until the next snapshot.
+Nothing is shown before its receipt: a book appears when its snapshot line was received, and a book whose chain of
+differences has a hole goes empty (a snapshot without levels) until the next snapshot.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.order_book import BookDiff, BookState, OrderBook
 from titan.recordings.binance import Message, Print, Recording, Snapshot, Ticker
@@ -62,12 +62,12 @@ class ReplaySource:
 
     @property
     def identity(self) -> str:
-        """Digest of what is played: symbols, sizes and first times of the files."""
+        """Digest of the played market: symbols, sizes and first times of the files."""
         facts = "|".join(f"{one.symbol},{one.path.stat().st_size},{one.start_ns}" for one in self._recordings)
         return f"replay:{sha256(facts.encode()).hexdigest()[:16]}"
 
     def last_prices(self) -> Mapping[str, Decimal]:
-        """Nothing: a recording goes on where it was."""
+        """Return nothing: a recording continues from its position."""
         return {}
 
     def events(self) -> Iterator[MarketEvent]:
@@ -107,7 +107,7 @@ class _Player:
         self._book = OrderBook()
 
     def play(self, receive_ns: int, message: Message, sequence: int) -> list[MarketEvent]:
-        """Events of one message; their sequence follows ``sequence``."""
+        """Return the events of one message; their sequence follows ``sequence``."""
         if isinstance(message, Ticker):
             bid, ask = message.bid, message.ask
             self.check.on_ticker(BestPrices(message.update_id, bid, ask))
@@ -193,5 +193,5 @@ class _Player:
         )
 
     def _unknown_event(self, receive_ns: int, event_time_ns: int, sequence: int) -> BookEvent:
-        """An empty snapshot: nobody is to trade on a book with a hole in it."""
+        """Make an empty snapshot: a book with a hole must not be traded on."""
         return BookEvent(sequence, self._symbol, event_time_ns, receive_ns, True, self._book.last_id, (), ())

@@ -13,12 +13,12 @@ from titan.recordings.book_check import CheckCounts
 
 
 class SourceError(Exception):
-    """A source cannot be read, or not further; the message names file, line and what is wrong."""
+    """A source cannot be read, or not further; the message names file, line and problem."""
 
 
 @dataclass
 class SourceCounts:
-    """What a source has noticed so far.
+    """Observations of a source so far.
 
     ``examples`` are the first book mismatches in words; ``unused_snapshots`` are book snapshots that were older than
     the book or did not reach the differences kept for them.
@@ -33,9 +33,8 @@ class SourceCounts:
 class MarketSource(Protocol):
     """Events of several symbols in receive order, on the market clock.
 
-    ``name`` is what the settings call it, ``label`` what is shown wherever its prices are, ``start_ns`` the market time
-    just before its first event, ``identity`` what makes two sources the same run of events, ``counts`` grows while
-    events are read.
+    ``name`` is its name in the settings, ``label`` is shown wherever its prices are, ``start_ns`` is the market time
+    just before its first event, sources of equal ``identity`` have equal events, ``counts`` grows as events are read.
     """
 
     @property
@@ -57,7 +56,7 @@ class MarketSource(Protocol):
     def counts(self) -> SourceCounts: ...  # noqa: D102
 
     def events(self) -> Iterator[MarketEvent]:
-        """All events from the first; ``sequence`` counts from 1, ``market_time_ns`` never falls.
+        """Yield all events from the first; ``sequence`` counts from 1, ``market_time_ns`` never falls.
 
         Raises
         ------
@@ -67,17 +66,17 @@ class MarketSource(Protocol):
         ...
 
     def last_prices(self) -> Mapping[str, Decimal]:
-        """Where a run that goes on should begin, quote units by base currency; empty for recordings."""
+        """Return the prices that a continued run begins with, quote units by base currency; empty for recordings."""
         ...
 
 
 def instrument_of(symbol: str, where: str) -> Instrument:
-    """The paper venue's instrument.
+    """Return the paper venue's instrument.
 
     Raises
     ------
     SourceError
-        When it lists none of that name; ``where`` says where the name came from.
+        When it lists none of that name; ``where`` names the origin of the name.
     """
     try:
         return PAPER_INSTRUMENTS[symbol]

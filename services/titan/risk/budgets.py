@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.budgets import Budget
-from titan.domain.kinds import BudgetState, Posture, RiskLevel
+from titan.domain.enums import BudgetState, Posture, RiskLevel
 from titan.domain.numbers import ZERO
 from titan.risk.allocation import Allocation
 from titan.risk.state import PhaseState, RiskState

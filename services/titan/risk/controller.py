@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from titan.domain.budgets import Budget, PostureState
-from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.budgets import Budget
+from titan.domain.enums import Posture, RiskLevel
 from titan.domain.numbers import ONE
+from titan.domain.posture import PostureState
 from titan.risk.allocation import Allocation, AllocationState, allocate
 from titan.risk.budgets import grant
 from titan.risk.posture import level_posture, posture_in_force

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from msgspec.structs import replace
 
 from titan.domain.decisions import Decision
+from titan.domain.enums import Action
 from titan.domain.intents import Intent
-from titan.domain.kinds import Action
 from titan.domain.reasons import Reason
 from titan.risk.engine import RiskEngine, reserve
 from titan.risk.state import RiskState

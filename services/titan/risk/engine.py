@@ -8,8 +8,8 @@ from enum import Enum
 import msgspec
 
 from titan.domain.decisions import Decision, GuardResult
+from titan.domain.enums import Action, PositionEffect, Side, Verdict
 from titan.domain.intents import Intent
-from titan.domain.kinds import Action, PositionEffect, Side, Verdict
 from titan.domain.numbers import ONE, ZERO, floor_to
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import Evaluation, Outcome, Raw

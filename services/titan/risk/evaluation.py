@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from titan.domain.enums import OrderType, PositionEffect, Side, TimeInForce, Verdict
 from titan.domain.intents import Intent
-from titan.domain.kinds import OrderType, PositionEffect, Side, TimeInForce, Verdict
 from titan.domain.numbers import ONE, ZERO, ceil_to
 from titan.domain.reasons import Reason
 from titan.risk.limits import Limits

@@ -7,9 +7,8 @@ from decimal import Decimal
 
 from titan.domain.numbers import ZERO
 from titan.domain.positions import RoundTrip
+from titan.domain.time import NS_PER_DAY
 
-MINUTE_NS = 60_000_000_000
-DAY_NS = 86_400_000_000_000
 # The longest streak of any policy and the trades of a busy day fit.
 _KEPT = 1_000
 
@@ -50,7 +49,7 @@ class PhaseHistory:
 
     def day_result(self, now_ns: int) -> Decimal:
         """Sum the net results, in quote units, of the trips closed since 00:00 UTC of ``now_ns``."""
-        start = now_ns - now_ns % DAY_NS
+        start = now_ns - now_ns % NS_PER_DAY
         return sum((result(trip) for trip in self.trips if trip.closed_ns >= start), ZERO)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from titan.domain.policy_rules import Mode, PolicyRules
+from titan.domain.time import NS_PER_MS
 from titan.risk.parameters import RiskParameters
-
-MILLISECOND_NS = 1_000_000
 
 
 class Limits:
@@ -57,8 +56,8 @@ class Limits:
         self.max_order_notional = rules.max_order_notional
         self.max_entry_orders = rules.max_entry_orders_per_symbol
         self.max_loss_per_trade = rules.max_loss_per_trade
-        self.max_price_age_ns = rules.max_price_age_ms * MILLISECOND_NS
-        self.max_signal_age_ns = rules.max_signal_age_ms * MILLISECOND_NS
+        self.max_price_age_ns = rules.max_price_age_ms * NS_PER_MS
+        self.max_signal_age_ns = rules.max_signal_age_ms * NS_PER_MS
         self.min_truth_score = rules.min_truth_score
         self.min_confidence = float(rules.min_confidence)
         self.score_lift = float(rules.score_lift)

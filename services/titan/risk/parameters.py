@@ -8,8 +8,7 @@ from itertools import pairwise
 import msgspec
 
 from titan.domain.numbers import ZERO
-
-SECOND_NS = 1_000_000_000
+from titan.domain.time import NS_PER_S
 
 
 class PhaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,8 +85,8 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         (Decimal(25_000), Decimal(3)),
         (Decimal(50_000), Decimal(2)),
     )
-    budget_period_ns: int = 5 * SECOND_NS
-    budget_lifetime_ns: int = 10 * SECOND_NS
+    budget_period_ns: int = 5 * NS_PER_S
+    budget_lifetime_ns: int = 10 * NS_PER_S
     budget_drawdown: Decimal = Decimal("0.02")
     orders_per_minute: int = 30
     orders_per_minute_throttled: int = 5
@@ -107,9 +106,9 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     daily_loss_cautious: Decimal = Decimal("0.5")
     daily_loss_defensive: Decimal = Decimal("0.75")
     # A mark that stands so long without another print is no outlier.
-    mark_confirmed_after_ns: int = SECOND_NS
-    risk_level_dwell_ns: int = 600 * SECOND_NS
-    loss_streak_window_ns: int = 3_600 * SECOND_NS
+    mark_confirmed_after_ns: int = NS_PER_S
+    risk_level_dwell_ns: int = 600 * NS_PER_S
+    loss_streak_window_ns: int = 3_600 * NS_PER_S
 
     def kelly_scale(self, alpha: float) -> float:
         """Interpolate the factor on the Kelly fraction at tail exponent ``alpha``."""

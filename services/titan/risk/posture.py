@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from titan.domain.enums import Posture, RiskLevel
 from titan.domain.equity import Equity
-from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.posture import FLATTENED, resolve_flatten
 from titan.domain.truth import TruthSnapshot
 
 EXECUTION_AWAY = "execution: not connected; arming needs its stream"
@@ -29,8 +30,7 @@ def posture_in_force(ceiling: Posture, latch: Posture, level: RiskLevel) -> Post
     The latch carries out a FLATTEN: it goes to FLATTEN, then to HALTED when the account is flat. EMERGENCY and a
     ceiling of FLATTEN therefore add FLATTEN only until the latch has moved: a finished one must not begin again.
     """
-    lowest = min(ceiling, latch, _OF_LEVEL[level])
-    return Posture.HALTED if lowest is Posture.FLATTEN and latch is Posture.HALTED else lowest
+    return resolve_flatten(min(ceiling, latch, _OF_LEVEL[level]), finished=latch is FLATTENED)
 
 
 class ArmingFacts(msgspec.Struct, frozen=True, kw_only=True):

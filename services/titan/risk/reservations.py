@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import OrderRole, OrderState, Side
+from titan.domain.enums import OrderRole, OrderState, Side
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
 

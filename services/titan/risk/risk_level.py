@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import msgspec
 
+from titan.domain.enums import RiskLevel
 from titan.domain.equity import Equity
-from titan.domain.kinds import RiskLevel
 from titan.domain.numbers import ZERO
 from titan.domain.policy_rules import PolicyRules
 from titan.domain.truth import TruthSnapshot

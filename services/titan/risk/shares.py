@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill
 from titan.domain.positions import Holding, PhaseShare, Position, RoundTrip, TripProgress, trade

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from titan.domain.budgets import Budget
+from titan.domain.enums import OrderRole, Posture, RiskLevel
 from titan.domain.equity import Equity
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import OrderRole, Posture, RiskLevel
 from titan.domain.numbers import BPS, ONE, ZERO
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Position

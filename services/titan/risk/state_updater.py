@@ -9,8 +9,9 @@ import msgspec
 from titan.domain.equity import Equity
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Position, RoundTrip
+from titan.domain.time import NS_PER_MINUTE
 from titan.domain.truth import TruthSnapshot
-from titan.risk.history import MINUTE_NS, PhaseHistory
+from titan.risk.history import PhaseHistory
 from titan.risk.shares import Shares
 from titan.risk.state import RiskState
 
@@ -80,6 +81,6 @@ class StateUpdater:
         until_ns = phase.history.streak_pause_until(
             limits.rules.loss_streak_count,
             limits.parameters.loss_streak_window_ns,
-            limits.rules.loss_streak_pause_minutes * MINUTE_NS,
+            limits.rules.loss_streak_pause_minutes * NS_PER_MINUTE,
         )
         phase.paused_until_ns = max(phase.paused_until_ns, until_ns)

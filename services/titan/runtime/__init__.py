@@ -1,1 +1,1 @@
-"""What every process shares: settings, logging, telemetry, health, gRPC with mTLS, lifecycle."""
+"""Shared shell of the processes: settings, logging, telemetry, health, gRPC with mTLS, lifecycle."""

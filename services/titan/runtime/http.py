@@ -1,4 +1,4 @@
-"""A process's HTTP side: ``/health``, ``/live``, ``/metrics``, ``/status``. Read only; h11 speaks the protocol.
+"""A process's HTTP side: ``/health``, ``/live``, ``/metrics``, ``/status``. Read only; h11 implements the protocol.
 
 A web framework would cost a phase more memory than all the rest of it.
 """
@@ -20,7 +20,7 @@ _MAX_REQUEST_BYTES = 16_384
 
 
 class HttpServer:
-    """Serves a handful of pages that are computed when asked for."""
+    """Serves a handful of pages that are computed on request."""
 
     def __init__(self, pages: dict[str, Callable[[], Page]], log: Log) -> None:
         self._pages = pages
@@ -39,7 +39,7 @@ class HttpServer:
         Raises
         ------
         OSError
-            When the address is taken or not ours.
+            When the address is taken or not local.
         """
         self._server = await asyncio.start_server(self._serve, bind, port, reuse_address=True)
 
@@ -55,7 +55,7 @@ class HttpServer:
             while await self._answer(connection, reader, writer):
                 pass
         except (h11.RemoteProtocolError, ConnectionError, TimeoutError) as error:
-            self._log.debug("http client went away", error=str(error))
+            self._log.debug("http client disconnected", error=str(error))
         finally:
             writer.close()
 

@@ -1,4 +1,4 @@
-"""The subscription to marketdata that everyone who needs prices has, and the market clock that comes with it."""
+"""A process's subscription to marketdata, and the market clock that comes with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MarketClock:
 
     def __init__(self) -> None:
         self._last_ns = 0
-        self._seen_monotonic_ns = 0
+        self._advanced_monotonic_ns = 0
         self._running = False
 
     @property
@@ -33,12 +33,12 @@ class MarketClock:
         """Market time now; 0 before the first batch."""
         if not self._running:
             return self._last_ns
-        return self._last_ns + time.monotonic_ns() - self._seen_monotonic_ns
+        return self._last_ns + time.monotonic_ns() - self._advanced_monotonic_ns
 
     def advance(self, market_time_ns: int, running: bool) -> None:
-        """Move to a batch's time; ``running`` where it goes on by itself from there."""
+        """Move to a batch's time; ``running`` where the clock runs on from there."""
         self._last_ns = max(self.now_ns if running else self._last_ns, market_time_ns)
-        self._seen_monotonic_ns = time.monotonic_ns()
+        self._advanced_monotonic_ns = time.monotonic_ns()
         self._running = running
 
 
@@ -85,21 +85,21 @@ class MarketFeed:
             log,
         )
         self._events = metrics.counter("titan_feed_events", "Market events received.")
-        self._lag = metrics.gauge("titan_feed_queued_batches", "Batches received and not yet worked on.")
+        self._lag = metrics.gauge("titan_feed_queued_batches", "Batches received and not yet processed.")
 
     @property
     def connected(self) -> bool:
-        """Whether the subscription is up and has said hello."""
+        """Whether the subscription is up and its hello has arrived."""
         return self._link.connected and self.hello is not None
 
     @property
     def lockstep(self) -> bool:
-        """Whether the market waits for us."""
+        """Whether the market waits for acknowledgements."""
         return self.hello is not None and self.hello.lockstep
 
     @property
     def label(self) -> str:
-        """What the market is, for everything that shows its prices; empty before the hello."""
+        """Label of the market, for everything that shows its prices; empty before the hello."""
         return self.hello.label if self.hello is not None else ""
 
     @property
@@ -110,7 +110,7 @@ class MarketFeed:
         return self._link.failure
 
     def start(self) -> None:
-        """Subscribe, and go on for ever."""
+        """Subscribe and keep the subscription."""
         self._worker = asyncio.get_running_loop().create_task(self._work(), name="market feed")
         self._worker.add_done_callback(end_process_if_broken)
         self._link.start()
@@ -130,7 +130,7 @@ class MarketFeed:
             self._queue.put_nowait(response.batch)
 
     def _lost(self, reason: str) -> None:
-        # What was queued is sent again after the reconnection.
+        # The market sends queued batches again after the reconnection.
         while not self._queue.empty():
             self._queue.get_nowait()
 
@@ -155,7 +155,7 @@ class MarketFeed:
 
     def _is_new(self, batch: pb.MarketBatch) -> bool:
         if batch.snapshot:
-            # Our own state is as new, unless we are new ourselves or missed something.
+            # Our own state is as new, unless we have just started or missed something.
             return batch.step >= max(self._working_step, self.last_step + 1) or self._working_step < 0
         if batch.step <= self.last_step:
             if batch.step_complete:

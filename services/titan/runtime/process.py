@@ -31,7 +31,7 @@ class StartError(Exception):
 
 
 class ServiceApp(ABC, Generic[Settings]):
-    """Base of every composition root: constructs all parts, starts and stops them, and tells how they are."""
+    """Base of every composition root: constructs all parts, starts and stops them, and reports their state."""
 
     SETTINGS: ClassVar[type[ProcessSettings]]
 
@@ -42,7 +42,9 @@ class ServiceApp(ABC, Generic[Settings]):
         self._failure = ""
         self._failed = asyncio.Event()
         self.metrics.gauge("titan_process_start_seconds", "When the process started, UTC.").set_to_current_time()
-        self.metrics.counter("titan_rpc_refused", "Calls and connections refused, by cause.", ["cause"])
+        self._rpc_refused = self.metrics.counter(
+            "titan_rpc_refused", "Calls and connections refused, by cause.", ["cause"]
+        )
 
     @abstractmethod
     async def start(self) -> None:
@@ -54,14 +56,14 @@ class ServiceApp(ABC, Generic[Settings]):
 
     @abstractmethod
     def not_ready(self) -> list[str]:
-        """Why the process is not ready, a sentence each; empty when it is."""
+        """Return the reasons for which the process is not ready, a sentence each; empty when it is."""
 
     @abstractmethod
     def status(self) -> dict[str, object]:
-        """What ``/status`` shows."""
+        """Return the content of ``/status``."""
 
     def fail(self, reason: str) -> None:
-        """End the process with exit code 1: a part broke that the process cannot do without."""
+        """End the process with exit code 1: a part that it needs broke."""
         self.log.error("process fails", reason=reason)
         self._failure = self._failure or reason
         self._failed.set()
@@ -73,9 +75,7 @@ class ServiceApp(ABC, Generic[Settings]):
 
     def count_handshake(self, cause: str) -> None:
         """Count a TLS handshake that failed: no certificate, or one of a foreign CA."""
-        self.metrics.counter("titan_rpc_refused", "Calls and connections refused, by cause.", ["cause"]).labels(
-            f"tls_{cause.lower()}"
-        ).inc()
+        self._rpc_refused.labels(f"tls_{cause.lower()}").inc()
 
     def pages(self) -> dict[str, Any]:
         """Pages of the HTTP side, by path."""
@@ -103,12 +103,12 @@ def _json(body: dict[str, object]) -> bytes:
 
 @asynccontextmanager
 async def running(app: ServiceApp[Any]) -> AsyncIterator[HttpServer]:
-    """Run a composition root with its HTTP side; stop it at the end. What tests use, and :func:`run` too.
+    """Run a composition root with its HTTP side; stop it at the end. Tests and :func:`run` use it.
 
     Raises
     ------
     StartError
-        When it cannot start; whatever had started is stopped again.
+        When it cannot start; the parts that had started are stopped again.
     """
     server = HttpServer(app.pages(), app.log)
     try:
@@ -144,7 +144,7 @@ async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> 
     configure_logging(settings.log_format, settings.log_level, original)
 
     def on_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        # A link or the feed that broke by a defect of ours leaves the process half deaf: it must not go on.
+        # A link or the feed that broke by a defect of ours receives nothing more: the process must not go on.
         if context.get("ends_process") and app is not None:
             app.fail(context["message"])
         else:
@@ -159,7 +159,7 @@ async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> 
         app = app_type(settings)
         async with running(app) as server:
             log.info("started", pid=os.getpid(), grpc_port=settings.grpc_port, http_port=server.port)
-            # What lives now lives for ever: the collector need not look at it again.
+            # Objects of the start stay for ever: the collector need not scan them again.
             gc.collect()
             gc.freeze()
             stopping, failing = asyncio.ensure_future(stop.wait()), asyncio.ensure_future(app.failed())

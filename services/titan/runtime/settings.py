@@ -1,4 +1,4 @@
-"""Settings of a process: from flags, environment variables and files, typed, with one sentence for what is wrong.
+"""Settings of a process: from flags, environment variables and files, typed, with one sentence for an error.
 
 Each field may come from the flag ``--field-name``, the variable ``TITAN_FIELD_NAME``, or the file whose path is in
 ``TITAN_FIELD_NAME_FILE`` (for secrets); a flag wins over a variable, a variable over a file.
@@ -20,10 +20,10 @@ class SettingsError(ValueError):
 
 
 class ProcessSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """What every process needs; each process adds its own.
+    """Settings of every process; each process adds its own.
 
     ``grpc_port`` 0 serves no gRPC. ``peers`` maps roles to ``host:port``. ``identity`` ``plain`` turns mTLS off for
-    benchmarks: loopback only, and the role is then whatever the caller says.
+    benchmarks: loopback only, and the caller then states its role itself.
     """
 
     role: str
@@ -43,7 +43,7 @@ SettingsType = TypeVar("SettingsType", bound=ProcessSettings)
 
 
 def _shape(value: str, hint: object) -> object:
-    """Bring a string into the shape of the field's type; what it means is msgspec's to judge."""
+    """Bring a string into the shape of the field's type; msgspec validates its content."""
     origin = get_origin(hint)
     if origin is dict:
         pairs = [part.partition("=") for part in value.split(",") if part]

@@ -1,6 +1,6 @@
-"""Who may call what: the one table of roles, ports and edges.
+"""Roles, ports and allowed calls: the one table of the stack's edges.
 
-From it come the method check in every gRPC server (the peer's certificate says its role), the addresses of peers, the
+From it come the method check in every gRPC server (the peer's certificate names its role), the addresses of peers, the
 network policies in a cluster, and a test that tries every edge, allowed and forbidden.
 """
 
@@ -54,17 +54,17 @@ ROLES: dict[str, Role] = {
         Role("scavenger", 0, 8081),
         Role("hunter", 0, 8083),
         Role("sentinel", 0, 8084),
-        # People and the operator: they call, they serve nothing here.
+        # People and the operator: they only call.
         Role("cli", 0, 0),
         Role("operator", 0, 0),
     )
 }
 
-# In rank order: where several phases want to act in one step, the first here is decided first.
+# In rank order: of several phases that act in one step, the first here is decided first.
 PHASES = ("scavenger", "hunter", "sentinel")
 _PEOPLE = ("cli", "operator")
 
-# Method → the roles that may call it. A method that is not here may be called by nobody.
+# Method → the roles that may call it. A method that is not here is refused to all.
 CALLERS: dict[str, tuple[str, ...]] = {
     method.path: callers
     for method, callers in (
@@ -72,7 +72,7 @@ CALLERS: dict[str, tuple[str, ...]] = {
         (MARKETDATA_GET_MARKET, _PEOPLE),
         (BRAIN_SUBMIT, PHASES),
         (BRAIN_SET_POSTURE, _PEOPLE),
-        # The ceiling is the resource's: people change the resource.
+        # The ceiling follows the resource: people change the resource.
         (BRAIN_SET_CEILING, ("operator",)),
         (BRAIN_GET_BRAIN, _PEOPLE),
         (BRAIN_LIST_DECISIONS, _PEOPLE),
@@ -85,7 +85,7 @@ CALLERS: dict[str, tuple[str, ...]] = {
         (EXECUTION_LIST_POSITIONS, _PEOPLE),
         (EXECUTION_GET_EQUITY, _PEOPLE),
         (PAPERVENUE_TRADE, ("execution",)),
-        # People may ask the venue itself what it has: that is how Execution's word is checked.
+        # People may query the venue itself, to check Execution's account against it.
         (PAPERVENUE_GET_VENUE_ORDER, ("execution", *_PEOPLE)),
         (PAPERVENUE_LIST_OPEN_ORDERS, ("execution", *_PEOPLE)),
         (PAPERVENUE_LIST_VENUE_TRADES, ("execution", *_PEOPLE)),

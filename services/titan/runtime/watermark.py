@@ -1,4 +1,4 @@
-"""Watermarks: how far a stream of markers has come. What lockstep waits for."""
+"""Watermarks: the progress of a stream of markers, which lockstep waits for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncio
 class Watermark:
     """A number that only rises, and a way to wait for it.
 
-    Markers are sent again when a stream is connected anew, so the same one may arrive twice: the maximum counts.
+    Markers are sent again after a reconnection, so the same one may arrive twice: the maximum counts.
     """
 
     def __init__(self) -> None:
@@ -16,17 +16,17 @@ class Watermark:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
     def advance(self, step: int) -> None:
-        """Raise the watermark to ``step``, if it is higher, and wake who waits for it."""
+        """Raise the watermark to ``step``, if it is higher, and wake its waiters."""
         if step <= self.value:
             return
         self.value = step
-        still: list[tuple[int, asyncio.Future[None]]] = []
-        for wanted, future in self._waiters:
-            if wanted > step:
-                still.append((wanted, future))
+        waiting: list[tuple[int, asyncio.Future[None]]] = []
+        for target, future in self._waiters:
+            if target > step:
+                waiting.append((target, future))
             elif not future.done():
                 future.set_result(None)
-        self._waiters = still
+        self._waiters = waiting
 
     async def reached(self, step: int) -> None:
         """Return when the watermark is at least ``step``."""

@@ -28,7 +28,7 @@ decisions = Table(
     Index("decisions_by_phase", "phase_id", "sequence"),
 )
 
-# What Brain must not forget: JSON by name ("allocation", "risk_level").
+# Brain's state over restarts: JSON by name ("allocation", "risk_level").
 brain_state = Table(
     "brain_state",
     metadata,

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.domain.reasons import Reason
 from titan.storage.brain_tables import brain_state, decisions
-from titan.storage.schema import DATABASE_ERRORS, LOOK_S, reader, said
+from titan.storage.schema import DATABASE_ERRORS, PROBE_PERIOD_S, error_text, reader
 from titan.storage.spool import Spool
 from titan.v1 import brain_pb2 as b
 
@@ -22,7 +22,7 @@ from titan.v1 import brain_pb2 as b
 MAX_QUEUED = 20_000
 _BATCH = 256
 _RETRY_S = 1.0
-# What is not written by then is put aside first: a kill would lose it.
+# A write that takes longer is put aside in the spool first: a kill would lose it.
 _WRITE_S = 3.0
 
 
@@ -30,8 +30,8 @@ class DecisionStore:
     """Decisions and Brain's state in the database.
 
     ``save`` and ``remember`` return at once. While the database is away, or must not be written yet, decisions wait in
-    ``spool``, which a restart does not empty; ``unsaved`` tells how many wait, ``dropped`` how many found no room
-    anywhere. ``on_problem`` is told each new problem, and None when writing works again.
+    ``spool``, which a restart does not empty; ``unsaved`` counts those that wait, ``dropped`` those
+    without room anywhere. ``on_problem`` is called with each new problem, and with None when writing works again.
     """
 
     def __init__(self, engine: AsyncEngine, spool: Spool, on_problem: Callable[[str | None], None]) -> None:
@@ -55,7 +55,7 @@ class DecisionStore:
         return len(self._queue) + self._spool.count
 
     async def start(self) -> list[b.Decision]:
-        """Begin to keep what is saved; return what an earlier life could not write, newest first.
+        """Start the writer; return the decisions that an earlier process could not write, newest first.
 
         Nothing is written to the database before :meth:`use`.
         """
@@ -64,14 +64,14 @@ class DecisionStore:
             await self._spool.open()
             left = await self._spool.newest(_BATCH)
         except SQLAlchemyError as error:
-            self._tell(f"database: what waits for it cannot be read ({said(error)})")
+            self._report(f"database: what waits for it cannot be read ({error_text(error)})")
         self._task = asyncio.get_running_loop().create_task(self._run(), name="decision store")
         return left
 
     def use(self) -> None:
-        """Write to the database from now on: it is of this program's schema, and what was there has been read.
+        """Write to the database from now on: it has this program's schema, and its state has been read.
 
-        State that was remembered before is forgotten: whoever remembered it did not know what came before.
+        State that was remembered before is dropped: its writer had not read the stored state.
         """
         self._state.clear()
         self._usable = True
@@ -79,7 +79,7 @@ class DecisionStore:
         self._wake.set()
 
     async def stop(self) -> None:
-        """Write what is left, if the database takes it within a second; what it does not take waits in the spool."""
+        """Write the rest if the database accepts it within a second; otherwise it waits in the spool."""
         await self.flush(1.0)
         if self._task is not None:
             self._task.cancel()
@@ -89,7 +89,7 @@ class DecisionStore:
         await self._engine.dispose()
 
     def save(self, decision: b.Decision) -> None:
-        """Take a decision to be written."""
+        """Queue a decision to be written."""
         if len(self._queue) >= MAX_QUEUED:
             self.dropped += 1
             return
@@ -98,7 +98,7 @@ class DecisionStore:
         self._wake.set()
 
     def remember(self, name: str, value: str) -> None:
-        """Take a piece of Brain's state to be written; only the newest of a name counts."""
+        """Queue a piece of Brain's state to be written; only the newest of a name counts."""
         self._state[name] = value
         self._idle.clear()
         self._wake.set()
@@ -115,7 +115,7 @@ class DecisionStore:
         return True
 
     async def load_state(self) -> dict[str, str]:
-        """What was remembered, by name.
+        """Return the remembered state, by name.
 
         Raises
         ------
@@ -162,11 +162,11 @@ class DecisionStore:
     async def _run(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(PROBE_PERIOD_S):
                     await self._wake.wait()
             except TimeoutError:
                 if self._usable:
-                    await self._look()
+                    await self._probe()
                 continue
             self._wake.clear()
             while self._queue or self._spool.count or (self._state and self._usable):
@@ -174,15 +174,15 @@ class DecisionStore:
                     await asyncio.sleep(_RETRY_S)
             self._idle.set()
 
-    async def _look(self) -> None:
-        """Nothing waits to be written: tell all the same whether it could be."""
+    async def _probe(self) -> None:
+        """Report whether the database can be written, although nothing waits to be written."""
         try:
             async with asyncio.timeout(_WRITE_S), self._engine.connect() as connection:
                 await connection.execute(select(brain_state.c.name).limit(1))
         except DATABASE_ERRORS as error:
-            self._tell(f"database: decisions cannot be written ({said(error)})")
+            self._report(f"database: decisions cannot be written ({error_text(error)})")
         else:
-            self._tell(None)
+            self._report(None)
 
     async def _written(self) -> bool:
         """Write the next batch; False where it was put aside instead."""
@@ -190,15 +190,15 @@ class DecisionStore:
             try:
                 await self._write_next()
             except DATABASE_ERRORS as error:
-                self._tell(f"database: decisions cannot be written ({said(error)})")
+                self._report(f"database: decisions cannot be written ({error_text(error)})")
             else:
-                self._tell(None)
+                self._report(None)
                 return True
         await self._put_aside()
         return False
 
     async def _write_next(self) -> None:
-        # What waits in the spool was decided before what is in the queue.
+        # Decisions in the spool are older than those in the queue.
         spooled = await self._spool.first(_BATCH)
         batch = [one for _, one in spooled] or [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
         state, self._state = self._state, {}
@@ -220,7 +220,7 @@ class DecisionStore:
         try:
             await self._spool.add(waiting)
         except SQLAlchemyError as error:
-            self._tell(f"database: decisions can neither be written nor put aside ({said(error)})")
+            self._report(f"database: decisions can neither be written nor put aside ({error_text(error)})")
             return
         for _ in waiting:
             self._queue.popleft()
@@ -238,7 +238,7 @@ class DecisionStore:
                     row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value})
                 )
 
-    def _tell(self, problem: str | None) -> None:
+    def _report(self, problem: str | None) -> None:
         if problem != self.problem:
             self.problem = problem
             self._on_problem(problem)

@@ -1,4 +1,4 @@
-"""Bring a database to the schema that this program knows. Alembic is imported here only: processes do without it."""
+"""Upgrade a database to the schema of this program. Alembic is imported here only: processes do without it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import NoReturn, get_args
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from titan.runtime.telemetry.logs import configure_logging, get_logger
-from titan.storage.schema import DATABASE_ERRORS, BadDatabaseUrlError, Schema, default_url, make_engine, said
+from titan.storage.schema import DATABASE_ERRORS, BadDatabaseUrlError, Schema, default_url, error_text, make_engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 # A revision may have to go through every row.
@@ -49,17 +48,10 @@ async def upgrade_async(url: str, schema: Schema) -> None:
         await engine.dispose()
 
 
-def head_of(schema: Schema) -> str:
-    """The last revision of ``schema``."""
-    head = ScriptDirectory.from_config(_config(schema)).get_current_head()
-    assert head is not None
-    return head
-
-
 def _upgrade(connection: Connection, schema: Schema) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"titan {schema}"})
-        # Looked for first: who may not make schemas may be given one.
+        # Checked first: a user without the right to create schemas may have been given one.
         there = connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :name"), {"name": schema})
         if there.scalar_one_or_none() is None:
             connection.execute(text(f"CREATE SCHEMA {schema}"))
@@ -79,8 +71,8 @@ def _config(schema: Schema) -> Config:
 def main() -> NoReturn:
     """Upgrade the tables of one process before it starts: ``titan-migrate``.
 
-    ``TITAN_ROLE`` says whose, ``TITAN_STATE_DIR`` where, or ``TITAN_DATABASE_URL``, or the file that
-    ``TITAN_DATABASE_URL_FILE`` names. Exit code 0 done, 1 the database refuses, 2 bad settings.
+    ``TITAN_ROLE`` names the process; the database is in ``TITAN_STATE_DIR``, at ``TITAN_DATABASE_URL``, or at the URL
+    in the file that ``TITAN_DATABASE_URL_FILE`` names. Exit code 0 done, 1 the database refuses, 2 bad settings.
     """
     configure_logging("json" if os.environ.get("TITAN_LOG_FORMAT") == "json" else "console", "info")
     log = get_logger("migrate")
@@ -107,8 +99,8 @@ def main() -> NoReturn:
         log.error("bad settings", reason=str(error))  # noqa: TRY400
         sys.exit(2)
     except (*DATABASE_ERRORS, CommandError) as error:
-        # One sentence for a person: what drivers add below it is their own code.
-        log.error("the tables cannot be upgraded", schema=schema, reason=said(error))  # noqa: TRY400
+        # One sentence for a person: drivers add lines of their own below it.
+        log.error("the tables cannot be upgraded", schema=schema, reason=error_text(error))  # noqa: TRY400
         sys.exit(1)
     log.info("the tables are up to date", schema=schema)
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""Which database a process uses, and whether its schema is the one that this program knows."""
+"""The database of a process: its URL, its connections, and a check of its schema."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 Schema = Literal["brain", "execution"]
 
 DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
-# What one process may have open: one that writes, the rest for who asks.
+# Connections of one process: one that writes, the rest for queries.
 CONNECTIONS = 3
 # Nothing waits longer for the database than these: to connect, for a connection, for one statement.
 CONNECT_S = 5.0
 WAIT_S = 5.0
 STATEMENT_S = 10.0
 _PLAIN = re.compile(r"[A-Za-z0-9._:-]*")
-# What a broken or foreign database raises; drivers let the network's own errors through.
+# Errors of a broken or foreign database; drivers let the network's own errors through.
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
-# Whoever has had nothing to write for so long looks whether it could: people are told before it matters.
-LOOK_S = 5.0
+# A writer without work tries a read this often, so that people learn of a failure before it matters.
+PROBE_PERIOD_S = 5.0
 
 
 class BadDatabaseUrlError(ValueError):
@@ -34,17 +34,17 @@ class BadDatabaseUrlError(ValueError):
 
 @dataclass(frozen=True)
 class SchemaProblem:
-    """Why a database cannot be used.
+    """Reason for which a database cannot be used.
 
     Attributes
     ----------
-    said
+    message
         One sentence.
     away
         Whether it does not answer. Otherwise it is of another schema, and must not be written by anybody.
     """
 
-    said: str
+    message: str
     away: bool
 
 
@@ -59,13 +59,13 @@ def read_url(url: str) -> URL:
     Raises
     ------
     BadDatabaseUrlError
-        In one sentence that says what is allowed.
+        In one sentence with the allowed form.
     """
     allowed = " or ".join(DRIVERS)
     try:
         read = make_url(url)
     except (SQLAlchemyError, ValueError):
-        # From None: what they say may repeat a part of the password.
+        # From None: their messages may repeat a part of the password.
         raise BadDatabaseUrlError(
             f"database_url: cannot be read; allowed is {allowed}, then ://user:password@host:port/database, "
             "with each special character of the password as %XX"
@@ -88,12 +88,12 @@ def make_engine(url: str, schema: Schema, statement_s: float = STATEMENT_S) -> A
 
     SQLite is in WAL mode, so that readers never wait for the writer. The journal, not the table, is the authority, so
     a commit there does not wait for the disk. PostgreSQL's tables are in a schema named ``schema``, and no other is
-    looked into.
+    read.
 
     Raises
     ------
     BadDatabaseUrlError
-        In one sentence that says what is allowed.
+        In one sentence with the allowed form.
     """
     read = read_url(url)
     if read.get_backend_name() == "postgresql":
@@ -109,22 +109,22 @@ def make_engine(url: str, schema: Schema, statement_s: float = STATEMENT_S) -> A
     return engine
 
 
-def said(error: Exception) -> str:
-    """What a database error says to a person: one line, without the statement and its values."""
+def error_text(error: Exception) -> str:
+    """Return a database error's message for a person: one line, without the statement and its values."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     line = (str(cause).strip().splitlines() or [""])[0]
-    # Drivers' own are wrapped as text: "<class 'asyncpg…'>: what it says".
+    # Errors of drivers are wrapped as text: "<class 'asyncpg…'>: message".
     line = line.partition(">: ")[2] if line.startswith("<class ") else line
     return line or type(cause).__name__
 
 
 def reader(engine: AsyncEngine) -> AsyncEngine:
-    """The same connections, for single reads: without a transaction around each, which takes two more round trips."""
+    """Return the same connections for single reads: a transaction around each would take two more round trips."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 async def schema_problem(engine: AsyncEngine, schema: Schema, head: str) -> SchemaProblem | None:
-    """Say why the database cannot be used, or None.
+    """Return the reason for which the database cannot be used, or None.
 
     Parameters
     ----------
@@ -138,9 +138,9 @@ async def schema_problem(engine: AsyncEngine, schema: Schema, head: str) -> Sche
         if "alembic_version" in str(error.orig):
             why = f"database: no {schema} schema yet, this program needs {head}; run the upgrade"
             return SchemaProblem(why, away=False)
-        return SchemaProblem(f"database: cannot be read ({said(error)})", away=True)
+        return SchemaProblem(f"database: cannot be read ({error_text(error)})", away=True)
     except DATABASE_ERRORS as error:
-        return SchemaProblem(f"database: cannot be read ({said(error)})", away=True)
+        return SchemaProblem(f"database: cannot be read ({error_text(error)})", away=True)
     if found != [head]:
         has = ", ".join(found) or "empty"
         why = f"database: {schema} schema is {has}, this program needs {head}; run the upgrade"
@@ -155,7 +155,7 @@ def _postgresql(url: URL, schema: Schema, statement_s: float) -> AsyncEngine:
         try:
             return await asyncpg.connect(*given, **named)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            # SQLAlchemy passes on what is raised here as it is: one that starts, is full or refuses is away.
+            # SQLAlchemy passes this on unchanged: a database that starts, is full or refuses counts as away.
             raise ConnectionError(str(error)) from error
 
     return create_async_engine(
@@ -172,7 +172,7 @@ def _postgresql(url: URL, schema: Schema, statement_s: float) -> AsyncEngine:
             "server_settings": {
                 "search_path": schema,
                 "application_name": f"titan-{schema}",
-                # The server ends what a process left behind that was cut off.
+                # The server ends transactions and statements of a process that was cut off.
                 "idle_in_transaction_session_timeout": str(int(statement_s * 1000)),
                 "statement_timeout": str(int(statement_s * 1000)),
             },

@@ -1,4 +1,4 @@
-"""Decisions that the database has not taken yet, in a file of the process's own: a restart does not lose them."""
+"""Decisions that are not in the database yet, in a file of the process's own: a restart does not lose them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from titan.storage.schema import make_engine
 from titan.v1 import brain_pb2 as b
 
 _metadata = MetaData()
-# AUTOINCREMENT: a number is never given twice, so what is removed by number is what was read.
+# AUTOINCREMENT: a number is never used twice, so that a removal by number removes only decisions that were read.
 _waiting = Table(
     "waiting",
     _metadata,
@@ -34,7 +34,7 @@ class Spool:
         self._engine: AsyncEngine | None = None
 
     async def open(self) -> None:
-        """Take up what an earlier life left."""
+        """Count the decisions that an earlier process left."""
         if not self._path.exists():
             return
         engine = await self._made()
@@ -42,29 +42,29 @@ class Spool:
             self.count = (await connection.execute(select(func.count()).select_from(_waiting))).scalar_one()
 
     async def add(self, decisions: Sequence[b.Decision]) -> None:
-        """Let these wait too."""
+        """Append decisions."""
         engine = await self._made()
         async with engine.begin() as connection:
             await connection.execute(_waiting.insert(), [{"record": one.SerializeToString()} for one in decisions])
         self.count += len(decisions)
 
     async def first(self, limit: int) -> list[tuple[int, b.Decision]]:
-        """The longest waiting, each with its number."""
+        """Return the oldest decisions, each with its number."""
         return await self._read(_waiting.c.number.asc(), limit)
 
     async def newest(self, limit: int) -> list[b.Decision]:
-        """The last to come, newest first."""
+        """Return the newest decisions, newest first."""
         return [decision for _, decision in await self._read(_waiting.c.number.desc(), limit)]
 
     async def remove(self, last: int) -> None:
-        """Those up to this number wait no longer."""
+        """Remove the decisions up to this number."""
         engine = await self._made()
         async with engine.begin() as connection:
             gone = await connection.execute(_waiting.delete().where(_waiting.c.number <= last))
         self.count -= gone.rowcount
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._engine is not None:
             await self._engine.dispose()
             self._engine = None

@@ -15,7 +15,7 @@ class BarWindow:
     A bar closes when any event, of whatever symbol, carries the market clock past its end. A bar without a trade is
     flat at the last price with volume 0, so that an age in bars is an age in time. A bar of which only a part was seen
     (the first one, and the one in which a gap ends) is left out: only whole bars count. After a silence longer than
-    the window the past is forgotten: what lies on the other side of a gap is no structure.
+    the window the history is cleared: prices before such a gap are no structure.
     """
 
     __slots__ = (
@@ -44,7 +44,7 @@ class BarWindow:
         self._whole = False
 
     def __len__(self) -> int:
-        """How many closed bars there are."""
+        """Number of closed bars."""
         return len(self.closes)
 
     @property
@@ -53,13 +53,13 @@ class BarWindow:
         return self._end_ns
 
     def warm_up(self, bar: Bar) -> bool:
-        """Take one closed bar from outside; False when it is of another length, or not newer than what is known."""
+        """Append one closed bar from outside; False when it has another length or is not newer than the known ones."""
         if bar.end_ns - bar.start_ns != self.bar_ns or bar.start_ns % self.bar_ns != 0:
             return False
         if self._end_ns and bar.end_ns < self._end_ns:
             return False
         if self._end_ns and bar.start_ns >= self._end_ns:
-            # Bars between were missed by every source: fill or forget, as a live gap would.
+            # No source has the bars between: fill or clear, as after a live gap.
             self.advance(bar.start_ns)
         self.last_price = float(bar.close)
         self._close(float(bar.high), float(bar.low), self.last_price, float(bar.quantity))
@@ -67,7 +67,7 @@ class BarWindow:
         return True
 
     def advance(self, now_ns: int) -> bool:
-        """Bring the market clock to ``now_ns``; whether at least one bar has closed by it."""
+        """Advance the market clock to ``now_ns``; return whether at least one bar has closed."""
         if now_ns < self._end_ns:
             return False
         if self._end_ns == 0:
@@ -86,7 +86,7 @@ class BarWindow:
         return True
 
     def add(self, price: float, quantity: float) -> None:
-        """Take one trade of the open bar; the market clock has been advanced to it."""
+        """Add one trade to the open bar; the market clock has been advanced to it."""
         if self._quantity == 0.0:
             self._high = self._low = price
         elif price > self._high:
@@ -97,7 +97,7 @@ class BarWindow:
         self.last_price = price
 
     def forget(self) -> None:
-        """Know nothing of the past."""
+        """Clear the history."""
         for column in (self.highs, self.lows, self.closes, self.quantities):
             column.clear()
         self.last_price = 0.0

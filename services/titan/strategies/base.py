@@ -1,10 +1,10 @@
-"""What a strategy is: a pure reaction to market events and to what became of its own wishes.
+"""Interface of a strategy: a pure reaction to market events and to the results of its own drafts.
 
 A strategy holds no clock: time comes with the events, on the market clock. It does no I/O and draws no random numbers,
 so the same events give the same drafts, in a backtest, a replay, on paper and live. It proposes; sizes are Brain's.
 
-Words: a *draft* is an intent without what only the process knows (ids, hash, hops); a *holding* is this phase's own
-share of a position; a *permission* says until when drafts that open may be made.
+Words: a *draft* is an intent without the fields of the process (ids, hash, hops); a *holding* is this phase's own
+share of a position; a *permission* limits the time in which drafts that open may be made.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Protocol
 
 import msgspec
 
+from titan.domain.enums import Action, OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
 from titan.domain.intents import Intent
-from titan.domain.kinds import Action, OrderType, Side, TimeInForce
 from titan.domain.market import Bar, MarketEvent
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
@@ -25,16 +25,16 @@ from titan.domain.reasons import Reason
 
 
 class MarketNeeds(msgspec.Struct, frozen=True):
-    """What a strategy wants to see. Trades are never conflated; quotes may be, to the last of a batch."""
+    """Subscription of a strategy. Trades are never conflated; quotes may be, to the last of a batch."""
 
     symbols: tuple[str, ...]
     conflate_quotes: bool
 
 
 class IntentDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """An intent as the strategy wants it; the phase process adds ids, policy hash and hops.
+    """An intent as the strategy proposes it; the phase process adds ids, policy hash and hops.
 
-    ``reference`` counts this strategy's drafts from 1: by it the strategy knows its draft again in a decision. Units
+    ``reference`` counts this strategy's drafts from 1: by it the strategy matches a decision to its draft. Units
     are those of :class:`titan.domain.intents.Intent`.
     """
 
@@ -59,7 +59,7 @@ class IntentDraft(msgspec.Struct, frozen=True, kw_only=True):
     evidence: dict[str, str] = {}
 
     def to_intent(self, intent_id: str, phase_id: str, policy_hash: str, hops: tuple[tuple[str, int], ...]) -> Intent:
-        """Complete the draft with what the process knows; ``hops`` in monotonic nanoseconds."""
+        """Complete the draft with the process's fields; ``hops`` in monotonic nanoseconds."""
         return Intent(
             intent_id=intent_id,
             phase_id=phase_id,
@@ -97,7 +97,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Permission(msgspec.Struct, frozen=True):
-    """Opening drafts may be made while market time is before ``opening_until_ns``; else ``reason`` says why not.
+    """Opening drafts may be made while market time is before ``opening_until_ns``; else ``reason`` is the cause.
 
     Drafts that close may be made while ``closing`` holds: in FLATTEN the closing is Execution's own work.
     """
@@ -107,11 +107,11 @@ class Permission(msgspec.Struct, frozen=True):
     reason: str
 
 
-NOTHING_PERMITTED = Permission(opening_until_ns=0, closing=False, reason="no word from Brain yet")
+NOTHING_PERMITTED = Permission(opening_until_ns=0, closing=False, reason="no permission from Brain yet")
 
 
 class DecisionNote(msgspec.Struct, frozen=True, kw_only=True):
-    """What Brain said to one draft. ``quantity`` in base units where approved."""
+    """Brain's decision on one draft. ``quantity`` in base units where approved."""
 
     reference: int
     approved: bool
@@ -125,12 +125,12 @@ class Strategy(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the resource and in the phase's hello."""
+        """Name in the resource and in the phase's hello."""
         ...
 
     @property
     def needs(self) -> MarketNeeds:
-        """What to subscribe to."""
+        """The subscription that it needs."""
         ...
 
     @property
@@ -139,15 +139,15 @@ class Strategy(Protocol):
         ...
 
     def on_instruments(self, instruments: Sequence[Instrument]) -> None:
-        """Learn ticks and steps."""
+        """Receive the instruments with their ticks and steps."""
         ...
 
     def warm_up(self, bars: Sequence[Bar]) -> None:
-        """Take closed bars, oldest first, as the past. Those not newer than what is known are left out."""
+        """Receive closed bars, oldest first, as history. Bars that are not newer than the known ones are ignored."""
         ...
 
     def permit(self, permission: Permission) -> None:
-        """Set what may be proposed from now on."""
+        """Set the permission for drafts from now on."""
         ...
 
     def on_event(self, event: MarketEvent) -> Sequence[IntentDraft]:
@@ -159,29 +159,29 @@ class Strategy(Protocol):
         ...
 
     def on_decision(self, note: DecisionNote) -> None:
-        """Learn Brain's answer to a draft."""
+        """Receive Brain's decision on a draft."""
         ...
 
     def on_order(self, order: Order) -> None:
-        """Learn the state of one of the phase's own orders."""
+        """Receive the state of one of the phase's own orders."""
         ...
 
     def on_fill(self, fill: Fill) -> None:
-        """Learn one of the phase's own fills."""
+        """Receive one of the phase's own fills."""
         ...
 
     def on_positions(self, holdings: Sequence[Holding]) -> None:
-        """Learn all holdings; a symbol that is absent is flat. This, not the sum of fills, is what counts."""
+        """Receive all holdings; a symbol that is absent is flat. They, not the sum of fills, are authoritative."""
         ...
 
     def status(self) -> dict[str, object]:
-        """What a person wants to see: levels, trap, holding. JSON types only."""
+        """Return the state for people: levels, trap, holding. JSON types only."""
         ...
 
     def dump_state(self) -> dict[str, int]:
-        """What has to outlive the process and no one else remembers."""
+        """Return the state that must survive the process and is stored nowhere else."""
         ...
 
     def load_state(self, state: Mapping[str, int]) -> None:
-        """Take what :meth:`dump_state` gave."""
+        """Restore the result of :meth:`dump_state`."""
         ...

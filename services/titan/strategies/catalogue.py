@@ -1,4 +1,4 @@
-"""Strategies by name: what a phase process makes of its settings."""
+"""Strategies by name, for the settings of a phase process."""
 
 from __future__ import annotations
 

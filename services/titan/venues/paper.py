@@ -43,10 +43,10 @@ _Resp = TypeVar("_Resp", bound=Message)
 class PaperVenue:
     """The paper venue over gRPC; a :class:`titan.venues.base.Venue`.
 
-    Orders and questions have a connection each, so that a long answer never delays an order.
+    Orders and queries have a connection each, so that a long answer never delays an order.
 
-    ``before_write``, where set, is called with the client order id in the moment in which the write to the venue
-    process begins: the end of the order path that a benchmark measures. ``requests_written`` counts the same moments.
+    ``before_write``, where set, is called with the client order id when the write to the venue process begins. A
+    benchmark measures the order path up to there. ``requests_written`` counts these writes.
     """
 
     name = "paper"
@@ -54,9 +54,9 @@ class PaperVenue:
     def __init__(self, settings: ProcessSettings, log: Log) -> None:
         self._settings = settings
         self._log = log
-        self._questions = RpcChannel(settings, "papervenue")
+        self._queries = RpcChannel(settings, "papervenue")
         self._link: Link[pb.TradeRequest, pb.TradeResponse] | None = None
-        # What is posted while a new stream is greeted; the link sends it first.
+        # Messages posted while a new stream is greeted; the link sends them first.
         self._greeting: list[pb.TradeRequest] | None = None
         self.before_write: Callable[[str], None] | None = None
         self.requests_written = 0
@@ -102,7 +102,7 @@ class PaperVenue:
         """Close both connections."""
         if self._link is not None:
             await self._link.stop()
-        await self._questions.close()
+        await self._queries.close()
 
     def send_order(self, request: SendOrder) -> bool:
         """Post one order; False when the stream is down."""
@@ -122,25 +122,25 @@ class PaperVenue:
         return self._post(pb.TradeRequest(marker=message))
 
     async def get_order(self, client_order_id: str) -> VenueOrder | None:
-        """One order, or None where the venue has none of this id."""
+        """Return one order, or None where the venue has none of this id."""
         request = pb.GetVenueOrderRequest(client_order_id=client_order_id)
-        response = await self._ask(PAPERVENUE_GET_VENUE_ORDER, request)
+        response = await self._call(PAPERVENUE_GET_VENUE_ORDER, request)
         return wire.order_from_wire(response.order) if response.found else None
 
     async def get_open_orders(self) -> tuple[VenueOrder, ...]:
-        """Orders that are not final, oldest first."""
-        response = await self._ask(PAPERVENUE_LIST_OPEN_ORDERS, pb.ListOpenOrdersRequest())
+        """Return the orders that are not final, oldest first."""
+        response = await self._call(PAPERVENUE_LIST_OPEN_ORDERS, pb.ListOpenOrdersRequest())
         return tuple(wire.order_from_wire(order) for order in response.orders)
 
     async def get_trades(self, after_sequence: int, limit: int) -> tuple[VenueTrade, ...]:
-        """Trades with a greater sequence, oldest first, at most ``limit``."""
+        """Return trades with a greater sequence, oldest first, at most ``limit``."""
         request = pb.ListVenueTradesRequest(after_sequence=after_sequence, limit=limit)
-        response = await self._ask(PAPERVENUE_LIST_VENUE_TRADES, request)
+        response = await self._call(PAPERVENUE_LIST_VENUE_TRADES, request)
         return tuple(wire.trade_from_wire(trade) for trade in response.trades)
 
     async def get_account(self) -> VenueAccount:
-        """Balances and positions of one moment."""
-        return wire.account_from_wire(await self._ask(PAPERVENUE_GET_ACCOUNT, pb.GetAccountRequest()))
+        """Return balances and positions of one moment."""
+        return wire.account_from_wire(await self._call(PAPERVENUE_GET_ACCOUNT, pb.GetAccountRequest()))
 
     def _request(self, request: OrderRequest) -> bool:
         if not self.connected:
@@ -157,8 +157,8 @@ class PaperVenue:
             return True
         return self._link is not None and self._link.post(message)
 
-    async def _ask(self, method: Method[_Req, _Resp], request: _Req) -> _Resp:
+    async def _call(self, method: Method[_Req, _Resp], request: _Req) -> _Resp:
         try:
-            return await self._questions.call(method, request)
+            return await self._queries.call(method, request)
         except RpcError as error:
             raise VenueUnavailableError(f"paper venue: {method.label} got no answer: {error}") from error

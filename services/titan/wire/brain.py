@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from decimal import Decimal
-from enum import IntEnum
-from typing import TypeVar
 
-from titan.domain.budgets import Budget, PostureState
+from titan.domain.budgets import Budget
 from titan.domain.decisions import Decision, GuardResult
-from titan.domain.intents import Intent
-from titan.domain.kinds import (
+from titan.domain.enums import (
     Action,
     BudgetState,
     OrderType,
@@ -22,14 +18,16 @@ from titan.domain.kinds import (
     TimeInForce,
     Verdict,
 )
+from titan.domain.intents import Intent
 from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.posture import PostureState
 from titan.domain.reasons import Reason
 from titan.domain.symbols import is_unified
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
+from titan.wire.fields import enum_number, optional_decimal, read_amount, read_decimal, read_enum
 
 MAX_ID_LENGTH = 64
-EnumType = TypeVar("EnumType", bound=IntEnum)
 
 
 class InvalidIntentError(ValueError):
@@ -43,16 +41,16 @@ def intent_to_wire(intent: Intent) -> b.Intent:
         phase_id=intent.phase_id,
         setup=intent.setup,
         symbol=intent.symbol,
-        side=intent.side.value,  # type: ignore[arg-type]
-        action=intent.action.value,  # type: ignore[arg-type]
-        order_type=intent.order_type.value,  # type: ignore[arg-type]
-        time_in_force=intent.time_in_force.value,  # type: ignore[arg-type]
-        limit_price=_optional(intent.limit_price),
-        quantity=_optional(intent.quantity),
-        max_notional=_optional(intent.max_notional),
-        reference_price=_optional(intent.reference_price),
-        stop_price=_optional(intent.stop_price),
-        target_price=_optional(intent.target_price),
+        side=enum_number(intent.side),
+        action=enum_number(intent.action),
+        order_type=enum_number(intent.order_type),
+        time_in_force=enum_number(intent.time_in_force),
+        limit_price=optional_decimal(intent.limit_price),
+        quantity=optional_decimal(intent.quantity),
+        max_notional=optional_decimal(intent.max_notional),
+        reference_price=optional_decimal(intent.reference_price),
+        stop_price=optional_decimal(intent.stop_price),
+        target_price=optional_decimal(intent.target_price),
         setup_score=intent.setup_score,
         volatility=intent.volatility,
         timeframe_ns=intent.timeframe_ns,
@@ -65,63 +63,70 @@ def intent_to_wire(intent: Intent) -> b.Intent:
 
 
 def intent_from_wire(message: b.Intent) -> Intent:
-    """Read an intent and check every field by itself; what contradicts the market or the policy is for the guards.
+    """Read an intent and check every field by itself; the guards check it against the market and the policy.
 
     Raises
     ------
     InvalidIntentError
-        Names the first field that cannot be, its value, and what is allowed.
+        Names the first invalid field, its value, and what is allowed.
     """
+    try:
+        return _read_intent(message)
+    except ValueError as error:
+        raise InvalidIntentError(str(error)) from None
+
+
+def _read_intent(message: b.Intent) -> Intent:
     if not message.intent_id or len(message.intent_id) > MAX_ID_LENGTH:
-        raise InvalidIntentError(f"intent_id: {message.intent_id[:80]!r} is not 1 to {MAX_ID_LENGTH} characters")
+        raise ValueError(f"intent_id: {message.intent_id[:80]!r} is not 1 to {MAX_ID_LENGTH} characters")
     if not is_unified(message.symbol):
-        raise InvalidIntentError(
+        raise ValueError(
             f"symbol: {message.symbol[:40]!r} is not known; allowed are unified spellings like BTC/USDT:USDT"
         )
-    action = _enum(Action, message.action, "action")
-    order_type = _enum(OrderType, message.order_type, "order_type")
+    action = read_enum(Action, message.action, "action")
+    order_type = read_enum(OrderType, message.order_type, "order_type")
     if order_type is not OrderType.MARKET and order_type is not OrderType.LIMIT:
-        raise InvalidIntentError(f"order_type: {order_type.name} is not for intents; allowed are MARKET and LIMIT")
-    limit_price = _amount(message.limit_price, "limit_price")
+        raise ValueError(f"order_type: {order_type.name} is not for intents; allowed are MARKET and LIMIT")
+    limit_price = read_amount(message.limit_price, "limit_price")
     if (order_type is OrderType.LIMIT) != (limit_price > ZERO):
-        raise InvalidIntentError(
+        raise ValueError(
             f"limit_price: {message.limit_price or 'none'} with order_type {order_type.name}; "
             "a LIMIT order needs one and a MARKET order has none"
         )
-    time_in_force = _enum(TimeInForce, message.time_in_force, "time_in_force")
+    time_in_force = read_enum(TimeInForce, message.time_in_force, "time_in_force")
     if time_in_force is TimeInForce.POST_ONLY and order_type is OrderType.MARKET:
-        raise InvalidIntentError("time_in_force: POST_ONLY with order_type MARKET; a market order always takes")
-    quantity = _amount(message.quantity, "quantity")
+        raise ValueError("time_in_force: POST_ONLY with order_type MARKET; a market order always takes")
+    quantity = read_amount(message.quantity, "quantity")
     if (action is Action.CLOSE) != (quantity > ZERO):
-        raise InvalidIntentError(
+        raise ValueError(
             f"quantity: {message.quantity or 'none'} with action {action.name}; "
             "CLOSE needs one in base units and OPEN has none (Brain sizes it)"
         )
-    reference_price = _amount(message.reference_price, "reference_price")
+    reference_price = read_amount(message.reference_price, "reference_price")
     if reference_price == ZERO and action is Action.OPEN:
-        raise InvalidIntentError(
+        raise ValueError(
             f"reference_price: {message.reference_price or 'none'} is not above 0, and OPEN is measured by it"
         )
     if not 0.0 <= message.setup_score <= 1.0:
-        raise InvalidIntentError(f"setup_score: {message.setup_score} is not within 0 and 1")
+        raise ValueError(f"setup_score: {message.setup_score} is not within 0 and 1")
     if not (math.isfinite(message.volatility) and message.volatility >= 0.0):
-        raise InvalidIntentError(f"volatility: {message.volatility} is not a fraction of 0 or more")
+        raise ValueError(f"volatility: {message.volatility} is not a fraction of 0 or more")
     for field, nanoseconds in (
         ("timeframe_ns", message.timeframe_ns),
         ("ttl_ns", message.ttl_ns),
         ("event_time_ns", message.event_time_ns),
     ):
         if nanoseconds < 0:
-            raise InvalidIntentError(f"{field}: {nanoseconds} is below 0")
+            raise ValueError(f"{field}: {nanoseconds} is below 0")
     hops = hops_from_wire(message.hops)
     if any(duration < 0 for _, duration in hops):
-        raise InvalidIntentError(f"hops: {hops} has a duration below 0")
+        raise ValueError(f"hops: {hops} has a duration below 0")
     return Intent(
         intent_id=message.intent_id,
         phase_id=message.phase_id,
         setup=message.setup,
         symbol=message.symbol,
-        side=_enum(Side, message.side, "side"),
+        side=read_enum(Side, message.side, "side"),
         action=action,
         order_type=order_type,
         time_in_force=time_in_force,
@@ -131,9 +136,9 @@ def intent_from_wire(message: b.Intent) -> Intent:
         policy_hash=message.policy_hash,
         limit_price=limit_price,
         quantity=quantity,
-        max_notional=_amount(message.max_notional, "max_notional"),
-        stop_price=_amount(message.stop_price, "stop_price"),
-        target_price=_amount(message.target_price, "target_price"),
+        max_notional=read_amount(message.max_notional, "max_notional"),
+        stop_price=read_amount(message.stop_price, "stop_price"),
+        target_price=read_amount(message.target_price, "target_price"),
         setup_score=message.setup_score,
         volatility=message.volatility,
         timeframe_ns=message.timeframe_ns,
@@ -148,10 +153,10 @@ def decision_to_wire(decision: Decision) -> b.Decision:
         intent_id=decision.intent_id,
         phase_id=decision.phase_id,
         symbol=decision.symbol,
-        side=0 if decision.side is None else decision.side.value,  # type: ignore[arg-type]
-        position_effect=decision.position_effect.value,  # type: ignore[arg-type]
+        side=enum_number(decision.side or 0),
+        position_effect=enum_number(decision.position_effect),
         approved=decision.approved,
-        reason=decision.reason.value,  # type: ignore[arg-type]
+        reason=enum_number(decision.reason),
         message=decision.message,
         guards=[
             b.GuardResult(
@@ -159,25 +164,25 @@ def decision_to_wire(decision: Decision) -> b.Decision:
                 name=guard.name,
                 value=guard.value,
                 limit=guard.limit,
-                verdict=guard.verdict.value,  # type: ignore[arg-type]
-                reason=guard.reason.value,  # type: ignore[arg-type]
+                verdict=enum_number(guard.verdict),
+                reason=enum_number(guard.reason),
                 largest_notional="" if guard.largest_notional is None else format_decimal(guard.largest_notional),
             )
             for guard in decision.guards
         ],
-        quantity=_optional(decision.quantity),
-        notional=_optional(decision.notional),
-        largest_notional=_optional(decision.largest_notional),
+        quantity=optional_decimal(decision.quantity),
+        notional=optional_decimal(decision.notional),
+        largest_notional=optional_decimal(decision.largest_notional),
         policy_hash=decision.policy_hash,
         term=decision.term,
         event_time_ns=decision.event_time_ns,
         market_time_ns=decision.market_time_ns,
         hops=hops_to_wire(decision.hops),
         setup=decision.setup,
-        action=0 if decision.action is None else decision.action.value,  # type: ignore[arg-type]
-        reference_price=_optional(decision.reference_price),
-        stop_price=_optional(decision.stop_price),
-        target_price=_optional(decision.target_price),
+        action=enum_number(decision.action or 0),
+        reference_price=optional_decimal(decision.reference_price),
+        stop_price=optional_decimal(decision.stop_price),
+        target_price=optional_decimal(decision.target_price),
         setup_score=decision.setup_score,
         evidence=decision.evidence,
     )
@@ -195,11 +200,11 @@ def decision_from_wire(message: b.Decision) -> Decision:
         intent_id=message.intent_id,
         phase_id=message.phase_id,
         symbol=message.symbol,
-        side=Side(message.side) if message.side else None,
-        action=Action(message.action) if message.action else None,
-        position_effect=PositionEffect(message.position_effect),
+        side=read_enum(Side, message.side, "side") if message.side else None,
+        action=read_enum(Action, message.action, "action") if message.action else None,
+        position_effect=read_enum(PositionEffect, message.position_effect, "position_effect"),
         approved=message.approved,
-        reason=Reason(message.reason),
+        reason=read_enum(Reason, message.reason, "reason"),
         message=message.message,
         guards=tuple(
             GuardResult(
@@ -207,8 +212,8 @@ def decision_from_wire(message: b.Decision) -> Decision:
                 guard.name,
                 guard.value,
                 guard.limit,
-                Verdict(guard.verdict),
-                Reason(guard.reason),
+                read_enum(Verdict, guard.verdict, "verdict"),
+                read_enum(Reason, guard.reason, "reason"),
                 parse_decimal(guard.largest_notional, "largest_notional") if guard.largest_notional else None,
             )
             for guard in message.guards
@@ -217,12 +222,12 @@ def decision_from_wire(message: b.Decision) -> Decision:
         term=message.term,
         event_time_ns=message.event_time_ns,
         market_time_ns=message.market_time_ns,
-        quantity=_read(message.quantity, "quantity"),
-        notional=_read(message.notional, "notional"),
-        largest_notional=_read(message.largest_notional, "largest_notional"),
-        reference_price=_read(message.reference_price, "reference_price"),
-        stop_price=_read(message.stop_price, "stop_price"),
-        target_price=_read(message.target_price, "target_price"),
+        quantity=read_decimal(message.quantity, "quantity"),
+        notional=read_decimal(message.notional, "notional"),
+        largest_notional=read_decimal(message.largest_notional, "largest_notional"),
+        reference_price=read_decimal(message.reference_price, "reference_price"),
+        stop_price=read_decimal(message.stop_price, "stop_price"),
+        target_price=read_decimal(message.target_price, "target_price"),
         setup=message.setup,
         setup_score=message.setup_score,
         hops=hops_from_wire(message.hops),
@@ -235,7 +240,7 @@ def budget_to_wire(budget: Budget) -> b.Budget:
     return b.Budget(
         budget_id=budget.budget_id,
         phase_id=budget.phase_id,
-        state=budget.state.value,  # type: ignore[arg-type]
+        state=enum_number(budget.state),
         max_notional=format_decimal(budget.max_notional),
         max_leverage=format_decimal(budget.max_leverage),
         max_drawdown=format_decimal(budget.max_drawdown),
@@ -258,25 +263,25 @@ def budget_from_wire(message: b.Budget) -> Budget:
     return Budget(
         budget_id=message.budget_id,
         phase_id=message.phase_id,
-        state=BudgetState(message.state),
-        max_notional=_read(message.max_notional, "max_notional"),
-        max_leverage=_read(message.max_leverage, "max_leverage"),
-        max_drawdown=_read(message.max_drawdown, "max_drawdown"),
+        state=read_enum(BudgetState, message.state, "state"),
+        max_notional=read_decimal(message.max_notional, "max_notional"),
+        max_leverage=read_decimal(message.max_leverage, "max_leverage"),
+        max_drawdown=read_decimal(message.max_drawdown, "max_drawdown"),
         orders_per_minute=message.orders_per_minute,
         reason=message.reason,
         expires_at_ns=message.expires_at_ns,
-        allocation=_read(message.allocation, "allocation"),
-        weight=_read(message.weight, "weight"),
+        allocation=read_decimal(message.allocation, "allocation"),
+        weight=read_decimal(message.weight, "weight"),
     )
 
 
 def posture_to_wire(state: PostureState) -> b.PostureState:
     """Write the posture with its sources."""
     return b.PostureState(
-        in_force=state.in_force.value,  # type: ignore[arg-type]
-        ceiling=state.ceiling.value,  # type: ignore[arg-type]
-        latch=state.latch.value,  # type: ignore[arg-type]
-        risk_level=state.risk_level.value,  # type: ignore[arg-type]
+        in_force=enum_number(state.in_force),
+        ceiling=enum_number(state.ceiling),
+        latch=enum_number(state.latch),
+        risk_level=enum_number(state.risk_level),
         reason=state.reason,
         by=state.by,
         policy_hash=state.policy_hash,
@@ -294,10 +299,10 @@ def posture_from_wire(message: b.PostureState) -> PostureState:
         When an enumeration is not of the contract.
     """
     return PostureState(
-        in_force=Posture(message.in_force),
-        ceiling=Posture(message.ceiling),
-        latch=Posture(message.latch),
-        risk_level=RiskLevel(message.risk_level),
+        in_force=read_enum(Posture, message.in_force, "in_force"),
+        ceiling=read_enum(Posture, message.ceiling, "ceiling"),
+        latch=read_enum(Posture, message.latch, "latch"),
+        risk_level=read_enum(RiskLevel, message.risk_level, "risk_level"),
         reason=message.reason,
         by=message.by,
         policy_hash=message.policy_hash,
@@ -314,32 +319,3 @@ def hops_to_wire(hops: tuple[tuple[str, int], ...]) -> list[c.Hop]:
 def hops_from_wire(hops: Iterable[c.Hop]) -> tuple[tuple[str, int], ...]:
     """Read measured durations, in order."""
     return tuple((hop.name, hop.duration_ns) for hop in hops)
-
-
-def _optional(value: Decimal) -> str:
-    return format_decimal(value) if value else ""
-
-
-def _read(text: str, field: str) -> Decimal:
-    return parse_decimal(text, field) if text else ZERO
-
-
-def _amount(text: str, field: str) -> Decimal:
-    """A decimal of 0 (also when absent) or more."""
-    if not text:
-        return ZERO
-    try:
-        value = parse_decimal(text, field)
-    except ValueError as error:
-        raise InvalidIntentError(str(error)) from error
-    if value < ZERO:
-        raise InvalidIntentError(f"{field}: {text} is below 0")
-    return value
-
-
-def _enum(kind: type[EnumType], number: int, field: str) -> EnumType:
-    try:
-        return kind(number)
-    except ValueError as error:
-        allowed = ", ".join(member.name for member in kind)
-        raise InvalidIntentError(f"{field}: {number} is not known; allowed are {allowed}") from error

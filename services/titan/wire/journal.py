@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from enum import IntEnum
-from typing import TypeVar
-
-from titan.domain.kinds import OrderType, PositionEffect, Posture, Side, TimeInForce
-from titan.domain.numbers import ZERO, format_decimal, parse_decimal
-from titan.domain.orders import Fill, Order
-from titan.domain.reasons import Reason
-from titan.domain.records import (
+from titan.domain.enums import OrderType, PositionEffect, Posture, Side, TimeInForce
+from titan.domain.journal_records import (
     Adoption,
     BrainTerm,
     DayStart,
@@ -22,35 +15,20 @@ from titan.domain.records import (
     Record,
     Refusal,
 )
+from titan.domain.numbers import format_decimal, parse_decimal
+from titan.domain.orders import Fill, Order
+from titan.domain.reasons import Reason
 from titan.domain.truth import Drift
 from titan.v1 import execution_pb2, journal_pb2
 from titan.wire import orders as wire
+from titan.wire.fields import enum_number, read_amount, read_enum, read_positive
 
 # Field number of `intake`, with the wire type of a length and bytes.
 _INTAKE_TAG = bytes([journal_pb2.JournalRecord.INTAKE_FIELD_NUMBER << 3 | 2])
 
 
-def _positive(text: str, field: str, optional: bool) -> Decimal:
-    if not text and optional:
-        return ZERO
-    value = parse_decimal(text, field)
-    if value < ZERO or (value == ZERO and not optional):
-        raise ValueError(f"{field}: {text!r} is not allowed; allowed are decimals above 0")
-    return value
-
-
-_Kind = TypeVar("_Kind", bound=IntEnum)
-
-
-def _named(kind: type[_Kind], number: int, field: str) -> _Kind:
-    try:
-        return kind(number)
-    except ValueError:
-        raise ValueError(f"{field}: {number} is not allowed; allowed are {', '.join(kind.__members__)}") from None
-
-
 def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
-    """An order of Brain's, read strictly; ``position_effect`` is what the request says.
+    """Read an order of Brain's strictly; ``position_effect`` is the request's.
 
     Raises
     ------
@@ -64,26 +42,27 @@ def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
         raise ValueError(f"attempt: {request.attempt} is not allowed; allowed are numbers from 1 on")
     if request.ttl_ns < 0:
         raise ValueError(f"ttl_ns: {request.ttl_ns} is not allowed; allowed are 0 (none) and more")
-    order_type = _named(OrderType, request.order_type, "order_type")
+    order_type = read_enum(OrderType, request.order_type, "order_type")
     if order_type not in (OrderType.MARKET, OrderType.LIMIT):
         raise ValueError(f"order_type: {order_type.name} is not allowed; allowed are MARKET, LIMIT")
+    read_limit = read_amount if order_type is OrderType.MARKET else read_positive
     return Intake(
         intent_id=request.intent_id,
         phase_id=request.phase_id,
         attempt=request.attempt,
-        position_effect=_named(PositionEffect, request.position_effect, "position_effect"),
+        position_effect=read_enum(PositionEffect, request.position_effect, "position_effect"),
         symbol=request.symbol,
-        side=_named(Side, request.side, "side"),
+        side=read_enum(Side, request.side, "side"),
         order_type=order_type,
-        time_in_force=_named(TimeInForce, request.time_in_force, "time_in_force"),
-        quantity=_positive(request.quantity, "quantity", optional=False),
+        time_in_force=read_enum(TimeInForce, request.time_in_force, "time_in_force"),
+        quantity=read_positive(request.quantity, "quantity"),
         policy_hash=request.policy_hash,
         term=request.term,
         event_time_ns=request.event_time_ns,
         ttl_ns=request.ttl_ns,
-        limit_price=_positive(request.limit_price, "limit_price", optional=order_type is OrderType.MARKET),
-        stop_price=_positive(request.stop_price, "stop_price", optional=True),
-        target_price=_positive(request.target_price, "target_price", optional=True),
+        limit_price=read_limit(request.limit_price, "limit_price"),
+        stop_price=read_amount(request.stop_price, "stop_price"),
+        target_price=read_amount(request.target_price, "target_price"),
         setup=request.decision.setup,
     )
 
@@ -91,8 +70,8 @@ def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
 def encode_intake(
     request: execution_pb2.PlaceOrder, position_effect: PositionEffect, market_time_ns: int, term: int
 ) -> bytes:
-    """The record of an order taken: the request as it came, with Brain's explain record and our own lane."""
-    request.position_effect = int(position_effect)  # type: ignore[assignment]
+    """Encode an accepted order: the request as received, with Brain's explain record and our own position effect."""
+    request.position_effect = enum_number(position_effect)
     body = request.SerializeToString()
     # A message is the bytes of its fields one after another: to embed the request as bytes spares the order path a
     # copy of all of Brain's guards.
@@ -101,7 +80,7 @@ def encode_intake(
 
 
 def _varint(number: int) -> bytes:
-    """A length as protobuf writes it: seven bits a byte, the lowest first."""
+    """Encode a length as protobuf does: seven bits a byte, the lowest first."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -111,7 +90,7 @@ def _varint(number: int) -> bytes:
 
 
 def encode_record(record: Record) -> bytes:
-    """The bytes of any record but an intake, whose request is kept whole (:func:`encode_intake`)."""
+    """Encode any record but an intake, whose request is kept whole (:func:`encode_intake`)."""
     message = journal_pb2.JournalRecord(market_time_ns=record.market_time_ns, term=record.term)
     fact = record.fact
     if isinstance(fact, Order):
@@ -121,7 +100,7 @@ def encode_record(record: Record) -> bytes:
     elif isinstance(fact, Refusal):
         message.refusal.CopyFrom(refusal_to_wire(fact))
     elif isinstance(fact, LatchChange):
-        message.latch.posture = int(fact.posture)  # type: ignore[assignment]
+        message.latch.posture = enum_number(fact.posture)
         message.latch.by, message.latch.reason, message.latch.nonce = fact.by, fact.reason, fact.nonce
     elif isinstance(fact, BrainTerm):
         message.brain_term = fact.term
@@ -146,12 +125,12 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(data: bytes) -> Record:
-    """A record of the file.
+    """Decode a record of the file.
 
     Raises
     ------
     ValueError
-        For bytes that are no record, or a field that cannot be; says which.
+        For bytes that are no record, or an invalid field, which it names.
     """
     message = journal_pb2.JournalRecord.FromString(data)
     return Record(_fact(message), message.market_time_ns, message.term)
@@ -171,12 +150,17 @@ def _fact(message: journal_pb2.JournalRecord) -> Fact:
             intent_id=refusal.intent_id,
             phase_id=refusal.phase_id,
             attempt=refusal.attempt,
-            reason=Reason(refusal.reason),
+            reason=read_enum(Reason, refusal.reason, "refusal.reason"),
             message=refusal.message,
         )
     if kind == "latch":
         latch = message.latch
-        return LatchChange(posture=Posture(latch.posture), by=latch.by, reason=latch.reason, nonce=latch.nonce)
+        return LatchChange(
+            posture=read_enum(Posture, latch.posture, "latch.posture"),
+            by=latch.by,
+            reason=latch.reason,
+            nonce=latch.nonce,
+        )
     if kind == "brain_term":
         return BrainTerm(message.brain_term)
     if kind == "drift":
@@ -205,11 +189,11 @@ def _fact(message: journal_pb2.JournalRecord) -> Fact:
 
 
 def refusal_to_wire(refusal: Refusal) -> execution_pb2.PlaceRefusal:
-    """A refusal as Brain is told."""
+    """Write a refusal for Brain."""
     return execution_pb2.PlaceRefusal(
         intent_id=refusal.intent_id,
         phase_id=refusal.phase_id,
-        reason=int(refusal.reason),  # type: ignore[arg-type]
+        reason=enum_number(refusal.reason),
         message=refusal.message,
         attempt=refusal.attempt,
     )

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import cast
 
+from titan.domain.enums import Side
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Side
 from titan.domain.market import Bar, BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import format_decimal
-from titan.v1 import common_pb2
 from titan.v1 import market_pb2 as pb
+from titan.wire.fields import enum_number
 
 
 def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
-    """Domain event → message."""
+    """Write a market event."""
     wire = pb.MarketEvent(
         sequence=event.sequence,
         symbol=event.symbol,
@@ -32,12 +31,12 @@ def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
         trade.trade_id = event.trade_id
         trade.price = format_decimal(event.price)
         trade.quantity = format_decimal(event.quantity)
-        trade.taker_side = cast("common_pb2.Side", int(event.taker_side))
+        trade.taker_side = enum_number(event.taker_side)
     else:
         book = wire.book
         book.snapshot = event.snapshot
         book.update_id = event.update_id
-        # An empty message must still say that it is a book.
+        # An empty message must still be a book.
         book.SetInParent()
         for level in event.bids:
             book.bids.add(price=format_decimal(level.price), quantity=format_decimal(level.quantity))
@@ -47,7 +46,7 @@ def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
 
 
 def event_from_wire(wire: pb.MarketEvent) -> MarketEvent:
-    """Message → domain event.
+    """Read a market event.
 
     Raises
     ------
@@ -95,7 +94,7 @@ def event_from_wire(wire: pb.MarketEvent) -> MarketEvent:
 
 
 def instrument_to_wire(instrument: Instrument) -> pb.Instrument:
-    """Domain instrument → message."""
+    """Write an instrument."""
     return pb.Instrument(
         symbol=instrument.symbol,
         kind=instrument.kind,
@@ -115,7 +114,7 @@ def instrument_to_wire(instrument: Instrument) -> pb.Instrument:
 
 
 def instrument_from_wire(wire: pb.Instrument) -> Instrument:
-    """Message → domain instrument."""
+    """Read an instrument."""
     return Instrument(
         symbol=wire.symbol,
         kind="perp" if wire.kind == "perp" else "spot",
@@ -135,7 +134,7 @@ def instrument_from_wire(wire: pb.Instrument) -> Instrument:
 
 
 def bar_to_wire(bar: Bar) -> pb.Bar:
-    """Domain bar → message."""
+    """Write a bar."""
     return pb.Bar(
         symbol=bar.symbol,
         start_ns=bar.start_ns,
@@ -149,7 +148,7 @@ def bar_to_wire(bar: Bar) -> pb.Bar:
 
 
 def bar_from_wire(wire: pb.Bar) -> Bar:
-    """Message → domain bar."""
+    """Read a bar."""
     return Bar(
         symbol=wire.symbol,
         start_ns=wire.start_ns,

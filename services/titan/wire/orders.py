@@ -5,42 +5,37 @@ Decimals cross as canonical strings (empty reads as zero), enumerations by their
 
 from __future__ import annotations
 
-from decimal import Decimal
-
+from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.equity import Equity
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
-from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.numbers import format_decimal
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.domain.reasons import Reason
 from titan.domain.truth import Drift, TruthSnapshot
 from titan.v1 import execution_pb2, order_pb2
-
-
-def _number(text: str, field: str) -> Decimal:
-    return parse_decimal(text, field) if text else ZERO
+from titan.wire.fields import enum_number, read_decimal, read_enum
 
 
 def order_to_wire(order: Order) -> order_pb2.Order:
-    """An order as a message."""
+    """Write an order."""
     return order_pb2.Order(
         client_order_id=order.client_order_id,
         intent_id=order.intent_id,
         phase_id=order.phase_id,
-        order_role=int(order.order_role),  # type: ignore[arg-type]
+        order_role=enum_number(order.order_role),
         attempt=order.attempt,
         symbol=order.symbol,
-        side=int(order.side),  # type: ignore[arg-type]
-        type=int(order.type),  # type: ignore[arg-type]
-        time_in_force=int(order.time_in_force),  # type: ignore[arg-type]
+        side=enum_number(order.side),
+        type=enum_number(order.type),
+        time_in_force=enum_number(order.time_in_force),
         quantity=format_decimal(order.quantity),
         limit_price=format_decimal(order.limit_price),
         trigger_price=format_decimal(order.trigger_price),
         reduce_only=order.reduce_only,
-        state=int(order.state),  # type: ignore[arg-type]
+        state=enum_number(order.state),
         filled_quantity=format_decimal(order.filled_quantity),
         average_price=format_decimal(order.average_price),
-        reason=int(order.reason),  # type: ignore[arg-type]
+        reason=enum_number(order.reason),
         message=order.message,
         policy_hash=order.policy_hash,
         term=order.term,
@@ -51,31 +46,31 @@ def order_to_wire(order: Order) -> order_pb2.Order:
 
 
 def order_from_wire(message: order_pb2.Order) -> Order:
-    """An order read from a message.
+    """Read an order.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or an enumeration without a name; says which field.
+        For a decimal that is not canonical or an enumeration without a name; names the field.
     """
     return Order(
         client_order_id=message.client_order_id,
         intent_id=message.intent_id,
         phase_id=message.phase_id,
-        order_role=OrderRole(message.order_role),
+        order_role=read_enum(OrderRole, message.order_role, "order.order_role"),
         attempt=message.attempt,
         symbol=message.symbol,
-        side=Side(message.side),
-        type=OrderType(message.type),
-        time_in_force=TimeInForce(message.time_in_force),
-        quantity=_number(message.quantity, "order.quantity"),
-        limit_price=_number(message.limit_price, "order.limit_price"),
-        trigger_price=_number(message.trigger_price, "order.trigger_price"),
+        side=read_enum(Side, message.side, "order.side"),
+        type=read_enum(OrderType, message.type, "order.type"),
+        time_in_force=read_enum(TimeInForce, message.time_in_force, "order.time_in_force"),
+        quantity=read_decimal(message.quantity, "order.quantity"),
+        limit_price=read_decimal(message.limit_price, "order.limit_price"),
+        trigger_price=read_decimal(message.trigger_price, "order.trigger_price"),
         reduce_only=message.reduce_only,
-        state=OrderState(message.state),
-        filled_quantity=_number(message.filled_quantity, "order.filled_quantity"),
-        average_price=_number(message.average_price, "order.average_price"),
-        reason=Reason(message.reason),
+        state=read_enum(OrderState, message.state, "order.state"),
+        filled_quantity=read_decimal(message.filled_quantity, "order.filled_quantity"),
+        average_price=read_decimal(message.average_price, "order.average_price"),
+        reason=read_enum(Reason, message.reason, "order.reason"),
         message=message.message,
         policy_hash=message.policy_hash,
         term=message.term,
@@ -86,15 +81,15 @@ def order_from_wire(message: order_pb2.Order) -> Order:
 
 
 def fill_to_wire(fill: Fill) -> order_pb2.Fill:
-    """A fill as a message."""
+    """Write a fill."""
     return order_pb2.Fill(
         trade_id=fill.trade_id,
         client_order_id=fill.client_order_id,
         intent_id=fill.intent_id,
         phase_id=fill.phase_id,
-        order_role=int(fill.order_role),  # type: ignore[arg-type]
+        order_role=enum_number(fill.order_role),
         symbol=fill.symbol,
-        side=int(fill.side),  # type: ignore[arg-type]
+        side=enum_number(fill.side),
         quantity=format_decimal(fill.quantity),
         price=format_decimal(fill.price),
         fee=format_decimal(fill.fee),
@@ -108,35 +103,35 @@ def fill_to_wire(fill: Fill) -> order_pb2.Fill:
 
 
 def fill_from_wire(message: order_pb2.Fill) -> Fill:
-    """A fill read from a message.
+    """Read a fill.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or an enumeration without a name; says which field.
+        For a decimal that is not canonical or an enumeration without a name; names the field.
     """
     return Fill(
         trade_id=message.trade_id,
         client_order_id=message.client_order_id,
         intent_id=message.intent_id,
         phase_id=message.phase_id,
-        order_role=OrderRole(message.order_role),
+        order_role=read_enum(OrderRole, message.order_role, "fill.order_role"),
         symbol=message.symbol,
-        side=Side(message.side),
-        quantity=_number(message.quantity, "fill.quantity"),
-        price=_number(message.price, "fill.price"),
-        fee=_number(message.fee, "fill.fee"),
+        side=read_enum(Side, message.side, "fill.side"),
+        quantity=read_decimal(message.quantity, "fill.quantity"),
+        price=read_decimal(message.price, "fill.price"),
+        fee=read_decimal(message.fee, "fill.fee"),
         fee_currency=message.fee_currency,
         maker=message.maker,
         event_time_ns=message.event_time_ns,
-        realized_pnl=_number(message.realized_pnl, "fill.realized_pnl"),
+        realized_pnl=read_decimal(message.realized_pnl, "fill.realized_pnl"),
         policy_hash=message.policy_hash,
         venue_sequence=message.venue_sequence,
     )
 
 
 def position_to_wire(position: Position) -> order_pb2.Position:
-    """A net position with its shares as a message."""
+    """Write a net position with its shares."""
     return order_pb2.Position(
         symbol=position.symbol,
         quantity=format_decimal(position.quantity),
@@ -162,30 +157,30 @@ def position_to_wire(position: Position) -> order_pb2.Position:
 
 
 def position_from_wire(message: order_pb2.Position) -> Position:
-    """A net position read from a message.
+    """Read a net position.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical; says which field.
+        For a decimal that is not canonical; names the field.
     """
     return Position(
         symbol=message.symbol,
-        quantity=_number(message.quantity, "position.quantity"),
-        average_entry_price=_number(message.average_entry_price, "position.average_entry_price"),
-        mark_price=_number(message.mark_price, "position.mark_price"),
-        unrealized_pnl=_number(message.unrealized_pnl, "position.unrealized_pnl"),
-        realized_pnl=_number(message.realized_pnl, "position.realized_pnl"),
-        stop_price=_number(message.stop_price, "position.stop_price"),
-        stop_quantity=_number(message.stop_quantity, "position.stop_quantity"),
-        target_price=_number(message.target_price, "position.target_price"),
+        quantity=read_decimal(message.quantity, "position.quantity"),
+        average_entry_price=read_decimal(message.average_entry_price, "position.average_entry_price"),
+        mark_price=read_decimal(message.mark_price, "position.mark_price"),
+        unrealized_pnl=read_decimal(message.unrealized_pnl, "position.unrealized_pnl"),
+        realized_pnl=read_decimal(message.realized_pnl, "position.realized_pnl"),
+        stop_price=read_decimal(message.stop_price, "position.stop_price"),
+        stop_quantity=read_decimal(message.stop_quantity, "position.stop_quantity"),
+        target_price=read_decimal(message.target_price, "position.target_price"),
         opened_ns=message.opened_ns,
         updated_ns=message.updated_ns,
         shares=tuple(
             PhaseShare(
                 phase_id=share.phase_id,
-                quantity=_number(share.quantity, "share.quantity"),
-                average_entry_price=_number(share.average_entry_price, "share.average_entry_price"),
+                quantity=read_decimal(share.quantity, "share.quantity"),
+                average_entry_price=read_decimal(share.average_entry_price, "share.average_entry_price"),
                 intent_id=share.intent_id,
             )
             for share in message.shares
@@ -194,7 +189,7 @@ def position_from_wire(message: order_pb2.Position) -> Position:
 
 
 def equity_to_wire(equity: Equity) -> order_pb2.Equity:
-    """Equity as a message; where it is unknown, only the reason is sent."""
+    """Write equity; where it is unknown, only the reason."""
     if not equity.known:
         return order_pb2.Equity(known=False, reason=equity.reason, market_time_ns=equity.market_time_ns)
     return order_pb2.Equity(
@@ -214,31 +209,31 @@ def equity_to_wire(equity: Equity) -> order_pb2.Equity:
 
 
 def equity_from_wire(message: order_pb2.Equity) -> Equity:
-    """Equity read from a message.
+    """Read equity.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical; says which field.
+        For a decimal that is not canonical; names the field.
     """
     return Equity(
         known=message.known,
         reason=message.reason,
-        equity=_number(message.equity, "equity.equity"),
-        cash=_number(message.cash, "equity.cash"),
-        unrealized_pnl=_number(message.unrealized_pnl, "equity.unrealized_pnl"),
-        realized_pnl=_number(message.realized_pnl, "equity.realized_pnl"),
-        fees=_number(message.fees, "equity.fees"),
-        day_start_equity=_number(message.day_start_equity, "equity.day_start_equity"),
-        high_water_mark=_number(message.high_water_mark, "equity.high_water_mark"),
-        drawdown=_number(message.drawdown, "equity.drawdown"),
-        margin_used=_number(message.margin_used, "equity.margin_used"),
+        equity=read_decimal(message.equity, "equity.equity"),
+        cash=read_decimal(message.cash, "equity.cash"),
+        unrealized_pnl=read_decimal(message.unrealized_pnl, "equity.unrealized_pnl"),
+        realized_pnl=read_decimal(message.realized_pnl, "equity.realized_pnl"),
+        fees=read_decimal(message.fees, "equity.fees"),
+        day_start_equity=read_decimal(message.day_start_equity, "equity.day_start_equity"),
+        high_water_mark=read_decimal(message.high_water_mark, "equity.high_water_mark"),
+        drawdown=read_decimal(message.drawdown, "equity.drawdown"),
+        margin_used=read_decimal(message.margin_used, "equity.margin_used"),
         market_time_ns=message.market_time_ns,
     )
 
 
 def drift_to_wire(drift: Drift) -> order_pb2.Drift:
-    """A drift as a message."""
+    """Write a drift."""
     message = order_pb2.Drift(
         symbol=drift.symbol, ours=drift.ours, venues=drift.venues, resolved=drift.resolved, repair=drift.repair
     )
@@ -248,7 +243,7 @@ def drift_to_wire(drift: Drift) -> order_pb2.Drift:
 
 
 def drift_from_wire(message: order_pb2.Drift) -> Drift:
-    """A drift read from a message.
+    """Read a drift.
 
     Raises
     ------
@@ -256,7 +251,7 @@ def drift_from_wire(message: order_pb2.Drift) -> Drift:
         For a class without a name.
     """
     return Drift(
-        drift_class=DriftClass(getattr(message, "class")),
+        drift_class=read_enum(DriftClass, getattr(message, "class"), "drift.class"),
         symbol=message.symbol,
         ours=message.ours,
         venues=message.venues,
@@ -266,7 +261,7 @@ def drift_from_wire(message: order_pb2.Drift) -> Drift:
 
 
 def truth_to_wire(truth: TruthSnapshot) -> order_pb2.TruthSnapshot:
-    """A truth snapshot as a message."""
+    """Write a truth snapshot."""
     return order_pb2.TruthSnapshot(
         known=truth.known,
         score=truth.score,
@@ -280,7 +275,7 @@ def truth_to_wire(truth: TruthSnapshot) -> order_pb2.TruthSnapshot:
 
 
 def truth_from_wire(message: order_pb2.TruthSnapshot) -> TruthSnapshot:
-    """A truth snapshot read from a message."""
+    """Read a truth snapshot."""
     return TruthSnapshot(
         known=message.known,
         score=message.score,
@@ -294,12 +289,12 @@ def truth_from_wire(message: order_pb2.TruthSnapshot) -> TruthSnapshot:
 
 
 def round_trip_to_wire(trip: RoundTrip) -> execution_pb2.RoundTrip:
-    """A finished trade as a message."""
+    """Write a finished trade."""
     return execution_pb2.RoundTrip(
         intent_id=trip.intent_id,
         phase_id=trip.phase_id,
         symbol=trip.symbol,
-        side=int(trip.side),  # type: ignore[arg-type]
+        side=enum_number(trip.side),
         quantity=format_decimal(trip.quantity),
         entry_price=format_decimal(trip.entry_price),
         exit_price=format_decimal(trip.exit_price),
@@ -312,24 +307,24 @@ def round_trip_to_wire(trip: RoundTrip) -> execution_pb2.RoundTrip:
 
 
 def round_trip_from_wire(message: execution_pb2.RoundTrip) -> RoundTrip:
-    """A finished trade read from a message.
+    """Read a finished trade.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or a side without a name; says which field.
+        For a decimal that is not canonical or a side without a name; names the field.
     """
     return RoundTrip(
         intent_id=message.intent_id,
         phase_id=message.phase_id,
         setup=message.setup,
         symbol=message.symbol,
-        side=Side(message.side),
-        quantity=_number(message.quantity, "round_trip.quantity"),
-        entry_price=_number(message.entry_price, "round_trip.entry_price"),
-        exit_price=_number(message.exit_price, "round_trip.exit_price"),
-        realized_pnl=_number(message.realized_pnl, "round_trip.realized_pnl"),
-        fees=_number(message.fees, "round_trip.fees"),
+        side=read_enum(Side, message.side, "round_trip.side"),
+        quantity=read_decimal(message.quantity, "round_trip.quantity"),
+        entry_price=read_decimal(message.entry_price, "round_trip.entry_price"),
+        exit_price=read_decimal(message.exit_price, "round_trip.exit_price"),
+        realized_pnl=read_decimal(message.realized_pnl, "round_trip.realized_pnl"),
+        fees=read_decimal(message.fees, "round_trip.fees"),
         opened_ns=message.opened_ns,
         closed_ns=message.closed_ns,
     )

@@ -1,16 +1,12 @@
-"""What is said to and by the paper venue: between the domain's records and the wire's messages.
+"""Requests to the paper venue and its updates: between the domain's records and the wire's messages.
 
 Decimals cross as canonical strings (empty reads as zero), enumerations by their number, which both sides share.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
-from enum import IntEnum
-from typing import TypeVar
-
-from titan.domain.kinds import OrderType, Side, TimeInForce
-from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.enums import OrderType, Side, TimeInForce
+from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
     AmendOrder,
@@ -29,40 +25,24 @@ from titan.domain.venue import (
 )
 from titan.v1 import common_pb2
 from titan.v1 import venue_pb2 as pb
+from titan.wire.fields import enum_number, optional_decimal, read_decimal, read_enum
 
 VenueUpdate = VenueOrder | VenueTrade | VenueReject | VenueMarker | VenueHeartbeat
-_Word = TypeVar("_Word", bound=IntEnum)
-
-
-def _number(text: str, field: str) -> Decimal:
-    return parse_decimal(text, field) if text else ZERO
-
-
-def _text(value: Decimal) -> str:
-    return format_decimal(value) if value else ""
-
-
-def _word(kind: type[_Word], number: int, field: str) -> _Word:
-    try:
-        return kind(number)
-    except ValueError as error:
-        allowed = ", ".join(f"{member.value} ({member.name})" for member in kind)
-        raise ValueError(f"{field}: {number} is not allowed; allowed are {allowed}") from error
 
 
 def request_to_wire(request: OrderRequest) -> pb.TradeRequest:
-    """A request as a message."""
+    """Write a request."""
     if isinstance(request, SendOrder):
         return pb.TradeRequest(
             send=pb.VenueSend(
                 client_order_id=request.client_order_id,
                 symbol=request.symbol,
-                side=int(request.side),  # type: ignore[arg-type]
-                type=int(request.type),  # type: ignore[arg-type]
-                time_in_force=int(request.time_in_force),  # type: ignore[arg-type]
+                side=enum_number(request.side),
+                type=enum_number(request.type),
+                time_in_force=enum_number(request.time_in_force),
                 quantity=format_decimal(request.quantity),
-                limit_price=_text(request.limit_price),
-                trigger_price=_text(request.trigger_price),
+                limit_price=optional_decimal(request.limit_price),
+                trigger_price=optional_decimal(request.trigger_price),
                 reduce_only=request.reduce_only,
                 market_time_ns=request.market_time_ns,
                 signed_at_ns=request.signed_at_ns,
@@ -81,9 +61,9 @@ def request_to_wire(request: OrderRequest) -> pb.TradeRequest:
     return pb.TradeRequest(
         amend=pb.VenueAmend(
             client_order_id=request.client_order_id,
-            quantity=_text(request.quantity),
-            limit_price=_text(request.limit_price),
-            trigger_price=_text(request.trigger_price),
+            quantity=optional_decimal(request.quantity),
+            limit_price=optional_decimal(request.limit_price),
+            trigger_price=optional_decimal(request.trigger_price),
             market_time_ns=request.market_time_ns,
             signed_at_ns=request.signed_at_ns,
             receive_window_ms=request.receive_window_ms,
@@ -92,12 +72,12 @@ def request_to_wire(request: OrderRequest) -> pb.TradeRequest:
 
 
 def request_from_wire(message: pb.TradeRequest) -> OrderRequest:
-    """A send, cancel or amend read from a message.
+    """Read a send, cancel or amend.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical, an enumeration without a name, or no request at all; says which field.
+        For a decimal that is not canonical, an enumeration without a name, or no request at all; names the field.
     """
     kind = message.WhichOneof("message")
     if kind == "send":
@@ -105,12 +85,12 @@ def request_from_wire(message: pb.TradeRequest) -> OrderRequest:
         return SendOrder(
             client_order_id=send.client_order_id,
             symbol=send.symbol,
-            side=_word(Side, send.side, "send.side"),
-            type=_word(OrderType, send.type, "send.type"),
-            time_in_force=_word(TimeInForce, send.time_in_force, "send.time_in_force"),
-            quantity=_number(send.quantity, "send.quantity"),
-            limit_price=_number(send.limit_price, "send.limit_price"),
-            trigger_price=_number(send.trigger_price, "send.trigger_price"),
+            side=read_enum(Side, send.side, "send.side"),
+            type=read_enum(OrderType, send.type, "send.type"),
+            time_in_force=read_enum(TimeInForce, send.time_in_force, "send.time_in_force"),
+            quantity=read_decimal(send.quantity, "send.quantity"),
+            limit_price=read_decimal(send.limit_price, "send.limit_price"),
+            trigger_price=read_decimal(send.trigger_price, "send.trigger_price"),
             reduce_only=send.reduce_only,
             market_time_ns=send.market_time_ns,
             signed_at_ns=send.signed_at_ns,
@@ -128,9 +108,9 @@ def request_from_wire(message: pb.TradeRequest) -> OrderRequest:
         amend = message.amend
         return AmendOrder(
             client_order_id=amend.client_order_id,
-            quantity=_number(amend.quantity, "amend.quantity"),
-            limit_price=_number(amend.limit_price, "amend.limit_price"),
-            trigger_price=_number(amend.trigger_price, "amend.trigger_price"),
+            quantity=read_decimal(amend.quantity, "amend.quantity"),
+            limit_price=read_decimal(amend.limit_price, "amend.limit_price"),
+            trigger_price=read_decimal(amend.trigger_price, "amend.trigger_price"),
             market_time_ns=amend.market_time_ns,
             signed_at_ns=amend.signed_at_ns,
             receive_window_ms=amend.receive_window_ms,
@@ -139,63 +119,63 @@ def request_from_wire(message: pb.TradeRequest) -> OrderRequest:
 
 
 def order_to_wire(order: VenueOrder) -> pb.VenueOrder:
-    """An order of the venue as a message."""
+    """Write an order of the venue."""
     return pb.VenueOrder(
         client_order_id=order.client_order_id,
         venue_order_id=order.venue_order_id,
         symbol=order.symbol,
-        side=int(order.side),  # type: ignore[arg-type]
-        type=int(order.type),  # type: ignore[arg-type]
-        time_in_force=int(order.time_in_force),  # type: ignore[arg-type]
+        side=enum_number(order.side),
+        type=enum_number(order.type),
+        time_in_force=enum_number(order.time_in_force),
         quantity=format_decimal(order.quantity),
         filled_quantity=format_decimal(order.filled_quantity),
-        average_price=_text(order.average_price),
-        limit_price=_text(order.limit_price),
-        trigger_price=_text(order.trigger_price),
+        average_price=optional_decimal(order.average_price),
+        limit_price=optional_decimal(order.limit_price),
+        trigger_price=optional_decimal(order.trigger_price),
         reduce_only=order.reduce_only,
-        state=int(order.state),  # type: ignore[arg-type]
-        reason=int(order.reason),  # type: ignore[arg-type]
+        state=enum_number(order.state),
+        reason=enum_number(order.reason),
         message=order.message,
         market_time_ns=order.market_time_ns,
     )
 
 
 def order_from_wire(message: pb.VenueOrder) -> VenueOrder:
-    """An order of the venue read from a message.
+    """Read an order of the venue.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or an enumeration without a name; says which field.
+        For a decimal that is not canonical or an enumeration without a name; names the field.
     """
     return VenueOrder(
         client_order_id=message.client_order_id,
         venue_order_id=message.venue_order_id,
         symbol=message.symbol,
-        side=_word(Side, message.side, "order.side"),
-        type=_word(OrderType, message.type, "order.type"),
-        time_in_force=_word(TimeInForce, message.time_in_force, "order.time_in_force"),
-        quantity=_number(message.quantity, "order.quantity"),
-        filled_quantity=_number(message.filled_quantity, "order.filled_quantity"),
-        average_price=_number(message.average_price, "order.average_price"),
-        limit_price=_number(message.limit_price, "order.limit_price"),
-        trigger_price=_number(message.trigger_price, "order.trigger_price"),
+        side=read_enum(Side, message.side, "order.side"),
+        type=read_enum(OrderType, message.type, "order.type"),
+        time_in_force=read_enum(TimeInForce, message.time_in_force, "order.time_in_force"),
+        quantity=read_decimal(message.quantity, "order.quantity"),
+        filled_quantity=read_decimal(message.filled_quantity, "order.filled_quantity"),
+        average_price=read_decimal(message.average_price, "order.average_price"),
+        limit_price=read_decimal(message.limit_price, "order.limit_price"),
+        trigger_price=read_decimal(message.trigger_price, "order.trigger_price"),
         reduce_only=message.reduce_only,
-        state=_word(VenueOrderState, message.state, "order.state"),
-        reason=_word(Reason, message.reason, "order.reason"),
+        state=read_enum(VenueOrderState, message.state, "order.state"),
+        reason=read_enum(Reason, message.reason, "order.reason"),
         message=message.message,
         market_time_ns=message.market_time_ns,
     )
 
 
 def trade_to_wire(trade: VenueTrade) -> pb.VenueTrade:
-    """A trade of the venue as a message."""
+    """Write a trade of the venue."""
     return pb.VenueTrade(
         sequence=trade.sequence,
         trade_id=trade.trade_id,
         client_order_id=trade.client_order_id,
         symbol=trade.symbol,
-        side=int(trade.side),  # type: ignore[arg-type]
+        side=enum_number(trade.side),
         quantity=format_decimal(trade.quantity),
         price=format_decimal(trade.price),
         fee=format_decimal(trade.fee),
@@ -206,22 +186,22 @@ def trade_to_wire(trade: VenueTrade) -> pb.VenueTrade:
 
 
 def trade_from_wire(message: pb.VenueTrade) -> VenueTrade:
-    """A trade of the venue read from a message.
+    """Read a trade of the venue.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or a side without a name; says which field.
+        For a decimal that is not canonical or a side without a name; names the field.
     """
     return VenueTrade(
         sequence=message.sequence,
         trade_id=message.trade_id,
         client_order_id=message.client_order_id,
         symbol=message.symbol,
-        side=_word(Side, message.side, "trade.side"),
-        quantity=_number(message.quantity, "trade.quantity"),
-        price=_number(message.price, "trade.price"),
-        fee=_number(message.fee, "trade.fee"),
+        side=read_enum(Side, message.side, "trade.side"),
+        quantity=read_decimal(message.quantity, "trade.quantity"),
+        price=read_decimal(message.price, "trade.price"),
+        fee=read_decimal(message.fee, "trade.fee"),
         fee_currency=message.fee_currency,
         maker=message.maker,
         market_time_ns=message.market_time_ns,
@@ -229,7 +209,7 @@ def trade_from_wire(message: pb.VenueTrade) -> VenueTrade:
 
 
 def update_to_wire(update: VenueUpdate) -> pb.TradeResponse:
-    """What the venue tells, as a message."""
+    """Write an update of the venue."""
     if isinstance(update, VenueOrder):
         return pb.TradeResponse(order=order_to_wire(update))
     if isinstance(update, VenueTrade):
@@ -239,7 +219,7 @@ def update_to_wire(update: VenueUpdate) -> pb.TradeResponse:
             reject=pb.VenueReject(
                 client_order_id=update.client_order_id,
                 request=update.request.value,
-                reason=int(update.reason),  # type: ignore[arg-type]
+                reason=enum_number(update.reason),
                 message=update.message,
                 market_time_ns=update.market_time_ns,
             )
@@ -252,12 +232,12 @@ def update_to_wire(update: VenueUpdate) -> pb.TradeResponse:
 
 
 def update_from_wire(message: pb.TradeResponse) -> VenueUpdate:
-    """What the venue tells, read from a message.
+    """Read an update of the venue.
 
     Raises
     ------
     ValueError
-        For a message that says nothing known, or says it wrongly; names the field.
+        For a message without a known update, or with an invalid field, which it names.
     """
     kind = message.WhichOneof("message")
     if kind == "order":
@@ -269,7 +249,7 @@ def update_from_wire(message: pb.TradeResponse) -> VenueUpdate:
         return VenueReject(
             client_order_id=reject.client_order_id,
             request=RequestKind(reject.request),
-            reason=_word(Reason, reject.reason, "reject.reason"),
+            reason=read_enum(Reason, reject.reason, "reject.reason"),
             message=reject.message,
             market_time_ns=reject.market_time_ns,
         )
@@ -278,11 +258,11 @@ def update_from_wire(message: pb.TradeResponse) -> VenueUpdate:
     if kind == "heartbeat":
         heartbeat = message.heartbeat
         return VenueHeartbeat(wall_time_ns=heartbeat.wall_time_ns, last_trade_sequence=heartbeat.last_trade_sequence)
-    raise ValueError(f"message: {kind!r} is nothing that a venue tells")
+    raise ValueError(f"message: {kind!r} is no update; allowed are order, trade, reject, marker and heartbeat")
 
 
 def account_to_wire(account: VenueAccount) -> pb.GetAccountResponse:
-    """Balances and positions as a message."""
+    """Write balances and positions."""
     return pb.GetAccountResponse(
         balances=[pb.Balance(asset=asset, total=format_decimal(total)) for asset, total in account.balances.items()],
         positions=[
@@ -301,24 +281,24 @@ def account_to_wire(account: VenueAccount) -> pb.GetAccountResponse:
 
 
 def account_from_wire(message: pb.GetAccountResponse) -> VenueAccount:
-    """Balances and positions read from a message.
+    """Read balances and positions.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical; says which field.
+        For a decimal that is not canonical; names the field.
     """
     return VenueAccount(
-        balances={each.asset: _number(each.total, "balance.total") for each in message.balances},
+        balances={each.asset: read_decimal(each.total, "balance.total") for each in message.balances},
         positions=tuple(
             VenuePosition(
                 symbol=each.symbol,
-                quantity=_number(each.quantity, "position.quantity"),
-                average_entry_price=_number(each.average_entry_price, "position.average_entry_price"),
+                quantity=read_decimal(each.quantity, "position.quantity"),
+                average_entry_price=read_decimal(each.average_entry_price, "position.average_entry_price"),
             )
             for each in message.positions
         ),
-        deposits=_number(message.deposits, "account.deposits"),
+        deposits=read_decimal(message.deposits, "account.deposits"),
         market_time_ns=message.market_time_ns,
         wall_time_ns=message.wall_time_ns,
         last_trade_sequence=message.last_trade_sequence,

@@ -29,7 +29,7 @@ def digest(image: str) -> str:
 
 
 @dataclass
-class Scene:
+class TrustFixture:
     """An installation without a list, a registry, and the trust policy that is mounted."""
 
     at: Installation
@@ -81,7 +81,7 @@ class Scene:
             self.at.plane.kubectl("patch", "titanphase", name, "-n", STACK, "--type=merge", "-p", patch)
 
     def sign_policy(self, key: str, sequence: int) -> None:
-        """Sign the stack's policy, as docs/trust.md says."""
+        """Sign the stack's policy as docs/trust.md describes."""
         policy = self.at.policy(STACK)
         text = f"titan.riskpolicy.signature.v1\n{policy['spec']['hash']}\npaper\n{sequence}\n"
         bundle = self.images.sign_bytes(text.encode(), key)
@@ -96,7 +96,7 @@ class Scene:
         return {pod["metadata"]["labels"]["app.kubernetes.io/instance"]: pod["metadata"]["uid"] for pod in found}
 
     def admits(self, image: str, namespace: str, kind: str = "Deployment") -> str:
-        """What the API server says to a workload of this image, as the operator asks it (a dry run); empty: yes."""
+        """Return the refusal of the operator's dry run of a workload of this image; empty if it is admitted."""
         labels = {"app": "probe"}
         pod = {"containers": [{"name": "probe", "image": image}]}
         body = {
@@ -111,11 +111,11 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrustFixture]:
     """The charts, an operator without a trust policy, and the quick start of a signed image."""
     folder = tmp_path_factory.mktemp("trust")
     with SignedImages(folder / "registry") as images, installation(folder, [STACK], listed=False) as at:
-        found = Scene(at, images)
+        found = TrustFixture(at, images)
         at.plane.kubectl("create", "namespace", DATA)
         at.plane.helm(
             *("upgrade", "titan-admission", str(_chart("titan-admission")), "-n", SYSTEM, "--reuse-values"),
@@ -129,161 +129,167 @@ def _chart(name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(scene: Scene) -> str:
+def first(fixture: TrustFixture) -> str:
     """The image that the stack runs."""
-    return scene.images.signed("first")
+    return fixture.images.signed("first")
 
 
 # In this order: one stack, and what becomes of it.
 
 
-def test_without_a_trust_policy_nothing_runs_and_each_phase_says_so(scene: Scene, first: str) -> None:
-    scene.at.apply(STACK, quickstart(first))
-    told = scene.wait_verdict("brain", "NoTrustPolicy")
+def test_without_a_trust_policy_nothing_runs_and_each_phase_says_so(fixture: TrustFixture, first: str) -> None:
+    fixture.at.apply(STACK, quickstart(first))
+    told = fixture.wait_verdict("brain", "NoTrustPolicy")
     assert told["status"] == "False"
     assert "give trustPolicy in the values of chart titan" in told["message"]
-    assert scene.pods() == {}
-    assert "is refused in a stack" in scene.admits(first, STACK)
+    assert fixture.pods() == {}
+    assert "is refused in a stack" in fixture.admits(first, STACK)
 
 
 def test_a_trust_policy_that_comes_later_has_the_signed_image_run_and_listed_with_its_provenance(
-    scene: Scene, first: str
+    fixture: TrustFixture, first: str
 ) -> None:
-    scene.trust(infrastructure=[POSTGRESQL])
-    scene.at.wait_ready(STACK, 60)
-    (entry,) = scene.lists()["images"]
+    fixture.trust(infrastructure=[POSTGRESQL])
+    fixture.at.wait_ready(STACK, 60)
+    (entry,) = fixture.lists()["images"]
     assert (entry["digest"], entry["image"], entry["verifiedBy"]) == (digest(first), first, "release")
     assert {"verifiedAt", "trustPolicy"} <= entry.keys()
-    assert f"{first}, signed by release, trust policy " in scene.condition("execution")["message"]
+    assert f"{first}, signed by release, trust policy " in fixture.condition("execution")["message"]
 
 
-def test_a_pinned_image_runs_in_a_data_namespace_and_in_no_stack(scene: Scene, first: str) -> None:
-    assert [item["image"] for item in scene.lists()["infrastructure"]] == [POSTGRESQL]
-    scene.at.wait("the pin in force", lambda: not scene.admits(POSTGRESQL, DATA), 10)
-    assert "is refused in a stack" in scene.admits(POSTGRESQL, STACK)
-    assert "is refused in a data namespace" in scene.admits(first, DATA)
+def test_a_pinned_image_runs_in_a_data_namespace_and_in_no_stack(fixture: TrustFixture, first: str) -> None:
+    assert [item["image"] for item in fixture.lists()["infrastructure"]] == [POSTGRESQL]
+    fixture.at.wait("the pin in force", lambda: not fixture.admits(POSTGRESQL, DATA), 10)
+    assert "is refused in a stack" in fixture.admits(POSTGRESQL, STACK)
+    assert "is refused in a data namespace" in fixture.admits(first, DATA)
 
 
-def test_an_unsigned_image_is_refused_with_its_reason_and_the_old_one_goes_on(scene: Scene, first: str) -> None:
-    unsigned = scene.images.push("unsigned")
-    before = scene.pods()
-    scene.ask(unsigned, "brain")
-    told = scene.wait_verdict("brain", "NoSignature")
+def test_an_unsigned_image_is_refused_with_its_reason_and_the_old_one_goes_on(
+    fixture: TrustFixture, first: str
+) -> None:
+    unsigned = fixture.images.push("unsigned")
+    before = fixture.pods()
+    fixture.ask(unsigned, "brain")
+    told = fixture.wait_verdict("brain", "NoSignature")
     assert unsigned in told["message"]
-    assert "is refused in a stack" in scene.admits(unsigned, STACK)
-    assert scene.pods() == before
+    assert "is refused in a stack" in fixture.admits(unsigned, STACK)
+    assert fixture.pods() == before
     # A signature that comes later is found.
-    scene.images.sign(unsigned)
-    scene.at.wait("the late signature", lambda: digest(unsigned) in scene.listed(), 30)
-    scene.ask(first, "brain")
-    scene.wait_verdict("brain", "Verified")
+    fixture.images.sign(unsigned)
+    fixture.at.wait("the late signature", lambda: digest(unsigned) in fixture.listed(), 30)
+    fixture.ask(first, "brain")
+    fixture.wait_verdict("brain", "Verified")
 
 
-def test_another_keys_signature_is_none(scene: Scene, first: str) -> None:
-    scene.ask(scene.images.signed("foreign", "stranger"), "brain")
-    told = scene.at.wait("refused", lambda: scene.condition("brain").get("status") == "False", 20)
+def test_another_keys_signature_is_none(fixture: TrustFixture, first: str) -> None:
+    fixture.ask(fixture.images.signed("foreign", "stranger"), "brain")
+    told = fixture.at.wait("refused", lambda: fixture.condition("brain").get("status") == "False", 20)
     assert told
-    assert scene.condition("brain")["reason"] in ("UnknownKey", "BadSignature")
-    scene.ask(first, "brain")
-    scene.wait_verdict("brain", "Verified")
+    assert fixture.condition("brain")["reason"] in ("UnknownKey", "BadSignature")
+    fixture.ask(first, "brain")
+    fixture.wait_verdict("brain", "Verified")
 
 
-def test_a_broken_trust_policy_is_told_of_and_changes_nothing(scene: Scene, first: str) -> None:
-    address = operator_pod(scene.at)["status"]["podIP"]
-    scene.write("keys: none\n")
-    scene.at.wait("the complaint", lambda: "stays in force" in page(address, OPERATOR_PORT, "/readyz")[1], 10)
+def test_a_broken_trust_policy_is_told_of_and_changes_nothing(fixture: TrustFixture, first: str) -> None:
+    address = operator_pod(fixture.at)["status"]["podIP"]
+    fixture.write("keys: none\n")
+    fixture.at.wait("the complaint", lambda: "stays in force" in page(address, OPERATOR_PORT, "/readyz")[1], 10)
     status, text = page(address, OPERATOR_PORT, "/readyz")
     assert status == HTTPStatus.SERVICE_UNAVAILABLE
     assert "keys: " in text
-    second = scene.images.signed("second")
-    scene.ask(second, "brain")
-    scene.at.wait("the old policy at work", lambda: digest(second) in scene.listed(), 20)
-    scene.ask(first, "brain")
+    second = fixture.images.signed("second")
+    fixture.ask(second, "brain")
+    fixture.at.wait("the old policy at work", lambda: digest(second) in fixture.listed(), 20)
+    fixture.ask(first, "brain")
 
 
-def test_a_key_that_has_expired_blocks_what_is_new_and_what_runs_goes_on(scene: Scene, first: str) -> None:
-    scene.trust(scene.key(notAfter=LONG_AGO), infrastructure=[POSTGRESQL])
-    told = scene.wait_verdict("execution", "VerifiedBefore")
+def test_a_key_that_has_expired_blocks_what_is_new_and_what_runs_goes_on(fixture: TrustFixture, first: str) -> None:
+    fixture.trust(fixture.key(notAfter=LONG_AGO), infrastructure=[POSTGRESQL])
+    told = fixture.wait_verdict("execution", "VerifiedBefore")
     assert (told["status"], "KeyExpired" in told["message"]) == ("True", True)
-    assert digest(first) in scene.listed()
-    new = scene.images.signed("new")
-    scene.ask(new, "brain")
-    scene.wait_verdict("brain", "KeyExpired")
-    assert digest(new) not in scene.listed()
-    scene.ask(first, "brain")
-    scene.at.wait("brain", lambda: scene.condition("brain", "Ready").get("status") == "True", 30)
+    assert digest(first) in fixture.listed()
+    new = fixture.images.signed("new")
+    fixture.ask(new, "brain")
+    fixture.wait_verdict("brain", "KeyExpired")
+    assert digest(new) not in fixture.listed()
+    fixture.ask(first, "brain")
+    fixture.at.wait("brain", lambda: fixture.condition("brain", "Ready").get("status") == "True", 30)
     # The pod is evicted: the API server admits its digest again.
-    before = scene.pods()["execution"]
-    scene.at.plane.kubectl("delete", "pod", "execution-0", "-n", STACK, "--wait=false")
-    scene.at.wait("another Execution", lambda: scene.pods().get("execution") not in (before, None), 30)
-    scene.trust(infrastructure=[POSTGRESQL])
-    scene.wait_verdict("execution", "Verified")
+    before = fixture.pods()["execution"]
+    fixture.at.plane.kubectl("delete", "pod", "execution-0", "-n", STACK, "--wait=false")
+    fixture.at.wait("another Execution", lambda: fixture.pods().get("execution") not in (before, None), 30)
+    fixture.trust(infrastructure=[POSTGRESQL])
+    fixture.wait_verdict("execution", "Verified")
 
 
 @pytest.mark.parametrize(("name", "owner"), [("scavenger", "ReplicaSet"), ("execution", "StatefulSet")])
 def test_a_pod_that_was_refused_starts_as_soon_as_its_image_is_listed_again(
-    scene: Scene, first: str, name: str, owner: str
+    fixture: TrustFixture, first: str, name: str, owner: str
 ) -> None:
-    scene.trust(revokedDigests=[digest(first)], infrastructure=[POSTGRESQL])
-    scene.wait_verdict(name, "Revoked")
-    scene.at.wait("the refusal", lambda: "is refused in a stack" in scene.admits(first, STACK), 10)
+    fixture.trust(revokedDigests=[digest(first)], infrastructure=[POSTGRESQL])
+    fixture.wait_verdict(name, "Revoked")
+    fixture.at.wait("the refusal", lambda: "is refused in a stack" in fixture.admits(first, STACK), 10)
 
     def refusals() -> int:
-        events = [item for item in scene.at.list("events", STACK) if item["reason"] == "FailedCreate"]
+        events = [item for item in fixture.at.list("events", STACK) if item["reason"] == "FailedCreate"]
         return sum(item["count"] for item in events if item["involvedObject"]["kind"] == owner)
 
     before = refusals()
-    scene.at.plane.kubectl("delete", "pod", "-l", f"app.kubernetes.io/instance={name}", "-n", STACK, "--wait=false")
+    fixture.at.plane.kubectl("delete", "pod", "-l", f"app.kubernetes.io/instance={name}", "-n", STACK, "--wait=false")
     # After twelve its controller waits for twenty seconds.
-    scene.at.wait("a controller that backs off", lambda: refusals() >= before + 12, 60)
-    scene.trust(infrastructure=[POSTGRESQL])
-    scene.at.wait("the list", lambda: digest(first) in scene.listed(), 30)
-    scene.at.wait(name, lambda: name in scene.pods(), 8)
-    scene.at.wait_ready(STACK, 30)
+    fixture.at.wait("a controller that backs off", lambda: refusals() >= before + 12, 60)
+    fixture.trust(infrastructure=[POSTGRESQL])
+    fixture.at.wait("the list", lambda: digest(first) in fixture.listed(), 30)
+    fixture.at.wait(name, lambda: name in fixture.pods(), 8)
+    fixture.at.wait_ready(STACK, 30)
 
 
 def test_the_registry_is_away_and_the_operator_starts_anew_and_takes_signed_policies_only(
-    scene: Scene, first: str
+    fixture: TrustFixture, first: str
 ) -> None:
-    away = scene.images.signed("away")
-    scene.images.stop()
-    before = operator_pod(scene.at)["metadata"]
-    scene.at.plane.helm(
+    away = fixture.images.signed("away")
+    fixture.images.stop()
+    before = operator_pod(fixture.at)["metadata"]
+    fixture.at.plane.helm(
         *("upgrade", "titan", str(_chart("titan")), "-n", SYSTEM, "--reuse-values"),
         *("--set", "settings.requireSignedPolicies=true"),
     )
-    scene.at.wait("another operator", lambda: operator_pod(scene.at)["metadata"]["uid"] != before["uid"], 30)
-    scene.at.wait("the refusal", lambda: scene.condition("brain", "PolicySigned").get("status") == "False", 20)
-    scene.sign_policy("release", 7)
-    scene.at.wait("why", lambda: "SignerNotAllowed" in scene.condition("brain", "PolicySigned").get("message", ""), 20)
-    scene.sign_policy("desk", 7)
-    scene.at.wait("what was in force", lambda: not scene.condition("brain", "PolicySigned"), 20)
-    scene.ask(away, "brain")
-    told = scene.wait_verdict("brain", "RegistryUnreachable")
+    fixture.at.wait("another operator", lambda: operator_pod(fixture.at)["metadata"]["uid"] != before["uid"], 30)
+    fixture.at.wait("the refusal", lambda: fixture.condition("brain", "PolicySigned").get("status") == "False", 20)
+    fixture.sign_policy("release", 7)
+    fixture.at.wait(
+        "why", lambda: "SignerNotAllowed" in fixture.condition("brain", "PolicySigned").get("message", ""), 20
+    )
+    fixture.sign_policy("desk", 7)
+    fixture.at.wait("what was in force", lambda: not fixture.condition("brain", "PolicySigned"), 20)
+    fixture.ask(away, "brain")
+    told = fixture.wait_verdict("brain", "RegistryUnreachable")
     assert "it is tried again within 60 s" in told["message"]
-    assert scene.condition("brain", "Stalled") == {}
-    assert scene.condition("execution")["reason"] == "Verified"
-    assert digest(first) in scene.listed()
-    scene.ask(first, "brain")
-    scene.wait_verdict("brain", "Verified")
+    assert fixture.condition("brain", "Stalled") == {}
+    assert fixture.condition("execution")["reason"] == "Verified"
+    assert digest(first) in fixture.listed()
+    fixture.ask(first, "brain")
+    fixture.wait_verdict("brain", "Verified")
 
 
-def test_a_revoked_digest_is_taken_off_reported_of_what_runs_and_admitted_no_more(scene: Scene, first: str) -> None:
-    before = scene.pods()
-    scene.trust(revokedDigests=[digest(first)], infrastructure=[POSTGRESQL])
+def test_a_revoked_digest_is_taken_off_reported_of_what_runs_and_admitted_no_more(
+    fixture: TrustFixture, first: str
+) -> None:
+    before = fixture.pods()
+    fixture.trust(revokedDigests=[digest(first)], infrastructure=[POSTGRESQL])
     for name in PHASES:
-        assert digest(first) in scene.wait_verdict(name, "Revoked")["message"]
-    assert digest(first) not in scene.listed()
-    assert [item["digest"] for item in scene.lists()["revoked"]] == [digest(first)]
-    events = [item for item in scene.at.list("events.events.k8s.io", STACK) if item["reason"] == "Revoked"]
+        assert digest(first) in fixture.wait_verdict(name, "Revoked")["message"]
+    assert digest(first) not in fixture.listed()
+    assert [item["digest"] for item in fixture.lists()["revoked"]] == [digest(first)]
+    events = [item for item in fixture.at.list("events.events.k8s.io", STACK) if item["reason"] == "Revoked"]
     assert {item["regarding"]["name"] for item in events} == set(PHASES)
     assert all(digest(first) in item["note"] for item in events)
     # Reported, and nothing ends by itself; but nothing of it starts either.
-    assert scene.pods() == before
-    scene.at.wait("the refusal", lambda: "is refused in a stack" in scene.admits(first, STACK), 10)
+    assert fixture.pods() == before
+    fixture.at.wait("the refusal", lambda: "is refused in a stack" in fixture.admits(first, STACK), 10)
 
 
-def test_what_is_revoked_is_drained_where_the_trust_policy_says_so(scene: Scene, first: str) -> None:
-    scene.trust(revokedDigests=[digest(first)], onRevocation="Drain")
-    scene.at.wait("the end of all pods", lambda: scene.pods() == {}, 30)
-    assert scene.condition("execution")["reason"] == "Revoked"
+def test_what_is_revoked_is_drained_where_the_trust_policy_says_so(fixture: TrustFixture, first: str) -> None:
+    fixture.trust(revokedDigests=[digest(first)], onRevocation="Drain")
+    fixture.at.wait("the end of all pods", lambda: fixture.pods() == {}, 30)
+    assert fixture.condition("execution")["reason"] == "Revoked"

@@ -40,7 +40,7 @@ anything = st.one_of(decimals, words, symbols, names, integers, st.booleans(), s
 
 
 def _near(rule: object) -> st.SearchStrategy[Any]:
-    """What a rule allows, and what is just beside it."""
+    """Values that a rule allows, and values just outside of it."""
     match rule:
         case IntegerRule(lowest=lowest, highest=highest):
             inside = st.integers(lowest, highest)

@@ -12,7 +12,7 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.crds.api import Cause, CrdApi, defined
-from support.crds.checkers import ROWS, Judge
+from support.crds.checkers import ROWS, ManifestChecker
 from support.crds.constraints import Constraint, constraints, mutant, without_validations
 from support.crds.manifests import BASES, Row
 from titan_operator.api.crds import crds
@@ -45,8 +45,8 @@ def _broken(constraint: Constraint, row: Row, causes: tuple[Cause, ...]) -> bool
 @pytest.fixture(scope="module")
 def witnesses(api: CrdApi) -> dict[tuple[str, Constraint], list[Row]]:
     """By kind and constraint: the rows that the API server refuses for it, in the words that the row expects."""
-    judge = Judge(api)
-    said = {id(row): judge.causes(row) for row in ROWS}
+    checker = ManifestChecker(api)
+    said = {id(row): checker.causes(row) for row in ROWS}
     return {
         (kind, constraint): [
             row for row in ROWS if BASES[row.base]["kind"] == kind and _broken(constraint, row, said[id(row)])
@@ -71,13 +71,13 @@ def _judged_without(
     idle = []
     with defined(api, [removal.crd for removal in removals]) as served:
         for removal in removals:
-            judge = Judge(api.of_group(removal.crd["spec"]["group"]))
+            checker = ManifestChecker(api.of_group(removal.crd["spec"]["group"]))
             if removal.crd["metadata"]["name"] not in served:
                 continue  # refused: without its bound a CEL rule is too dear for the API server
             idle += [
                 f"{removal.kind}: {constraint}"
                 for constraint in removal.constraints
-                if all(_broken(constraint, row, judge.causes(row)) for row in witnesses[removal.kind, constraint])
+                if all(_broken(constraint, row, checker.causes(row)) for row in witnesses[removal.kind, constraint])
             ]
     return idle
 

@@ -11,7 +11,7 @@ import yaml
 from testcluster.controlplane import ControlPlane
 
 from support.crds.api import CrdApi
-from support.crds.checkers import ROWS, Judge
+from support.crds.checkers import ROWS, ManifestChecker
 from support.crds.live_rows import ACCEPTED_UPDATES
 from support.crds.manifests import BASES, ROOT, Row, changed
 from support.crds.phase_rows import PHASE
@@ -32,8 +32,8 @@ def api(cluster: ControlPlane) -> Iterator[CrdApi]:
 
 
 @pytest.fixture(scope="module")
-def judge(api: CrdApi) -> Judge:
-    return Judge(api)
+def checker(api: CrdApi) -> ManifestChecker:
+    return ManifestChecker(api)
 
 
 def test_the_tables_are_large_enough() -> None:
@@ -42,8 +42,8 @@ def test_the_tables_are_large_enough() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_a_broken_rule_is_refused_by_the_api_server_with_its_message(judge: Judge, row: Row) -> None:
-    said = [f"{cause.field}: {cause.message}" for cause in judge.causes(row)]
+def test_a_broken_rule_is_refused_by_the_api_server_with_its_message(checker: ManifestChecker, row: Row) -> None:
+    said = [f"{cause.field}: {cause.message}" for cause in checker.causes(row)]
     assert any(row.api in line for line in said), said
 
 
@@ -53,8 +53,8 @@ def test_what_is_allowed_is_accepted(api: CrdApi, description: str, base: str, c
 
 
 @pytest.mark.parametrize("row", ACCEPTED_UPDATES, ids=str)
-def test_what_may_change_may_change(judge: Judge, row: Row) -> None:
-    assert judge.causes(row) == ()
+def test_what_may_change_may_change(checker: ManifestChecker, row: Row) -> None:
+    assert checker.causes(row) == ()
 
 
 @pytest.mark.parametrize("base", ["policy status", "phase status"])

@@ -1,4 +1,4 @@
-"""What chart titan-data and docs/database.md tell a person to type does what it says, and shows no password."""
+"""Commands of chart titan-data and docs/database.md work as described, and show no password."""
 
 from __future__ import annotations
 

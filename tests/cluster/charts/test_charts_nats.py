@@ -1,4 +1,4 @@
-"""The server that chart titan-data starts asks for its Secret's password, which only its environment holds."""
+"""The server of chart titan-data requires its Secret's password, which only its environment holds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "titan-nats"
 
 @dataclass(frozen=True)
 class Objects:
-    """The namespace's Secret, as the pod runner asks for it."""
+    """The namespace's Secret, for the pod runner."""
 
     password: str
 
@@ -59,7 +59,7 @@ class Server:
         return None
 
     def answer(self, **login: str) -> str:
-        """What it says to one connection: PONG, or why not."""
+        """Return the server's answer to one connection: PONG, or its refusal."""
         ports = self.ports()
         assert ports is not None
         with socket.create_connection(("127.0.0.1", int(ports["nats"][0].rpartition(":")[2])), timeout=5) as link:

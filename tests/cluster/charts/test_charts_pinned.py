@@ -37,7 +37,7 @@ def image(digit: str) -> str:
 
 
 def asked(made: Installation, of: str) -> str:
-    """What the API server says to a Deployment of this image (a dry run); empty where it takes it."""
+    """Return the refusal of a dry run of a Deployment of this image; empty if it is admitted."""
     command = ("create", "deployment", "probe", "--image", of, "-n", DATA, "--dry-run=server")
     return made.plane.kubectl(*command, check=False).stderr
 

@@ -1,4 +1,4 @@
-"""What the operator may do, asked as the ServiceAccount that chart titan makes; and what people may."""
+"""Permissions of the operator, by the ServiceAccount of chart titan, and of people."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from titan_operator.admission.rules.policies import ADMISSION_POLICIES
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
-from titan_operator.cluster.kinds import CONFIG_MAP, SECRET
-from titan_operator.controller.gather import find
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, SECRET
+from titan_operator.controller.gather import read_listing
 
 OTHER = "default"
 PEOPLE = {"vera": "view", "edith": "edit", "adam": "admin", "tess": "titan-trader", "dora": "titan-debugger"}
@@ -174,7 +174,7 @@ def test_no_rule_of_the_operator_has_a_wildcard(api: AsUser) -> None:
 async def test_with_its_own_token_it_reads_its_stack_and_no_other_secret(installed: ControlPlane) -> None:
     connection = from_kubeconfig({"KUBECONFIG": str(installed.service_account(HOME, "titan-operator"))})
     async with Cluster(connection) as cluster:
-        found = await find(cluster, STACK)  # all that a pass of the operator reads
+        found = await read_listing(cluster, STACK)  # all that a pass of the operator reads
         assert found.empty
         assert found.namespace["metadata"]["name"] == STACK
         for kind, namespace in ((SECRET, OTHER), (SECRET, HOME), (CONFIG_MAP, "kube-system")):

@@ -15,7 +15,7 @@ from support.cluster.loopback_certificate import throw_away_certificate
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, from_kubeconfig, in_cluster
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import (
+from titan_operator.cluster.resource_kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     KINDS,

@@ -14,8 +14,8 @@ from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import Unreachable
-from titan_operator.cluster.kinds import LEASE, POD
 from titan_operator.cluster.lease import Holder, OperatorLease
+from titan_operator.cluster.resource_kinds import LEASE, POD
 
 _DURATION_S = 15.0
 
@@ -116,7 +116,7 @@ async def test_released_and_handed_on_while_running(admin: Cluster, namespace: s
             namespace,
             await pod(admin, namespace, name),
             duration_s=3.0,
-            changed=lambda wait_until_held, name=name: changes.append((name, wait_until_held)),
+            changed=lambda held, name=name: changes.append((name, held)),
         )
         for name in ("one", "two")
     ]

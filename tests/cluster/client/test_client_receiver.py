@@ -14,8 +14,8 @@ from support.cluster.apiproxy import ApiProxy, WatchFault
 from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import from_kubeconfig
-from titan_operator.cluster.kinds import CONFIG_MAP, Kind
 from titan_operator.cluster.receiver import kopf_receiver
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, Kind
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
 
@@ -24,8 +24,8 @@ _OVERDUE_S = 0.5
 
 
 @dataclass
-class Scene:
-    """What an operator does with its watches, and nothing else of it."""
+class ReceiverFixture:
+    """The part of an operator that uses watches."""
 
     proxy: ApiProxy
     direct: Cluster
@@ -71,7 +71,9 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(cluster: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+async def fixture(
+    cluster: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ReceiverFixture]:
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found: 10001")
 
@@ -84,133 +86,133 @@ async def scene(cluster: ControlPlane, namespace: str, monkeypatch: pytest.Monke
     token = from_kubeconfig({"KUBECONFIG": str(cluster.service_account(namespace, "op"))}).token
     admin = from_kubeconfig({"KUBECONFIG": str(cluster.admin)})
     async with ApiProxy(admin) as proxy, Cluster(admin) as direct:
-        scene: Scene
+        fixture: ReceiverFixture
 
         def deliver(kind: Kind, event_type: str, item: Object) -> None:
-            scene.deliver(kind, event_type, item)
+            fixture.deliver(kind, event_type, item)
 
         supervisor = Supervisor(
             kopf_receiver(proxy.connection(token), {CONFIG_MAP: _LABELS}, [namespace], deliver, silence_s=70),
             log=get_logger("test"),
-            started=lambda reason: scene.started(reason),
+            started=lambda reason: fixture.started(reason),
         )
-        scene = Scene(proxy, direct, namespace, supervisor)
-        await scene.write("before")
+        fixture = ReceiverFixture(proxy, direct, namespace, supervisor)
+        await fixture.write("before")
         running = asyncio.create_task(supervisor.run())
-        await scene.until(lambda: supervisor.ready and proxy.watching(CONFIG_MAP) == 1)
-        await scene.until(lambda: ("", "before") in scene.told)
-        yield scene
+        await fixture.until(lambda: supervisor.ready and proxy.watching(CONFIG_MAP) == 1)
+        await fixture.until(lambda: ("", "before") in fixture.told)
+        yield fixture
         running.cancel()
         await asyncio.wait([running])
 
 
-async def test_what_is_there_and_what_happens(scene: Scene) -> None:
-    await scene.write("a")
-    await scene.write("a", x="2")
-    await scene.write("other", labels="no")
-    await scene.direct.delete(CONFIG_MAP, "a", scene.namespace)
-    await scene.until(lambda: ("DELETED", "a") in scene.told)
-    assert scene.told == [("", "before"), ("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+async def test_what_is_there_and_what_happens(fixture: ReceiverFixture) -> None:
+    await fixture.write("a")
+    await fixture.write("a", x="2")
+    await fixture.write("other", labels="no")
+    await fixture.direct.delete(CONFIG_MAP, "a", fixture.namespace)
+    await fixture.until(lambda: ("DELETED", "a") in fixture.told)
+    assert fixture.told == [("", "before"), ("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
     # In the engine's loop, although kopf has a thread of its own.
-    assert scene.threads == {threading.get_ident()}
-    await scene.resync()
-    assert scene.tracker.age_s(CONFIG_MAP, asyncio.get_running_loop().time()) == 0
+    assert fixture.threads == {threading.get_ident()}
+    await fixture.resync()
+    assert fixture.tracker.age_s(CONFIG_MAP, asyncio.get_running_loop().time()) == 0
 
 
-async def test_it_writes_nothing(scene: Scene) -> None:
-    await scene.write("a")
-    await scene.until(lambda: ("ADDED", "a") in scene.told)
-    assert scene.proxy.mutations == []
+async def test_it_writes_nothing(fixture: ReceiverFixture) -> None:
+    await fixture.write("a")
+    await fixture.until(lambda: ("ADDED", "a") in fixture.told)
+    assert fixture.proxy.mutations == []
 
 
-async def test_tasks_of_the_process_survive_its_restart(scene: Scene) -> None:
+async def test_tasks_of_the_process_survive_its_restart(fixture: ReceiverFixture) -> None:
     other = asyncio.create_task(asyncio.sleep(60))
-    scene.supervisor.restart("as if dead")
-    await scene.until(lambda: len(scene.starts) == 2 and scene.supervisor.ready)
+    fixture.supervisor.restart("as if dead")
+    await fixture.until(lambda: len(fixture.starts) == 2 and fixture.supervisor.ready)
     assert not other.done()
     other.cancel()
 
 
-async def test_an_error_in_the_stream_that_kopf_dies_of(scene: Scene) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.ERROR, code=500)
-    await scene.until(lambda: scene.proxy.watching(CONFIG_MAP) == 0)
-    await scene.write("a")
-    await scene.until(lambda: ("", "a") in scene.told, resync=True)
-    assert len(scene.starts) == 2
+async def test_an_error_in_the_stream_that_kopf_dies_of(fixture: ReceiverFixture) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.ERROR, code=500)
+    await fixture.until(lambda: fixture.proxy.watching(CONFIG_MAP) == 0)
+    await fixture.write("a")
+    await fixture.until(lambda: ("", "a") in fixture.told, resync=True)
+    assert len(fixture.starts) == 2
 
 
 @pytest.mark.parametrize("code", [410, 429])
-async def test_an_error_in_the_stream(scene: Scene, code: int) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.ERROR, code=code)
-    await scene.write("a")
-    await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)
+async def test_an_error_in_the_stream(fixture: ReceiverFixture, code: int) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.ERROR, code=code)
+    await fixture.write("a")
+    await fixture.until(lambda: any(name == "a" for _, name in fixture.told), resync=True)
 
 
-async def test_a_half_open_stream_is_found_by_the_list(scene: Scene) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.HALF_OPEN)
-    await scene.write("a")
-    await scene.until(lambda: ("", "a") in scene.told, resync=True)
-    assert len(scene.starts) == 2
-    assert "ConfigMap" in scene.starts[1]
-    assert f"{scene.namespace}/a: version" in scene.starts[1]
+async def test_a_half_open_stream_is_found_by_the_list(fixture: ReceiverFixture) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.HALF_OPEN)
+    await fixture.write("a")
+    await fixture.until(lambda: ("", "a") in fixture.told, resync=True)
+    assert len(fixture.starts) == 2
+    assert "ConfigMap" in fixture.starts[1]
+    assert f"{fixture.namespace}/a: version" in fixture.starts[1]
 
 
-async def test_a_dropped_event_is_found_by_the_list(scene: Scene) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DROP)
-    await scene.write("a")
-    await scene.write("b")
-    await scene.until(lambda: ("ADDED", "b") in scene.told)
-    assert ("ADDED", "a") not in scene.told
-    await scene.until(lambda: ("", "a") in scene.told, resync=True)
+async def test_a_dropped_event_is_found_by_the_list(fixture: ReceiverFixture) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.DROP)
+    await fixture.write("a")
+    await fixture.write("b")
+    await fixture.until(lambda: ("ADDED", "b") in fixture.told)
+    assert ("ADDED", "a") not in fixture.told
+    await fixture.until(lambda: ("", "a") in fixture.told, resync=True)
 
 
-async def test_a_dropped_deletion_is_found_by_the_list(scene: Scene) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DROP)
-    await scene.direct.delete(CONFIG_MAP, "before", scene.namespace)
-    await scene.until(lambda: len(scene.starts) == 2, resync=True)
-    assert f"{scene.namespace}/before: deletion" in scene.starts[1]
-    await scene.until(lambda: scene.supervisor.ready)
-    await scene.resync()
-    assert scene.tracker.overdue(asyncio.get_running_loop().time() + 60) == []
+async def test_a_dropped_deletion_is_found_by_the_list(fixture: ReceiverFixture) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.DROP)
+    await fixture.direct.delete(CONFIG_MAP, "before", fixture.namespace)
+    await fixture.until(lambda: len(fixture.starts) == 2, resync=True)
+    assert f"{fixture.namespace}/before: deletion" in fixture.starts[1]
+    await fixture.until(lambda: fixture.supervisor.ready)
+    await fixture.resync()
+    assert fixture.tracker.overdue(asyncio.get_running_loop().time() + 60) == []
 
 
-async def test_a_late_event_in_time_is_no_dead_watch(scene: Scene) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DELAY, delay_s=0.2)
-    await scene.write("a")
-    await scene.until(lambda: ("ADDED", "a") in scene.told, resync=True)
-    await scene.resync()
-    assert scene.starts == ["first start"]
+async def test_a_late_event_in_time_is_no_dead_watch(fixture: ReceiverFixture) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.DELAY, delay_s=0.2)
+    await fixture.write("a")
+    await fixture.until(lambda: ("ADDED", "a") in fixture.told, resync=True)
+    await fixture.resync()
+    assert fixture.starts == ["first start"]
 
 
-async def test_an_own_write_is_expected_of_the_watch(scene: Scene) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.HALF_OPEN)
-    version = (await scene.write("a"))["metadata"]["resourceVersion"]
+async def test_an_own_write_is_expected_of_the_watch(fixture: ReceiverFixture) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.HALF_OPEN)
+    version = (await fixture.write("a"))["metadata"]["resourceVersion"]
     now_s = asyncio.get_running_loop().time()
-    scene.tracker.expect(CONFIG_MAP, scene.namespace, "a", version, now_s)
-    assert scene.tracker.age_s(CONFIG_MAP, now_s + 1) == 1
-    assert [item.name for item in scene.tracker.overdue(now_s + 1)] == ["a"]
+    fixture.tracker.expect(CONFIG_MAP, fixture.namespace, "a", version, now_s)
+    assert fixture.tracker.age_s(CONFIG_MAP, now_s + 1) == 1
+    assert [item.name for item in fixture.tracker.overdue(now_s + 1)] == ["a"]
 
 
-async def test_a_server_that_is_gone_for_a_while(scene: Scene) -> None:
-    await scene.proxy.down()
-    await scene.write("a")
-    await scene.proxy.up()
-    await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)
+async def test_a_server_that_is_gone_for_a_while(fixture: ReceiverFixture) -> None:
+    await fixture.proxy.down()
+    await fixture.write("a")
+    await fixture.proxy.up()
+    await fixture.until(lambda: any(name == "a" for _, name in fixture.told), resync=True)
 
 
-async def test_a_refused_token_is_asked_for_anew(scene: Scene) -> None:
-    scene.proxy.answer("WATCH", CONFIG_MAP, 401)
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.CLOSE)
-    await scene.write("a")
-    await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)
+async def test_a_refused_token_is_asked_for_anew(fixture: ReceiverFixture) -> None:
+    fixture.proxy.answer("WATCH", CONFIG_MAP, 401)
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.CLOSE)
+    await fixture.write("a")
+    await fixture.until(lambda: any(name == "a" for _, name in fixture.told), resync=True)
 
 
 @pytest.mark.parametrize("part", ["API server", "datastore"])
-async def test_a_restart_of_the_real_server(scene: Scene, cluster: ControlPlane, part: str) -> None:
+async def test_a_restart_of_the_real_server(fixture: ReceiverFixture, cluster: ControlPlane, part: str) -> None:
     restart = {"API server": lambda: cluster.restart_apiserver(kill=True), "datastore": cluster.restart_datastore}[part]
     # Not in a thread: the server's processes end with the thread that started them.
     restart()
     # A read finds a new connection by itself; a write on a dead one would be lost, and says so.
-    await scene.resync()
-    await scene.write("a")
-    await scene.until(lambda: any(name == "a" for _, name in scene.told), resync=True)
+    await fixture.resync()
+    await fixture.write("a")
+    await fixture.until(lambda: any(name == "a" for _, name in fixture.told), resync=True)

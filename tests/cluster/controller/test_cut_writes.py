@@ -19,12 +19,12 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.apiproxy import ApiProxy
-from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
-from support.cluster.stack_acts import DELETE, INSTALL, LIFE, ActOfLife
+from support.cluster.stack_acts import DELETE, INSTALL, STACK_ACTS, StackAct
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 
 NAMESPACES = [f"cut-{number:03}" for number in range(400)]
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))
@@ -74,15 +74,15 @@ class Setting:
     folder: Path
 
     @asynccontextmanager
-    async def scene(self) -> AsyncIterator[tuple[Scene, ApiProxy]]:
+    async def fixture(self) -> AsyncIterator[tuple[ControllerFixture, ApiProxy]]:
         """A namespace with its pods marked ready, and the operator's own way to the API server."""
         name = next(_numbers)
         await self.admin.create(KINDS["Namespace"], {"metadata": {"name": name}})
         async with ApiProxy(self.connection) as proxy:
-            told = ToldStack(self.admin, name)
-            scene = Scene(self.admin, proxy.connection(self.token), name, self.folder / name, told)
+            stack = ScriptedStack(self.admin, name)
+            fixture = ControllerFixture(self.admin, proxy.connection(self.token), name, self.folder / name, stack)
             async with beside(mark_pods(self.admin, name, self.plane.admin)):
-                yield scene, proxy
+                yield fixture, proxy
 
 
 @pytest.fixture
@@ -95,44 +95,44 @@ async def setting(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Setting]
 
 @dataclass(frozen=True)
 class End:
-    """What is there at the end of an act, how many writes it took, and whether its cut happened."""
+    """Objects at the end of an act, its number of writes, and whether its cut happened."""
 
     objects: Mapping[str, Any]
     writes: int
     cut: bool
 
 
-async def _live(setting: Setting, acts: Sequence[ActOfLife], cuts: Mapping[str, Cut]) -> dict[str, End]:
+async def _live(setting: Setting, acts: Sequence[StackAct], cuts: Mapping[str, Cut]) -> dict[str, End]:
     """A whole life in a namespace of its own, each act until nothing is left to do."""
     ends: dict[str, End] = {}
-    async with setting.scene() as (scene, proxy):
+    async with setting.fixture() as (fixture, proxy):
         for act in acts:
-            await act.do(scene)
+            await act.do(fixture)
             start = len(proxy.mutations)
             proxy.happened.clear()
-            await _through(scene, proxy, act, cuts.get(act.name))
-            assert scene.told.raised == [], f"{scene.namespace} {act.name}"
-            ends[act.name] = End(await scene.objects(), len(proxy.mutations) - start, proxy.happened.is_set())
+            await _through(fixture, proxy, act, cuts.get(act.name))
+            assert fixture.stack.raised == [], f"{fixture.namespace} {act.name}"
+            ends[act.name] = End(await fixture.objects(), len(proxy.mutations) - start, proxy.happened.is_set())
     return ends
 
 
-async def _through(scene: Scene, proxy: ApiProxy, act: ActOfLife, cut: Cut | None) -> None:
+async def _through(fixture: ControllerFixture, proxy: ApiProxy, act: StackAct, cut: Cut | None) -> None:
     if cut is not None:
         proxy.cut_after(cut.write, before=cut.before)
     if cut is not None and cut.dies:
-        async with scene.engine() as engine:
-            await scene.run_until(engine, lambda: act.ended(scene), LIMIT_S, stop=proxy.happened)
+        async with fixture.controller() as controller:
+            await fixture.run_until(controller, lambda: act.ended(fixture), LIMIT_S, stop=proxy.happened)
             if not proxy.happened.is_set():
                 # Its last writes come when all is as it should be.
-                await scene.calm(engine, lambda: len(proxy.mutations))
-    async with scene.engine() as engine:
-        await scene.run_until(engine, lambda: act.ended(scene), LIMIT_S)
-        await scene.calm(engine, lambda: len(proxy.mutations))
+                await fixture.calm(controller, lambda: len(proxy.mutations))
+    async with fixture.controller() as controller:
+        await fixture.run_until(controller, lambda: act.ended(fixture), LIMIT_S)
+        await fixture.calm(controller, lambda: len(proxy.mutations))
     proxy.cut_never()
 
 
 def _differences(undisturbed: Mapping[str, End], ends: Mapping[str, End], cuts: Mapping[str, Cut]) -> list[str]:
-    """What is not as it would have been, act by act; a later act may inherit it."""
+    """Return the differences from the uncut run, act by act; a later act may inherit one."""
     return [
         f"{act}, {cuts.get(act)}: {name}: {_only_different(undisturbed[act].objects.get(name), end.objects.get(name))}"
         for act, end in ends.items()
@@ -142,7 +142,7 @@ def _differences(undisturbed: Mapping[str, End], ends: Mapping[str, End], cuts: 
 
 
 def _only_different(wanted: Any, found: Any) -> str:
-    """What is not equal, by its path."""
+    """Return the unequal values, by path."""
     if not (isinstance(wanted, Mapping) and isinstance(found, Mapping)):
         return f"{wanted!r} != {found!r}"
     names = [name for name in sorted(wanted.keys() | found.keys()) if wanted.get(name) != found.get(name)]
@@ -171,7 +171,7 @@ def _every(writes: Mapping[str, int]) -> list[dict[str, Cut]]:
 
 @pytest.mark.timeout(3600 if CHAOS else 300)
 async def test_a_cut_at_any_write_changes_nothing_of_the_end(setting: Setting) -> None:
-    whole = await _live(setting, LIFE, {})
+    whole = await _live(setting, STACK_ACTS, {})
     short = await _live(setting, SHORT_LIFE, {}) if CHAOS else {}
     writes = {act: end.writes for act, end in whole.items()}
     assert min(writes.values()) >= 2, writes
@@ -184,7 +184,7 @@ async def test_a_cut_at_any_write_changes_nothing_of_the_end(setting: Setting) -
         # Where only the two longest acts are left to be cut, the life is as short.
         is_short = bool(short) and cuts.keys() <= {act.name for act in SHORT_LIFE}
         async with gate:
-            ends = await _live(setting, SHORT_LIFE if is_short else LIFE, cuts)
+            ends = await _live(setting, SHORT_LIFE if is_short else STACK_ACTS, cuts)
         differing.extend(_differences(short if is_short else whole, ends, cuts))
         for act, cut in cuts.items():
             happened.append(ends[act].cut)

@@ -1,4 +1,4 @@
-"""What is rendered, on a real API server: taken as it is, settled at once, put back after other hands."""
+"""Rendered objects on a real API server: accepted unchanged, settled at once, restored after drift."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from titan_operator.api.names import LABEL_INSTANCE, PRIORITY_CLASS, PROTECTED
 from titan_operator.cluster.client import Cluster, Object
 from titan_operator.cluster.credentials import from_kubeconfig
 from titan_operator.cluster.errors import ApiError
-from titan_operator.cluster.kinds import KINDS, PERSISTENT_VOLUME_CLAIM, POD, Kind
+from titan_operator.cluster.resource_kinds import KINDS, PERSISTENT_VOLUME_CLAIM, POD, Kind
 from titan_operator.compare.diff import first_difference, kept_template, removals
 from titan_operator.render.kubernetes import Child, render_kubernetes
 

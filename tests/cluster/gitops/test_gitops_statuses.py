@@ -1,4 +1,4 @@
-"""What Argo CD and Flux make of the statuses that real reconciles leave, at each moment and at the end."""
+"""Health by Argo CD and Flux of the statuses that real reconciles write, at each moment and at the end."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
 from support.gitops.argo import health
 from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 from support.stack.model import NEXT_IMAGE, quickstart
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.stack.view import StackView
 
 NAMESPACES = [f"g{number}" for number in range(12)]
@@ -84,7 +84,7 @@ def operator(plane: ControlPlane) -> Connection:
     return load({"KUBECONFIG": str(plane.service_account(SYSTEM, OPERATOR))})
 
 
-class PoorStack(ToldStack):
+class PoorStack(ScriptedStack):
     """A stack whose account has less than any phase begins with."""
 
     async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
@@ -94,42 +94,44 @@ class PoorStack(ToldStack):
 
 @asynccontextmanager
 async def recorded(
-    plane: ControlPlane, admin: Cluster, operator: Connection, folder: Path, told: type[ToldStack] = ToldStack
-) -> AsyncIterator[tuple[Scene, Recorder]]:
+    plane: ControlPlane, admin: Cluster, operator: Connection, folder: Path, stack: type[ScriptedStack] = ScriptedStack
+) -> AsyncIterator[tuple[ControllerFixture, Recorder]]:
     """A namespace with its pods marked ready, watched all the time; at no moment may the two disagree."""
     name = next(_numbers)
     await admin.create(KINDS["Namespace"], {"metadata": {"name": name}})
     recorder = Recorder(admin, name)
-    scene = Scene(admin, operator, name, folder, told(admin, name))
+    fixture = ControllerFixture(admin, operator, name, folder, stack(admin, name))
     async with beside(recorder.record(), mark_pods(admin, name, plane.admin)):
-        yield scene, recorder
+        yield fixture, recorder
     assert recorder.disagreements() == []
 
 
 Told = dict[str, tuple[str, str]]
 
 
-async def told_now(scene: Scene) -> Told:
+async def told_now(fixture: ControllerFixture) -> Told:
     """Argo CD's and Flux's word on each resource."""
     items = [
-        item for kind in ("RiskPolicy", "TitanPhase") for item in await scene.admin.list(KINDS[kind], scene.namespace)
+        item
+        for kind in ("RiskPolicy", "TitanPhase")
+        for item in await fixture.admin.list(KINDS[kind], fixture.namespace)
     ]
     return {item["metadata"]["name"]: (health(item)[0], kstatus(item)[0]) for item in items}
 
 
-async def until(scene: Scene, holds: Callable[[Told], bool]) -> Told:
+async def until(fixture: ControllerFixture, holds: Callable[[Told], bool]) -> Told:
     """Reconcile until what the two say is as wanted."""
 
     async def held() -> bool:
-        return holds(await told_now(scene))
+        return holds(await told_now(fixture))
 
-    async with scene.engine() as engine:
-        await scene.run_until(engine, held)
-    return await told_now(scene)
+    async with fixture.controller() as controller:
+        await fixture.run_until(controller, held)
+    return await told_now(fixture)
 
 
 def everywhere(*wanted: str) -> Callable[[Told], bool]:
-    return lambda told: bool(told) and set(told.values()) == {wanted}
+    return lambda states: bool(states) and set(states.values()) == {wanted}
 
 
 HEALTHY = everywhere("Healthy", CURRENT)
@@ -138,77 +140,77 @@ HEALTHY = everywhere("Healthy", CURRENT)
 async def test_an_installation_is_waited_for_until_it_runs(
     plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
 ) -> None:
-    async with recorded(plane, admin, operator, tmp_path) as (scene, recorder):
-        await scene.apply(*quickstart())
+    async with recorded(plane, admin, operator, tmp_path) as (fixture, recorder):
+        await fixture.apply(*quickstart())
         # Nobody has looked yet: both wait.
-        assert everywhere("Progressing", IN_PROGRESS)(await told_now(scene))
-        await until(scene, HEALTHY)
+        assert everywhere("Progressing", IN_PROGRESS)(await told_now(fixture))
+        await until(fixture, HEALTHY)
         await recorder.look()
-        await scene.apply(*quickstart(image=NEXT_IMAGE))
-        changed = [item for item in (await told_now(scene)).values() if item != ("Healthy", CURRENT)]
+        await fixture.apply(*quickstart(image=NEXT_IMAGE))
+        changed = [item for item in (await told_now(fixture)).values() if item != ("Healthy", CURRENT)]
         assert changed == [("Progressing", IN_PROGRESS)] * 5
-        await until(scene, HEALTHY)
-        await scene.apply(*quickstart("standard"))
+        await until(fixture, HEALTHY)
+        await fixture.apply(*quickstart("standard"))
         # The old policy is unpinned and at rest; the new one is in force.
-        await until(scene, lambda told: len(told) == 7 and HEALTHY(told))
+        await until(fixture, lambda states: len(states) == 7 and HEALTHY(states))
     assert len(recorder.seen) > 20
 
 
 async def test_a_halted_stack_is_a_healthy_one(
     plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
 ) -> None:
-    async with recorded(plane, admin, operator, tmp_path) as (scene, _):
-        scene.told.latch = Posture.HALTED
-        await scene.apply(*quickstart())
-        await until(scene, HEALTHY)
-        assert scene.told.latch is Posture.HALTED
+    async with recorded(plane, admin, operator, tmp_path) as (fixture, _):
+        fixture.stack.latch = Posture.HALTED
+        await fixture.apply(*quickstart())
+        await until(fixture, HEALTHY)
+        assert fixture.stack.latch is Posture.HALTED
 
 
 async def test_what_a_person_must_change_is_degraded_and_failed(
     plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
 ) -> None:
-    async with recorded(plane, admin, operator, tmp_path) as (scene, _):
+    async with recorded(plane, admin, operator, tmp_path) as (fixture, _):
         stack = quickstart()
         brain = next(item for item in stack if item["spec"].get("role") == "brain")
         right = brain["spec"]["policyRef"]["hash"]
         brain["spec"]["policyRef"]["hash"] = f"sha256:{'e' * 64}"
-        await scene.apply(*stack)
+        await fixture.apply(*stack)
         # One wrong pin stops the whole stack, and nothing that it waits for will change that.
         phases = ("marketdata", "papervenue", "execution", "brain", "scavenger")
-        await until(scene, lambda told: {told[name] for name in phases} == {("Degraded", FAILED)})
-        found = await scene.admin.get(KINDS["TitanPhase"], "brain", scene.namespace)
+        await until(fixture, lambda states: {states[name] for name in phases} == {("Degraded", FAILED)})
+        found = await fixture.admin.get(KINDS["TitanPhase"], "brain", fixture.namespace)
         assert found is not None
         assert "sha256:eeee" in health(found)[1]
         assert right in health(found)[1]
         brain["spec"]["policyRef"]["hash"] = right
-        await scene.apply(brain)
-        await until(scene, HEALTHY)
+        await fixture.apply(brain)
+        await until(fixture, HEALTHY)
 
 
 async def test_a_suspended_phase_and_one_that_waits_for_capital_end_the_waiting(
     plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
 ) -> None:
-    async with recorded(plane, admin, operator, tmp_path, PoorStack) as (scene, _):
-        await scene.apply(*quickstart())
-        await until(scene, HEALTHY)
-        assert (await scene.conditions())["scavenger"] == ("True", "Dormant")
+    async with recorded(plane, admin, operator, tmp_path, PoorStack) as (fixture, _):
+        await fixture.apply(*quickstart())
+        await until(fixture, HEALTHY)
+        assert (await fixture.conditions())["scavenger"] == ("True", "Dormant")
         stack = quickstart()
         scavenger = next(item for item in stack if item["spec"].get("role") == "scavenger")
         scavenger["spec"]["suspend"] = True
-        await scene.apply(scavenger)
-        told = await until(scene, lambda told: told["scavenger"] == ("Suspended", CURRENT))
-        del told["scavenger"]
-        assert HEALTHY(told)
+        await fixture.apply(scavenger)
+        states = await until(fixture, lambda states: states["scavenger"] == ("Suspended", CURRENT))
+        del states["scavenger"]
+        assert HEALTHY(states)
 
 
 async def test_a_phase_that_drains_is_on_its_way_out(
     plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
 ) -> None:
-    async with recorded(plane, admin, operator, tmp_path) as (scene, _):
-        await scene.apply(*quickstart())
-        await until(scene, HEALTHY)
-        scene.told.positions = 1
-        await scene.admin.delete(KINDS["TitanPhase"], "execution", scene.namespace)
-        await until(scene, lambda told: told["execution"] == ("Progressing", TERMINATING))
-        scene.told.positions = 0
-        await until(scene, lambda told: "execution" not in told)
+    async with recorded(plane, admin, operator, tmp_path) as (fixture, _):
+        await fixture.apply(*quickstart())
+        await until(fixture, HEALTHY)
+        fixture.stack.positions = 1
+        await fixture.admin.delete(KINDS["TitanPhase"], "execution", fixture.namespace)
+        await until(fixture, lambda states: states["execution"] == ("Progressing", TERMINATING))
+        fixture.stack.positions = 0
+        await until(fixture, lambda states: "execution" not in states)

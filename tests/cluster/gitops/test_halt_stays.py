@@ -17,15 +17,15 @@ import pytest
 import yaml
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
 from support.cluster.guarded_plane import beside, guard
 from support.stack.local_processes import REPOSITORY
 from support.stack.model import IMAGE
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import load
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 
 DESK = "desk"
 CHART = str(REPOSITORY / "charts" / "titan-stack")
@@ -58,9 +58,9 @@ def plane(module_cluster: ControlPlane) -> ControlPlane:
 
 
 @dataclass
-class Desk:
+class GitopsFixture:
     plane: ControlPlane
-    scene: Scene
+    fixture: ControllerFixture
 
     async def titan(self, person: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command line as a person, while an operator runs."""
@@ -73,8 +73,8 @@ class Desk:
     @asynccontextmanager
     async def operating(self) -> AsyncIterator[None]:
         """A fresh operator that remembers nothing of one before."""
-        async with self.scene.engine() as engine:
-            task = asyncio.create_task(engine.run())
+        async with self.fixture.controller() as controller:
+            task = asyncio.create_task(controller.run())
             try:
                 yield
                 if task.done():
@@ -85,11 +85,11 @@ class Desk:
 
     async def settled(self) -> dict[str, Any]:
         """Let a fresh operator run until all is well; return the pinned policy."""
-        async with self.scene.engine() as engine:
-            await self.scene.run_until(engine, self.scene.settled)
+        async with self.fixture.controller() as controller:
+            await self.fixture.run_until(controller, self.fixture.settled)
             for _ in range(3):
-                await engine.reconcile()
-        (policy,) = await self.scene.admin.list(KINDS["RiskPolicy"], DESK)
+                await controller.reconcile()
+        (policy,) = await self.fixture.admin.list(KINDS["RiskPolicy"], DESK)
         return policy
 
     def rendered(self, *flags: str) -> str:
@@ -101,64 +101,64 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Desk]:
+async def gitops(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[GitopsFixture]:
     operator = load({"KUBECONFIG": str(plane.service_account(SYSTEM, OPERATOR))})
     async with Cluster(load({"KUBECONFIG": str(plane.admin)})) as admin:
-        scene = Scene(admin, operator, DESK, tmp_path, ToldStack(admin, DESK))
+        fixture = ControllerFixture(admin, operator, DESK, tmp_path, ScriptedStack(admin, DESK))
         async with beside(mark_pods(admin, DESK, plane.admin)):
-            yield Desk(plane, scene)
+            yield GitopsFixture(plane, fixture)
 
 
-def helm(desk: Desk, *arguments: str) -> None:
-    desk.plane.helm(*arguments, "-n", DESK)
+def helm(gitops: GitopsFixture, *arguments: str) -> None:
+    gitops.plane.helm(*arguments, "-n", DESK)
 
 
-def self_heal(desk: Desk) -> None:
-    """What Flux does each interval: server-side apply with force, by a manager of its own."""
+def self_heal(gitops: GitopsFixture) -> None:
+    """Apply as Flux does each interval: server-side apply with force, by a manager of its own."""
     flags = ("--server-side", "--force-conflicts", "--field-manager=kustomize-controller")
-    desk.plane.kubectl("apply", *flags, "-n", DESK, "-f", "-", stdin=desk.rendered())
+    gitops.plane.kubectl("apply", *flags, "-n", DESK, "-f", "-", stdin=gitops.rendered())
 
 
-def sync(desk: Desk) -> None:
-    """What Argo CD does without server-side apply: a client's three-way merge."""
-    desk.plane.kubectl("apply", "-n", DESK, "-f", "-", stdin=desk.rendered())
+def sync(gitops: GitopsFixture) -> None:
+    """Apply as Argo CD does without server-side apply: a client's three-way merge."""
+    gitops.plane.kubectl("apply", "-n", DESK, "-f", "-", stdin=gitops.rendered())
 
 
-def replace(desk: Desk) -> None:
+def replace(gitops: GitopsFixture) -> None:
     """A person puts the file's own policy back, whole: the act goes, and with it nothing."""
-    policy = desk.policy()
+    policy = gitops.policy()
     live = json.loads(
-        desk.plane.kubectl("get", "riskpolicy", policy["metadata"]["name"], "-n", DESK, "-o", "json").stdout
+        gitops.plane.kubectl("get", "riskpolicy", policy["metadata"]["name"], "-n", DESK, "-o", "json").stdout
     )
     assert "act" in live["spec"]
     policy["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
     policy["metadata"]["finalizers"] = live["metadata"].get("finalizers", [])
-    desk.plane.kubectl("replace", "-n", DESK, "-f", "-", stdin=yaml.safe_dump(policy))
+    gitops.plane.kubectl("replace", "-n", DESK, "-f", "-", stdin=yaml.safe_dump(policy))
 
 
-def lower_and_raise(desk: Desk) -> None:
+def lower_and_raise(gitops: GitopsFixture) -> None:
     """The ceiling goes down and up again: a ceiling arms nothing."""
-    name = desk.policy()["metadata"]["name"]
+    name = gitops.policy()["metadata"]["name"]
     for posture in ("CLOSE_ONLY", "ARMED"):
         body = json.dumps({"spec": {"posture": posture}})
-        desk.plane.kubectl("patch", "riskpolicy", name, "-n", DESK, "--type=merge", "-p", body)
+        gitops.plane.kubectl("patch", "riskpolicy", name, "-n", DESK, "--type=merge", "-p", body)
 
 
-def upgrade(desk: Desk) -> None:
+def upgrade(gitops: GitopsFixture) -> None:
     changed = "phases.papervenue.parameters.latencyMs=60"
-    helm(desk, "upgrade", "quickstart", CHART, "--reuse-values", "--force-conflicts", "--set", changed)
+    helm(gitops, "upgrade", "quickstart", CHART, "--reuse-values", "--force-conflicts", "--set", changed)
 
 
-def roll_back(desk: Desk) -> None:
-    helm(desk, "rollback", "quickstart", "1", "--force-conflicts")
+def roll_back(gitops: GitopsFixture) -> None:
+    helm(gitops, "rollback", "quickstart", "1", "--force-conflicts")
 
 
-def restart(_: Desk) -> None:
+def restart(_: GitopsFixture) -> None:
     """Each operator here is a fresh one."""
 
 
 # What is done, and whether the act stays written.
-MEANWHILE: dict[str, tuple[Callable[[Desk], None], bool]] = {
+MEANWHILE: dict[str, tuple[Callable[[GitopsFixture], None], bool]] = {
     "the operator restarts": (restart, True),
     "Flux heals": (self_heal, True),
     "Argo CD syncs": (sync, True),
@@ -169,50 +169,50 @@ MEANWHILE: dict[str, tuple[Callable[[Desk], None], bool]] = {
 }
 
 
-async def test_a_halt_stays_until_a_person_with_the_verb_arms(desk: Desk) -> None:
-    told = desk.scene.told
-    helm(desk, "install", "quickstart", CHART, "--set", f"image={IMAGE}")
-    policy = await desk.settled()
+async def test_a_halt_stays_until_a_person_with_the_verb_arms(gitops: GitopsFixture) -> None:
+    stack = gitops.fixture.stack
+    helm(gitops, "install", "quickstart", CHART, "--set", f"image={IMAGE}")
+    policy = await gitops.settled()
     name = policy["metadata"]["name"]
-    assert (policy["spec"]["posture"], told.latch) == ("ARMED", Posture.CLOSE_ONLY)
+    assert (policy["spec"]["posture"], stack.latch) == ("ARMED", Posture.CLOSE_ONLY)
 
-    armed = await desk.titan("tom", "arm", "--reason", "go")
+    armed = await gitops.titan("tom", "arm", "--reason", "go")
     assert (armed.returncode, armed.stderr) == (0, "")
-    assert (told.latch, told.raised) == (Posture.ARMED, [Posture.ARMED])
-    first_arm = (await desk.settled())["spec"]["act"]
+    assert (stack.latch, stack.raised) == (Posture.ARMED, [Posture.ARMED])
+    first_arm = (await gitops.settled())["spec"]["act"]
 
-    halted = await desk.titan("ana", "halt", "--reason", "news")
+    halted = await gitops.titan("ana", "halt", "--reason", "news")
     assert (halted.returncode, halted.stderr) == (0, "")
     assert "HALTED" in halted.stdout
 
     for what, (act, stays) in MEANWHILE.items():
-        await asyncio.to_thread(act, desk)
-        policy = await desk.settled()
+        await asyncio.to_thread(act, gitops)
+        policy = await gitops.settled()
         posture = policy["status"]["posture"]
         assert (policy["spec"]["posture"], "act" in policy["spec"]) == ("ARMED", stays), what
         assert (posture["ceiling"], posture["latch"], posture["inForce"]) == ("ARMED", "HALTED", "HALTED"), what
-        assert (told.latch, told.raised) == (Posture.HALTED, [Posture.ARMED]), what
+        assert (stack.latch, stack.raised) == (Posture.HALTED, [Posture.ARMED]), what
 
     # Another person: by the command line, and by hand in tom's name.
-    refused = await desk.titan("ana", "arm")
+    refused = await gitops.titan("ana", "arm")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "ana may not arm: that takes the verb arm" in refused.stderr
     forged = json.dumps({"spec": {"act": {"verb": "arm", "nonce": os.urandom(8).hex(), "by": "tom"}}})
     kubectl = ("patch", "riskpolicy", name, "-n", DESK, "--type=merge", "-p")
-    by_hand = desk.plane.kubectl(*kubectl, forged, kubeconfig=desk.plane.kubeconfig("ana"), check=False)
+    by_hand = gitops.plane.kubectl(*kubectl, forged, kubeconfig=gitops.plane.kubeconfig("ana"), check=False)
     assert "spec.act.by is tom, and ana asks: allowed is the own name" in by_hand.stderr
     # tom himself, with the act of before: a nonce arms once.
     again = json.dumps({"spec": {"act": {key: first_arm[key] for key in ("verb", "nonce", "by", "reason")}}})
-    desk.plane.kubectl(*kubectl, again, kubeconfig=desk.plane.kubeconfig("tom"))
-    policy = await desk.settled()
-    assert (policy["status"]["act"]["outcome"], told.latch) == ("Refused", Posture.HALTED)
+    gitops.plane.kubectl(*kubectl, again, kubeconfig=gitops.plane.kubeconfig("tom"))
+    policy = await gitops.settled()
+    assert (policy["status"]["act"]["outcome"], stack.latch) == ("Refused", Posture.HALTED)
 
-    assert (await desk.titan("tom", "arm")).returncode == 0
-    assert (told.latch, told.raised) == (Posture.ARMED, [Posture.ARMED, Posture.ARMED])
+    assert (await gitops.titan("tom", "arm")).returncode == 0
+    assert (stack.latch, stack.raised) == (Posture.ARMED, [Posture.ARMED, Posture.ARMED])
 
     acts = [
         (one["user"]["username"], one["responseObject"]["spec"]["act"]["verb"])
-        for one in desk.plane.audit()
+        for one in gitops.plane.audit()
         if one["objectRef"]["resource"] == "riskpolicies"
         and one["verb"] == "patch"
         and one["user"]["username"] in ("ana", "tom")

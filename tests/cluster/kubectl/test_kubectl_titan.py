@@ -253,7 +253,7 @@ def test_an_act_that_nobody_answers_stays_written(stage: Stage, titan: Run) -> N
     assert (code, out) == (3, "")
     assert err.startswith(f"titan: flatten is written to RiskPolicy {DEMO}, but the operator has not answered in 1 s")
     assert stage.get("riskpolicy", DEMO)["spec"]["act"]["verb"] == "flatten"
-    assert "flatten by ana: not answered yet" in titan("ana", "status")[1]
+    assert "flatten by ana: not acknowledged yet" in titan("ana", "status")[1]
 
 
 def test_an_act_that_another_overtakes_is_not_waited_for(stage: Stage, titan: Run) -> None:
@@ -272,7 +272,7 @@ def test_an_act_that_another_overtakes_is_not_waited_for(stage: Stage, titan: Ru
     code, _, err = titan("ana", "halt", "--timeout", "30")
     overtaking.join()
     assert code == 1
-    assert f"halt was overtaken: RiskPolicy {DEMO} now asks for flatten by ana" in err
+    assert f"halt was overtaken: RiskPolicy {DEMO} now requests flatten by ana" in err
 
 
 def test_halting_reaches_every_policy_of_a_stack_that_is_torn(stage: Stage, titan: Run) -> None:
@@ -319,7 +319,7 @@ def test_status_and_why_of_what_the_operator_wrote(stage: Stage, titan: Run) -> 
     )
     stage.say("riskpolicy", DEMO, posture=HALTED, equity="199.5", drawdown="0.0025", truthScore=100, riskLevel="NORMAL")
     _, out, _ = titan("ana", "status")
-    assert "equity    199.5 USDT, below the highest 0.25 %" in out
+    assert "equity    199.5 USDT, drawdown 0.25 %" in out
     code, out, _ = titan("ana", "why", "-o", "yaml")
     first, second = yaml.safe_load(out)["obstacles"]
     assert (code, first["where"], first["what"]) == (0, "TitanPhase marketdata", f"ImageVerified is False: {refused}")

@@ -141,7 +141,7 @@ def test_decisions_are_explained_guard_by_guard(desk: Desk) -> None:
         found = json.loads(desk.explain("bbbb", "-o", "json")[1])
         assert (found["intent_id"], found["guards"][0]["limit"]) == ("bbbb-refused", "min=0.6")
         code, _, err = desk.explain("cccc")
-        assert (code, err) == (1, "titan: none of the last 2 decisions has an id that begins with 'cccc'\n")
+        assert (code, err) == (1, "titan: ID: none of the last 2 decisions has an id that begins with 'cccc'\n")
 
 
 def test_a_brain_that_has_decided_nothing_or_has_no_such_page(desk: Desk) -> None:

@@ -1,4 +1,4 @@
-"""The fault proxy itself: each of its faults happens, once it is asked for, and none before."""
+"""The fault proxy itself: each of its faults happens on request, and none before."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from support.cluster.apiproxy import ApiProxy, WatchFault
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig, in_cluster
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import CONFIG_MAP, SELF_SUBJECT_REVIEW
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, SELF_SUBJECT_REVIEW
 
 
 @dataclass
-class Scene:
+class ProxyFixture:
     proxy: ApiProxy
     client: Cluster
     token: str
@@ -36,7 +36,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(cluster: ControlPlane, namespace: str) -> AsyncIterator[Scene]:
+async def fixture(cluster: ControlPlane, namespace: str) -> AsyncIterator[ProxyFixture]:
     cluster.kubectl("create", "serviceaccount", "op", "-n", namespace)
     cluster.kubectl(
         "create", "rolebinding", "op", "--clusterrole=edit", f"--serviceaccount={namespace}:op", "-n", namespace
@@ -44,105 +44,105 @@ async def scene(cluster: ControlPlane, namespace: str) -> AsyncIterator[Scene]:
     token = from_kubeconfig({"KUBECONFIG": str(cluster.service_account(namespace, "op"))}).token
     admin = from_kubeconfig({"KUBECONFIG": str(cluster.admin)})
     async with ApiProxy(admin) as proxy, Cluster(proxy.connection(token), timeout_s=5) as client:
-        yield Scene(proxy, client, token, namespace)
+        yield ProxyFixture(proxy, client, token, namespace)
 
 
-async def test_a_client_is_who_its_token_says(scene: Scene) -> None:
-    review = await scene.client.create(SELF_SUBJECT_REVIEW, {})
-    assert review["status"]["userInfo"]["username"] == f"system:serviceaccount:{scene.namespace}:op"
-    async with Cluster(scene.proxy.connection("")) as anonymous:
+async def test_a_client_is_who_its_token_says(fixture: ProxyFixture) -> None:
+    review = await fixture.client.create(SELF_SUBJECT_REVIEW, {})
+    assert review["status"]["userInfo"]["username"] == f"system:serviceaccount:{fixture.namespace}:op"
+    async with Cluster(fixture.proxy.connection("")) as anonymous:
         with pytest.raises(ApiError) as caught:
-            await anonymous.list(CONFIG_MAP, scene.namespace)
+            await anonymous.list(CONFIG_MAP, fixture.namespace)
     # Not the administrator whose address the proxy was given.
     assert caught.value.forbidden
 
 
-async def test_as_a_kubeconfig_and_as_a_pods_files(scene: Scene, tmp_path: Path) -> None:
-    path = scene.proxy.kubeconfig(tmp_path / "kubeconfig", scene.token)
-    environ = scene.proxy.service_account(tmp_path / "account", scene.token, scene.namespace)
+async def test_as_a_kubeconfig_and_as_a_pods_files(fixture: ProxyFixture, tmp_path: Path) -> None:
+    path = fixture.proxy.kubeconfig(tmp_path / "kubeconfig", fixture.token)
+    environ = fixture.proxy.service_account(tmp_path / "account", fixture.token, fixture.namespace)
     for connection in (from_kubeconfig({"KUBECONFIG": str(path)}), in_cluster(environ)):
         async with Cluster(connection) as client:
-            await client.list(CONFIG_MAP, scene.namespace)
+            await client.list(CONFIG_MAP, fixture.namespace)
 
 
-async def test_it_counts_writes_only(scene: Scene) -> None:
-    await scene.client.create(CONFIG_MAP, scene.manifest("a"))
-    await scene.client.create(CONFIG_MAP, scene.manifest("b"), dry_run=True)
-    await scene.client.create(SELF_SUBJECT_REVIEW, {})
-    await scene.client.list(CONFIG_MAP, scene.namespace)
+async def test_it_counts_writes_only(fixture: ProxyFixture) -> None:
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("b"), dry_run=True)
+    await fixture.client.create(SELF_SUBJECT_REVIEW, {})
+    await fixture.client.list(CONFIG_MAP, fixture.namespace)
     with pytest.raises(ApiError):
-        await scene.client.create(CONFIG_MAP, scene.manifest("a"))
-    await scene.client.apply(CONFIG_MAP, scene.manifest("a", x="1"))
-    await scene.client.delete(CONFIG_MAP, "a", scene.namespace)
-    told = [(entry.method, entry.plural, entry.name, entry.code) for entry in scene.proxy.mutations]
+        await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
+    await fixture.client.apply(CONFIG_MAP, fixture.manifest("a", x="1"))
+    await fixture.client.delete(CONFIG_MAP, "a", fixture.namespace)
+    told = [(entry.method, entry.plural, entry.name, entry.code) for entry in fixture.proxy.mutations]
     assert told == [
         ("POST", "configmaps", "", 201),
         ("POST", "configmaps", "", 409),
         ("PATCH", "configmaps", "a", 200),
         ("DELETE", "configmaps", "a", 200),
     ]
-    assert {entry.namespace for entry in scene.proxy.mutations} == {scene.namespace}
+    assert {entry.namespace for entry in fixture.proxy.mutations} == {fixture.namespace}
 
 
 @pytest.mark.parametrize(("before", "there"), [(True, ["a"]), (False, ["a", "b"])])
-async def test_a_cut_at_the_second_write(scene: Scene, before: bool, there: list[str]) -> None:
-    scene.proxy.cut_after(2, before=before)
-    await scene.client.create(CONFIG_MAP, scene.manifest("a"))
-    assert not scene.proxy.happened.is_set()
+async def test_a_cut_at_the_second_write(fixture: ProxyFixture, before: bool, there: list[str]) -> None:
+    fixture.proxy.cut_after(2, before=before)
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
+    assert not fixture.proxy.happened.is_set()
     with pytest.raises(Unreachable):
-        await scene.client.create(CONFIG_MAP, scene.manifest("b"))
-    assert scene.proxy.happened.is_set()
-    assert await scene.names() == there
-    await scene.client.create(CONFIG_MAP, scene.manifest("c"))
-    assert [entry.code for entry in scene.proxy.mutations] == [201, 0 if before else 201, 201]
+        await fixture.client.create(CONFIG_MAP, fixture.manifest("b"))
+    assert fixture.proxy.happened.is_set()
+    assert await fixture.names() == there
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("c"))
+    assert [entry.code for entry in fixture.proxy.mutations] == [201, 0 if before else 201, 201]
 
 
-async def test_down_and_up(scene: Scene) -> None:
-    await scene.proxy.down()
+async def test_down_and_up(fixture: ProxyFixture) -> None:
+    await fixture.proxy.down()
     with pytest.raises(Unreachable):
-        await scene.client.create(CONFIG_MAP, scene.manifest("a"))
-    await scene.proxy.up()
-    await scene.client.create(CONFIG_MAP, scene.manifest("a"))
+        await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
+    await fixture.proxy.up()
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
 
 
-async def test_planned_answers(scene: Scene) -> None:
-    scene.proxy.answer("POST", CONFIG_MAP, 429, retry_after_s=7)
+async def test_planned_answers(fixture: ProxyFixture) -> None:
+    fixture.proxy.answer("POST", CONFIG_MAP, 429, retry_after_s=7)
     with pytest.raises(ApiError) as caught:
-        await scene.client.create(CONFIG_MAP, scene.manifest("a"))
+        await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
     assert (caught.value.status, caught.value.retry_after_s) == (429, 7.0)
-    await scene.client.create(CONFIG_MAP, scene.manifest("a"))
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
     # Reads are asked again by the client, so the second answer is the true one.
-    scene.proxy.answer("GET", CONFIG_MAP, 500)
-    assert await scene.names() == ["a"]
+    fixture.proxy.answer("GET", CONFIG_MAP, 500)
+    assert await fixture.names() == ["a"]
 
 
-async def test_stale_lists(scene: Scene) -> None:
-    assert await scene.names() == []
-    await scene.client.create(CONFIG_MAP, scene.manifest("a"))
-    scene.proxy.stale_lists(CONFIG_MAP)
-    assert await scene.names() == []
-    assert await scene.client.get(CONFIG_MAP, "a", scene.namespace) is not None
-    scene.proxy.stale_lists(CONFIG_MAP, stale=False)
-    assert await scene.names() == ["a"]
+async def test_stale_lists(fixture: ProxyFixture) -> None:
+    assert await fixture.names() == []
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
+    fixture.proxy.stale_lists(CONFIG_MAP)
+    assert await fixture.names() == []
+    assert await fixture.client.get(CONFIG_MAP, "a", fixture.namespace) is not None
+    fixture.proxy.stale_lists(CONFIG_MAP, stale=False)
+    assert await fixture.names() == ["a"]
 
 
 class Watch:
-    """A plain watch of the namespace's ConfigMaps, as far as it has told."""
+    """A plain watch of the namespace's ConfigMaps, with its events."""
 
     def __init__(self) -> None:
         self.told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
 
-    async def run(self, scene: Scene) -> None:
+    async def run(self, fixture: ProxyFixture) -> None:
         """Watch until the stream ends."""
-        connection = scene.proxy.connection(scene.token)
-        version = (await scene.client.list(CONFIG_MAP, scene.namespace)).resource_version
+        connection = fixture.proxy.connection(fixture.token)
+        version = (await fixture.client.list(CONFIG_MAP, fixture.namespace)).resource_version
         query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
         async with (
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=connection.ssl_context())) as session,
             session.get(
-                connection.server + CONFIG_MAP.path(namespace=scene.namespace),
+                connection.server + CONFIG_MAP.path(namespace=fixture.namespace),
                 params=query,
-                headers={"Authorization": f"Bearer {scene.token}"},
+                headers={"Authorization": f"Bearer {fixture.token}"},
             ) as response,
         ):
             assert response.status == 200
@@ -158,77 +158,77 @@ class Watch:
 
 
 @pytest.fixture
-async def watch(scene: Scene) -> AsyncIterator[Watch]:
+async def watch(fixture: ProxyFixture) -> AsyncIterator[Watch]:
     watch = Watch()
-    task = asyncio.create_task(watch.run(scene))
+    task = asyncio.create_task(watch.run(fixture))
     async with asyncio.timeout(10):
-        while not scene.proxy.watching(CONFIG_MAP):
+        while not fixture.proxy.watching(CONFIG_MAP):
             await asyncio.sleep(0.01)
     yield watch
     task.cancel()
     await asyncio.wait([task])
     async with asyncio.timeout(10):
         # A client that goes takes its watch at the server with it.
-        while scene.proxy.watching(CONFIG_MAP):
+        while fixture.proxy.watching(CONFIG_MAP):
             await asyncio.sleep(0.01)
 
 
-async def test_an_undisturbed_watch(scene: Scene, watch: Watch) -> None:
-    await scene.client.create(CONFIG_MAP, scene.manifest("a"))
-    await scene.client.delete(CONFIG_MAP, "a", scene.namespace)
+async def test_an_undisturbed_watch(fixture: ProxyFixture, watch: Watch) -> None:
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
+    await fixture.client.delete(CONFIG_MAP, "a", fixture.namespace)
     assert [await watch.next(), await watch.next()] == [("ADDED", "a"), ("DELETED", "a")]
 
 
-async def test_dropped_and_doubled(scene: Scene, watch: Watch) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DROP)
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DUPLICATE)
+async def test_dropped_and_doubled(fixture: ProxyFixture, watch: Watch) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.DROP)
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.DUPLICATE)
     for name in ("a", "b", "c"):
-        await scene.client.create(CONFIG_MAP, scene.manifest(name))
+        await fixture.client.create(CONFIG_MAP, fixture.manifest(name))
     assert [await watch.next() for _ in range(3)] == [("ADDED", "b"), ("ADDED", "b"), ("ADDED", "c")]
 
 
-async def test_delayed(scene: Scene, watch: Watch) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.DELAY, delay_s=0.5)
+async def test_delayed(fixture: ProxyFixture, watch: Watch) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.DELAY, delay_s=0.5)
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     for name in ("a", "b"):
-        await scene.client.create(CONFIG_MAP, scene.manifest(name))
+        await fixture.client.create(CONFIG_MAP, fixture.manifest(name))
     assert await watch.next() == ("ADDED", "a")
     assert loop.time() - began_s >= 0.5
     assert await watch.next() == ("ADDED", "b")
 
 
 @pytest.mark.parametrize("code", [410, 429, 500])
-async def test_an_error_in_the_stream(scene: Scene, watch: Watch, code: int) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.ERROR, code=code)
+async def test_an_error_in_the_stream(fixture: ProxyFixture, watch: Watch, code: int) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.ERROR, code=code)
     assert [await watch.next(), await watch.next()] == [("ERROR", code), ("END", "")]
 
 
-async def test_closed(scene: Scene, watch: Watch) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.CLOSE)
+async def test_closed(fixture: ProxyFixture, watch: Watch) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.CLOSE)
     assert await watch.next() == ("END", "")
 
 
-async def test_half_open(scene: Scene, watch: Watch) -> None:
-    scene.proxy.watch_fault(CONFIG_MAP, WatchFault.HALF_OPEN)
+async def test_half_open(fixture: ProxyFixture, watch: Watch) -> None:
+    fixture.proxy.watch_fault(CONFIG_MAP, WatchFault.HALF_OPEN)
     other = Watch()
-    task = asyncio.create_task(other.run(scene))
+    task = asyncio.create_task(other.run(fixture))
     async with asyncio.timeout(10):
-        while scene.proxy.watching(CONFIG_MAP) < 2:
+        while fixture.proxy.watching(CONFIG_MAP) < 2:
             await asyncio.sleep(0.01)
-    await scene.client.create(CONFIG_MAP, scene.manifest("a"))
+    await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
     # A new stream tells; the old one is neither told nor ended.
     assert await other.next() == ("ADDED", "a")
     assert watch.told.empty()
-    assert scene.proxy.watching(CONFIG_MAP) == 2
+    assert fixture.proxy.watching(CONFIG_MAP) == 2
     task.cancel()
     await asyncio.wait([task])
 
 
-async def test_a_broken_connection_ends_the_watch(scene: Scene, watch: Watch) -> None:
-    scene.proxy.cut_after(1, before=False)
+async def test_a_broken_connection_ends_the_watch(fixture: ProxyFixture, watch: Watch) -> None:
+    fixture.proxy.cut_after(1, before=False)
     with pytest.raises(Unreachable):
-        await scene.client.create(CONFIG_MAP, scene.manifest("a"))
+        await fixture.client.create(CONFIG_MAP, fixture.manifest("a"))
     async with asyncio.timeout(10):
-        while scene.proxy.watching(CONFIG_MAP):
+        while fixture.proxy.watching(CONFIG_MAP):
             await asyncio.sleep(0.01)

@@ -31,19 +31,17 @@ def run_by_hand(folder: Path) -> subprocess.Popen[str]:
 
 def test_it_starts_by_hand_and_a_killed_one_is_no_hindrance(tmp_path: Path) -> None:
     folder = tmp_path / "plane"
-    first = run_by_hand(folder)
-    parts = pids(folder)
-    assert set(parts) == set(PARTS)
-    first.kill()
-    first.communicate()
+    with run_by_hand(folder) as first:
+        parts = pids(folder)
+        assert set(parts) == set(PARTS)
+        first.kill()
     assert wait_until_gone(list(parts.values())) == []
     # Its files are there still; the next one starts all the same, on data of its own.
-    second = run_by_hand(folder)
-    again = pids(folder)
-    assert not set(again.values()) & set(parts.values())
-    second.send_signal(signal.SIGINT)
-    second.communicate(timeout=30)
-    assert second.returncode == 0
+    with run_by_hand(folder) as second:
+        again = pids(folder)
+        assert not set(again.values()) & set(parts.values())
+        second.send_signal(signal.SIGINT)
+        assert second.wait(30) == 0
     assert [pid for pid in again.values() if alive(pid)] == []
     assert not pids(folder)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.cluster.installation import NEXT, Installation, installation
-from support.cluster.running_stack import Life, eager
+from support.cluster.running_stack import RunningStack, eager
 from support.storage.postgres import PASSWORD, Postgres
 
 LEDGER = "ledger"
@@ -36,9 +36,9 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def life(at: Installation) -> Iterator[Life]:
+def stack(at: Installation) -> Iterator[RunningStack]:
     """The stack; the first test starts it."""
-    made = Life(at, LEDGER)
+    made = RunningStack(at, LEDGER)
     yield made
     made.end()
 
@@ -65,12 +65,12 @@ def counts(server: Postgres, database: str) -> dict[str, int]:
     return server.ask(database, asked)
 
 
-def jobs(life: Life) -> dict[str, dict[str, Any]]:
-    return {item["metadata"]["name"]: item for item in life.at.list("jobs", LEDGER)}
+def jobs(stack: RunningStack) -> dict[str, dict[str, Any]]:
+    return {item["metadata"]["name"]: item for item in stack.at.list("jobs", LEDGER)}
 
 
-def images(life: Life) -> set[str]:
-    pods = life.pods()
+def images(stack: RunningStack) -> set[str]:
+    pods = stack.pods()
     return {pods[role]["spec"]["containers"][0]["image"] if role in pods else "" for role in WITH_TABLES}
 
 
@@ -79,31 +79,31 @@ def completed(job: dict[str, Any]) -> bool:
 
 
 def test_without_its_secret_nothing_starts_and_with_it_a_job_comes_first(
-    life: Life, server: Postgres, database: str, tmp_path: Path
+    stack: RunningStack, server: Postgres, database: str, tmp_path: Path
 ) -> None:
-    life.at.apply(LEDGER, resources())
-    life.at.wait("the refusal", lambda: life.condition("brain", "Ready").get("reason") == "SecretsPresent")
-    assert "Secret db is not there" in life.condition("brain", "Ready")["message"]
-    assert not life.processes("brain")
+    stack.at.apply(LEDGER, resources())
+    stack.at.wait("the refusal", lambda: stack.condition("brain", "Ready").get("reason") == "SecretsPresent")
+    assert "Secret db is not there" in stack.condition("brain", "Ready")["message"]
+    assert not stack.processes("brain")
     # From a file, as its documentation says: an argument is in the list of processes.
     url = tmp_path / "url"
     url.write_text(server.url(database))
-    life.at.plane.kubectl("create", "secret", "generic", "db", "-n", LEDGER, f"--from-file=url={url}")
-    life.at.wait_ready(LEDGER)
-    assert len(jobs(life)) == 2
-    assert all(completed(job) for job in jobs(life).values())
+    stack.at.plane.kubectl("create", "secret", "generic", "db", "-n", LEDGER, f"--from-file=url={url}")
+    stack.at.wait_ready(LEDGER)
+    assert len(jobs(stack)) == 2
+    assert all(completed(job) for job in jobs(stack).values())
     for role in WITH_TABLES:
-        assert life.condition(role, "StorageMigrated")["status"] == "True"
-    life.trade()
-    life.at.wait("rows", lambda: min(counts(server, database).values()) > 0)
+        assert stack.condition(role, "StorageMigrated")["status"] == "True"
+    stack.trade()
+    stack.at.wait("rows", lambda: min(counts(server, database).values()) > 0)
 
 
-def test_the_password_is_in_the_secret_and_nowhere_else(life: Life, server: Postgres, database: str) -> None:
+def test_the_password_is_in_the_secret_and_nowhere_else(stack: RunningStack, server: Postgres, database: str) -> None:
     url = server.url(database)
-    said = json.dumps([life.at.list(kind, LEDGER) for kind in ("all", "configmaps", "jobs", "titanphases", "events")])
-    logs = "".join(life.at.runner.log(LEDGER, pod["metadata"]["name"]) for pod in life.at.list("pods", LEDGER))
+    said = json.dumps([stack.at.list(kind, LEDGER) for kind in ("all", "configmaps", "jobs", "titanphases", "events")])
+    logs = "".join(stack.at.runner.log(LEDGER, pod["metadata"]["name"]) for pod in stack.at.list("pods", LEDGER))
     assert "tables are up to date" in logs
-    arguments = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in life.processes("")]
+    arguments = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in stack.processes("")]
     for secret in (PASSWORD, url.split(":")[2].split("@")[0]):
         assert secret in (PASSWORD + url)
         assert secret not in said
@@ -112,37 +112,37 @@ def test_the_password_is_in_the_secret_and_nowhere_else(life: Life, server: Post
 
 
 def test_a_roll_while_the_database_is_away_waits_and_what_runs_goes_on_trading(
-    life: Life, server: Postgres, database: str
+    stack: RunningStack, server: Postgres, database: str
 ) -> None:
-    held, before, old_jobs = life.held(), life.pods(), set(jobs(life))
+    held, before, old_jobs = stack.held(), stack.pods(), set(jobs(stack))
     rows = counts(server, database)
     server.kill()
-    life.patch("execution", {"image": NEXT})
-    life.patch("brain", {"image": NEXT})
-    life.at.wait("the Jobs of the next image", lambda: len(set(jobs(life)) - old_jobs) == 2)
-    life.at.wait("the reason", lambda: life.condition("brain", "Ready").get("reason") == "StorageMigrated")
-    assert "goes on" in life.condition("brain", "Ready")["message"]
-    assert life.at.posture(LEDGER) == "ARMED"
-    life.at.wait("the condition", lambda: life.condition("execution", "TablesWritten").get("status") == "False")
-    said = life.condition("execution", "TablesWritten")
+    stack.patch("execution", {"image": NEXT})
+    stack.patch("brain", {"image": NEXT})
+    stack.at.wait("the Jobs of the next image", lambda: len(set(jobs(stack)) - old_jobs) == 2)
+    stack.at.wait("the reason", lambda: stack.condition("brain", "Ready").get("reason") == "StorageMigrated")
+    assert "goes on" in stack.condition("brain", "Ready")["message"]
+    assert stack.at.posture(LEDGER) == "ARMED"
+    stack.at.wait("the condition", lambda: stack.condition("execution", "TablesWritten").get("status") == "False")
+    said = stack.condition("execution", "TablesWritten")
     assert said["reason"] == "DatabaseAway"
     assert "wait for it" in said["message"]
-    assert life.condition("execution", "Applied") == {}
-    life.stays_protected()
-    after = life.pods()
+    assert stack.condition("execution", "Applied") == {}
+    stack.stays_protected()
+    after = stack.pods()
     for role in WITH_TABLES:
         assert after[role]["metadata"]["uid"] == before[role]["metadata"]["uid"]
         assert any(
             item["type"] == "Ready" and item["status"] == "True" for item in after[role]["status"]["conditions"]
         ), "a database that is away makes nothing unready"
-    assert life.held() == held
+    assert stack.held() == held
     server.start()
-    life.at.wait("the next image", lambda: images(life) == {NEXT})
-    life.at.wait_ready(LEDGER)
-    life.at.wait("the condition", lambda: life.condition("execution", "TablesWritten").get("status") == "True")
-    assert life.held() == held
-    assert set(jobs(life)).isdisjoint(old_jobs)
+    stack.at.wait("the next image", lambda: images(stack) == {NEXT})
+    stack.at.wait_ready(LEDGER)
+    stack.at.wait("the condition", lambda: stack.condition("execution", "TablesWritten").get("status") == "True")
+    assert stack.held() == held
+    assert set(jobs(stack)).isdisjoint(old_jobs)
     found = counts(server, database)
     assert all(found[name] >= rows[name] for name in rows)
-    journal = len(life.venue().orders)
-    life.at.wait("all orders", lambda: counts(server, database)["execution.orders"] >= journal)
+    journal = len(stack.venue().orders)
+    stack.at.wait("all orders", lambda: counts(server, database)["execution.orders"] >= journal)

@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from support.cluster.installation import BROKEN, IMAGE, LYING, NEXT, PHASES, ROOT, SYSTEM, Installation, installation
-from support.cluster.running_stack import Life, eager
+from support.cluster.running_stack import RunningStack, eager
 from support.podrunner.runner import PodRunnerError
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_hash import policy_hash
-from titan_operator.reconcile.rollout import ROLL_ORDER
+from titan_operator.planning.roles import ROLL_ORDER
 
 UNLISTED = "titan/titan@sha256:" + "9" * 64
 DESK, PLAIN, SMALL = "desk", "plain", "small"
@@ -30,29 +30,29 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="module")
-def desk(at: Installation) -> Iterator[Life]:
+def stack(at: Installation) -> Iterator[RunningStack]:
     """A stack with a position that only a person ends."""
-    life = Life(at, DESK)
-    life.start(eager())
-    yield life
-    life.end()
+    stack = RunningStack(at, DESK)
+    stack.start(eager())
+    yield stack
+    stack.end()
 
 
-def set_images(life: Life, image: str, *names: str) -> None:
-    """What `kubectl apply` of a commit that changes images does."""
+def set_images(stack: RunningStack, image: str, *names: str) -> None:
+    """Change images as `kubectl apply` of a commit does."""
     for name in names or ROLL_ORDER:
-        life.patch(name, {"image": image})
+        stack.patch(name, {"image": image})
 
 
-def settled(life: Life) -> None:
+def settled(stack: RunningStack) -> None:
     """Wait until every phase is Ready again; then nothing but a person may loosen."""
-    life.at.wait_ready(life.namespace)
-    life.at.wait("the posture", lambda: life.at.posture(life.namespace) == "CLOSE_ONLY")
+    stack.at.wait_ready(stack.namespace)
+    stack.at.wait("the posture", lambda: stack.at.posture(stack.namespace) == "CLOSE_ONLY")
 
 
-def one_at_a_time(life: Life) -> None:
+def one_at_a_time(stack: RunningStack) -> None:
     """Each pod was made after its forerunner of the order ran."""
-    pods = life.pods()
+    pods = stack.pods()
     times = [
         (pods[role]["metadata"]["creationTimestamp"], pods[role]["status"]["containerStatuses"][0]["state"]["running"])
         for role in ROLL_ORDER
@@ -61,99 +61,99 @@ def one_at_a_time(life: Life) -> None:
         assert created >= running["startedAt"], times
 
 
-def test_a_new_image_is_drained_rolled_and_reconciled_with_the_position_kept(desk: Life) -> None:
-    desk.trade()
-    held, before = desk.held(), desk.pods()
-    with desk.watched() as watch:
-        set_images(desk, NEXT)
-        desk.at.wait("no entries", lambda: desk.latch() is Posture.CLOSE_ONLY)
-        with desk.watched(cap=Posture.CLOSE_ONLY):
-            settled(desk)
-    assert (desk.held(), desk.covered, watch.most) == (held, True, 1)
-    after = desk.pods()
+def test_a_new_image_is_drained_rolled_and_reconciled_with_the_position_kept(stack: RunningStack) -> None:
+    stack.trade()
+    held, before = stack.held(), stack.pods()
+    with stack.watched() as watch:
+        set_images(stack, NEXT)
+        stack.at.wait("no entries", lambda: stack.latch() is Posture.CLOSE_ONLY)
+        with stack.watched(cap=Posture.CLOSE_ONLY):
+            settled(stack)
+    assert (stack.held(), stack.covered, watch.most) == (held, True, 1)
+    after = stack.pods()
     for role in PHASES:
         assert after[role]["metadata"]["uid"] != before[role]["metadata"]["uid"]
         assert after[role]["spec"]["containers"][0]["image"] == NEXT
-    one_at_a_time(desk)
-    for phase in desk.phases():
+    one_at_a_time(stack)
+    for phase in stack.phases():
         revision = phase["status"]["revision"]
         assert (revision["current"], phase["status"]["imageDigest"]) == (revision["lastVerified"], NEXT.split("@")[1])
 
 
-def test_an_image_that_nobody_listed_is_refused_while_the_old_goes_on_trading(desk: Life) -> None:
-    desk.trade()
-    before = desk.pods()["execution"]
+def test_an_image_that_nobody_listed_is_refused_while_the_old_goes_on_trading(stack: RunningStack) -> None:
+    stack.trade()
+    before = stack.pods()["execution"]
     running = before["spec"]["containers"][0]["image"]
-    set_images(desk, UNLISTED, "execution")
-    desk.at.wait("the refusal", lambda: desk.condition("execution", "ImageVerified").get("status") == "False")
-    ready = desk.condition("execution", "Ready")
+    set_images(stack, UNLISTED, "execution")
+    stack.at.wait("the refusal", lambda: stack.condition("execution", "ImageVerified").get("status") == "False")
+    ready = stack.condition("execution", "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "ImageVerified")
     assert UNLISTED in ready["message"]
     assert "goes on" in ready["message"]
-    assert desk.pods()["execution"]["metadata"]["uid"] == before["metadata"]["uid"]
-    assert desk.latch() is Posture.ARMED
-    desk.stays_protected(1.0)
-    set_images(desk, running, "execution")
-    desk.at.wait_ready(DESK)
-    assert desk.pods()["execution"]["metadata"]["uid"] == before["metadata"]["uid"]
+    assert stack.pods()["execution"]["metadata"]["uid"] == before["metadata"]["uid"]
+    assert stack.latch() is Posture.ARMED
+    stack.stays_protected(1.0)
+    set_images(stack, running, "execution")
+    stack.at.wait_ready(DESK)
+    assert stack.pods()["execution"]["metadata"]["uid"] == before["metadata"]["uid"]
 
 
-def test_a_broken_image_is_returned_from_without_a_person(desk: Life) -> None:
-    desk.trade()
-    held = desk.held()
-    good = desk.at.get("titanphase", "execution", DESK)["status"]["revision"]["lastVerified"]
-    running = desk.pods()["execution"]["spec"]["containers"][0]["image"]
-    with desk.watched():
-        set_images(desk, BROKEN, "execution")
-        desk.at.wait("the end of the old one", lambda: not desk.processes("execution-0"))
-        desk.at.wait("the return", lambda: desk.condition("execution", "Stalled").get("reason") == "RollFailed")
-        desk.at.wait("Execution", lambda: desk.at.posture(DESK) == "CLOSE_ONLY" and desk.protected())
-    status = desk.at.get("titanphase", "execution", DESK)["status"]
+def test_a_broken_image_is_returned_from_without_a_person(stack: RunningStack) -> None:
+    stack.trade()
+    held = stack.held()
+    good = stack.at.get("titanphase", "execution", DESK)["status"]["revision"]["lastVerified"]
+    running = stack.pods()["execution"]["spec"]["containers"][0]["image"]
+    with stack.watched():
+        set_images(stack, BROKEN, "execution")
+        stack.at.wait("the end of the old one", lambda: not stack.processes("execution-0"))
+        stack.at.wait("the return", lambda: stack.condition("execution", "Stalled").get("reason") == "RollFailed")
+        stack.at.wait("Execution", lambda: stack.at.posture(DESK) == "CLOSE_ONLY" and stack.protected())
+    status = stack.at.get("titanphase", "execution", DESK)["status"]
     assert status["revision"]["lastVerified"] == good
     assert status["revision"]["failed"] != good
-    assert desk.pods()["execution"]["spec"]["containers"][0]["image"] == running
-    assert (desk.held(), desk.latch()) == (held, Posture.CLOSE_ONLY)
+    assert stack.pods()["execution"]["spec"]["containers"][0]["image"] == running
+    assert (stack.held(), stack.latch()) == (held, Posture.CLOSE_ONLY)
     # The others have gone on all the while, and a new spec is a new try.
-    assert desk.condition("brain", "Ready")["status"] == "True"
-    set_images(desk, running, "execution")
-    settled(desk)
-    assert not desk.condition("execution", "Stalled")
+    assert stack.condition("brain", "Ready")["status"] == "True"
+    set_images(stack, running, "execution")
+    settled(stack)
+    assert not stack.condition("execution", "Stalled")
 
 
-def test_the_operator_is_killed_and_a_person_halts_in_the_middle_of_a_roll(desk: Life) -> None:
-    desk.trade()
-    at, held, before = desk.at, desk.held(), desk.pods()
+def test_the_operator_is_killed_and_a_person_halts_in_the_middle_of_a_roll(stack: RunningStack) -> None:
+    stack.trade()
+    at, held, before = stack.at, stack.held(), stack.pods()
     old = before["execution"]["spec"]["containers"][0]["image"]
     wanted = NEXT if old == IMAGE else IMAGE
 
     def other(role: str) -> bool:
-        pod = desk.pods().get(role)
+        pod = stack.pods().get(role)
         return pod is not None and pod["metadata"]["uid"] != before[role]["metadata"]["uid"]
 
     points = (
-        ("entries are closed", lambda: desk.latch() < Posture.ARMED),
-        ("Execution has ended", lambda: not desk.processes("execution-0") or other("execution")),
-        ("Execution is another", lambda: other("execution") and desk.processes("execution-0")),
+        ("entries are closed", lambda: stack.latch() < Posture.ARMED),
+        ("Execution has ended", lambda: not stack.processes("execution-0") or other("execution")),
+        ("Execution is another", lambda: other("execution") and stack.processes("execution-0")),
         ("Brain is another", lambda: other("brain")),
         ("the phase is another", lambda: other("scavenger")),
     )
     with ExitStack() as watches:
-        watch = watches.enter_context(desk.watched())
-        set_images(desk, wanted)
+        watch = watches.enter_context(stack.watched())
+        set_images(stack, wanted)
         for what, reached in points:
             at.wait(what, reached)
             kill_operator(at)
             if what == "entries are closed":
-                watches.enter_context(desk.watched(cap=Posture.CLOSE_ONLY))
+                watches.enter_context(stack.watched(cap=Posture.CLOSE_ONLY))
             if what == "Execution is another":
                 at.titan("halt", "--reason", "in the middle", namespace=DESK)
-                watches.enter_context(desk.watched(cap=Posture.HALTED))
+                watches.enter_context(stack.watched(cap=Posture.HALTED))
         at.wait_ready(DESK)
         at.wait("the posture", lambda: at.posture(DESK) == "HALTED")
     assert watch.most == 1
-    assert (desk.held(), desk.covered) == (held, True)
-    assert {pod["spec"]["containers"][0]["image"] for pod in desk.pods().values()} == {wanted}
-    one_at_a_time(desk)
+    assert (stack.held(), stack.covered) == (held, True)
+    assert {pod["spec"]["containers"][0]["image"] for pod in stack.pods().values()} == {wanted}
+    one_at_a_time(stack)
 
 
 def kill_operator(at: Installation) -> None:
@@ -171,9 +171,9 @@ def kill_operator(at: Installation) -> None:
     at.wait("an operator to kill", killed)
 
 
-def test_a_newer_chart_adds_a_rule_and_is_rolled_back(desk: Life, tmp_path: Path) -> None:
-    desk.trade()
-    at, before = desk.at, desk.pods()
+def test_a_newer_chart_adds_a_rule_and_is_rolled_back(stack: RunningStack, tmp_path: Path) -> None:
+    stack.trade()
+    at, before = stack.at, stack.pods()
     chart = tmp_path / "titan"
     shutil.copytree(ROOT / "charts" / "titan", chart)
     described = yaml.safe_load((chart / "Chart.yaml").read_text())
@@ -196,16 +196,16 @@ def test_a_newer_chart_adds_a_rule_and_is_rolled_back(desk: Life, tmp_path: Path
     assert (after["spec"]["rules"], after["spec"]["hash"]) == (policy["spec"]["rules"], policy["spec"]["hash"])
     assert policy_hash(after["spec"]["rules"]) == after["spec"]["hash"] == after["status"]["inForce"]["execution"]
     at.wait_ready(DESK)
-    uids = {role: pod["metadata"]["uid"] for role, pod in desk.pods().items()}
+    uids = {role: pod["metadata"]["uid"] for role, pod in stack.pods().items()}
     assert uids == {role: pod["metadata"]["uid"] for role, pod in before.items()}
     at.titan("halt", "--reason", "after a rollback", namespace=DESK)
-    assert desk.latch() is Posture.HALTED
-    assert desk.covered
+    assert stack.latch() is Posture.HALTED
+    assert stack.covered
 
 
-def test_a_new_policy_is_in_force_by_a_pin_with_the_position_kept(desk: Life) -> None:
-    desk.trade()
-    at, held = desk.at, desk.held()
+def test_a_new_policy_is_in_force_by_a_pin_with_the_position_kept(stack: RunningStack) -> None:
+    stack.trade()
+    at, held = stack.at, stack.held()
     old = at.policy(DESK)["metadata"]["name"]
     changed = ("--set", "maxEntryOrdersPerSymbol=4", "--posture", "ARMED", "--name", "demo")
     new = yaml.safe_load(at.titan("policy", "new", "--from", old, *changed, namespace=DESK).stdout)
@@ -213,10 +213,10 @@ def test_a_new_policy_is_in_force_by_a_pin_with_the_position_kept(desk: Life) ->
     name, wanted = new["metadata"]["name"], new["spec"]["hash"]
     assert wanted != at.get("riskpolicy", old, DESK)["spec"]["hash"]
 
-    with desk.watched():
+    with stack.watched():
         at.titan("policy", "pin", name, namespace=DESK)
-        at.wait("no entries", lambda: desk.latch() is Posture.CLOSE_ONLY)
-        with desk.watched(cap=Posture.CLOSE_ONLY):
+        at.wait("no entries", lambda: stack.latch() is Posture.CLOSE_ONLY)
+        with stack.watched(cap=Posture.CLOSE_ONLY):
             at.wait(
                 "both on the new policy",
                 lambda: (
@@ -224,50 +224,50 @@ def test_a_new_policy_is_in_force_by_a_pin_with_the_position_kept(desk: Life) ->
                     == {"brain": wanted, "execution": wanted}
                 ),
             )
-            settled_on(desk, name)
-    assert (desk.held(), desk.covered) == (held, True)
-    pods = desk.pods()
+            settled_on(stack, name)
+    assert (stack.held(), stack.covered) == (held, True)
+    pods = stack.pods()
     assert pods["execution"]["metadata"]["creationTimestamp"] <= pods["brain"]["metadata"]["creationTimestamp"]
-    at.wait("one policy's rules", lambda: len(rules_of(desk)) == 1)
-    (file,) = rules_of(desk)
+    at.wait("one policy's rules", lambda: len(rules_of(stack)) == 1)
+    (file,) = rules_of(stack)
     assert wanted.removeprefix("sha256:").startswith(file.removeprefix("policy-"))
     # Nothing is armed again, but what reduces passes: a phase whose time is over closes under CLOSE_ONLY.
-    desk.patch("scavenger", {"parameters": {"holdMs": 1000}})
-    at.wait("the end of the position", lambda: not desk.venue().positions)
-    assert desk.latch() is Posture.CLOSE_ONLY
-    desk.patch("scavenger", {"parameters": {"holdMs": 600_000}})
+    stack.patch("scavenger", {"parameters": {"holdMs": 1000}})
+    at.wait("the end of the position", lambda: not stack.venue().positions)
+    assert stack.latch() is Posture.CLOSE_ONLY
+    stack.patch("scavenger", {"parameters": {"holdMs": 600_000}})
     at.plane.kubectl("delete", "riskpolicy", old, "-n", DESK)
 
 
-def settled_on(life: Life, policy: str) -> None:
+def settled_on(stack: RunningStack, policy: str) -> None:
     """Wait until every phase is Ready again on a policy that is in force at CLOSE_ONLY."""
-    life.at.wait_ready(life.namespace)
-    posture = life.at.get("riskpolicy", policy, life.namespace)["status"]["posture"]
+    stack.at.wait_ready(stack.namespace)
+    posture = stack.at.get("riskpolicy", policy, stack.namespace)["status"]["posture"]
     assert (posture["ceiling"], posture["latch"], posture["inForce"]) == ("ARMED", "CLOSE_ONLY", "CLOSE_ONLY")
 
 
-def rules_of(life: Life) -> list[str]:
+def rules_of(stack: RunningStack) -> list[str]:
     """ConfigMaps that hold a policy's rules."""
-    names = [item["metadata"]["name"] for item in life.at.list("configmaps", life.namespace)]
+    names = [item["metadata"]["name"] for item in stack.at.list("configmaps", stack.namespace)]
     return [name for name in names if name.startswith("policy-")]
 
 
 @pytest.fixture(scope="module")
-def plain(at: Installation) -> Iterator[Life]:
+def plain(at: Installation) -> Iterator[RunningStack]:
     """A stack that was never armed."""
-    life = Life(at, PLAIN)
+    stack = RunningStack(at, PLAIN)
     at.quickstart(PLAIN)
-    yield life
-    life.end()
+    yield stack
+    stack.end()
 
 
-def refusal(life: Life, name: str, reason: str) -> str:
-    """Wait until a gate refuses; what it says."""
-    life.at.wait(f"{reason} at {name}", lambda: life.condition(name, reason).get("status") == "False")
-    return str(life.condition(name, reason)["message"])
+def refusal(stack: RunningStack, name: str, reason: str) -> str:
+    """Wait until a gate refuses; return its message."""
+    stack.at.wait(f"{reason} at {name}", lambda: stack.condition(name, reason).get("status") == "False")
+    return str(stack.condition(name, reason)["message"])
 
 
-def test_a_hash_of_other_bytes_and_two_policies_are_refused_with_both_values(plain: Life) -> None:
+def test_a_hash_of_other_bytes_and_two_policies_are_refused_with_both_values(plain: RunningStack) -> None:
     at, uids = plain.at, {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
     policy = at.policy(PLAIN)
     name, right = policy["metadata"]["name"], policy["spec"]["hash"]
@@ -310,7 +310,7 @@ def test_a_hash_of_other_bytes_and_two_policies_are_refused_with_both_values(pla
     assert uids == {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
 
 
-def test_a_pod_that_reports_another_hash_is_not_believed(plain: Life) -> None:
+def test_a_pod_that_reports_another_hash_is_not_believed(plain: RunningStack) -> None:
     right = plain.at.policy(PLAIN)["spec"]["hash"]
     verified = plain.at.get("titanphase", "execution", PLAIN)["status"]["revision"]["lastVerified"]
     set_images(plain, LYING, "execution")
@@ -327,7 +327,7 @@ def test_a_pod_that_reports_another_hash_is_not_believed(plain: Life) -> None:
     plain.at.wait_ready(PLAIN)
 
 
-def test_a_phase_is_suspended_and_comes_back(plain: Life) -> None:
+def test_a_phase_is_suspended_and_comes_back(plain: RunningStack) -> None:
     before = {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
     plain.patch("scavenger", {"suspend": True})
     plain.at.wait("its end", lambda: not plain.processes("scavenger"))
@@ -340,15 +340,15 @@ def test_a_phase_is_suspended_and_comes_back(plain: Life) -> None:
 
 
 def test_a_phase_without_its_capital_is_dormant_and_ready(at: Installation) -> None:
-    life = Life(at, SMALL)
+    stack = RunningStack(at, SMALL)
     resources = eager()
     for item in resources:
         if item["spec"].get("role") == "papervenue":
             item["spec"]["parameters"]["initialBalance"] = "150"
     at.apply(SMALL, resources)
-    at.wait("Dormant", lambda: life.condition("scavenger", "Ready").get("reason") == "Dormant")
+    at.wait("Dormant", lambda: stack.condition("scavenger", "Ready").get("reason") == "Dormant")
     at.wait_ready(SMALL)
-    ready = life.condition("scavenger", "Ready")
+    ready = stack.condition("scavenger", "Ready")
     assert (ready["status"], "150" in ready["message"], "200" in ready["message"]) == ("True", True, True)
-    assert not life.processes("scavenger")
-    life.end()
+    assert not stack.processes("scavenger")
+    stack.end()

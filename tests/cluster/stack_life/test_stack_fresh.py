@@ -14,7 +14,7 @@ import pytest
 
 from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
 from support.cluster.processes import OPERATOR_PORT, log_lines, operator_pod, operator_samples, page, passes, total
-from support.cluster.running_stack import Life
+from support.cluster.running_stack import RunningStack
 from support.gitops.argo import health
 from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 
@@ -42,7 +42,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 
 class Seen:
-    """Every state that the API server has told of the resources of a stack, in order, by name."""
+    """Every state of a stack's resources that the API server has sent, in order, by name."""
 
     def __init__(self, folder: Path) -> None:
         self._files = [folder / f"{kind}.watched" for kind in ("riskpolicies", "titanphases")]
@@ -74,7 +74,7 @@ class Seen:
                 watch.wait()
 
     def states(self) -> dict[str, list[dict[str, Any]]]:
-        """What has been told until now."""
+        """Return the states until now."""
         found: dict[str, list[dict[str, Any]]] = {}
         for file in self._files:
             text = file.read_text().strip()
@@ -88,20 +88,20 @@ class Seen:
                 text = text[end:].lstrip()
         return found
 
-    def told(self) -> dict[str, list[tuple[str, str]]]:
-        """What Argo CD and Flux make of each."""
+    def healths(self) -> dict[str, list[tuple[str, str]]]:
+        """Return the health of each by Argo CD and Flux."""
         return {name: [(health(one)[0], kstatus(one)[0]) for one in states] for name, states in self.states().items()}
 
 
 @pytest.fixture(scope="module")
 def seen(at: Installation) -> Iterator[Seen]:
     """The stack: applied as a newcomer does it, and watched from before that on until it is gone."""
-    life = Life(at, STACK)
+    stack = RunningStack(at, STACK)
     with Seen(at.folder).watching(at) as watched:
         at.plane.kubectl("apply", "-n", STACK, *FILES)
         at.plane.kubectl("wait", "--for=condition=Ready", "titan", "--all", "-n", STACK, "--timeout=60s")
         yield watched
-        life.end()
+        stack.end()
 
 
 def _rows(text: str) -> dict[str, dict[str, str]]:
@@ -142,9 +142,9 @@ def test_kubectl_get_shows_a_stack_that_is_ready(at: Installation) -> None:
 
 
 def test_argo_cd_and_flux_saw_it_start_and_become_ready(seen: Seen) -> None:
-    told = seen.told()
-    assert set(told) == {POLICY, *PHASES}
-    for name, states in told.items():
+    healths = seen.healths()
+    assert set(healths) == {POLICY, *PHASES}
+    for name, states in healths.items():
         assert set(states) <= AGREE, name
         assert states[0] == ("Progressing", IN_PROGRESS), name
         assert states[-1] == ("Healthy", CURRENT), name
@@ -153,20 +153,20 @@ def test_argo_cd_and_flux_saw_it_start_and_become_ready(seen: Seen) -> None:
 
 
 def test_what_is_refused_is_degraded_until_it_is_put_right(seen: Seen, at: Installation) -> None:
-    life = Life(at, STACK)
+    stack = RunningStack(at, STACK)
     right = at.get("titanphase", "scavenger", STACK)["spec"]["image"]
-    life.patch("scavenger", {"image": UNLISTED})
-    at.wait("a refusal", lambda: seen.told()["scavenger"][-1] == ("Degraded", FAILED))
+    stack.patch("scavenger", {"image": UNLISTED})
+    at.wait("a refusal", lambda: seen.healths()["scavenger"][-1] == ("Degraded", FAILED))
     assert UNLISTED in health(seen.states()["scavenger"][-1])[1]
     refusals = operator_samples(at)
     assert total(refusals, "titan_operator_refusals_total", namespace=STACK, gate="ImageVerified") >= 1
-    life.patch("scavenger", {"image": right})
-    at.wait("the end of the refusal", lambda: seen.told()["scavenger"][-1] == ("Healthy", CURRENT))
-    life.patch("scavenger", {"suspend": True})
-    at.wait("its suspension", lambda: seen.told()["scavenger"][-1] == ("Suspended", CURRENT))
-    life.patch("scavenger", {"suspend": False})
-    at.wait("its return", lambda: seen.told()["scavenger"][-1] == ("Healthy", CURRENT))
-    assert all(set(states) <= AGREE for states in seen.told().values())
+    stack.patch("scavenger", {"image": right})
+    at.wait("the end of the refusal", lambda: seen.healths()["scavenger"][-1] == ("Healthy", CURRENT))
+    stack.patch("scavenger", {"suspend": True})
+    at.wait("its suspension", lambda: seen.healths()["scavenger"][-1] == ("Suspended", CURRENT))
+    stack.patch("scavenger", {"suspend": False})
+    at.wait("its return", lambda: seen.healths()["scavenger"][-1] == ("Healthy", CURRENT))
+    assert all(set(states) <= AGREE for states in seen.healths().values())
 
 
 @pytest.mark.usefixtures("seen")
@@ -182,7 +182,7 @@ def test_the_operator_tells_how_it_does(at: Installation) -> None:
     assert total(found, "titan_operator_reconcile_seconds_sum", namespace=STACK) > 0
     assert total(found, "titan_operator_leader") == 1
     assert total(found, "titan_operator_reconcile_failures_total") == 0
-    # Whatever its value at this moment, it is told.
+    # Whatever its value at this moment, it is reported.
     assert ("titan_operator_queue", frozenset()) in found
     for verb in ("get", "list", "apply"):
         assert total(found, "titan_operator_api_calls_seconds_count", verb=verb) > 0, verb

@@ -1,4 +1,4 @@
-"""What other hands do to a running stack is put back and told; certificates are renewed while it runs."""
+"""Drift of a running stack is reverted and reported; certificates are renewed while it runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
 from support.cluster.processes import kill_operator, passes
-from support.cluster.running_stack import Life
+from support.cluster.running_stack import RunningStack
 from titan.runtime.topology import ROLES
 from titan_operator.api.names import DEFAULT_DENY
 
@@ -46,7 +46,7 @@ def _certificates_last(at: Installation, seconds: int) -> None:
 class Begun:
     """The stack, and what it was made of when it was first ready."""
 
-    life: Life
+    stack: RunningStack
     pods: dict[str, str]
     certificates: dict[str, str]
 
@@ -54,55 +54,55 @@ class Begun:
 @pytest.fixture(scope="module")
 def begun(at: Installation) -> Iterator[Begun]:
     """The quick start."""
-    life = Life(at, STACK)
+    stack = RunningStack(at, STACK)
     at.quickstart(STACK)
-    yield Begun(life, _processes(life), _certificates(life))
-    life.end()
+    yield Begun(stack, _processes(stack), _certificates(stack))
+    stack.end()
 
 
-def _processes(life: Life) -> dict[str, str]:
+def _processes(stack: RunningStack) -> dict[str, str]:
     """Which container of which pod runs, by role: another one after each restart."""
-    return {role: pod["status"]["containerStatuses"][0]["containerID"] for role, pod in life.pods().items()}
+    return {role: pod["status"]["containerStatuses"][0]["containerID"] for role, pod in stack.pods().items()}
 
 
-def _certificates(life: Life) -> dict[str, str]:
+def _certificates(stack: RunningStack) -> dict[str, str]:
     """Certificates in Secrets, as PEM, by phase."""
     return {
-        name: base64.b64decode(life.at.get("secret", f"{name}-tls", life.namespace)["data"]["cert.pem"]).decode()
+        name: base64.b64decode(stack.at.get("secret", f"{name}-tls", stack.namespace)["data"]["cert.pem"]).decode()
         for name in PHASES
     }
 
 
-def _shown(life: Life, role: str) -> str:
+def _shown(stack: RunningStack, role: str) -> str:
     """The certificate that a process shows to who connects to it, as PEM."""
-    address = life.pods()[role]["status"]["podIP"]
+    address = stack.pods()[role]["status"]["podIP"]
     return ssl.get_server_certificate((address, ROLES[role].grpc_port), timeout=5.0)
 
 
-def _shows_another(life: Life, role: str, than: dict[str, str]) -> bool:
-    return ssl.PEM_cert_to_DER_cert(_shown(life, role)) != ssl.PEM_cert_to_DER_cert(than[role])
+def _shows_another(stack: RunningStack, role: str, than: dict[str, str]) -> bool:
+    return ssl.PEM_cert_to_DER_cert(_shown(stack, role)) != ssl.PEM_cert_to_DER_cert(than[role])
 
 
-def _others(life: Life, than: dict[str, str]) -> bool:
-    now = _certificates(life)
+def _others(stack: RunningStack, than: dict[str, str]) -> bool:
+    now = _certificates(stack)
     return all(now[name] != than[name] for name in PHASES)
 
 
 def test_certificates_are_renewed_while_everything_runs(begun: Begun) -> None:
-    life, at = begun.life, begun.life.at
+    stack, at = begun.stack, begun.stack.at
     _certificates_last(at, LIFETIME_S)
-    at.wait("those of a day are renewed", partial(_others, life, begun.certificates), timeout_s=LIFETIME_S)
-    first = _certificates(life)
-    at.wait("new certificates of all at half of their time", partial(_others, life, first), timeout_s=LIFETIME_S)
+    at.wait("those of a day are renewed", partial(_others, stack, begun.certificates), timeout_s=LIFETIME_S)
+    first = _certificates(stack)
+    at.wait("new certificates of all at half of their time", partial(_others, stack, first), timeout_s=LIFETIME_S)
     for role in ("execution", "brain", "papervenue"):
-        at.wait(f"{role} shows its new certificate", partial(_shows_another, life, role, first), timeout_s=15.0)
+        at.wait(f"{role} shows its new certificate", partial(_shows_another, stack, role, first), timeout_s=15.0)
     # A process that begins now knows nobody yet: an operator that connects anew, and a phase that asks Brain.
     kill_operator(at)
-    at.runner.kill(STACK, life.pods()["scavenger"]["metadata"]["name"])
-    at.wait("scavenger again", lambda: _processes(life)["scavenger"] != begun.pods["scavenger"])
+    at.runner.kill(STACK, stack.pods()["scavenger"]["metadata"]["name"])
+    at.wait("scavenger again", lambda: _processes(stack)["scavenger"] != begun.pods["scavenger"])
     passes(at, STACK)
     at.wait_ready(STACK)
-    now = _processes(life)
+    now = _processes(stack)
     assert {role for role in now if now[role] != begun.pods[role]} == {"scavenger"}
     status = at.policy(STACK)["status"]
     assert (status["posture"]["acknowledgedBy"], status["truthScore"]) == ("execution", 100)
@@ -194,11 +194,11 @@ HANDS: list[tuple[str, Act, str, tuple[str, ...]]] = [
 ]
 
 
-def _made_of(life: Life) -> dict[tuple[str, str], str]:
+def _made_of(stack: RunningStack) -> dict[tuple[str, str], str]:
     """Everything that the stack is made of, as JSON, without what changes with each write."""
     kinds = "deployments,statefulsets,services,configmaps,networkpolicies,serviceaccounts"
     found = {}
-    for item in life.at.list(kinds, life.namespace):
+    for item in stack.at.list(kinds, stack.namespace):
         kept = {key: value for key, value in item.items() if key not in ("status", "metadata")}
         kept["spec"] = {key: value for key, value in item.get("spec", {}).items() if not key.startswith("clusterIP")}
         metadata = item["metadata"]
@@ -209,32 +209,32 @@ def _made_of(life: Life) -> dict[tuple[str, str], str]:
     return found
 
 
-def _told(life: Life, about: str) -> list[str]:
+def _told(stack: RunningStack, about: str) -> list[str]:
     """Notes of the Events of drift about a resource."""
-    events = life.at.list("events.events.k8s.io", life.namespace)
+    events = stack.at.list("events.events.k8s.io", stack.namespace)
     return [item["note"] for item in events if item["reason"] == "Drifted" and item["regarding"]["name"] == about]
 
 
 @pytest.mark.parametrize(("act", "about", "named"), [row[1:] for row in HANDS], ids=[row[0] for row in HANDS])
 def test_what_another_hand_did_is_put_back_and_told(begun: Begun, act: Act, about: str, named: tuple[str, ...]) -> None:
-    life, at = begun.life, begun.life.at
+    stack, at = begun.stack, begun.stack.at
     at.wait_ready(STACK)
     about = about or at.policy(STACK)["metadata"]["name"]
-    before, told = _made_of(life), _told(life, about)
+    before, told = _made_of(stack), _told(stack, about)
     act(at)
 
     def news() -> list[str]:
-        return [note for note in _told(life, about) if note not in told]
+        return [note for note in _told(stack, about) if note not in told]
 
     at.wait("an Event", news, timeout_s=15.0)
     (note,) = news()
     for part in named:
         assert part in note
-    at.wait("all as it was", lambda: _made_of(life) == before, timeout_s=15.0)
+    at.wait("all as it was", lambda: _made_of(stack) == before, timeout_s=15.0)
     at.wait_ready(STACK)
     # It is not fought over: a few passes on, nothing more is said.
     passes(at, STACK)
-    assert (news(), _made_of(life) == before) == ([note], True)
+    assert (news(), _made_of(stack) == before) == ([note], True)
 
 
 REFUSED = [
@@ -266,8 +266,8 @@ REFUSED = [
 
 @pytest.mark.parametrize(("command", "said"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_most_hands_are_refused_before_anything_happens(begun: Begun, command: tuple[str, ...], said: str) -> None:
-    before = _made_of(begun.life)
-    refused = begun.life.at.plane.kubectl(*command, "-n", STACK, check=False)
+    before = _made_of(begun.stack)
+    refused = begun.stack.at.plane.kubectl(*command, "-n", STACK, check=False)
     assert refused.returncode != 0
     assert said in refused.stderr
-    assert _made_of(begun.life) == before
+    assert _made_of(begun.stack) == before

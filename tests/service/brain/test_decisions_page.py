@@ -11,7 +11,7 @@ import pytest
 
 from support.processes.brain_scene import scene
 from support.stack.local_processes import Stack
-from titan.cli.cluster.explain import chosen, decisions_of
+from titan.cli.cluster.explain import decisions_of, select_decisions
 from titan.cli.errors import Refused
 from titan.cli.explain import guard_rows
 from titan.runtime.http import HttpServer
@@ -40,8 +40,8 @@ async def test_the_page_holds_each_decision_guard_by_guard(stack: Stack) -> None
         finally:
             await server.stop()
     assert listed == [refused, approved]
-    assert chosen(listed, None) == [approved, refused]
-    assert chosen(listed, "bbbb") == [refused]
+    assert select_decisions(listed, None) == [approved, refused]
+    assert select_decisions(listed, "bbbb") == [refused]
     assert any(row[4] == "REJECT SCORE_TOO_LOW" for row in guard_rows(listed[0]))
 
 
@@ -51,12 +51,14 @@ async def test_an_id_prefix_must_match_one_decision(stack: Stack) -> None:
         for name in ("aaaa-1", "aaaa-2"):
             await made.phase.submit(intent_id=name)
         listed = made.app.intent_handler.recent.newest()
-    with pytest.raises(Refused, match="2 decisions have ids that begin with 'aaaa': aaaa-2, aaaa-1; allowed is one"):
-        chosen(listed, "aaaa")
+    with pytest.raises(
+        Refused, match="2 decisions have ids that begin with 'aaaa': aaaa-2, aaaa-1; allowed is a beginning"
+    ):
+        select_decisions(listed, "aaaa")
     with pytest.raises(Refused, match="none of the last 2 decisions has an id that begins with 'bbbb'"):
-        chosen(listed, "bbbb")
+        select_decisions(listed, "bbbb")
 
 
 def test_a_page_of_another_version_is_reported() -> None:
-    with pytest.raises(Refused, match="brain's page /decisions is not what this version reads: "):
+    with pytest.raises(Refused, match="brain's page /decisions is of another version than this program"):
         decisions_of({"decisions": [{"no_such_field": 1}]})

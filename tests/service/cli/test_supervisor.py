@@ -17,7 +17,7 @@ from testcluster.ports import free_ports
 from support.stack.titan_up import wait_until_gone
 from titan.cli.local.processes import ProcessState, Supervised, Supervisor, last_reason, rotate
 
-# Serves /health; ends by SIGTERM and says so, unless told to be deaf to it.
+# Serves /health; records its end by SIGTERM, unless TITAN_DEAF makes it ignore the signal.
 PROGRAM = """
 import http.server, os, signal, sys
 class Page(http.server.BaseHTTPRequestHandler):
@@ -86,7 +86,7 @@ async def test_killed_process_comes_back_with_another_pid(tmp_path: Path) -> Non
     await supervisor.stop(["a"])
 
 
-async def test_crash_loop_is_shown_with_the_last_words(tmp_path: Path) -> None:
+async def test_crash_loop_is_shown_with_the_last_line_of_the_log(tmp_path: Path) -> None:
     one = process(tmp_path, "a", "import sys; sys.exit('boom')")
     supervisor = Supervisor([one], lambda _: None)
     supervisor.start(["a"])
@@ -97,7 +97,7 @@ async def test_crash_loop_is_shown_with_the_last_words(tmp_path: Path) -> None:
     assert one.state is ProcessState.STOPPED
 
 
-async def test_bad_settings_are_said_and_not_tried_again(tmp_path: Path) -> None:
+async def test_bad_settings_are_reported_and_not_retried(tmp_path: Path) -> None:
     said = json.dumps({"event": "cannot start", "reason": "speed: 'x' is not allowed"})
     one = process(tmp_path, "a", f"import sys; print({said!r}); sys.exit(2)")
     supervisor = Supervisor([one], lambda _: None)
@@ -109,7 +109,9 @@ async def test_bad_settings_are_said_and_not_tried_again(tmp_path: Path) -> None
     await supervisor.stop(["a"])
 
 
-async def test_deaf_process_is_killed_when_its_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_process_that_ignores_sigterm_is_killed_after_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("titan.cli.local.processes.STOP_S", 0.3)
     one = process(tmp_path, "a", TITAN_DEAF="1")
     supervisor = Supervisor([one], lambda _: None)
@@ -142,7 +144,7 @@ async def test_program_that_cannot_be_executed_is_a_crash_not_a_hang(tmp_path: P
     await supervisor.stop(["a"])
 
 
-async def test_defect_of_the_supervisor_wakes_who_waits(tmp_path: Path) -> None:
+async def test_defect_of_the_supervisor_wakes_every_waiter(tmp_path: Path) -> None:
     one = process(tmp_path, "a")
     one.log = tmp_path / "no" / "such" / "folder"
     supervisor = Supervisor([one], lambda _: None)
@@ -208,7 +210,7 @@ def test_last_reason_of_an_earlier_run_is_not_that_of_this_one(tmp_path: Path) -
     assert last_reason(log, log.stat().st_size) == ""
 
 
-def test_log_that_has_grown_large_is_put_aside(tmp_path: Path) -> None:
+def test_large_log_is_rotated(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.touch()
     os.truncate(log, 65 << 20)

@@ -10,7 +10,7 @@ import pytest
 
 from support.durable.powercut import PowerCutImage
 from support.tiers.abilities import skip_without
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.durable.journal.journal import Journal
 from titan.durable.latch import Latch
 
@@ -18,7 +18,7 @@ from titan.durable.latch import Latch
 CHILD = """
 import os, sys
 from pathlib import Path
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.durable.journal.file_ops import OsFiles
 from titan.durable.journal.journal import Journal
 from titan.durable.latch import Latch

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.processes.execution_neighbours import PERP, until
+from support.processes.execution_neighbours import PERP
 from support.processes.execution_scene import Scene, scene
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueOrder, VenueTrade
 from titan.durable.journal.journal import JournalUnavailable
 from titan.v1 import common_pb2 as c
@@ -21,7 +22,7 @@ from titan.v1 import common_pb2 as c
 
 @pytest.fixture
 async def quick(stack: Stack) -> AsyncIterator[Scene]:
-    """Reconciles every 0.3 s, and wants a stop within 500 ms of market time."""
+    """Reconcile every 0.3 s, and require a stop within 500 ms of market time."""
     async with scene(stack, reconcile_interval_s=0.3, stop_deadline_ms=500) as made:
         yield made
 
@@ -47,16 +48,16 @@ async def test_clean_passes_keep_the_truth_at_100(quick: Scene) -> None:
 
 
 async def test_a_fill_that_the_stream_swallowed_is_fetched_and_counted(quick: Scene) -> None:
-    hear = quick.session.desk.on_update
+    receive = quick.session.venue_updates.receive
     swallowed: list[object] = []
 
-    def deaf(update: Any) -> None:
+    def swallow_first_trade(update: Any) -> None:
         if isinstance(update, VenueTrade) and not swallowed:
             swallowed.append(update)
             return
-        hear(update)
+        receive(update)
 
-    quick.session.desk.on_update = deaf  # type: ignore[method-assign]
+    quick.session.venue_updates.receive = swallow_first_trade  # type: ignore[method-assign]
     await quick.restart_venue_stream()
     quick.brain.place("i1")
     await quick.market.step(count=4)
@@ -93,7 +94,7 @@ async def test_a_position_that_is_not_ours_is_adopted_and_critical(quick: Scene)
     assert quick.session.reconciler.truth.score in (60, 65)
     quick.check_equal()
     quick.brain.exit("x1")
-    assert (await quick.brain.refusal("x1")).reason == c.REASON_NOT_REDUCING, "nobody's share is no phase's"
+    assert (await quick.brain.refusal("x1")).reason == c.REASON_NOT_REDUCING, "a share of nobody belongs to no phase"
 
 
 async def test_an_order_that_is_not_ours_is_adopted_and_canceled(quick: Scene) -> None:
@@ -114,7 +115,7 @@ async def test_an_order_that_is_not_ours_is_adopted_and_canceled(quick: Scene) -
         ("the venue has more", "0.003", DriftClass.SIZE_MISMATCH),
     ],
 )
-async def test_a_venue_that_changes_its_mind(
+async def test_a_position_that_the_venue_changed_is_adopted(
     quick: Scene, description: str, quantity: str | None, kind: DriftClass
 ) -> None:
     quick.brain.place("i1")
@@ -128,7 +129,7 @@ async def test_a_venue_that_changes_its_mind(
     assert quick.session.store.account.ledger.balanced
 
 
-async def test_a_balance_that_differs(quick: Scene) -> None:
+async def test_a_balance_that_differs_is_adopted(quick: Scene) -> None:
     state = quick.venue.venue.engine.state
     state.balances["USDT"] -= 3
     await until(lambda: drifts(quick) == {"BALANCE": 1}, lambda: drifts(quick))
@@ -137,7 +138,7 @@ async def test_a_balance_that_differs(quick: Scene) -> None:
     assert quick.session.valuer.value().equity == 197
 
 
-async def test_money_put_in_is_no_profit(quick: Scene) -> None:
+async def test_a_deposit_is_no_profit(quick: Scene) -> None:
     state = quick.venue.venue.engine.state
     state.balances["USDT"] += 50
     state.deposits += 50
@@ -147,8 +148,8 @@ async def test_money_put_in_is_no_profit(quick: Scene) -> None:
     assert drifts(quick) == {}
 
 
-async def test_silence_costs_truth(quick: Scene) -> None:
-    quick.session.desk.last_answer_monotonic_ns -= 14_000_000_000
+async def test_silence_lowers_the_truth_score(quick: Scene) -> None:
+    quick.session.venue_updates.last_answer_monotonic_ns -= 14_000_000_000
     quick.session.reconciler.charge_silence()
     assert quick.session.reconciler.truth.score in (95, 96, 97)
 
@@ -184,7 +185,7 @@ async def test_an_exit_that_never_arrived_is_sent_again_after_the_proof_and_an_e
     quick.session.venue.send_order = lambda _request: True  # type: ignore[method-assign]
     quick.brain.exit("x1")
     quick.brain.place("i2")
-    await until(lambda: len(quick.brain.orders("i2")) >= 1, "both are taken for sent")
+    await until(lambda: len(quick.brain.orders("i2")) >= 1, "both are recorded as sent")
     del quick.session.venue.send_order
     await quick.restart_venue_stream()
     account = quick.session.store.account
@@ -235,7 +236,7 @@ async def test_a_journal_that_does_not_sync_sends_nothing_and_ends(quick: Scene)
     assert quick.venue_orders() == {}
 
 
-async def test_without_space_nothing_opens_and_what_is_open_can_be_closed(quick: Scene) -> None:
+async def test_without_space_nothing_opens_and_a_position_can_be_closed(quick: Scene) -> None:
     quick.brain.place("i1")
     await quick.market.step(count=4)
     quick.session.store.journal.space_problem = "journal: cannot reserve space: No space left on device"
@@ -248,7 +249,7 @@ async def test_without_space_nothing_opens_and_what_is_open_can_be_closed(quick:
     assert quick.venue_position() == 0
 
 
-async def test_the_order_is_durable_before_the_venue_hears_of_it(quick: Scene) -> None:
+async def test_an_order_is_durable_before_it_is_sent_to_the_venue(quick: Scene) -> None:
     journal, send = quick.session.store.journal, quick.session.venue.send_order
     unsynced: list[str] = []
 
@@ -260,48 +261,50 @@ async def test_the_order_is_durable_before_the_venue_hears_of_it(quick: Scene) -
     quick.session.venue.send_order = watch  # type: ignore[method-assign]
     before = journal.syncs
     quick.brain.place("i1")
-    await until(lambda: quick.brain.orders("i1"), "told")
+    await until(lambda: quick.brain.orders("i1"), "the order is reported")
     assert journal.syncs == before + 1, "one sync an order"
     await quick.market.step(count=4)
     assert unsynced == []
 
 
-async def test_the_venue_tells_an_order_that_cannot_be(quick: Scene) -> None:
+async def test_an_impossible_order_from_the_venue_changes_nothing(quick: Scene) -> None:
     quick.brain.place("i1")
     await quick.market.step(count=4)
     order = next(o for o in quick.venue_orders().values() if not o.reduce_only)
-    told: VenueOrder = order.to_update()
-    rejected = msgspec.structs.replace(told, state=type(told.state).REJECTED)
-    quick.session.desk.on_update(rejected)
+    reported: VenueOrder = order.to_update()
+    rejected = msgspec.structs.replace(reported, state=type(reported.state).REJECTED)
+    quick.session.venue_updates.receive(rejected)
     await passes(quick, 1)
     assert quick.session.store.account.orders[order.client_order_id].state is OrderState.FILLED
     assert drifts(quick) == {}
 
 
-async def test_orders_that_queue_are_all_journalled_synced_and_sent(quick: Scene) -> None:
-    """How many share a sync is the machine's to say; that they may is tested in tests/unit/execution."""
-    journal = quick.session.store.journal
-    for number in range(30):
-        quick.brain.place(
-            f"i{number}",
-            quantity="0.002",
-            order_type=c.ORDER_TYPE_LIMIT,
-            limit_price="59500",
-            time_in_force=c.TIME_IN_FORCE_GTC,
-        )
-    await until(lambda: len({order.intent_id for order in quick.brain.orders()}) == 30, "all are sent")
-    intakes = [order.client_order_id for order in quick.session.store.account.working.values()]
-    assert len(intakes) == len(set(intakes)) == 30
-    await until(lambda: journal.synced_sequence == journal.last_sequence, "the line is idle and all is durable")
-    assert all(order.state is OrderState.SENT for order in quick.session.store.account.working.values())
+async def test_orders_that_queue_are_all_journalled_synced_and_sent(stack: Stack) -> None:
+    """The number that shares a sync depends on the machine; tests/unit/execution tests that orders share one."""
+    # Without passes in between: a pass acknowledges orders that a slow machine took long for.
+    async with scene(stack) as made:
+        journal = made.session.store.journal
+        for number in range(30):
+            made.brain.place(
+                f"i{number}",
+                quantity="0.002",
+                order_type=c.ORDER_TYPE_LIMIT,
+                limit_price="59500",
+                time_in_force=c.TIME_IN_FORCE_GTC,
+            )
+        await until(lambda: len({order.intent_id for order in made.brain.orders()}) == 30, "all are sent")
+        intakes = [order.client_order_id for order in made.session.store.account.working.values()]
+        assert len(intakes) == len(set(intakes)) == 30
+        await until(lambda: journal.synced_sequence == journal.last_sequence, "the line is idle and all is durable")
+        assert all(order.state is OrderState.SENT for order in made.session.store.account.working.values())
 
 
-async def test_a_cancel_that_was_lost_with_its_stream_is_asked_again(quick: Scene) -> None:
+async def test_a_cancel_that_was_lost_with_its_stream_is_requested_again(quick: Scene) -> None:
     quick.brain.place("i1", order_type=c.ORDER_TYPE_LIMIT, limit_price="59500", time_in_force=c.TIME_IN_FORCE_GTC)
     await quick.market.step(count=3)
     quick.session.venue.cancel_order = lambda _request: True  # type: ignore[method-assign]
     quick.brain.post(cancel_entries={"phase_id": "scavenger", "reason": "budget expired"})
-    await until(lambda: quick.session.sender.flight.cancels, "taken for sent")
+    await until(lambda: quick.session.sender.flight.cancels, "recorded as sent")
     del quick.session.venue.cancel_order
     await quick.market.step(count=3)
     assert len(quick.venue_working()) == 1

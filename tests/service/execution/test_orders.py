@@ -1,4 +1,4 @@
-"""Execution over real gRPC: what is taken, what is refused, and what reaches the venue."""
+"""Execution over real gRPC: accepted orders, refusals, and the requests that reach the venue."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from support.processes.execution_neighbours import PERP, until
+from support.processes.execution_neighbours import PERP
 from support.processes.execution_scene import Scene, scene
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
-from titan.domain.kinds import OrderRole, OrderState
+from titan.domain.enums import OrderRole, OrderState
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 
@@ -99,7 +100,7 @@ async def test_a_brain_of_another_policy_opens_nothing(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "fields", "reason", "says"),
+    ("description", "fields", "reason", "detail"),
     [
         ("no stop", {"stop_price": ""}, c.REASON_STOP_MISSING, "stop_price"),
         ("a stop on the wrong side", {"stop_price": "60900"}, c.REASON_INVALID_INTENT, "below the price"),
@@ -130,17 +131,17 @@ async def test_a_brain_of_another_policy_opens_nothing(stack: Stack) -> None:
         ("a stale term", {"term": 0}, c.REASON_STALE_TERM, "term=0"),
     ],
 )
-async def test_refusals(stack: Stack, description: str, fields: dict[str, Any], reason: int, says: str) -> None:
+async def test_refusals(stack: Stack, description: str, fields: dict[str, Any], reason: int, detail: str) -> None:
     async with scene(stack) as made:
         made.brain.place("i1", **fields)
         refusal = await made.brain.refusal("i1")
         assert refusal.reason == reason, f"{description}: {refusal}"
-        assert says in refusal.message
+        assert detail in refusal.message
         await made.market.step(count=2)
         assert made.venue_orders() == {}
 
 
-async def test_asked_twice_it_answers_the_first_result(armed: Scene) -> None:
+async def test_a_repeated_request_gets_the_first_result(armed: Scene) -> None:
     armed.brain.place("i1")
     armed.brain.place("i1")
     armed.brain.place("i2", stop_price="")
@@ -154,7 +155,7 @@ async def test_asked_twice_it_answers_the_first_result(armed: Scene) -> None:
     assert armed.venue_position() == Decimal("0.002")
 
 
-async def test_a_later_brain_is_obeyed_and_the_earlier_one_is_not(armed: Scene) -> None:
+async def test_orders_of_an_earlier_brain_are_refused_once_a_later_one_was_seen(armed: Scene) -> None:
     armed.brain.place("i1", term=7)
     armed.brain.place("i2", term=6)
     refusal = await armed.brain.refusal("i2")
@@ -163,7 +164,7 @@ async def test_a_later_brain_is_obeyed_and_the_earlier_one_is_not(armed: Scene) 
     assert "7" in refusal.message
 
 
-async def test_what_is_not_armed_opens_nothing_and_reduces(armed: Scene) -> None:
+async def test_an_unarmed_posture_opens_nothing_and_still_reduces(armed: Scene) -> None:
     armed.brain.place("i1")
     await armed.market.step(count=4)
     armed.brain.posture = c.POSTURE_CLOSE_ONLY
@@ -224,7 +225,7 @@ async def test_resting_entries_are_canceled(stack: Stack, how: str) -> None:
         assert made.venue_working() == []
 
 
-async def test_the_quantity_that_reduces_is_held_against_share_and_exits_in_flight(armed: Scene) -> None:
+async def test_a_reducing_quantity_must_fit_the_share_less_exits_in_flight(armed: Scene) -> None:
     armed.brain.place("i1", quantity="0.004")
     await armed.market.step(count=4)
     armed.brain.exit("x1", "0.003")
@@ -254,17 +255,17 @@ async def test_flatten_closes_everything_and_ends_halted(armed: Scene) -> None:
     assert armed.session.posture.latch.posture.name == "HALTED"
     assert (armed.venue_position(), armed.venue_working()) == (0, [])
 
-    def told() -> list[Any]:
+    def answers() -> list[Any]:
         return [message.act for message in armed.brain.received if message.act.act_id == 9]
 
-    await until(lambda: len(told()) == 2, "told again when it is done")
-    acts = told()
+    await until(lambda: len(answers()) == 2, "answered again when it is done")
+    acts = answers()
     assert acts[0].open_positions == 1
     assert (acts[-1].latch, acts[-1].open_positions, acts[-1].working_orders) == (c.POSTURE_HALTED, 0, 0)
     armed.check_equal()
 
 
-async def test_positions_and_equity_as_people_are_told(armed: Scene) -> None:
+async def test_positions_equity_and_orders_are_listed(armed: Scene) -> None:
     from titan.runtime.rpc.client import RpcChannel
     from titan.runtime.rpc.contract import EXECUTION_GET_EQUITY, EXECUTION_LIST_ORDERS, EXECUTION_LIST_POSITIONS
     from titan.v1 import execution_pb2 as e

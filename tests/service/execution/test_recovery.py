@@ -11,11 +11,11 @@ from decimal import Decimal
 
 import pytest
 
-from support.processes.execution_neighbours import until
 from support.processes.execution_process import ExecutionProcess
 from support.processes.execution_scene import Scene, scene
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
-from titan.domain.kinds import OrderRole, OrderState, Posture
+from titan.domain.enums import OrderRole, OrderState, Posture
 from titan.domain.protection import covered, open_lots
 from titan.execution.app import ExecutionApp
 from titan.runtime.process import running
@@ -27,7 +27,7 @@ EVERY = "TITAN_CHAOS" in os.environ
 
 
 async def arm(made: Scene) -> None:
-    """As a person does it: where no answer comes, once more, with another nonce."""
+    """Arm as a person does: where no answer comes, repeat the act with another nonce."""
     for attempt in itertools.count(1):
         await made.ready()
         act = e.PostureAct(posture=c.POSTURE_ARMED, by="test", reason="t", nonce=f"n{attempt}", term=1, act_id=attempt)
@@ -58,7 +58,7 @@ async def story(made: Scene) -> None:
 
 
 def check_venue(made: Scene) -> None:
-    """What must hold whatever was killed when, by the venue's records."""
+    """Check the venue's records: these must hold wherever the process was killed."""
     made.check_equal()
     session = made.session
     sent = Counter(
@@ -141,10 +141,10 @@ async def test_stopped_between_journal_and_send_while_another_takes_over(stack: 
         made.app = ExecutionApp(made.settings)
         await closing.enter_async_context(running(made.app))
         await playing
-        first.go_on()
+        first.resume()
         assert await first.died() == 1, "the one that lost the lease ends by itself"
         assert "lease of term 1 is lost" in first.log()
         check_venue(made)
         entry = made.session.store.account.first_results["i1", 1]
-        assert entry not in made.venue_orders(), "what it wanted to send when it was stopped never counts"
+        assert entry not in made.venue_orders(), "the request that it was stopped in never reaches the venue"
         assert made.session.store.account.orders[str(entry)].state is OrderState.LOST

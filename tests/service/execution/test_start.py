@@ -1,4 +1,4 @@
-"""Execution starts, stops and starts again: bad input said plainly, tables made anew, nothing left behind."""
+"""Execution starts, stops and starts again: bad input in one sentence, tables rebuilt, nothing left behind."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import func, select
 from testcluster.ports import free_ports
 
-from support.processes.execution_neighbours import until
 from support.processes.execution_scene import execution_settings, policy_document, scene
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from titan.execution.app import ExecutionApp
 from titan.execution.settings import ExecutionSettings
@@ -23,7 +23,7 @@ from titan.storage.schema import make_engine
 from titan.v1 import common_pb2 as c
 
 
-async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack_on_each_database: Stack) -> None:
+async def test_the_tables_hold_the_journals_records_and_are_rebuilt(stack_on_each_database: Stack) -> None:
     stack = stack_on_each_database
     async with scene(stack) as made:
         made.brain.place("i1")
@@ -39,7 +39,7 @@ async def test_the_tables_hold_what_the_journal_says_and_are_made_again(stack_on
         settings = made.settings
         assert made.app is not None
         await made.app.stop()
-        await emptied(url)
+        await delete_rows(url)
         assert (await rows(url))["orders"] == 0
         app = ExecutionApp(elsewhere(settings))
         async with running(app):
@@ -53,8 +53,8 @@ def elsewhere(settings: ExecutionSettings) -> ExecutionSettings:
     return msgspec.structs.replace(settings, grpc_port=grpc_port, http_port=http_port)
 
 
-async def emptied(url: str) -> None:
-    """No row in any table."""
+async def delete_rows(url: str) -> None:
+    """Delete every row of every table."""
     engine = make_engine(url, "execution")
     async with engine.begin() as connection:
         for table in tables.metadata.sorted_tables:
@@ -63,7 +63,7 @@ async def emptied(url: str) -> None:
 
 
 async def rows(url: str) -> dict[str, object]:
-    """How many rows each table has, and what is not balanced."""
+    """Return the row count of each table, and the transactions that do not balance."""
     engine = make_engine(url, "execution")
     async with engine.connect() as connection:
         counts: dict[str, object] = {
@@ -80,15 +80,15 @@ async def rows(url: str) -> dict[str, object]:
     return counts
 
 
-async def test_without_a_database_it_trades_and_says_how_far_the_tables_lag(stack: Stack, tmp_path: Path) -> None:
+async def test_without_a_database_it_trades_and_reports_the_lag_of_the_tables(stack: Stack, tmp_path: Path) -> None:
     async with scene(stack, database_url=f"sqlite+aiosqlite:///{tmp_path}/none/execution.db") as made:
         made.brain.place("i1")
         await made.market.step(count=4)
         assert made.venue_position() == Decimal("0.002")
         assert made.session.projector.lag > 5
-        await until(lambda: made.session.projector.problem, "the problem is told")
+        await until(lambda: made.session.projector.problem, "the problem is reported")
         assert made.session.projector.problem.away
-        assert "database" in made.session.projector.problem.said
+        assert "database" in made.session.projector.problem.message
         assert not any("database" in reason for reason in made.session.not_ready())
 
 
@@ -98,12 +98,12 @@ async def test_tables_that_are_set_back_are_not_written_on_with_a_gap(stack_on_e
         await made.market.step(count=4)
         await until(lambda: made.session.projector.lag == 0, "tables are written")
         url = stack_on_each_database.database("execution")
-        # As a backup from before that is restored.
-        await emptied(url)
-        made.session.projector._done = None
+        # A restored backup has this effect.
+        await delete_rows(url)
+        made.session.projector._stored = None
         await made.market.step(price=61100, count=4)
-        await until(lambda: made.session.projector.problem, "the problem is told")
-        assert "set back to 0" in made.session.projector.problem.said
+        await until(lambda: made.session.projector.problem, "the problem is reported")
+        assert "set back to 0" in made.session.projector.problem.message
         assert made.session.projector.lag > 0
         assert (await rows(url))["orders"] == 0
         whole = made.session.store.journal.last_sequence
@@ -112,13 +112,13 @@ async def test_tables_that_are_set_back_are_not_written_on_with_a_gap(stack_on_e
         app = ExecutionApp(elsewhere(made.settings))
         async with running(app):
             await until(lambda: app.session and app.session.projector.lag == 0, "a restart fills them")
-            found = await rows(url)
-        assert found["sequence"] >= whole  # type: ignore[operator]
-        assert (found["orders"], found["unbalanced"]) == (3, [])
+            restored = await rows(url)
+        assert restored["sequence"] >= whole  # type: ignore[operator]
+        assert (restored["orders"], restored["unbalanced"]) == (3, [])
 
 
 @pytest.mark.parametrize(
-    ("description", "fields", "says"),
+    ("description", "fields", "message"),
     [
         ("a lease too short for its window", {"lease_s": 1.0, "receive_window_ms": 1000}, "lease_s: 1.0"),
         ("no window", {"receive_window_ms": 0}, "receive_window_ms: 0"),
@@ -128,15 +128,17 @@ async def test_tables_that_are_set_back_are_not_written_on_with_a_gap(stack_on_e
         ("a policy that is not there", {"policy_file": "/nowhere.json"}, "'/nowhere.json' cannot be read"),
     ],
 )
-def test_bad_settings_say_what_is_allowed(stack: Stack, description: str, fields: dict[str, Any], says: str) -> None:
+def test_bad_settings_are_refused_with_the_allowed_values(
+    stack: Stack, description: str, fields: dict[str, Any], message: str
+) -> None:
     settings = msgspec.structs.replace(execution_settings(stack), **fields)
     with pytest.raises(StartError) as refused:
         ExecutionApp(settings)
-    assert says in str(refused.value), description
+    assert message in str(refused.value), description
 
 
 @pytest.mark.parametrize(
-    ("description", "change", "says"),
+    ("description", "change", "message"),
     [
         ("no JSON", lambda _rules: b"{", "malformed JSON"),
         ("an unknown rule", lambda rules: msgspec.json.encode({**rules, "maxLuck": "1"}), "maxLuck"),
@@ -146,17 +148,17 @@ def test_bad_settings_say_what_is_allowed(stack: Stack, description: str, fields
     ],
 )
 def test_a_bad_policy_is_refused_in_one_sentence(
-    stack: Stack, tmp_path: Path, description: str, change: Any, says: str
+    stack: Stack, tmp_path: Path, description: str, change: Any, message: str
 ) -> None:
     path = tmp_path / "rules.json"
     path.write_bytes(change(msgspec.json.decode(policy_document())))
     with pytest.raises(StartError) as refused:
         ExecutionApp(msgspec.structs.replace(execution_settings(stack), policy_file=str(path)))
-    assert says in str(refused.value), description
+    assert message in str(refused.value), description
     assert "\n" not in str(refused.value)
 
 
-async def test_a_damaged_journal_is_said_and_nothing_starts(stack: Stack) -> None:
+async def test_a_damaged_journal_is_reported_and_nothing_starts(stack: Stack) -> None:
     async with scene(stack) as made:
         made.brain.place("i1")
         await made.market.step(count=4)

@@ -29,7 +29,7 @@ SILENCE_S = 0.15
 
 
 class Client:
-    """One subscriber that acknowledges only when told to."""
+    """One subscriber that acknowledges only on request."""
 
     def __init__(self, stream: ClientStream[pb.SubscribeRequest, pb.SubscribeResponse]) -> None:
         self.stream = stream
@@ -142,7 +142,7 @@ async def test_a_step_waits_for_every_acknowledgement_and_the_market_for_its_sub
         assert app.status()["waiting_for"] == ["scavenger", "brain"]
 
 
-async def test_who_reconnects_gets_the_state_before_the_unfinished_step_and_then_that_step(
+async def test_a_reconnected_subscriber_gets_the_state_before_the_unfinished_step_and_then_that_step(
     stack: Stack, files: tuple[str, ...]
 ) -> None:
     async with running(MarketDataApp(settings(stack, files, required_subscribers=("papervenue",)))):
@@ -168,7 +168,7 @@ async def test_who_reconnects_gets_the_state_before_the_unfinished_step_and_then
     assert again == unfinished
 
 
-async def test_the_end_is_said_to_everyone_and_stays(stack: Stack, files: tuple[str, ...]) -> None:
+async def test_the_end_is_sent_to_everyone_and_stays(stack: Stack, files: tuple[str, ...]) -> None:
     async with running(MarketDataApp(settings(stack, files, required_subscribers=("brain",)))):
         async with subscribed(stack, "brain") as brain:
             await brain.next()

@@ -16,7 +16,7 @@ from support.processes.brain_scene import until
 from support.processes.execution_neighbours import Brain
 from support.stack.local_processes import Stack
 from support.stack.titan_up import local_stack
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.runtime.telemetry.logs import get_logger
 from titan.v1 import common_pb2 as c
 from titan_operator.stack.client import StackClient

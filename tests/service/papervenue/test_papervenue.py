@@ -20,7 +20,7 @@ from support.market.scripted_market import ScriptedMarket
 from support.stack.local_processes import Stack
 from support.venues.client import VenueClient
 from support.venues.matching import PERP, D
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
     AmendOrder,
@@ -78,10 +78,10 @@ async def test_an_order_from_the_stream_to_the_fill_and_every_question(stack: St
         assert pending.state is VenueOrderState.PENDING
         assert written == ["a", "rest"]
         assert client.adapter.requests_written == 2
-        client.told.clear()
+        client.updates.clear()
         await client.play(market)
-        told = [type(update).__name__ for update in client.told if not isinstance(update, VenueHeartbeat)]
-        assert told == ["VenueTrade", "VenueTrade", "VenueOrder", "VenueOrder", "VenueMarker"]
+        updates = [type(update).__name__ for update in client.updates if not isinstance(update, VenueHeartbeat)]
+        assert updates == ["VenueTrade", "VenueTrade", "VenueOrder", "VenueOrder", "VenueMarker"]
         order = await client.venue.get_order("a")
         assert order == client.of(VenueOrder, "a")[0]
         assert (order.state, order.filled_quantity, order.average_price) == (
@@ -175,8 +175,12 @@ async def test_the_private_stream_has_a_heartbeat(stack: Stack) -> None:
         ({"quantity": "1.50"}, Reason.INVALID_INTENT, "send.quantity: '1.50' is not a canonical decimal"),
         ({"quantity": "NaN"}, Reason.INVALID_INTENT, "send.quantity: 'NaN' is not a canonical decimal"),
         ({"quantity": "-1"}, Reason.INVALID_INTENT, "quantity: -1 is not allowed"),
-        ({"side": 0}, Reason.INVALID_INTENT, "send.side: 0 is not allowed; allowed are 1 (BUY), 2 (SELL)"),
-        ({"type": 9}, Reason.INVALID_INTENT, "send.type: 9 is not allowed"),
+        ({"side": 0}, Reason.INVALID_INTENT, "send.side: 0 is not known; allowed are BUY, SELL"),
+        (
+            {"type": 9},
+            Reason.INVALID_INTENT,
+            "send.type: 9 is not known; allowed are MARKET, LIMIT, STOP_MARKET, TAKE_PROFIT_MARKET",
+        ),
         ({"client_order_id": "a b"}, Reason.INVALID_INTENT, "client_order_id: 'a b' is not allowed"),
     ],
 )
@@ -185,7 +189,7 @@ async def test_what_is_refused_at_once(stack: Stack, fields: dict[str, Any], rea
     async with running(app):
         channel = RpcChannel(stack.client("execution"), "papervenue")
         stream = channel.open(PAPERVENUE_TRADE)
-        stream.post(venue_pb2.TradeRequest())  # says nothing; ignored
+        stream.post(venue_pb2.TradeRequest())  # without content; ignored
         send: dict[str, Any] = {
             "client_order_id": "a",
             "symbol": PERP,
@@ -227,7 +231,7 @@ async def test_a_full_disk_refuses_requests_and_shows_in_readiness(stack: Stack)
         await client.until(lambda: app.not_ready() == [])
 
 
-async def test_without_a_market_it_is_not_ready_and_says_so(stack: Stack) -> None:
+async def test_without_a_market_it_is_not_ready_and_names_the_cause(stack: Stack) -> None:
     app = PaperVenueApp(settings_of(stack))
     async with running(app):
         assert app.not_ready() == ["the market feed is not connected"]

@@ -13,7 +13,7 @@ import pytest
 from support.market.tape import MS, PERP, T0, S, Tape
 from support.processes.phase_scene import STEP_NS, Scene, budget, posture, scene, until
 from support.stack.local_processes import Stack
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import MarketEvent
 from titan.marketdata.bars import BarHistory
 from titan.phase.app import PhaseApp

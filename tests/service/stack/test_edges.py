@@ -1,4 +1,4 @@
-"""Identity: every edge, allowed and forbidden, over real mutual TLS; and who is turned away at the door."""
+"""Identity: every allowed and forbidden edge over real mutual TLS, and refused handshakes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refusals(metrics: Metrics) -> dict[str, float]:
 
 
 async def echo_server(settings: ProcessSettings, service: str) -> tuple[RpcServer, Metrics]:
-    """A server with every method of ``service``, which answers at once: only the door is tested."""
+    """Start a server whose methods answer at once, because only admission is tested."""
     metrics = Metrics()
     server = RpcServer(settings, metrics, get_logger(settings.role))
     for method in METHODS:
@@ -95,7 +95,7 @@ async def test_every_edge(stack: Stack, server_role: object) -> None:
 
 
 async def test_a_certificate_of_another_role_does_not_pass_for_the_server(stack: Stack) -> None:
-    """A phase that got hold of Execution's port cannot pose as Execution."""
+    """A phase on Execution's port cannot pose as Execution."""
     impostor = stack.settings(ProcessSettings, "execution", tls_dir=str(stack.tls("scavenger")))
     server, _ = await echo_server(impostor, "Execution")
     channel = RpcChannel(stack.client("brain"), "execution")
@@ -114,7 +114,7 @@ async def test_a_certificate_of_another_role_does_not_pass_for_the_server(stack:
     [("no certificate", "PEER_DID_NOT_RETURN_A_CERTIFICATE"), ("a foreign authority", "CERTIFICATE_VERIFY_FAILED")],
 )
 async def test_strangers_are_refused_logged_and_counted(stack: Stack, description: str, cause: str) -> None:
-    """The handshake fails below Python: the process must still log and count it. A real process, a real door."""
+    """A handshake fails below Python, and the process must still log and count it."""
     from titan.papervenue.app import PaperVenueApp
 
     settings = stack.settings(PaperVenueApp.SETTINGS, "papervenue", log_format="json")

@@ -1,4 +1,4 @@
-"""kill -9 of every process at random moments of a recorded replay; the venue's own records are the judge.
+"""kill -9 of every process at random moments of a recorded replay; the venue's own records are the reference.
 
 ``make test`` kills each process once in one replay of the cut. ``make chaos`` replays the whole recordings: each
 process is killed twice in one run, and ten times in a run of its own.
@@ -21,10 +21,10 @@ import pytest
 import yaml
 
 from support.market.recorded import RECORDED
-from support.stack.both_accounts import BothBooks, disagreements, read_both
+from support.stack.both_accounts import BothAccounts, disagreements, read_both
 from support.stack.local_processes import REPOSITORY
 from support.stack.titan_up import PROCESSES, LocalStack, local_stack, port_offset
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_hash import parse_rules, policy_hash
 from titan.runtime.topology import ROLES
 
@@ -57,7 +57,7 @@ def resources(tmp_path: Path) -> tuple[str, str]:
 
 
 def _short(digest: str) -> str:
-    """The digits of a policy's hash that its name ends in."""
+    """Return the digits of a policy's hash at the end of its name."""
     return digest.removeprefix("sha256:")[:8]
 
 
@@ -68,7 +68,7 @@ def replay_arguments(offset: int, speed: str) -> list[str]:
 
 
 class PostureWatch(threading.Thread):
-    """Asks Brain and Execution again and again what posture they have in force, and keeps what they said."""
+    """Polls the posture in force of Brain and Execution, and stores every answer."""
 
     def __init__(self, offset: int) -> None:
         super().__init__(daemon=True)
@@ -95,11 +95,11 @@ class PostureWatch(threading.Thread):
 
 
 def wait_for_event(stack: LocalStack, port: int, event: int, timeout_s: float = 60) -> None:
-    """Wait until the market has come as far as ``event``."""
+    """Wait until the market has reached ``event``."""
     deadline_s = time.monotonic() + timeout_s
     while True:
-        assert stack.process.poll() is None, f"ended before event {event}: {stack.said}"
-        assert time.monotonic() < deadline_s, f"event {event} did not come within {timeout_s} s: {stack.said}"
+        assert stack.process.poll() is None, f"ended before event {event}: {stack.stderr}"
+        assert time.monotonic() < deadline_s, f"event {event} did not come within {timeout_s} s: {stack.stderr}"
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1) as answer:
                 if json.load(answer)["events"] >= event:
@@ -112,8 +112,8 @@ def wait_for_event(stack: LocalStack, port: int, event: int, timeout_s: float = 
 
 def run_with_kills(
     tmp_path: Path, resources: tuple[str, str], victims: list[str], halt_after: int | None = None
-) -> tuple[BothBooks, PostureWatch, float]:
-    """Kill each of ``victims`` at a random event of the replay; ``halt_after`` so many of them the stack is halted."""
+) -> tuple[BothAccounts, PostureWatch, float]:
+    """Kill each of ``victims`` at a random event of the replay; halt the stack after ``halt_after`` of them."""
     offset = port_offset()
     moments = sorted(random.Random(SEED).sample(RECORDED.moments, len(victims)))
     print(f"seed {SEED}: {list(zip(moments, victims, strict=True))}")
@@ -136,7 +136,7 @@ def run_with_kills(
             code, out = stack.result(timeout_s=200)
         finally:
             watch.end()
-        assert code == 0, stack.said
+        assert code == 0, stack.stderr
     print(out)
     result = json.loads(out)
     assert result["book_checks"] == {"checked": RECORDED.checked, "mismatches": 0}
@@ -177,7 +177,7 @@ def test_two_undisturbed_runs_are_equal(tmp_path: Path, resources: tuple[str, st
     for number in ("one", "two"):
         with local_stack(tmp_path / number, *replay_arguments(port_offset(), "max"), resources=resources) as stack:
             code, out = stack.result(timeout_s=120)
-            assert code == 0, stack.said
+            assert code == 0, stack.stderr
         outs.append(json.loads(out))
     assert outs[0] == outs[1]
     result = outs[0]
@@ -189,14 +189,14 @@ def test_two_undisturbed_runs_are_equal(tmp_path: Path, resources: tuple[str, st
 
 
 def test_a_position_open_at_the_end_keeps_its_stop(tmp_path: Path) -> None:
-    """The simulated market, stopped by Ctrl-C as soon as there is a position."""
+    """Stop the simulated market by Ctrl-C as soon as there is a position."""
     with local_stack(tmp_path / "state", "--arm", "--seed", "5", "--speed", "20") as stack:
         stack.wait("ready: http://127.0.0.1:")
         deadline_s = time.monotonic() + 60
         while not stack.json("positions").get("positions"):
-            assert time.monotonic() < deadline_s, stack.said
+            assert time.monotonic() < deadline_s, stack.stderr
         code, _ = stack.end()
-        assert code in (0, 130), stack.said
+        assert code in (0, 130), stack.stderr
     books = read_both(tmp_path / "state", tmp_path / "copy")
     assert [one for one in books.venue.positions.values() if one.quantity], "no position was open at the end"
     assert disagreements(books) == []

@@ -1,4 +1,4 @@
-"""One rule edited in the object that one process loads: nothing opens any more, both hashes are shown, exits pass."""
+"""One edited rule in the policy file of one process: nothing opens, both hashes are shown, exits pass."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import pytest
 
 from support.stack.both_accounts import disagreements, read_both
 from support.stack.titan_up import LocalStack, local_stack
-from titan.domain.kinds import OrderRole
+from titan.domain.enums import OrderRole
 from titan.domain.policy_hash import policy_hash
 
 pytestmark = pytest.mark.slow
 
 
 def eventually(what: str, ask: Callable[[], Any], timeout_s: float = 60) -> Any:
-    """The first answer that is true."""
+    """Wait for the first true answer."""
     deadline_s = time.monotonic() + timeout_s
     while not (answer := ask()):
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
@@ -52,7 +52,7 @@ def closed(stack: LocalStack) -> bool:
 
 
 def edit_one_rule(path: Path) -> tuple[str, str]:
-    """Lower one limit a little; returns the hash before and after."""
+    """Lower one limit a little; return the hash before and after."""
     before = json.loads(path.read_text())
     after = {**before, "maxOrderNotional": "9999"}
     path.write_text(json.dumps(after))
@@ -83,7 +83,7 @@ def test_an_edited_rule_stops_openings_and_lets_exits_pass(tmp_path: Path, name:
         # The time exit is a reducing order: it passes with any hash.
         eventually("the position closed", lambda: closed(stack))
         code, _ = stack.end()
-        assert code == 0, stack.said
+        assert code == 0, stack.stderr
     books = read_both(stack.state, tmp_path / "copy")
     assert not disagreements(books)
     later = [order for order in books.ours.orders.values() if order.client_order_id not in known]

@@ -1,4 +1,4 @@
-"""Certificates replaced while everything runs: streams go on without losing a message, expired ones are turned away."""
+"""Certificates replaced while everything runs: no stream loses a message, expired certificates are refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import yaml
 
 from support.stack.local_processes import REPOSITORY, Stack
 from titan.brain.settings import BrainSettings
-from titan.runtime.pki.authority_files import issue
+from titan.runtime.pki.certificate_files import issue
 from titan.runtime.pki.certificates import Authority, issue_leaf, make_authority
 from titan.runtime.rpc import link as link_module
 from titan.runtime.rpc.client import RpcChannel
@@ -46,7 +47,7 @@ async def until(condition: Callable[[], object], what: str) -> None:
 
 
 class Counting:
-    """Brain's server, counting what comes; and a phase's link that posts numbers as fast as the loop turns."""
+    """Brain's server, which counts messages, and a phase's link that sends numbers as fast as the loop runs."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -73,7 +74,7 @@ class Counting:
         self.cli = RpcChannel(stack.client("cli"), "brain")
 
     def replace(self, authority: Authority | None = None, *roles: str) -> None:
-        """New certificates for everybody, as an operator writes them."""
+        """Write new certificates for every role, like an operator."""
         for role in roles or ("brain", "scavenger", "cli"):
             folder = self.stack.directory / "tls" / role
             shutil.rmtree(folder)
@@ -103,7 +104,7 @@ class Counting:
 
 @pytest.fixture
 async def counting(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counting]:
-    monkeypatch.setattr(link_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(link_module, "RELOAD_PERIOD_S", 0.05)
     async with run(Counting(stack)) as made:
         yield made
 
@@ -152,7 +153,12 @@ async def test_no_message_is_lost_over_several_replacements_and_the_expiry_of_th
 
 async def test_an_authority_is_changed_over_while_a_stream_runs(counting: Counting) -> None:
     old, new = counting.stack.authority, make_authority(datetime.now(UTC))
-    steps = (old.trusting(new.certificate_pem), new.trusting(old.certificate_pem), new)
+    # First both are trusted and the old one signs, then the new one signs, at last the old one goes.
+    steps = (
+        replace(old, certificate_pem=old.certificate_pem + new.certificate_pem),
+        replace(new, certificate_pem=new.certificate_pem + old.certificate_pem),
+        new,
+    )
     for hellos, authority in enumerate(steps, start=2):
         # One after another: whoever is renewed first meets peers that are not.
         for role in ("scavenger", "cli", "brain"):
@@ -184,7 +190,7 @@ def _impatient(renew: Callable[..., object]) -> Callable[..., object]:
 
 
 async def test_a_peer_that_does_not_end_its_side_is_cut_off(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_module, "LOOK_S", 0.05)
+    monkeypatch.setattr(link_module, "RELOAD_PERIOD_S", 0.05)
     monkeypatch.setattr(link_module, "_FINISH_S", 0.2)
     made = Counting(stack)
 

@@ -1,4 +1,4 @@
-"""``titan up`` from the outside: what a person at a terminal sees and can do."""
+"""``titan up`` from the outside: its output on a terminal, and the commands of other terminals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_run_to_the_end_prints_one_object_and_leaves_nothing(tmp_path: Path) -> 
     arguments = ("--arm", "--speed", "max", "--duration", "60", "--until-end", "-o", "json")
     with local_stack(tmp_path / "state", *arguments) as stack:
         code, out = stack.result(timeout_s=120)
-        assert code == 0, stack.said
+        assert code == 0, stack.stderr
         result = json.loads(out)
         assert list(result) == [
             "events",
@@ -55,8 +55,8 @@ def test_run_to_the_end_prints_one_object_and_leaves_nothing(tmp_path: Path) -> 
         assert sum(result["decisions"].values()) == result["intents"]
         assert result["ledger_balanced"] is True
         assert re.fullmatch(r"sha256:[0-9a-f]{64}", result["policy_hash"])
-        assert "SIMULATED MARKET" in stack.said
-        assert "armed: paper money only, policy demo-" in stack.said
+        assert "SIMULATED MARKET" in stack.stderr
+        assert "armed: paper money only, policy demo-" in stack.stderr
         assert wait_until_gone(stack.pids()) == []
         assert stack.titan("status").returncode == 3
 
@@ -84,9 +84,9 @@ def test_bad_recording_is_said_and_everything_stopped(tmp_path: Path, content: b
     recording.write_bytes(content)
     with local_stack(tmp_path / "state", "--market", str(recording), "--speed", "max", "--until-end") as stack:
         code, out = stack.result()
-        assert (code, out) == (2, ""), stack.said
-        assert "titan: marketdata cannot start: " in stack.said
-        assert str(recording) in stack.said.splitlines()[-1]
+        assert (code, out) == (2, ""), stack.stderr
+        assert "titan: marketdata cannot start: " in stack.stderr
+        assert str(recording) in stack.stderr.splitlines()[-1]
         assert wait_until_gone(stack.pids()) == []
 
 
@@ -97,9 +97,9 @@ def test_truncated_recording_is_said_when_it_breaks_off(tmp_path: Path) -> None:
     arguments = ("--market", str(cut), "--market", str(spot), "--speed", "max", "--until-end")
     with local_stack(tmp_path / "state", *arguments, resources=REPLAY) as stack:
         code, out = stack.result()
-        assert (code, out) == (1, ""), stack.said
-        assert "titan: marketdata fails again and again: ended with exit code 1: " in stack.said
-        assert str(cut) in stack.said.splitlines()[-1]
+        assert (code, out) == (1, ""), stack.stderr
+        assert "titan: marketdata fails again and again: ended with exit code 1: " in stack.stderr
+        assert str(cut) in stack.stderr.splitlines()[-1]
         assert wait_until_gone(stack.pids()) == []
 
 
@@ -109,7 +109,7 @@ def test_signal_stops_everything_in_order(tmp_path: Path, number: signal.Signals
         stack.wait(READY)
         pids = stack.pids()
         assert len(pids) == len(PROCESSES)
-        assert stack.end(number)[0] == 0, stack.said
+        assert stack.end(number)[0] == 0, stack.stderr
         assert [pid for pid in pids if alive(pid)] == []
         for name in PROCESSES:
             assert '"stopped"' in (stack.state / name / "log.jsonl").read_text(), name
@@ -118,7 +118,7 @@ def test_signal_stops_everything_in_order(tmp_path: Path, number: signal.Signals
 def test_signal_while_it_starts(tmp_path: Path) -> None:
     with local_stack(tmp_path / "state") as stack:
         stack.wait("SIMULATED MARKET")
-        assert stack.end()[0] == 0, stack.said
+        assert stack.end()[0] == 0, stack.stderr
         assert wait_until_gone(stack.pids()) == []
 
 
@@ -131,7 +131,8 @@ def test_supervisor_killed_leaves_no_process_and_the_state_goes_on(tmp_path: Pat
         assert wait_until_gone(pids, 60) == []
     with local_stack(tmp_path / "state", "--arm") as again:
         again.wait(READY)
-        assert "not armed: this state was armed or halted before and is left as it is" in again.said
+        assert "Resumed: ARMED (set by titan up --arm (cli))." in again.stderr
+        assert "ot armed" not in again.stderr
 
 
 def test_killed_process_is_started_again(tmp_path: Path) -> None:
@@ -154,7 +155,8 @@ def test_halted_stack_stays_halted_until_a_person_arms_it(tmp_path: Path) -> Non
         assert stack.titan("down").returncode == 0
         assert stack.result()[0] == 0
     with local_stack(tmp_path / "state", "--arm") as again:
-        again.wait("not armed: ")
+        again.wait("Still HALTED (set by ")
+        assert 'Run "titan arm" to resume.' in again.stderr
         again.wait(READY)
         assert again.json("status")["brain"]["posture"]["in_force"] == "POSTURE_HALTED"
         assert again.titan("arm").returncode == 0

@@ -1,4 +1,4 @@
-"""``titan up`` replaces its certificates while it trades: no restart, no order lost, and old ones are worth nothing."""
+"""``titan up`` replaces its certificates while it trades: no restart, no lost order, and old ones are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RENEWALS = 4
 
 
 def certificates(stack: LocalStack) -> dict[str, bytes]:
-    """The certificate of each process, as its file holds it now."""
+    """Read the present certificate of each process from its file."""
     found = {}
     for name in PROCESSES:
         (folder,) = {path.parent for path in (stack.state / name).rglob("cert.pem")}
@@ -69,9 +69,9 @@ def test_certificates_are_replaced_under_trading(tmp_path: Path) -> None:
             asyncio.run(ask_brain(tmp_path / "old-client", address))
         assert refused.value.unavailable
         code, _ = stack.end()
-        assert code == 0, stack.said
+        assert code == 0, stack.stderr
     for name in PROCESSES:
         said = (stack.state / name / "log.jsonl").read_text().partition("stopping")[0]
-        assert name == "marketdata" or said.count("certificate replaced: connecting anew") >= RENEWALS - 1
+        assert name == "marketdata" or said.count("certificate replaced: reconnecting") >= RENEWALS - 1
         assert "connection lost" not in said
     assert not disagreements(read_both(stack.state, tmp_path / "copy"))

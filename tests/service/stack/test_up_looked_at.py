@@ -23,7 +23,7 @@ READY = "ready: http://127.0.0.1:"
 
 @pytest.fixture(scope="module")
 def armed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A stack in lockstep that goes on for ever, armed; for tests that only look at it, on the cores that it takes."""
+    """An armed stack in lockstep without end, for tests that only read it, on the cores that it takes."""
     with local_stack(tmp_path_factory.mktemp("armed") / "state", "--arm", "--speed", "4") as stack:
         stack.wait(READY)
         yield stack
@@ -96,7 +96,7 @@ def test_caller_without_a_certificate_is_logged_and_counted(armed: LocalStack) -
 
 
 def refused(url: str) -> list[str]:
-    """Causes that a process has counted refusals by."""
+    """Read the causes of the refusals that a process has counted."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
         return re.findall(r'titan_rpc_refused_total\{cause="(\w+)"\}', answer.read().decode())
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from support.processes import brain_scene, execution_scene
 from support.processes.brain_scene import FakePhase
-from support.processes.execution_neighbours import until
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from support.storage.postgres import Postgres
 from titan.execution.app import ExecutionApp
@@ -31,7 +31,7 @@ from titan.v1 import order_pb2 as o
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
-    """A server that the test may kill; what it has said to be written is on the disk."""
+    """A server that the test may kill; its committed writes are on the disk."""
     made = Postgres()
     try:
         made.start()
@@ -59,7 +59,7 @@ def metric(app: Any, name: str) -> float:
 
 
 async def health(settings: Any) -> int:
-    """What the process's readiness probe is answered."""
+    """Return the answer to the process's readiness probe."""
 
     def asked() -> int:
         try:
@@ -197,7 +197,7 @@ async def test_brain_decides_while_postgresql_is_dead_and_a_restart_loses_no_dec
         assert made.app.not_ready() == []
         assert await health(made.settings) == 200
     async with restarted(both) as (again, phase):
-        # What came before is in a database that nobody can ask: nothing is opened, and what reduces is placed.
+        # The state of before is in a database that is away: nothing is opened, and reducing orders are placed.
         assert again.app.controller.state.in_force.name == "CLOSE_ONLY"
         assert "database" in again.app.controller.state.reason
         assert again.app.not_ready() == []
@@ -238,7 +238,7 @@ async def test_decisions_are_put_aside_when_the_server_swallows_everything(both:
     assert await decided(both.database("brain")) == ["before", "frozen-1", "frozen-2"]
 
 
-async def test_in_a_quiet_market_too_it_is_told_that_the_database_is_away(both: Stack, server: Postgres) -> None:
+async def test_a_database_that_is_away_is_reported_in_a_quiet_market_too(both: Stack, server: Postgres) -> None:
     async with execution_scene.scene(both) as made:
         await until(lambda: made.session.projector.lag == 0, "tables are written")
         server.kill()
@@ -248,7 +248,7 @@ async def test_in_a_quiet_market_too_it_is_told_that_the_database_is_away(both: 
         await until(lambda: made.session.projector.problem is None, "that it is there again is told")
 
 
-async def test_brain_tells_it_with_nothing_to_decide(both: Stack, server: Postgres) -> None:
+async def test_brain_reports_it_with_nothing_to_decide(both: Stack, server: Postgres) -> None:
     async with brain_scene.scene(both) as made:
         assert await made.app.store.flush(5.0)
         server.kill()
@@ -315,7 +315,7 @@ async def test_a_brain_that_began_without_its_database_takes_up_a_worse_risk_lev
         assert (again.app.controller.level.level, again.app.controller.level.reason) == (3, "of before")
 
 
-async def test_a_schema_that_is_upgraded_later_is_taken_up_without_a_restart(both: Stack) -> None:
+async def test_a_schema_that_is_upgraded_later_is_used_without_a_restart(both: Stack) -> None:
     async with brain_scene.scene(both, migrate=False) as made:
         assert any("no brain schema yet" in reason for reason in made.app.not_ready())
         await upgrade_async(both.database("brain"), "brain")

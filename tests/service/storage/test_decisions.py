@@ -57,7 +57,7 @@ async def test_decisions_are_written_once_and_found(database: Database, tmp_path
     await store.stop()
 
 
-async def test_what_a_database_does_not_take_outlives_the_process(database: Database, tmp_path: Path) -> None:
+async def test_decisions_that_a_database_refuses_outlive_the_process(database: Database, tmp_path: Path) -> None:
     url, problems = database("brain"), list[str | None]()
     store = store_of(url, tmp_path, problems)
     await begun(store)
@@ -85,7 +85,7 @@ async def test_what_a_database_does_not_take_outlives_the_process(database: Data
     await empty.stop()
 
 
-async def test_before_its_past_is_known_it_writes_nothing_and_loses_nothing(database: Database, tmp_path: Path) -> None:
+async def test_before_its_state_is_read_it_writes_nothing_and_loses_nothing(database: Database, tmp_path: Path) -> None:
     url = database("brain")
     await upgrade_async(url, "brain")
     engine = make_engine(url, "brain")

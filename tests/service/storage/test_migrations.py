@@ -10,18 +10,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import ProgrammingError
 
 from support.storage.postgres import Postgres
-from titan.storage import brain_tables, execution_tables
-from titan.storage.migrate import head_of, upgrade, upgrade_async
+from titan.storage import brain_tables, execution_tables, migrate
+from titan.storage.migrate import upgrade, upgrade_async
 from titan.storage.schema import BadDatabaseUrlError, Schema, make_engine, read_url, schema_problem
 
 MIGRATE = [sys.executable, "-c", "from titan.storage.migrate import main; main()"]
 Database = Callable[[str], str]
 METADATA = {"brain": brain_tables.metadata, "execution": execution_tables.metadata}
 ROLES: tuple[Schema, ...] = ("brain", "execution")
+REVISIONS = Path(migrate.__file__).parent / "migrations"
+
+
+def head_of(schema: Schema) -> str | None:
+    scripts = ScriptDirectory(str(REVISIONS), version_locations=[str(REVISIONS / "versions" / schema)])
+    return scripts.get_current_head()
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -45,7 +52,7 @@ async def test_revisions_make_the_tables_that_the_program_uses(database: Databas
     assert found == wanted
 
 
-def test_the_heads_that_the_programs_want_are_the_last_revisions() -> None:
+def test_the_heads_that_the_programs_require_are_the_last_revisions() -> None:
     assert head_of("brain") == brain_tables.HEAD
     assert head_of("execution") == execution_tables.HEAD
 
@@ -85,7 +92,7 @@ async def test_neither_role_sees_the_others_tables(postgres: Postgres) -> None:
     await engine.dispose()
 
 
-async def test_who_may_not_make_schemas_uses_one_that_is_there(postgres: Postgres) -> None:
+async def test_a_user_that_may_not_make_schemas_uses_a_present_one(postgres: Postgres) -> None:
     name = await asyncio.to_thread(postgres.new_database)
     owner = await postgres.connect(name)
     # Roles are the server's, not the database's.
@@ -127,7 +134,7 @@ def test_a_bad_url_is_refused_without_repeating_it(description: str, url: str, s
         ("nobody there", lambda url: url.replace(url.rpartition("@")[2], "127.0.0.1:1/titan"), "Connect call failed"),
     ],
 )
-async def test_a_database_that_does_not_take_us_is_away_and_its_password_untold(
+async def test_a_database_that_refuses_us_is_away_and_its_password_is_not_shown(
     postgres: Postgres, description: str, change: Callable[[str], str], says: str
 ) -> None:
     url = change(postgres.url(await asyncio.to_thread(postgres.new_database)))
@@ -136,11 +143,11 @@ async def test_a_database_that_does_not_take_us_is_away_and_its_password_untold(
     await engine.dispose()
     assert problem is not None
     assert problem.away, description
-    assert says in problem.said
-    assert not any(part in problem.said for part in ("hush", "p@ss", "p%40ss"))
+    assert says in problem.message
+    assert not any(part in problem.message for part in ("hush", "p@ss", "p%40ss"))
 
 
-def test_the_migration_reads_its_url_from_a_file_and_tells_no_password(postgres: Postgres, tmp_path: Path) -> None:
+def test_the_migration_reads_its_url_from_a_file_and_shows_no_password(postgres: Postgres, tmp_path: Path) -> None:
     name = postgres.new_database()
     file = tmp_path / "url"
 
@@ -184,5 +191,5 @@ async def test_a_foreign_schema_is_named(
     await engine.dispose()
     assert (problem is None) == (says is None), description
     if problem is not None:
-        assert says in problem.said  # type: ignore[operator]
+        assert says in problem.message  # type: ignore[operator]
         assert not problem.away

@@ -105,8 +105,8 @@ def plural(kind: str) -> str:
 
 
 @dataclass
-class Scene:
-    """What rows of a table are filled in with."""
+class AdmissionFixture:
+    """The cluster of the tables of admission, with the names that fill in their rows."""
 
     plane: ControlPlane
     api: AsUser
@@ -123,7 +123,7 @@ class Scene:
             self.api.must("POST", path_of("verifiedimages", ""), {**manifest, **body}, user=OPERATOR)
 
     def probe(self, digest: str) -> Answer:
-        """What the operator would hear now who creates a Deployment of that digest (a dry run)."""
+        """Return the answer to the operator's dry run of a Deployment of that digest."""
         manifest = workload("Deployment", pod_spec(image(digest)), "probe")
         return self.api.call("POST", path_of("deployments"), manifest, user=OPERATOR, dry_run=True)
 
@@ -143,7 +143,7 @@ class Scene:
         return found[0]
 
 
-def install_charts(plane: ControlPlane) -> Scene:
+def install_charts(plane: ControlPlane) -> AdmissionFixture:
     """Both charts and the people; nothing of the operator runs, and no image is listed."""
     crds = ROOT / "crds"
     plane.kubectl("apply", "--server-side", "-f", str(crds))
@@ -155,21 +155,21 @@ def install_charts(plane: ControlPlane) -> Scene:
         "--set", "guard.scope=cluster",
     )  # fmt: skip
     plane.helm("install", "titan", str(CHARTS / "titan"), "--namespace", HOME, "--set", f"image.digest={OPERATORS}")
-    scene = Scene(plane, AsUser(plane))
-    _people(scene)
-    return scene
+    fixture = AdmissionFixture(plane, AsUser(plane))
+    _people(fixture)
+    return fixture
 
 
-def install(plane: ControlPlane) -> Scene:
+def install(plane: ControlPlane) -> AdmissionFixture:
     """Charts, people, one listed image, and a stack's objects as the operator leaves them."""
-    scene = install_charts(plane)
-    scene.publish(LISTED)
-    until(lambda: scene.admits(LISTED) and not scene.admits(STRANGER), "admission follows the list")
-    _stack(scene)
-    return scene
+    fixture = install_charts(plane)
+    fixture.publish(LISTED)
+    until(lambda: fixture.admits(LISTED) and not fixture.admits(STRANGER), "admission follows the list")
+    _stack(fixture)
+    return fixture
 
 
-def _people(scene: Scene) -> None:
+def _people(fixture: AdmissionFixture) -> None:
     ordinary = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
     groups = ["", "apps", "batch", "titan.trading", "apiextensions.k8s.io"]
     role = {
@@ -178,22 +178,24 @@ def _people(scene: Scene) -> None:
         "metadata": {"name": "writes-everything"},
         "rules": [{"apiGroups": groups, "resources": ["*"], "verbs": ordinary}],
     }
-    scene.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(role))
+    fixture.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(role))
     people = [f"--user={name}" for name in (BOB, TESS, DORA, NODE)]
-    scene.plane.kubectl("create", "clusterrolebinding", "people", "--clusterrole=writes-everything", *people)
+    fixture.plane.kubectl("create", "clusterrolebinding", "people", "--clusterrole=writes-everything", *people)
     for who, clusterrole in ((TESS, "titan-trader"), (DORA, "titan-debugger")):
-        scene.plane.kubectl("create", "rolebinding", who, f"--clusterrole={clusterrole}", f"--user={who}", "-n", STACK)
+        fixture.plane.kubectl(
+            "create", "rolebinding", who, f"--clusterrole={clusterrole}", f"--user={who}", "-n", STACK
+        )
 
 
-def _stack(scene: Scene) -> None:
-    api = scene.api
+def _stack(fixture: AdmissionFixture) -> None:
+    api = fixture.api
     protected = {"annotations": {"titan.trading/protected": "true"}}
     owned = {"labels": {"app.kubernetes.io/managed-by": "titan-operator"}}
     core = {"apiVersion": "v1"}
     policy = yaml.safe_load((ROOT / "policies" / "demo.yaml").read_text())
     policy["spec"]["posture"] = "CLOSE_ONLY"
     api.must("POST", path_of("riskpolicies"), policy, user=BOB)
-    scene.names["policy"] = policy["metadata"]["name"]
+    fixture.names["policy"] = policy["metadata"]["name"]
     phase = next(
         document
         for document in yaml.safe_load_all((ROOT / "examples" / "quickstart.yaml").read_text())
@@ -210,4 +212,4 @@ def _stack(scene: Scene) -> None:
         ("statefulsets", workload("StatefulSet", pod_spec(image(LISTED)), "execution", **protected)),
     ):
         api.must("POST", path_of(kind), manifest, user=OPERATOR)
-    scene.names |= {kind: scene.named(kind) for kind in ("replicasets", "controllerrevisions", "pods")}
+    fixture.names |= {kind: fixture.named(kind) for kind in ("replicasets", "controllerrevisions", "pods")}

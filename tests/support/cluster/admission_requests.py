@@ -1,4 +1,4 @@
-"""Requests that tables of admission are made of."""
+"""Requests of the tables of admission."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.cluster.admission_fixture import (
     ROOT,
     STACK,
     STRANGER,
-    Scene,
+    AdmissionFixture,
     container,
     image,
     path_of,
@@ -28,12 +28,12 @@ from support.cluster.as_user import Answer, controller
 MASTERS = ("system:masters",)
 REPLICASETS = controller("replicaset-controller")
 NAMESPACES = controller("namespace-controller")
-# Names of what is there, filled in when it is asked.
+# Placeholders of existing objects' names, filled in when the request is sent.
 POD, REPLICASET, REVISION, POLICY = "{pods}", "{replicasets}", "{controllerrevisions}", "{policy}"
 
 
 @dataclass(frozen=True)
-class Act:
+class AdmissionRequest:
     """One request. ``{pods}`` and the like in the path are the names of what is there."""
 
     user: str
@@ -43,40 +43,42 @@ class Act:
     groups: tuple[str, ...] = ()
     connects: bool = False
 
-    def on(self, scene: Scene) -> Answer:
+    def on(self, fixture: AdmissionFixture) -> Answer:
         """A dry run of it. To enter a pod there is no dry run, and no node would answer."""
         path, body = self.path, json.dumps(self.body)
-        for kind, name in scene.names.items():
+        for kind, name in fixture.names.items():
             path, body = path.replace(f"{{{kind}}}", name), body.replace(f"{{{kind}}}", name)
-        return scene.api.call(
+        return fixture.api.call(
             self.method, path, json.loads(body), user=self.user, groups=self.groups, dry_run=not self.connects
         )
 
 
-def creates(user: str, kind: str, spec: Mapping[str, Any], namespace: str = STACK, groups: tuple[str, ...] = ()) -> Act:
-    return Act(user, "POST", path_of(plural(kind), namespace), workload(kind, spec), groups)
+def creates(
+    user: str, kind: str, spec: Mapping[str, Any], namespace: str = STACK, groups: tuple[str, ...] = ()
+) -> AdmissionRequest:
+    return AdmissionRequest(user, "POST", path_of(plural(kind), namespace), workload(kind, spec), groups)
 
 
 def patches(
     user: str, kind: str, name: str, body: Mapping[str, Any], sub: str = "", groups: tuple[str, ...] = ()
-) -> Act:
-    return Act(user, "PATCH", path_of(kind, name=name, subresource=sub), body, groups)
+) -> AdmissionRequest:
+    return AdmissionRequest(user, "PATCH", path_of(kind, name=name, subresource=sub), body, groups)
 
 
-def deletes(user: str, kind: str, name: str) -> Act:
-    return Act(user, "DELETE", path_of(kind, name=name))
+def deletes(user: str, kind: str, name: str) -> AdmissionRequest:
+    return AdmissionRequest(user, "DELETE", path_of(kind, name=name))
 
 
-def enters(user: str, how: str) -> Act:
+def enters(user: str, how: str) -> AdmissionRequest:
     path = path_of("pods", name=POD, subresource=how) + "?command=sh&ports=80"
-    return Act(user, "POST", path, connects=True)
+    return AdmissionRequest(user, "POST", path, connects=True)
 
 
-def act(user: str, verb: str, by: str) -> Act:
+def act(user: str, verb: str, by: str) -> AdmissionRequest:
     return patches(user, "riskpolicies", POLICY, {"spec": {"act": {"verb": verb, "nonce": "nonce-0001", "by": by}}})
 
 
-def ceiling(user: str, posture: str) -> Act:
+def ceiling(user: str, posture: str) -> AdmissionRequest:
     return patches(user, "riskpolicies", POLICY, {"spec": {"posture": posture}})
 
 
@@ -86,9 +88,9 @@ def armed_policy() -> dict[str, Any]:
     return policy
 
 
-def trust_policy(user: str, name: str = "titan-trust-policy", namespace: str = HOME) -> Act:
+def trust_policy(user: str, name: str = "titan-trust-policy", namespace: str = HOME) -> AdmissionRequest:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"policy.yaml": "{}"}}
-    return Act(user, "POST", path_of("configmaps", namespace), body)
+    return AdmissionRequest(user, "POST", path_of("configmaps", namespace), body)
 
 
 def token() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is refused, by which policy; and what is not."""
+"""Rows of requests: refused ones with their policy, and admitted ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from support.cluster.admission_requests import (
     UNPROTECT,
     VOLUME,
     VOLUMES,
-    Act,
+    AdmissionRequest,
     act,
     armed_policy,
     ceiling,
@@ -126,7 +126,7 @@ DENIED = [
         "a pod by the operator itself: it makes none",
         "titan-writers",
         "pods",
-        Act(OPERATOR, "POST", path_of("pods"), workload("Pod", pod_spec(GOOD)), MASTERS),
+        AdmissionRequest(OPERATOR, "POST", path_of("pods"), workload("Pod", pod_spec(GOOD)), MASTERS),
     ),
     ("a ReplicaSet by somebody", "titan-writers", BOB, creates(BOB, "ReplicaSet", pod_spec(GOOD))),
     ("a Job by somebody", "titan-writers", BOB, creates(BOB, "Job", pod_spec(GOOD))),
@@ -145,13 +145,13 @@ DENIED = [
         "a pod evicted",
         "titan-writers",
         BOB,
-        Act(BOB, "POST", path_of("pods", name=POD, subresource="eviction"), EVICTION),
+        AdmissionRequest(BOB, "POST", path_of("pods", name=POD, subresource="eviction"), EVICTION),
     ),
     (
         "a pod bound to a machine",
         "titan-writers",
         BOB,
-        Act(BOB, "POST", path_of("pods", name=POD, subresource="binding"), BINDING),
+        AdmissionRequest(BOB, "POST", path_of("pods", name=POD, subresource="binding"), BINDING),
     ),
     (
         "a pod's state forged",
@@ -162,10 +162,13 @@ DENIED = [
     *(
         (f"{what} in the operator's namespace", "titan-writers-operator", BOB, request)
         for what, request in (
-            ("the operator changed", Act(BOB, "PATCH", OPERATORS_OWN, NOTE)),
-            ("the operator doubled", Act(BOB, "PATCH", f"{OPERATORS_OWN}/scale", REPLICAS)),
-            ("the operator deleted", Act(BOB, "DELETE", OPERATORS_OWN)),
-            ("the operator's state forged", Act(BOB, "PATCH", f"{OPERATORS_OWN}/status", {"status": {"replicas": 1}})),
+            ("the operator changed", AdmissionRequest(BOB, "PATCH", OPERATORS_OWN, NOTE)),
+            ("the operator doubled", AdmissionRequest(BOB, "PATCH", f"{OPERATORS_OWN}/scale", REPLICAS)),
+            ("the operator deleted", AdmissionRequest(BOB, "DELETE", OPERATORS_OWN)),
+            (
+                "the operator's state forged",
+                AdmissionRequest(BOB, "PATCH", f"{OPERATORS_OWN}/status", {"status": {"replicas": 1}}),
+            ),
         )
     ),
     (
@@ -207,26 +210,26 @@ DENIED = [
         "a token",
         "titan-interactive",
         "debug",
-        Act(BOB, "POST", path_of("serviceaccounts", name="default", subresource="token"), token()),
+        AdmissionRequest(BOB, "POST", path_of("serviceaccounts", name="default", subresource="token"), token()),
     ),
     (
         "the operator's token",
         "titan-interactive",
         HOME,
-        Act(BOB, "POST", path_of("serviceaccounts", HOME, "titan-operator", "token"), token()),
+        AdmissionRequest(BOB, "POST", path_of("serviceaccounts", HOME, "titan-operator", "token"), token()),
     ),
     (
         "a token that the cluster fills in",
         "titan-interactive",
         "token",
-        Act(BOB, "POST", path_of("secrets"), token_secret()),
+        AdmissionRequest(BOB, "POST", path_of("secrets"), token_secret()),
     ),
     ("a protected Secret deleted", "titan-protected", "release", deletes(BOB, "secrets", "account")),
     (
         "protected ones deleted as a collection",
         "titan-protected",
         "account",
-        Act(BOB, "DELETE", path_of("secrets") + "?fieldSelector=metadata.name=account"),
+        AdmissionRequest(BOB, "DELETE", path_of("secrets") + "?fieldSelector=metadata.name=account"),
     ),
     (
         "a stack's pods deleted with its protected namespace",
@@ -234,13 +237,13 @@ DENIED = [
         "drained",
         deletes(NAMESPACES, "pods", POD),
     ),
-    ("the namespace deleted", "titan-protected", STACK, Act(BOB, "DELETE", f"/api/v1/namespaces/{STACK}")),
+    ("the namespace deleted", "titan-protected", STACK, AdmissionRequest(BOB, "DELETE", f"/api/v1/namespaces/{STACK}")),
     ("protection taken off", "titan-protected", "release", patches(BOB, "secrets", "account", UNPROTECT)),
     (
         "protection of the namespace taken off",
         "titan-protected",
         STACK,
-        Act(BOB, "PATCH", f"/api/v1/namespaces/{STACK}", UNPROTECT),
+        AdmissionRequest(BOB, "PATCH", f"/api/v1/namespaces/{STACK}", UNPROTECT),
     ),
     ("protection put on by somebody", "titan-protected", BOB, patches(BOB, "serviceaccounts", "default", PROTECT)),
     (
@@ -254,7 +257,7 @@ DENIED = [
         "a new policy above CLOSE_ONLY",
         "titan-loosening",
         "loosen",
-        Act(BOB, "POST", path_of("riskpolicies"), armed_policy()),
+        AdmissionRequest(BOB, "POST", path_of("riskpolicies"), armed_policy()),
     ),
     ("arming without the verb", "titan-loosening", "arm", act(BOB, "arm", BOB)),
     ("arming in another's name", "titan-loosening", "bob", act(TESS, "arm", BOB)),
@@ -277,17 +280,27 @@ DENIED = [
         "the list, by an administrator",
         "titan-verified-images",
         "admin",
-        Act("", "PATCH", path_of("verifiedimages", "", "titan"), {"spec": {"images": []}}),
+        AdmissionRequest("", "PATCH", path_of("verifiedimages", "", "titan"), {"spec": {"images": []}}),
     ),
-    ("a second list", "titan-verified-images", BOB, Act(BOB, "POST", path_of("verifiedimages", ""), verified("other"))),
-    ("the list deleted", "titan-verified-images", BOB, Act(BOB, "DELETE", path_of("verifiedimages", "", "titan"))),
+    (
+        "a second list",
+        "titan-verified-images",
+        BOB,
+        AdmissionRequest(BOB, "POST", path_of("verifiedimages", ""), verified("other")),
+    ),
+    (
+        "the list deleted",
+        "titan-verified-images",
+        BOB,
+        AdmissionRequest(BOB, "DELETE", path_of("verifiedimages", "", "titan")),
+    ),
     (
         "a kind of Titan deleted",
         "titan-verified-images",
         "release",
-        Act(BOB, "DELETE", path_of("customresourcedefinitions", "", "riskpolicies.titan.trading")),
+        AdmissionRequest(BOB, "DELETE", path_of("customresourcedefinitions", "", "riskpolicies.titan.trading")),
     ),
-    ("a volume of a host's path", "titan-host-volumes", "debug", Act(BOB, "POST", VOLUMES, HOST_VOLUME)),
+    ("a volume of a host's path", "titan-host-volumes", "debug", AdmissionRequest(BOB, "POST", VOLUMES, HOST_VOLUME)),
     ("a privileged pod anywhere", "titan-host", "privileged", creates(BOB, "Pod", PRIVILEGED, "default")),
     ("a host path anywhere", "titan-host", "host path", creates(BOB, "Pod", {**pod_spec(TAG), **HOST_PATH}, "default")),
     (
@@ -301,7 +314,7 @@ DENIED = [
 
 # description, request
 ADMITTED = [
-    ("a volume of a host's path, by a provisioner", Act(PROVISIONER, "POST", VOLUMES, HOST_VOLUME)),
+    ("a volume of a host's path, by a provisioner", AdmissionRequest(PROVISIONER, "POST", VOLUMES, HOST_VOLUME)),
     ("a listed digest, by the operator", creates(OPERATOR, "Deployment", pod_spec(GOOD))),
     ("the same digest from another registry", creates(OPERATOR, "Deployment", pod_spec(f"mirror.example/t@{LISTED}"))),
     (
@@ -320,21 +333,23 @@ ADMITTED = [
     ("a pod deleted by the operator", deletes(OPERATOR, "pods", POD)),
     ("a pod deleted by who may debug", deletes(DORA, "pods", POD)),
     ("a pod reported by its node", patches(NODE, "pods", POD, STATUS, "status", NODES)),
-    ("a pod deleted by its node", Act(NODE, "DELETE", path_of("pods", name=POD), None, NODES)),
+    ("a pod deleted by its node", AdmissionRequest(NODE, "DELETE", path_of("pods", name=POD), None, NODES)),
     (
         "a token for a node's pod",
-        Act(NODE, "POST", path_of("serviceaccounts", name="default", subresource="token"), token(), NODES),
+        AdmissionRequest(NODE, "POST", path_of("serviceaccounts", name="default", subresource="token"), token(), NODES),
     ),
     ("exec by who may debug", enters(DORA, "exec")),
     (
         "a person's own ConfigMap",
-        Act(
+        AdmissionRequest(
             BOB, "POST", path_of("configmaps"), {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}
         ),
     ),
     (
         "a person's own Secret",
-        Act(BOB, "POST", path_of("secrets"), {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine"}}),
+        AdmissionRequest(
+            BOB, "POST", path_of("secrets"), {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine"}}
+        ),
     ),
     ("a protected Secret deleted by who may release", deletes(TESS, "secrets", "account")),
     ("protection taken off by who may release", patches(TESS, "secrets", "account", UNPROTECT)),
@@ -357,7 +372,9 @@ ADMITTED = [
     ),
     (
         "the list by the operator",
-        Act(OPERATOR, "PATCH", path_of("verifiedimages", "", "titan"), {"spec": {"images": [{"digest": LISTED}]}}),
+        AdmissionRequest(
+            OPERATOR, "PATCH", path_of("verifiedimages", "", "titan"), {"spec": {"images": [{"digest": LISTED}]}}
+        ),
     ),
     ("the operator's chart upgraded by an administrator", creates("", "Deployment", pod_spec(image(OPERATORS)), HOME)),
     ("PostgreSQL by anybody, in a data namespace", creates(BOB, "StatefulSet", pod_spec(image(DATAS)), DATA)),

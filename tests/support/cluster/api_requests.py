@@ -1,4 +1,4 @@
-"""What a request to the API server names, and how the server refuses one."""
+"""Parsers of requests to the API server and of its refusals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Mutation:
-    """One write that was asked for; ``code`` is 0 if it did not reach the server, or its answer is still to come."""
+    """One write request; ``code`` is 0 if it did not reach the server, or its answer is still outstanding."""
 
     method: str
     plural: str
@@ -20,7 +20,7 @@ class Mutation:
 
 @dataclass
 class Target:
-    """What a path names."""
+    """The object that a path names."""
 
     plural: str = ""
     namespace: str = ""

@@ -23,10 +23,10 @@ from aiohttp import web
 from support.cluster.api_requests import Mutation, Target, status
 from support.cluster.loopback_certificate import throw_away_certificate
 from titan_operator.cluster.credentials import Connection
-from titan_operator.cluster.kinds import Kind
+from titan_operator.cluster.resource_kinds import Kind
 
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
-# Questions that are asked by POST.
+# Reviews, which are read by POST.
 _REVIEWS = (
     "selfsubjectreviews",
     "selfsubjectaccessreviews",
@@ -38,7 +38,7 @@ _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length"
 
 
 class WatchFault(Enum):
-    """What can be done to the watch streams of a kind."""
+    """Faults of the watch streams of a kind."""
 
     DROP = "the next events never arrive"
     DUPLICATE = "the next events arrive twice"
@@ -280,7 +280,7 @@ class ApiProxy:
                 return await self._watch(request, target)
             except (aiohttp.ClientError, ConnectionError):
                 return _gone(request)
-        # What was sent arrives, whether or not the client lives on.
+        # A sent request arrives, whether or not the client is still alive.
         return await asyncio.shield(asyncio.ensure_future(self._once(request, target, url)))
 
     async def _once(self, request: web.BaseRequest, target: Target, url: str) -> web.StreamResponse:
@@ -393,7 +393,7 @@ async def _lines(upstream: aiohttp.ClientResponse, ending: asyncio.Future[bytes]
 
 
 def _gone(request: web.BaseRequest) -> web.Response:
-    """Break the client's connection; what is returned reaches nobody."""
+    """Break the client's connection; the returned response is never sent."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

@@ -20,20 +20,20 @@ _MERGE = "application/merge-patch+json"
 
 
 def controller(name: str) -> str:
-    """A controller of the cluster's own."""
+    """Return the user of one of the cluster's own controllers."""
     return f"system:serviceaccount:kube-system:{name}"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API server said: ``message`` is empty where it agreed."""
+    """An answer of the API server; ``message`` is empty where the request succeeded."""
 
     code: int
     body: Mapping[str, Any]
 
     @property
     def message(self) -> str:
-        """Why not."""
+        """Message of a refusal."""
         return str(self.body.get("message", self.body)) if self.code >= 400 else ""
 
     def denied_by(self, policy: str) -> bool:

@@ -1,4 +1,4 @@
-"""Runs the program that it is given with one rule of its policy changed: a process that enforces what nobody pinned."""
+"""Runs a program with one rule of its policy changed: a process that enforces a policy that no TitanPhase names."""
 
 from __future__ import annotations
 

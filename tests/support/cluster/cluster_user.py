@@ -1,4 +1,4 @@
-"""A cluster that is there, whoever made it: what people do with kubectl and helm, and what they see of stacks."""
+"""A user of any cluster: actions by kubectl and helm, and observations of stacks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import yaml
 
 
 class WaitError(AssertionError):
-    """Something did not come true in time; the message says what is there instead."""
+    """A condition did not hold in time; the message describes the state."""
 
 
-class Reach(Protocol):
+class ClusterAccess(Protocol):
     """The way to an API server, as an administrator."""
 
     @property
@@ -34,10 +34,10 @@ class Reach(Protocol):
         """Path of another user's kubeconfig."""
 
 
-class Reached:
+class ClusterUser:
     """Verbs of a person, on the cluster that ``plane`` reaches."""
 
-    plane: Reach
+    plane: ClusterAccess
     namespaces: Sequence[str]
 
     def apply(self, namespace: str, resources: Sequence[dict[str, Any]]) -> None:
@@ -68,12 +68,12 @@ class Reached:
         deadline = time.monotonic() + timeout_s
         while not (found := holds()):
             if time.monotonic() > deadline:
-                raise WaitError(f"not within {timeout_s:.0f} s: {what}\n{self.picture()}")
+                raise WaitError(f"not within {timeout_s:.0f} s: {what}\n{self.describe()}")
             time.sleep(0.2)
         return found
 
-    def picture(self) -> str:
-        """What a person would look at first."""
+    def describe(self) -> str:
+        """Describe the state for a failure's message."""
         look = ("get", "titan,pods", "-o", "wide", "-n")
         return "\n".join(self.plane.kubectl(*look, namespace, check=False).stdout for namespace in self.namespaces)
 

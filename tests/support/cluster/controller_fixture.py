@@ -1,4 +1,4 @@
-"""An engine on the real API server, with pods that are only marked ready and a stack that only answers.
+"""A controller on the real API server, with pods that are only marked ready and a stack that only answers.
 
 For what is about the API server: cut connections, lost events, stale lists. Real processes are in the tests of stacks.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy_hash import policy_hash
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
@@ -32,7 +32,7 @@ from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError, ClusterError
 from titan_operator.cluster.events import Events
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.cluster.watches import WatchTracker
 from titan_operator.controller.context import Context
 from titan_operator.controller.controller import StackController
@@ -42,16 +42,16 @@ from titan_operator.stack.view import Ack, BrainView, ExecutionView, PhaseView, 
 from titan_operator.supplychain.verdict import TrustTerms, Verdict
 
 SYSTEM = "titan-system"
-# What its watches would do to an engine that has none: it is woken this often.
+# The controller has no watches here; it is woken this often instead, in seconds.
 WAKE_S = 0.15
-# What the cluster puts into every namespace by itself.
+# Objects that the cluster puts into every namespace by itself.
 _CLUSTERS_OWN = (("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default"))
-# What differs between two runs that are the same: identities, times and what is random.
+# Fields that differ between two equal runs: identities, times and random values.
 _VOLATILE = ("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "deletionTimestamp")
 
 
-class Everything:
-    """A verifier that knows every image: here it is about the API server."""
+class AcceptingVerifier:
+    """A verifier that accepts every image, for tests of the API server."""
 
     terms = TrustTerms("sha256:" + "7" * 64)
     problem = ""
@@ -67,16 +67,16 @@ class Everything:
         return Verdict(True)
 
 
-class Held:
-    """A Lease that is ours."""
+class HeldLease:
+    """A Lease that is always held."""
 
     def is_held(self) -> bool:
         return True
 
 
 @dataclass
-class ToldStack:
-    """What a stack's processes would answer; it outlives the engines that ask it.
+class ScriptedStack:
+    """A stack's processes with scripted answers; it outlives the controllers that query it.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class ToldStack:
 
     async def query(self, addresses: Mapping[str, str], timeout_s: float = 2.0) -> StackView:
         running = await self._hashes()
-        # Brain and Execution are asked where their pods are; of a phase Brain tells.
+        # Brain and Execution are queried at their pods; Brain reports the phases.
         hashes = {role: said for role, said in running.items() if role in addresses or role == "scavenger"}
         problems = {role: "has no running pod" for role in ("brain", "execution") if role not in hashes}
         brain = execution = None
@@ -184,7 +184,7 @@ async def pods_at_hand(admin: Cluster, namespace: str) -> list[dict[str, Any]]:
 
 
 async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
-    """What a kubelet tells of pods that run, and its last word on those that end; until canceled."""
+    """Write the status that a kubelet writes for running pods, and remove ended ones, until canceled."""
     # Late: an operator process that is measured imports this module too.
     from kubernetes.client import ApiException, CoreV1Api
     from kubernetes.config import new_client_from_config
@@ -211,21 +211,21 @@ async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
 
 
 @dataclass
-class Scene:
-    """One namespace with its stack, and the engine that a test runs over it."""
+class ControllerFixture:
+    """One namespace with its stack, and the controller that a test runs over it."""
 
     admin: Cluster
     operator: Connection
     namespace: str
     folder: Path
-    told: ToldStack
-    lease: Held = field(default_factory=Held)
+    stack: ScriptedStack
+    lease: HeldLease = field(default_factory=HeldLease)
     resync_s: float = 5.0
     clock: Callable[[], float] = time.monotonic
 
     @asynccontextmanager
-    async def engine(self) -> AsyncIterator[StackController]:
-        """A fresh engine: it remembers nothing of one before."""
+    async def controller(self) -> AsyncIterator[StackController]:
+        """Make a new controller, without the state of an earlier one."""
         settings = OperatorSettings(
             role="operator",
             http_port=0,
@@ -240,16 +240,16 @@ class Scene:
         # operator has.
         import structlog
 
-        # What went wrong; each pass says much more.
+        # Warnings only; each pass logs much more.
         log: Log = structlog.wrap_logger(
             structlog.PrintLogger(sys.stderr), wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING)
         )
         metrics = OperatorMetrics(Metrics())
-        async with Cluster(self.operator, observe=metrics.called) as cluster, aiohttp.ClientSession() as session:
+        async with Cluster(self.operator, observe=metrics.observe_call) as cluster, aiohttp.ClientSession() as session:
             store = VerifiedImagesStore(cluster, [self.namespace], lambda: datetime.now(UTC))
             parts = Context(
                 cluster=cluster,
-                judge=ImageChecker(Everything(), store, time.monotonic),
+                image_checker=ImageChecker(AcceptingVerifier(), store, time.monotonic),
                 events=Events(cluster, instance="operator", log=log),
                 lease=self.lease,
                 watches=WatchTracker(1e9),
@@ -259,42 +259,42 @@ class Scene:
                 version="1.0.0",
                 log=log,
                 clock=self.clock,
-                connect=lambda *_: self.told,
+                connect=lambda *_: self.stack,
             )
             yield StackController(self.namespace, parts)
 
     async def run_until(
         self,
-        engine: StackController,
+        controller: StackController,
         holds: Callable[[], Awaitable[bool]],
         timeout_s: float = 30.0,
         *,
         stop: asyncio.Event | None = None,
     ) -> None:
-        """Let the engine reconcile until ``await holds()``, or until ``stop`` is set: then it ends in its tracks."""
-        work = asyncio.create_task(engine.run())
+        """Let the controller reconcile until ``await holds()``, or until ``stop`` is set, which ends it at once."""
+        work = asyncio.create_task(controller.run())
         stopped = asyncio.create_task((stop or asyncio.Event()).wait())
         try:
             async with asyncio.timeout(timeout_s):
                 while not stopped.done() and not await holds():
                     if work.done():
                         work.result()
-                    engine.wake()
+                    controller.wake()
                     await asyncio.wait({stopped, work}, timeout=WAKE_S, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            raise AssertionError(f"not within {timeout_s} s; {await self.picture()}") from None
+            raise AssertionError(f"not within {timeout_s} s; {await self.describe()}") from None
         finally:
             work.cancel()
             stopped.cancel()
             await asyncio.gather(work, stopped, return_exceptions=True)
 
-    async def calm(self, engine: StackController, writes: Callable[[], int]) -> None:
+    async def calm(self, controller: StackController, writes: Callable[[], int]) -> None:
         """Pass until a whole pass writes nothing and has nothing to do before the next resync."""
         async with asyncio.timeout(30):
             while True:
                 before, requeue_after_s = writes(), 0.0
                 try:
-                    requeue_after_s = await engine.reconcile()
+                    requeue_after_s = await controller.reconcile()
                 except* ClusterError:
                     # A cut can be here too: the next pass goes on from there.
                     requeue_after_s = 0.0
@@ -302,8 +302,8 @@ class Scene:
                     return
                 await asyncio.sleep(min(requeue_after_s, WAKE_S))
 
-    async def picture(self) -> str:
-        """What a person would look at first."""
+    async def describe(self) -> str:
+        """Describe the state for a failure's message."""
         events = await self.admin.list(KINDS["Event"], self.namespace)
         warnings = sorted(
             {
@@ -316,7 +316,7 @@ class Scene:
             item["metadata"]["name"]: (item["metadata"]["generation"], item.get("status", {}).get("observedGeneration"))
             for item in await self.admin.list(KINDS["RiskPolicy"], self.namespace)
         }
-        posture = f"latch {self.told.latch.name}; policies, generation and seen: {policies}"
+        posture = f"latch {self.stack.latch.name}; policies, generation and seen: {policies}"
         return f"{self.namespace}: phases: {await self.conditions()}; {posture}; warnings: {warnings}"
 
     async def apply(self, *resources: Mapping[str, Any]) -> None:
@@ -337,7 +337,7 @@ class Scene:
         return found
 
     async def settled(self, ready: int = 5) -> bool:
-        """Whether all phases run, and what was told of the policies is of what they are now."""
+        """Whether all phases run, and the policies' statuses are of their present generation."""
         for policy in await self.admin.list(KINDS["RiskPolicy"], self.namespace):
             if policy.get("status", {}).get("observedGeneration") != policy["metadata"]["generation"]:
                 return False

@@ -8,7 +8,7 @@ from typing import Any
 from testcluster.api import Api, ApiError
 from testcluster.controlplane import ClusterError
 
-from support.cluster.cluster_user import Reached
+from support.cluster.cluster_user import ClusterUser
 
 _TITAN = "/apis/titan.trading/v1alpha1"
 _APPS = "/apis/apps/v1"
@@ -38,8 +38,8 @@ _NAMESPACED = {
 _CATEGORIES = {"titan": ("riskpolicies", "titanphases")}
 
 
-class DirectReads(Reached):
-    """Reads as the administrator, as ``kubectl -o json`` prints them; all else is :class:`Reached`'s."""
+class DirectReads(ClusterUser):
+    """Reads as the administrator, as ``kubectl -o json`` prints them; all else is :class:`ClusterUser`'s."""
 
     def __init__(self) -> None:
         # A connection is one thread's.

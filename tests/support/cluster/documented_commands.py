@@ -1,4 +1,4 @@
-"""What charts and documentation tell a person to type, typed."""
+"""Runs the commands that charts and documentation name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from testcluster.controlplane import ControlPlane
 
 
 def notes(said: str) -> str:
-    """What Helm printed of a chart's NOTES.txt."""
+    """Return a chart's NOTES.txt from Helm's output."""
     return said.partition("NOTES:\n")[2]
 
 
 def commands(text: str) -> str:
-    """The lines that a person copies: indented by two or more."""
+    """Return the lines that a person copies: those indented by two or more."""
     return "\n".join(line for line in text.splitlines() if line.startswith("  "))
 
 

@@ -1,4 +1,4 @@
-"""What can fail between the operator and the API server, a row each; design operator.md §5."""
+"""Faults between the operator and the API server, a row each; design operator.md §5."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support.cluster.apiproxy import WatchFault
-from support.cluster.operator_faults import Faulted, written
+from support.cluster.operator_faults import FaultedStack, written
 from support.cluster.operator_process import LEASE_S
 from support.cluster.scripted_stack_operator import UNLISTED
-from support.cluster.stack_acts import DELETE, HALT, INSTALL, POLICY_CHANGE, UPGRADE, ActOfLife
+from support.cluster.stack_acts import DELETE, HALT, INSTALL, POLICY_CHANGE, UPGRADE, StackAct
 from support.stack.model import NEXT_IMAGE, quickstart
 from titan_operator.app import OVERDUE_S, WATCHED
-from titan_operator.cluster.kinds import KINDS, Kind
+from titan_operator.cluster.resource_kinds import KINDS, Kind
 
 KINDS_WATCHED = tuple(KINDS[name] for name in WATCHED)
 RESOURCES = (KINDS["RiskPolicy"], KINDS["TitanPhase"])
@@ -26,7 +26,7 @@ LONG_S = 3.0
 # While a list is stale, the watches go on.
 STALE_S = 3.0
 
-Fault = Callable[[Faulted], Awaitable[None]]
+Fault = Callable[[FaultedStack], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Row:
     name: str
     why: str
     fault: Fault
-    acts: tuple[ActOfLife, ...] = (UPGRADE,)
+    acts: tuple[StackAct, ...] = (UPGRADE,)
     sampled: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def _watches(fault: WatchFault, times: int = 1000, delay_s: float = 1.0, code: int = 500) -> Fault:
-    async def make(at: Faulted) -> None:
+    async def make(at: FaultedStack) -> None:
         for kind in KINDS_WATCHED:
             at.proxy.watch_fault(kind, fault, times=times, delay_s=delay_s, code=code)
 
@@ -66,7 +66,7 @@ def _watches(fault: WatchFault, times: int = 1000, delay_s: float = 1.0, code: i
 def _watches_told(code: int) -> Fault:
     """Their streams end with an ERROR, again and again while the act goes on."""
 
-    async def work(at: Faulted) -> None:
+    async def work(at: FaultedStack) -> None:
         for _ in range(4):
             await _watches(WatchFault.ERROR, code=code)(at)
             await asyncio.sleep(1)
@@ -75,7 +75,7 @@ def _watches_told(code: int) -> Fault:
 
 
 def _watches_refused(code: int) -> Fault:
-    async def make(at: Faulted) -> None:
+    async def make(at: FaultedStack) -> None:
         for kind in KINDS_WATCHED:
             at.proxy.answer("WATCH", kind, code, times=2, retry_after_s=1)
         await _watches(WatchFault.CLOSE)(at)
@@ -84,12 +84,12 @@ def _watches_refused(code: int) -> Fault:
 
 
 def _stale(*kinds: Kind) -> Fault:
-    async def work(at: Faulted) -> None:
+    async def work(at: FaultedStack) -> None:
         await asyncio.sleep(STALE_S)
         for kind in kinds:
             at.proxy.stale_lists(kind, stale=False)
 
-    async def make(at: Faulted) -> None:
+    async def make(at: FaultedStack) -> None:
         for kind in kinds:
             at.proxy.stale_lists(kind)
         at.meanwhile(work(at))
@@ -98,9 +98,9 @@ def _stale(*kinds: Kind) -> Fault:
 
 
 def _stale_later(*kinds: Kind) -> Fault:
-    """Begins in the middle: what is told again is a half-made picture."""
+    """Begin in the middle: the repeated events show a half-finished state."""
 
-    async def work(at: Faulted) -> None:
+    async def work(at: FaultedStack) -> None:
         for _ in range(3):
             await asyncio.sleep(0.7)
             for kind in kinds:
@@ -113,24 +113,24 @@ def _stale_later(*kinds: Kind) -> Fault:
 
 
 def _refused(code: int, *requests: tuple[str, str]) -> Fault:
-    async def make(at: Faulted) -> None:
+    async def make(at: FaultedStack) -> None:
         for method, kind in requests:
             at.proxy.answer(method, KINDS[kind], code, times=3, retry_after_s=1 if code == 429 else None)
 
     return make
 
 
-def _beside(work: Callable[[Faulted], Awaitable[None]]) -> Fault:
-    async def make(at: Faulted) -> None:
+def _beside(work: Callable[[FaultedStack], Awaitable[None]]) -> Fault:
+    async def make(at: FaultedStack) -> None:
         at.meanwhile(work(at))
 
     return make
 
 
 def _half_open(within_s: float) -> Fault:
-    """Each kind's watch is asked for anew within some seconds."""
+    """Each kind's watch is requested again within some seconds."""
 
-    async def make(at: Faulted) -> None:
+    async def make(at: FaultedStack) -> None:
         await _watches(WatchFault.HALF_OPEN)(at)
         asked = at.watches_asked()
         enough = asked + len(KINDS_WATCHED)
@@ -139,13 +139,13 @@ def _half_open(within_s: float) -> Fault:
     return make
 
 
-async def _cuts(at: Faulted) -> None:
+async def _cuts(at: FaultedStack) -> None:
     for _ in range(12):
         at.proxy.abort_connections()
         await asyncio.sleep(0.25)
 
 
-async def _away(at: Faulted) -> None:
+async def _away(at: FaultedStack) -> None:
     await asyncio.sleep(0.5)
     await at.proxy.down()
     # Longer than it can hold its Lease.
@@ -153,18 +153,18 @@ async def _away(at: Faulted) -> None:
     await at.proxy.up()
 
 
-async def _apiserver(at: Faulted) -> None:
+async def _apiserver(at: FaultedStack) -> None:
     await asyncio.sleep(0.5)
     # In this thread, which its processes live and die with; the proxy stands still meanwhile.
     at.plane.restart_apiserver(kill=True)
 
 
-async def _datastore(at: Faulted) -> None:
+async def _datastore(at: FaultedStack) -> None:
     await asyncio.sleep(0.5)
     at.plane.restart_datastore()
 
 
-async def _second(at: Faulted) -> None:
+async def _second(at: FaultedStack) -> None:
     """The second writes nothing while the first lives, and goes on where that is killed."""
     first, way = at.operators[0], await at.another_way()
     at.operator("operator-b", way)
@@ -176,7 +176,7 @@ async def _second(at: Faulted) -> None:
     await at.until(lambda: written(way), "the second operator writes")
 
 
-async def _frozen(at: Faulted) -> None:
+async def _frozen(at: FaultedStack) -> None:
     """The holder stands still for longer than its Lease; the other takes over; what wakes up writes nothing."""
     first, way = at.operators[0], await at.another_way()
     await asyncio.sleep(0.5)
@@ -190,18 +190,18 @@ async def _frozen(at: Faulted) -> None:
     assert written(at.proxy)[before:] == []
 
 
-async def _unbound(at: Faulted) -> None:
-    """The bindings are gone for some seconds, while somebody asks for an image that nobody vouches for."""
+async def _unbound(at: FaultedStack) -> None:
+    """The bindings are gone for some seconds, while a TitanPhase requests an image without a signature."""
     await asyncio.sleep(1.0)
     kept = json.loads(at.plane.kubectl("get", BINDINGS, "-o", "json").stdout)
     for item in kept["items"]:
         item["metadata"] = {"name": item["metadata"]["name"], "labels": item["metadata"].get("labels", {})}
     at.plane.kubectl("delete", BINDINGS, "--all")
     named = {image: _scavenger(image) for image in (UNLISTED, NEXT_IMAGE)}
-    await at.scene.apply(named[UNLISTED])
+    await at.fixture.apply(named[UNLISTED])
 
     async def refused() -> bool:
-        # Both: nothing new of anybody's while the guard is away, and never what nobody vouches for.
+        # Both: no new image while the policies are unbound, and never one without a signature.
         asked, others = await at.ready("scavenger"), await at.ready("brain")
         return asked[1] in ("AdmissionEnforced", "ImageVerified") and others == ("False", "AdmissionEnforced")
 
@@ -209,7 +209,7 @@ async def _unbound(at: Faulted) -> None:
     await asyncio.sleep(LONG_S)
     assert await refused()
     at.plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(kept))
-    await at.scene.apply(named[NEXT_IMAGE])
+    await at.fixture.apply(named[NEXT_IMAGE])
 
 
 def _scavenger(image: str) -> dict[str, Any]:
@@ -219,17 +219,17 @@ def _scavenger(image: str) -> dict[str, Any]:
 def _lies(role: str) -> Fault:
     """A pod says that it enforces other rules, for some seconds: its new revision is not verified meanwhile."""
 
-    async def work(at: Faulted) -> None:
+    async def work(at: FaultedStack) -> None:
         async def found_out() -> bool:
             return await at.ready(role) == ("False", "PolicyInForce")
 
         await at.until(found_out, f"{role} is found out")
         await asyncio.sleep(1)
         assert await found_out()
-        at.told.lies.clear()
+        at.stack.lies.clear()
 
-    async def make(at: Faulted) -> None:
-        at.told.lies[role] = "sha256:" + "1" * 64
+    async def make(at: FaultedStack) -> None:
+        at.stack.lies[role] = "sha256:" + "1" * 64
         at.meanwhile(work(at))
 
     return make

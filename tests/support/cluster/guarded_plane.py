@@ -34,7 +34,7 @@ def guard(plane: ControlPlane, namespaces: Sequence[str], *flags: str) -> Contro
 
 @asynccontextmanager
 async def beside(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run endless work beside a test. One that ends by an error is told with the test, whose waiting it explains."""
+    """Run endless work beside a test. An error of it is raised with the test's own, which it may explain."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
         yield

@@ -20,7 +20,7 @@ SYSTEM = "titan-system"
 DIGEST = "sha256:" + "0" * 64
 IMAGE = f"titan/titan@{DIGEST}"
 NEXT = "titan/titan@sha256:" + "1" * 64
-# Listed, and of no use: its programs end at once, or enforce a rule that was changed behind everybody's back.
+# Listed, but faulty: their programs end at once, or enforce a changed rule.
 BROKEN = "titan/titan@sha256:" + "2" * 64
 LYING = "titan/titan@sha256:" + "3" * 64
 PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
@@ -39,10 +39,6 @@ class Installation(DirectReads):
     def __post_init__(self) -> None:
         super().__init__()
         self.images = self.folder / "images"
-
-    def list_images(self, *images: str) -> None:
-        """What the tests' verifier knows."""
-        self.images.write_text("".join(f"{image}\n" for image in images))
 
     def install(self) -> None:
         """The charts, in their order, as the docs say."""
@@ -63,10 +59,10 @@ class Installation(DirectReads):
         self.apply(namespace, quickstart())
         self.wait_ready(namespace)
 
-    def picture(self) -> str:
-        """What a person would look at first."""
+    def describe(self) -> str:
+        """Describe the state for a failure's message, with the operator's log."""
         logs = [self.runner.log(SYSTEM, pod["metadata"]["name"])[-3000:] for pod in self.list("pods", SYSTEM)]
-        return "\n".join([super().picture(), *logs])
+        return "\n".join([super().describe(), *logs])
 
 
 def quickstart(image: str = IMAGE, policy: str = "demo") -> list[dict[str, Any]]:

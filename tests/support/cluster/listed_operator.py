@@ -1,4 +1,4 @@
-"""The operator as tests start it: with a verifier that reads an explicit list. No chart and no image can reach it.
+"""The operator with a verifier that reads an explicit list, for tests. No chart and no image can select it.
 
 ``TITAN_TEST_IMAGES_FILE`` names a file with an image (``NAME@sha256:…``), a digest or a policy's hash a line. It is
 read anew for each question; a line ``revoked IMAGE`` (or digest) revokes, whatever else lists it.
@@ -19,7 +19,7 @@ from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 FILE = "TITAN_TEST_IMAGES_FILE"
 
 
-class Listed:
+class ListVerifier:
     """Knows the images that a file lists; the file is its trust policy, and each change of it makes another."""
 
     problem = ""
@@ -30,7 +30,7 @@ class Listed:
 
     @property
     def terms(self) -> TrustTerms:
-        """What was revoked, by digest."""
+        """Terms of the list: its revoked digests."""
         revoked = {line.removeprefix("revoked ") for line in self._lines() if line.startswith("revoked ")}
         return TrustTerms(self._hash(), frozenset(line.rpartition("@")[2] for line in revoked))
 
@@ -40,7 +40,7 @@ class Listed:
         return before != self._hash_before
 
     async def verify(self, image: str) -> Verdict:
-        """Judge ``image`` by the list."""
+        """Verify ``image`` by the list."""
         digest = image.rpartition("@")[2]
         lines = self._lines()
         if {f"revoked {image}", f"revoked {digest}"} & lines:
@@ -50,7 +50,7 @@ class Listed:
         return Verdict(False, digest, reason="NotListed", message=f"{image} is not in the tests' list of images")
 
     async def verify_policy(self, policy: RiskPolicy) -> Verdict:
-        """Judge ``policy`` by the list: its hash must be there."""
+        """Verify ``policy`` by the list, which must hold its hash."""
         if policy.spec.hash in self._lines():
             return Verdict(True)
         return Verdict(False, reason="NotListed", message=f"{policy.spec.hash} is not in the tests' list of policies")
@@ -67,7 +67,7 @@ class ListedOperatorApp(OperatorApp):
 
     def verifier(self) -> Verifier:
         """The list."""
-        return Listed(Path(os.environ.get(FILE, os.devnull)))
+        return ListVerifier(Path(os.environ.get(FILE, os.devnull)))
 
 
 if __name__ == "__main__":

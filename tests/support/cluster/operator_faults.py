@@ -14,18 +14,18 @@ from testcluster.controlplane import ControlPlane
 
 from support.cluster.api_requests import Mutation
 from support.cluster.apiproxy import ApiProxy
-from support.cluster.controller_fixture import SYSTEM, Scene, ToldStack, mark_pods
+from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
 from support.cluster.guarded_plane import beside
 from support.cluster.operator_process import OperatorProcess
-from support.cluster.scripted_stack_service import ToldService
-from support.cluster.stack_acts import ActOfLife
+from support.cluster.scripted_stack_service import ScriptedStackService
+from support.cluster.stack_acts import StackAct
 from support.podrunner.pod_watch import PodWatch
 from support.stack.model import IMAGE, NEXT_IMAGE
 from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.errors import ApiError
-from titan_operator.cluster.kinds import KINDS, Kind
+from titan_operator.cluster.resource_kinds import KINDS, Kind
 
 # Passes that wrote nothing, so that nothing is left to do: so many lists of TitanPhases, one of them a watch's own.
 PASSES = 4
@@ -33,17 +33,17 @@ Objects = Mapping[str, Any]
 
 
 @dataclass
-class Faulted:
+class FaultedStack:
     """One stack in a namespace of its own.
 
     Attributes
     ----------
     operators
-        Processes; each is ended with the scene.
+        Processes; each is ended with the fixture.
     """
 
     plane: ControlPlane
-    scene: Scene
+    fixture: ControllerFixture
     proxy: ApiProxy
     watch: PodWatch
     token: str
@@ -55,20 +55,20 @@ class Faulted:
     _work: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
-    def told(self) -> ToldStack:
-        return self.scene.told
+    def stack(self) -> ScriptedStack:
+        return self.fixture.stack
 
     def operator(self, name: str = "operator-a", proxy: ApiProxy | None = None, **settings: str) -> OperatorProcess:
         """Start one more."""
-        where = {"TITAN_NAMESPACES": self.scene.namespace, **settings}
+        where = {"TITAN_NAMESPACES": self.fixture.namespace, **settings}
         made = OperatorProcess(name, proxy or self.proxy, self.token, self.folder, self.stacks, **where)
         made.start()
         self.operators.append(made)
         return made
 
     async def another_way(self) -> ApiProxy:
-        """A proxy for a second operator: what each writes is told apart."""
-        way = await self._open.enter_async_context(ApiProxy(self.scene.operator))
+        """A proxy for a second operator: what each writes is counted apart."""
+        way = await self._open.enter_async_context(ApiProxy(self.fixture.operator))
         self._ways.append(way)
         return way
 
@@ -82,11 +82,11 @@ class Faulted:
                         return
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise AssertionError(f"not within {timeout_s:.0f} s: {what}; {await self.scene.picture()}") from None
+            raise AssertionError(f"not within {timeout_s:.0f} s: {what}; {await self.fixture.describe()}") from None
 
     async def ready(self, phase: str) -> tuple[str, str]:
         """Ready of a TitanPhase and its reason."""
-        return (await self.scene.conditions())[phase]
+        return (await self.fixture.conditions())[phase]
 
     def meanwhile(self, work: Awaitable[None]) -> None:
         """Have something done while the act goes on; :meth:`through` waits for its end, too."""
@@ -97,10 +97,10 @@ class Faulted:
         self._work.append(asyncio.create_task(doing()))
 
     def writes(self) -> int:
-        """How many writes the operators have asked for, those to their Lease left out."""
+        """Return the number of the operators' write requests, without those to their Lease."""
         return sum(len(written(way)) for way in (self.proxy, *self._ways))
 
-    async def through(self, act: ActOfLife, timeout_s: float = 60.0) -> Objects:
+    async def through(self, act: StackAct, timeout_s: float = 60.0) -> Objects:
         """Until an act is through, its faults too, and nothing is left to do; all objects as they are then."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -108,20 +108,20 @@ class Faulted:
                 self._work.clear()
                 writes, passes = -1, 0
                 while writes != self.writes() or self._passes() < passes + PASSES:
-                    if not await act.ended(self.scene) or writes != self.writes():
+                    if not await act.ended(self.fixture) or writes != self.writes():
                         writes, passes = self.writes(), self._passes()
                     assert all(operator.runs for operator in self.operators), self._logs()
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            told = f"{act.name}: not within {timeout_s:.0f} s; {await self.scene.picture()}\n{self._logs()}"
-            raise AssertionError(told) from None
-        return await self.scene.objects()
+            message = f"{act.name}: not within {timeout_s:.0f} s; {await self.fixture.describe()}\n{self._logs()}"
+            raise AssertionError(message) from None
+        return await self.fixture.objects()
 
     async def checked(self) -> None:
-        """What holds whatever fails."""
+        """Assert the invariants that hold under every fault."""
         assert self.watch.most <= 1, f"{self.watch.most} Executions at once"
         assert self.watch.replicas <= {1}
-        assert self.told.raised == []
+        assert self.stack.raised == []
         assert self.watch.images <= {IMAGE, NEXT_IMAGE}
         stranger = "registry.test/titan@sha256:" + "e" * 64
         for image, refused in ((stranger, True), (NEXT_IMAGE, False)):
@@ -131,7 +131,7 @@ class Faulted:
         """Whether the API server refuses an image to the operator itself, which may write workloads."""
         labels = {"app.kubernetes.io/name": "probe"}
         deployment = {
-            "metadata": {"name": "probe", "namespace": self.scene.namespace, "labels": labels},
+            "metadata": {"name": "probe", "namespace": self.fixture.namespace, "labels": labels},
             "spec": {
                 "replicas": 0,
                 "selector": {"matchLabels": labels},
@@ -141,7 +141,7 @@ class Faulted:
                 },
             },
         }
-        connection = self.scene.admin.connection
+        connection = self.fixture.admin.connection
         here = Connection(server=connection.server, source="test", ca_pem=connection.ca_pem, token=self.token)
         async with Cluster(here) as operator:
             try:
@@ -154,7 +154,7 @@ class Faulted:
         return True
 
     def watches_asked(self) -> int:
-        """How many watches the first operator has ever asked for."""
+        """Return the number of watches that the first operator has ever requested."""
         return len([path for _, path in self.proxy.requests if "watch=" in path])
 
     def watched(self, kinds: Sequence[Kind]) -> bool:
@@ -177,8 +177,8 @@ class Faulted:
 
 
 @dataclass
-class Place:
-    """A guarded control plane, and who asks it."""
+class GuardedCluster:
+    """A guarded control plane with its clients."""
 
     plane: ControlPlane
     admin: Cluster
@@ -187,16 +187,16 @@ class Place:
     names: Iterator[str]
 
     @asynccontextmanager
-    async def faulted(self) -> AsyncIterator[Faulted]:
+    async def faulted(self) -> AsyncIterator[FaultedStack]:
         """A namespace with pods that are marked ready; no operator yet."""
         name = next(self.names)
         await self.admin.create(KINDS["Namespace"], {"metadata": {"name": name}})
-        told, watch = ToldStack(self.admin, name), PodWatch(self.admin, name)
+        stack, watch = ScriptedStack(self.admin, name), PodWatch(self.admin, name)
         connection = load({"KUBECONFIG": str(self.plane.admin)})
-        async with ApiProxy(connection) as proxy, ToldService() as stacks:
-            stacks.stacks[name] = told
-            scene = Scene(self.admin, connection, name, self.folder / name, told)
-            made = Faulted(self.plane, scene, proxy, watch, self.token, self.folder / name, stacks.address)
+        async with ApiProxy(connection) as proxy, ScriptedStackService() as stacks:
+            stacks.stacks[name] = stack
+            fixture = ControllerFixture(self.admin, connection, name, self.folder / name, stack)
+            made = FaultedStack(self.plane, fixture, proxy, watch, self.token, self.folder / name, stacks.address)
             async with beside(mark_pods(self.admin, name, self.plane.admin), watch.run()):
                 try:
                     yield made
@@ -204,34 +204,34 @@ class Place:
                     await asyncio.gather(*(operator.stop() for operator in made.operators))
                     await made.close()
 
-    async def undisturbed(self, acts: Sequence[ActOfLife]) -> dict[str, tuple[Objects, int]]:
-        """What the same acts end with, and how many writes each takes, when nothing fails."""
+    async def undisturbed(self, acts: Sequence[StackAct]) -> dict[str, tuple[Objects, int]]:
+        """Return the objects after each act and its number of writes when nothing fails."""
         ends = {}
         async with self.faulted() as at:
             at.operator()
             for act in acts:
                 before = at.writes()
-                await act.do(at.scene)
+                await act.do(at.fixture)
                 ends[act.name] = (await at.through(act), at.writes() - before)
             await at.checked()
         return ends
 
 
 @asynccontextmanager
-async def place(plane: ControlPlane, folder: Path, names: Iterator[str]) -> AsyncIterator[Place]:
+async def guarded_cluster(plane: ControlPlane, folder: Path, names: Iterator[str]) -> AsyncIterator[GuardedCluster]:
     """Open the ways to a guarded control plane."""
     token = plane.kubectl("create", "token", OPERATOR, "-n", SYSTEM, "--duration=2h").stdout.strip()
     async with Cluster(load({"KUBECONFIG": str(plane.admin)})) as admin:
-        yield Place(plane, admin, token, folder, names)
+        yield GuardedCluster(plane, admin, token, folder, names)
 
 
 def written(way: ApiProxy) -> list[Mutation]:
-    """What was asked for by this way, but for the Lease."""
+    """Return the write requests of this proxy, without those to the Lease."""
     return [one for one in way.mutations if one.plural != "leases"]
 
 
 def differences(expected: Objects, found: Objects) -> list[str]:
-    """What is not as it would have been, by object."""
+    """Return the differences from the expected objects, by object."""
     return [
         f"{name}: {expected.get(name)} != {found.get(name)}"
         for name in sorted(expected.keys() | found.keys())

@@ -1,4 +1,4 @@
-"""The operator's real process over told stacks, by its own way to the API server; it can be killed at any write."""
+"""The operator's real process over scripted stacks, behind a proxy of its own; it can be killed at any write."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = {
 
 
 class OperatorProcess:
-    """One operator, in no pod: of one that fell silent only its Lease tells; started again it is the same holder.
+    """One operator, in no pod: only its Lease shows its end, and after a restart it is the same holder.
 
     Parameters
     ----------
@@ -85,5 +85,5 @@ class OperatorProcess:
             self.kill()
 
     def log(self) -> str:
-        """All that it has said, in all its lives."""
+        """Return the logs of all its runs."""
         return self._log.read_text() if self._log.exists() else ""

@@ -1,4 +1,4 @@
-"""What the processes of an installation say of themselves over HTTP, the operator's and those of stacks."""
+"""HTTP pages of an installation's processes, the operator's and those of stacks."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def passes(at: Installation, namespace: str, more: int = ENOUGH) -> None:
 
 
 def log_lines(at: Installation, namespace: str, pod: str) -> list[dict[str, Any]]:
-    """What a pod has logged: JSON, a line each."""
+    """Return a pod's log: JSON, a line each."""
     return [json.loads(line) for line in at.runner.log(namespace, pod).splitlines()]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from support.cluster.installation import IMAGE, Installation, quickstart
-from titan.domain.kinds import OrderType, Posture
+from titan.domain.enums import OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.durable.latch import Latch
 from titan.matching.state import PositionState, VenueState
@@ -44,7 +44,7 @@ EAGER = {
     "cooldownMs": 2000,
 }
 LONG_MS = 600_000
-# What a test sees of a state that must last: several passes of the operator, which looks once a second.
+# How long a test observes a state that must last: several passes of the operator, which runs one each second.
 LASTS_S = 2.5
 
 
@@ -60,7 +60,7 @@ def eager(image: str = IMAGE, hold_ms: int = LONG_MS, policy: str = "demo", **sp
 
 
 @dataclass
-class Life:
+class RunningStack:
     """One stack of an installation."""
 
     at: Installation
@@ -112,7 +112,7 @@ class Life:
         """Assert that it is so for a while."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            assert self.protected(), self.at.picture()
+            assert self.protected(), self.at.describe()
             time.sleep(0.1)
 
     def processes(self, pod: str) -> list[int]:
@@ -133,7 +133,7 @@ class Life:
         return dict(state.positions), frozenset(name for name, order in state.orders.items() if not order.state.final)
 
     def latch(self, role: str = "execution") -> Posture:
-        """What Execution (or Brain) will not exceed, as it wrote it down itself."""
+        """Return the latch that Execution (or Brain) has stored."""
         claims = self.at.folder / "run" / "claims" / self.namespace
         file = claims / ("state-execution-0/latch.json" if role == "execution" else "brain-state/latch")
         return Latch.load(file).posture
@@ -176,19 +176,19 @@ class Life:
         self.at.plane.kubectl("patch", kind, name, "-n", self.namespace, "--type=merge", "-p", body)
 
     @contextmanager
-    def watched(self, *, cap: Posture | None = None) -> Iterator[Watch]:
+    def watched(self, *, cap: Posture | None = None) -> Iterator[StackWatch]:
         """Look all the while: how many Executions there are, and whether a posture above ``cap`` is in force."""
-        watch = Watch(self, cap)
+        watch = StackWatch(self, cap)
         with watch.running():
             yield watch
         assert not watch.found, watch.found
 
 
 @dataclass
-class Watch:
-    """What is seen again and again while something goes on."""
+class StackWatch:
+    """Repeated observations of a stack during a test."""
 
-    life: Life
+    stack: RunningStack
     cap: Posture | None
     found: list[str] = field(default_factory=list)
     most: int = 0
@@ -215,12 +215,12 @@ class Watch:
             looking.result()
 
     def _executions(self) -> None:
-        count = len(self.life.processes("execution-0"))
+        count = len(self.stack.processes("execution-0"))
         self.most = max(self.most, count)
         if count > 1:
             self.found.append(f"{count} Executions at once")
 
     def _latches(self) -> None:
         for role in ("brain", "execution"):
-            if self.cap is not None and (posture := self.life.latch(role)) > self.cap:
+            if self.cap is not None and (posture := self.stack.latch(role)) > self.cap:
                 self.found.append(f"the latch of {role} is {posture.name}, above {self.cap.name}")

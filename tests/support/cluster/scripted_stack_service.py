@@ -1,4 +1,4 @@
-"""A told stack as a service: its state outlives an operator's process that is killed."""
+"""A scripted stack as a service: its state outlives an operator's process that is killed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
-from support.cluster.controller_fixture import ToldStack
-from titan.domain.kinds import Posture
+from support.cluster.controller_fixture import ScriptedStack
+from titan.domain.enums import Posture
 from titan_operator.stack.view import Ack, StackView
 
 
-class ToldService:
-    """Serves the told stacks of a test, by namespace. An asynchronous context manager."""
+class ScriptedStackService:
+    """Serves the scripted stacks of a test, by namespace. An asynchronous context manager."""
 
     def __init__(self) -> None:
-        self.stacks: dict[str, ToldStack] = {}
+        self.stacks: dict[str, ScriptedStack] = {}
         self.address = ""
 
     async def __aenter__(self) -> Self:
@@ -38,22 +38,22 @@ class ToldService:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         _, namespace, call = request.path.split("/")
-        told, said = self.stacks[namespace], msgspec.json.decode(await request.read())
+        stack, said = self.stacks[namespace], msgspec.json.decode(await request.read())
         answer: StackView | Ack
         match call:
             case "ask":
-                answer = await told.query(said["addresses"])
+                answer = await stack.query(said["addresses"])
             case "ceiling":
-                answer = await told.set_ceiling("", Posture[said["posture"]], said["policy_hash"])
+                answer = await stack.set_ceiling("", Posture[said["posture"]], said["policy_hash"])
             case "act":
-                answer = await told.act("", Posture[said["posture"]], said["by"], said["reason"], said["nonce"])
+                answer = await stack.act("", Posture[said["posture"]], said["by"], said["reason"], said["nonce"])
             case _:
-                answer = await told.tighten("", Posture[said["posture"]], said["by"], said["reason"])
+                answer = await stack.tighten("", Posture[said["posture"]], said["by"], said["reason"])
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
-class RemoteTold:
-    """What an operator's process has instead of a connection to a stack's processes."""
+class RemoteScriptedStack:
+    """Client of a scripted stack, in place of an operator's client of a stack's processes."""
 
     def __init__(self, address: str, namespace: str) -> None:
         self._url = f"{address}/{namespace}"
@@ -66,19 +66,19 @@ class RemoteTold:
             return StackView(None, None, dict.fromkeys(("brain", "execution"), f"no answer: {error!r}"))
 
     async def set_ceiling(self, address: str, ceiling: Posture, policy_hash: str) -> Ack:
-        return await self._told("ceiling", posture=ceiling.name, policy_hash=policy_hash)
+        return await self._send("ceiling", posture=ceiling.name, policy_hash=policy_hash)
 
     async def act(self, address: str, posture: Posture, by: str, reason: str, nonce: str) -> Ack:
-        return await self._told("act", posture=posture.name, by=by, reason=reason, nonce=nonce)
+        return await self._send("act", posture=posture.name, by=by, reason=reason, nonce=nonce)
 
     async def tighten(self, address: str, posture: Posture, by: str, reason: str) -> Ack:
-        return await self._told("tighten", posture=posture.name, by=by, reason=reason)
+        return await self._send("tighten", posture=posture.name, by=by, reason=reason)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
 
-    async def _told(self, call: str, **said: str) -> Ack:
+    async def _send(self, call: str, **said: str) -> Ack:
         try:
             return msgspec.json.decode(await self._post(call, **said), type=Ack)
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support.stack.local_processes import Stack
 from support.stack.titan_up import LocalStack
-from titan.runtime.pki.authority_files import ensure_ca, issue
+from titan.runtime.pki.certificate_files import ensure_ca, issue
 from titan.runtime.telemetry.logs import get_logger
 from titan_operator.stack.client import StackClient
 

@@ -55,16 +55,16 @@ class CrdApi:
         self._client.rest_client.pool_manager.clear()
 
     def create(self, manifest: Manifest, *, dry_run: bool = True) -> tuple[Cause, ...]:
-        """What stands against creating it; nothing: it is accepted."""
+        """Return the causes of a refused create; none where it is accepted."""
         return self._call("POST", self._path(manifest["kind"]), manifest, dry_run)
 
     def update(self, manifest: Manifest, *, dry_run: bool = True) -> tuple[Cause, ...]:
-        """What stands against putting it in the place of the one that is there."""
+        """Return the causes of a refused replacement of the existing object."""
         path = f"{self._path(manifest['kind'])}/{manifest['metadata']['name']}"
         return self._call("PUT", path, self._with_version(path, manifest), dry_run)
 
     def update_status(self, manifest: Manifest, *, dry_run: bool = True) -> tuple[Cause, ...]:
-        """What stands against its status."""
+        """Return the causes of a refused status."""
         path = f"{self._path(manifest['kind'])}/{manifest['metadata']['name']}"
         return self._call("PUT", f"{path}/status", self._with_version(path, manifest), dry_run)
 

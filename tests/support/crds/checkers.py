@@ -14,8 +14,8 @@ REFUSED = [*POLICY, *PHASE, *IMAGES, *rule_rows()]
 ROWS = [*REFUSED, *UPDATES, *status_rows()]
 
 
-class Judge:
-    """What the API server says of rows; the objects that updates are about are made once."""
+class ManifestChecker:
+    """Checks rows at the API server; the objects of updates are created once."""
 
     def __init__(self, api: CrdApi) -> None:
         self._api = api

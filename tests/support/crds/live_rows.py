@@ -46,7 +46,7 @@ ACCEPTED_UPDATES: list[Row] = [
 
 
 def _status(base: str, path: str, what: str, value: Any, api: str) -> Row:
-    # What the schema's own validation says leaves the status' own name out.
+    # Messages of the schema's own validation do not name the status.
     says = api if " in body " in api else f"status.{api}"
     return Row(f"{path} {what}", base, {f"status.{path}": value}, says, how="status")
 

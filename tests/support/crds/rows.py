@@ -10,7 +10,7 @@ _ACT = {"verb": "release", "nonce": "another-nonce", "by": "ana"}
 
 
 _LISTS = (("images", 500), ("infrastructure", 50), ("revoked", 500))
-# What an entry must have beside its digest.
+# Required fields of an entry besides its digest.
 _REST: dict[str, dict[str, str]] = {"images": {}, "infrastructure": {}, "revoked": {"message": "m", "revokedAt": NOW}}
 _WHERE = ("images", "infrastructure", "revoked")
 _BROKEN: tuple[tuple[str, str, object, str, tuple[str, ...]], ...] = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def full_disk(path: Path, spare_bytes: int = 0) -> Iterator[None]:
-    """While it lasts, no file can grow beyond the present length of ``path`` plus ``spare_bytes``."""
+    """Let no file grow beyond the present length of ``path`` plus ``spare_bytes`` within the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + spare_bytes, hard))
     try:

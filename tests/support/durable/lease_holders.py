@@ -1,7 +1,7 @@
 """Holders of a lease in one simulated machine, each of which can be stopped before any of its steps.
 
-A holder runs as a greenlet that gives control back before each read of a clock, each file call, each look at a process
-and each request it sends. So a schedule of (who, how many steps, how much time passes) reaches every state in which a
+A holder runs as a greenlet that gives control back before each read of a clock, each file call, each check of a process
+and each request that it sends. A schedule of (holder, number of steps, time that passes) reaches every state in which a
 SIGSTOP could leave it.
 """
 
@@ -22,7 +22,7 @@ TIMES = LeaseTimes(duration_ns=DURATION, receive_window_ns=WINDOW, skew_ns=SKEW,
 
 @dataclass
 class Request:
-    """A request that left, and when the venue refuses it at the latest."""
+    """A request that left, and the time from which the venue refuses it."""
 
     sender: int
     term: int
@@ -38,7 +38,7 @@ class BothMaySendError(AssertionError):
 class SimulatedMachine:
     """Time, the folder and the venue.
 
-    ``wall_error`` is what the wall clock is ahead of the venue's: at most ``SKEW``, while it may be behind by anything.
+    ``wall_error`` is the lead of the wall clock over the venue's: at most ``SKEW``; it may lag by any amount.
     """
 
     lease_type: type[Lease] = Lease
@@ -56,14 +56,14 @@ class SimulatedMachine:
         return self.holders[-1]
 
     def run(self, schedule: Iterable[tuple[int, int, int]]) -> None:
-        """Each entry: which holder, how many steps it makes, and how much time passes after them."""
-        for who, steps, passes in schedule:
+        """Run a schedule; each entry is a holder, its number of steps, and the time that passes after them."""
+        for holder, steps, passes in schedule:
             for _ in range(steps):
-                self.holders[who].step()
+                self.holders[holder].step()
             self.now_ns += passes
 
     def check(self) -> None:
-        """No request of a later term while one of an earlier term could still be accepted; one sender a term."""
+        """Check that no later term sent while the venue could accept an earlier one, and one sender a term."""
         for earlier in self.requests:
             for later in self.requests:
                 if earlier.term < later.term and later.checked_ns < earlier.refused_from_ns:
@@ -73,19 +73,19 @@ class SimulatedMachine:
 
 
 class Holder:
-    """A process that wants to send: it acquires, sends, renews, and starts again when it lost the lease."""
+    """A process that sends for ever: it acquires, sends, renews, and starts again when it lost the lease."""
 
-    def __init__(self, world: SimulatedMachine, number: int) -> None:
-        self.world = world
+    def __init__(self, machine: SimulatedMachine, number: int) -> None:
+        self.machine = machine
         self.number = number
-        self.wants_release = False
+        self.release_requested = False
         self.lease: Lease | None = None
         self._main = getcurrent()
         self._greenlet = greenlet(self._work)
 
     def step(self) -> None:
-        """Go on to the next place where it can be stopped. A dead one stays where it is."""
-        if self.number not in self.world.dead:
+        """Run to the next point at which it can be stopped. A dead holder does not move."""
+        if self.number not in self.machine.dead:
             self._greenlet.switch()
 
     def _stop(self) -> None:
@@ -93,61 +93,61 @@ class Holder:
 
     def _work(self) -> None:
         while True:
-            boot_id = "boot" if self.world.same_boot else f"boot {self.number}"
+            boot_id = "boot" if self.machine.same_boot else f"boot {self.number}"
             identity = ProcessIdentity(boot_id=boot_id, pid=self.number, start_ticks=0, pid_namespace=0)
-            lease = self.lease = self.world.lease_type(self, self, identity, self._is_dead, TIMES)
+            lease = self.lease = self.machine.lease_type(self, self, identity, self._is_dead, TIMES)
             while lease.state is not LeaseState.LOST:
-                if self.wants_release:
+                if self.release_requested:
                     lease.release(settled=False)
                     self._stop()
-                    self.wants_release = False
+                    self.release_requested = False
                     break
                 if lease.state in (LeaseState.WAITING, LeaseState.CLAIMED):
                     lease.acquire_step()
                     continue
                 now_ns = self.wall_ns()
-                checked_ns = self.world.now_ns
+                checked_ns = self.machine.now_ns
                 if lease.may_send(now_ns):
                     self._stop()
                     refused_from_ns = now_ns - WALL_AHEAD + WINDOW
-                    self.world.requests.append(Request(self.number, lease.term, checked_ns, refused_from_ns))
+                    self.machine.requests.append(Request(self.number, lease.term, checked_ns, refused_from_ns))
                 lease.renew()
 
     def _is_dead(self, process: ProcessIdentity) -> bool:
         self._stop()
-        return process.pid in self.world.dead
+        return process.pid in self.machine.dead
 
     def wall_ns(self) -> int:
         self._stop()
-        return self.world.now_ns + WALL_AHEAD + self.world.wall_error
+        return self.machine.now_ns + WALL_AHEAD + self.machine.wall_error
 
     def boot_ns(self) -> int:
         self._stop()
-        return self.world.now_ns
+        return self.machine.now_ns
 
     def terms(self) -> list[int]:
         self._stop()
-        return list(self.world.terms)
+        return list(self.machine.terms)
 
     def claim(self, term: int) -> bool:
         self._stop()
-        fresh = term not in self.world.terms
-        self.world.terms.add(term)
+        fresh = term not in self.machine.terms
+        self.machine.terms.add(term)
         return fresh
 
     def read(self, term: int) -> LeaseRecord | None:
         self._stop()
-        return self.world.leases.get(term)
+        return self.machine.leases.get(term)
 
     def write(self, term: int, record: LeaseRecord) -> None:
         self._stop()
-        self.world.leases[term] = record
+        self.machine.leases[term] = record
 
     def forget_below(self, term: int) -> None:
         # As in a folder: the names are read, then each is removed on its own.
         for old in self.terms():
             if old < term:
                 self._stop()
-                self.world.leases.pop(old, None)
+                self.machine.leases.pop(old, None)
                 self._stop()
-                self.world.terms.discard(old)
+                self.machine.terms.discard(old)

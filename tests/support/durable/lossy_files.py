@@ -1,9 +1,8 @@
 """A file system in memory that forgets what was never synced, when its power is cut.
 
 It stands in for the operating system in the journal (:class:`titan.durable.journal.file_ops.FileOps`). Each file has
-bytes as programs see them and bytes as the disk has them; a sector that was written since the last sync may be found,
-after a power cut, as any of the versions it had since then, independently of all others.
-So it is with names in a folder.
+bytes as programs see them and bytes as the disk has them. After a power cut, a sector that was written since the last
+sync has any of its versions since then, independently of all others. The same holds for names in a folder.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 SECTOR = 512
 
-# Of n versions, from 0 (on the disk) to n - 1 (as last seen by programs): which one is found after a power cut.
+# The version that is left after a power cut, of n from 0 (on the disk) to n - 1 (as last seen by programs).
 Choice = Callable[[int], int]
 
 
@@ -48,9 +47,9 @@ class _Inode:
     def after_power_cut(self, choice: Choice) -> bytes:
         image = bytearray(self.disk)
         for sector, versions in sorted(self.dirty.items()):
-            found = choice(len(versions) + 1)
-            if found:
-                start, data = sector * SECTOR, versions[found - 1]
+            version = choice(len(versions) + 1)
+            if version:
+                start, data = sector * SECTOR, versions[version - 1]
                 if len(image) < start + len(data):
                     image.extend(bytes(start + len(data) - len(image)))
                 image[start : start + len(data)] = data
@@ -60,10 +59,10 @@ class _Inode:
 class LossyFiles:
     """See :class:`titan.durable.journal.file_ops.FileOps`. One folder level; any path's parent exists.
 
-    ``syncs_work=False`` makes a disk whose sync does nothing: what a journal that forgets to sync would see.
+    ``syncs_work=False`` makes a disk whose sync does nothing, as for a journal that forgets to sync.
     ``capacity_bytes`` bounds the sum of file lengths; a write beyond it is cut short, then refused with ENOSPC.
-    ``fail[name] = errno`` makes the call of that name fail until it is removed. A failed sync loses for good what it
-    should have written, as the kernel does: later syncs succeed without it.
+    ``fail[name] = errno`` makes the call of that name fail until it is removed. A failed sync loses its writes for
+    good, as the kernel does: later syncs succeed without them.
     ``cut_after`` counts down with each call that changes something; at 0 the power is cut.
     """
 
@@ -80,7 +79,7 @@ class LossyFiles:
         self._next = 100
 
     def power_cut(self, choice: Choice) -> LossyFiles:
-        """The file system after the power came back."""
+        """Return the file system after the power came back."""
         after = LossyFiles(syncs_work=self.syncs_work)
         after._folders = set(self._folders)
         for path in sorted({*self._names, *self._disk_names}):
@@ -91,7 +90,7 @@ class LossyFiles:
         return after
 
     def kill(self) -> LossyFiles:
-        """The file system after the process alone was killed: everything is seen, and what was dirty still is."""
+        """Return the file system after a kill of the process alone: all writes are seen, none is synced by it."""
         after = LossyFiles(syncs_work=self.syncs_work)
         after._names, after._disk_names, after._folders = self._names, self._disk_names, self._folders
         return after

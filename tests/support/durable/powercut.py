@@ -1,4 +1,4 @@
-"""Power cuts for whole processes: a preloaded library keeps what a disk would hold, and drops what was never synced.
+"""Power cuts for whole processes: a preloaded library keeps synced bytes as a disk would, and drops the others.
 
 Needs a C compiler, on the machine that runs the tests only.
 """
@@ -14,7 +14,7 @@ SOURCE = Path(__file__).with_suffix(".c")
 
 
 class PowerCutImage:
-    """What the disk holds of all files that processes started with ``environment`` have synced.
+    """The disk's content: all files that processes started with ``environment`` have synced.
 
     Raises
     ------
@@ -35,11 +35,11 @@ class PowerCutImage:
         self.environment = {**os.environ, "LD_PRELOAD": str(library), "POWERCUT_IMAGE": str(self._image)}
 
     def restore(self, folder: Path, target: Path) -> None:
-        """Make ``target`` what ``folder`` is after the power came back.
+        """Write into ``target`` the content of ``folder`` after the power came back.
 
-        Call it when the processes are dead. A name counts from the last sync of its folder on, content from the last
-        of its file; a file that was never synced is empty (or, where the file system used the inode of a removed file
-        again, what that one held).
+        Call it when the processes are dead. A name exists from the last sync of its folder on, content from the last
+        sync of its file. A file that was never synced is empty, or has the content of a removed file whose inode the
+        file system used again.
         """
         target.mkdir(parents=True)
         names = self._image / f"names.{folder.stat().st_ino}"

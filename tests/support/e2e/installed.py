@@ -80,7 +80,7 @@ class Titan:
         return self.target.kubectl("create", *flags, *user, stdin=pod, check=False).returncode == 0
 
     def operator_values(self, not_after: str = "", **settings: Any) -> dict[str, Any]:
-        """What the operator's chart is told besides the release; ``not_after`` is the end of the key's time."""
+        """Return values of the operator's chart besides the release; ``not_after`` is the end of the key's validity."""
         key = {"name": "release", "pem": self.release.public_key, **({"notAfter": not_after} if not_after else {})}
         registry = self.target.registry
         return {

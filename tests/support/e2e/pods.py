@@ -16,12 +16,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from support.cluster.cluster_user import Reached, WaitError
+from support.cluster.cluster_user import ClusterUser, WaitError
 from support.cluster.installation import PHASES
-from support.cluster.running_stack import LONG_MS, Life
+from support.cluster.running_stack import LONG_MS, RunningStack
 from support.e2e.target import Target
-from support.stack.both_accounts import BothBooks, disagreements, read_both
-from titan.domain.kinds import Posture
+from support.stack.both_accounts import BothAccounts, disagreements, read_both
+from titan.domain.enums import Posture
 from titan.durable.latch import Latch
 from titan.matching.state import VenueState
 from titan.papervenue.store import FILE_NAME, VenueStore
@@ -29,7 +29,7 @@ from titan.papervenue.venue import first_state
 from titan_operator.api.names import STATE_DIR
 
 DEPOSIT = Decimal(200)
-# What happens under load is to be seen within a test's patience.
+# Events under load must occur within a test's time.
 BUSY_MS = 1500
 # A cluster has more to do between two states than processes have.
 PATIENCE_S = 180.0
@@ -37,7 +37,7 @@ _LATCHES = {"execution": "latch.json", "brain": "latch"}
 
 
 @dataclass
-class Pods(Reached):
+class Pods(ClusterUser):
     """The cluster, with what people do on it."""
 
     plane: Target
@@ -52,8 +52,8 @@ class Pods(Reached):
         """Until every TitanPhase of the namespace is Ready, as ``kubectl wait`` sees it."""
         super().wait_ready(namespace, timeout_s)
 
-    def picture(self) -> str:
-        """What a person would look at first."""
+    def describe(self) -> str:
+        """Describe the state for a failure's message."""
         own = self.plane.kubectl("get", "pods", "-n", self.system, "-o", "wide", check=False)
         path = f"/api/v1/namespaces/{self.system}/services/titan-operator:8080/proxy/readyz"
         ready = self.plane.kubectl("get", "--raw", path, check=False)
@@ -75,10 +75,10 @@ class Pods(Reached):
             for role in ("scavenger", "brain", "execution")
         ]
         said = [text for done in (own, ready, logs, *stacks, *phases) for text in (done.stdout, done.stderr)]
-        return "\n".join([super().picture(), *said, *events])
+        return "\n".join([super().describe(), *said, *events])
 
     def memory(self) -> dict[str, float]:
-        """Memory of every pod that has some, as its node tells it: its working set in MiB, by ``namespace/name``."""
+        """Return the working set of every pod in MiB, as its node reports it, by ``namespace/name``."""
         found = {}
         for node in json.loads(self.plane.kubectl("get", "nodes", "-o", "json").stdout)["items"]:
             path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary"
@@ -112,7 +112,7 @@ class ActTimes:
 
 
 @dataclass
-class PodLife(Life):
+class PodLife(RunningStack):
     """One stack in a cluster."""
 
     at: Pods
@@ -131,7 +131,7 @@ class PodLife(Life):
             return store.state
 
     def latch(self, role: str = "execution") -> Posture:
-        """What a process keeps through restarts, as its own file says; there is none before the first act."""
+        """Return the latch of a process from its own file; there is none before the first act."""
         name = _LATCHES[role]
         command = f"cat {STATE_DIR}/{name} 2>/dev/null; echo read"
         content = self.at.wait(f"the latch of {role}", lambda: self._read(role, "sh", "-c", command))
@@ -141,7 +141,7 @@ class PodLife(Life):
             return Latch.load(Path(folder) / name).posture
 
     def arm(self) -> str:
-        """Arm as a person does, who is refused while the equity is not known again after a roll; what is said."""
+        """Arm, again while the equity is unknown after a roll and arming is refused; return the output."""
         said: list[str] = []
 
         def armed() -> bool:
@@ -188,7 +188,7 @@ class PodLife(Life):
 
     @contextmanager
     def acts(self) -> Iterator[ActTimes]:
-        """Watch what becomes of acts meanwhile, from when on the API server has told of it once."""
+        """Watch the outcomes of acts, from the API server's first event on."""
         fields = "{.spec.act.verb} {.spec.act.nonce} {.status.act.nonce} {.status.act.outcome}"
         command = [
             "kubectl",
@@ -227,17 +227,17 @@ class PodLife(Life):
         """Which container of which pod runs, by role: another one after each restart."""
         return {role: pod["status"]["containerStatuses"][0]["containerID"] for role, pod in self.pods().items()}
 
-    def books(self) -> BothBooks:
-        """What Execution and the venue each wrote down until now, one copied after the other."""
+    def books(self) -> BothAccounts:
+        """Copy the files of Execution and of the venue, one after the other, and read them."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for role in ("execution", "papervenue"):
                 self._copy(role, folder / "state" / role)
             return read_both(folder / "state", folder / "copy")
 
-    def agreed(self) -> BothBooks:
+    def agreed(self) -> BothAccounts:
         """Wait until both books say the same: what happened between two copies is in the next ones."""
-        found: list[BothBooks] = []
+        found: list[BothAccounts] = []
 
         def same() -> bool:
             found[:] = [self.books()]

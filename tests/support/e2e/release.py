@@ -50,7 +50,7 @@ class Release:
         return self.key.with_suffix(".pub").read_text()
 
     def changed(self, name: str, files: dict[str, str]) -> str:
-        """Push the services' image with one more layer, signed by nobody; its name by digest.
+        """Push the services' image with one more layer and without a signature; return its name by digest.
 
         ``files`` are programs by their absolute paths.
         """

@@ -1,4 +1,4 @@
-"""What end-to-end tests print: sentences with the time since the beginning, so that the log reads as a story."""
+"""Output of end-to-end tests: sentences with the time since the beginning, so that the log reads as a story."""
 
 from __future__ import annotations
 

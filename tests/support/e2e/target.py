@@ -14,7 +14,7 @@ KUBECONFIG, REGISTRY, NODE = "TITAN_E2E_KUBECONFIG", "TITAN_E2E_REGISTRY", "TITA
 
 
 class TargetError(AssertionError):
-    """A command failed; the message is what it said."""
+    """A command failed; the message is its output."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Target:
         return self.run("helm", *arguments, check=check)
 
     def read(self, namespace: str, pod: str, *command: str) -> bytes | None:
-        """What a command in a pod writes; None where it fails, or there is no such pod at this moment."""
+        """Return the output of a command in a pod; None where it fails, or where the pod does not exist now."""
         done = subprocess.run(
             ["kubectl", "exec", "-n", namespace, pod, "--", *command],
             env=self.environment(),

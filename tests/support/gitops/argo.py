@@ -18,14 +18,14 @@ STATUSES = ("Healthy", "Progressing", "Degraded", "Suspended")
 
 @functools.cache
 def configured_lua() -> str:
-    """What Argo CD would run: the text in the ConfigMap."""
+    """Return the script that Argo CD would run: the text in the ConfigMap."""
     settings = yaml.safe_load(ARGOCD_CM.read_text())
     customizations = yaml.safe_load(settings["data"]["resource.customizations"])
     return str(customizations["titan.trading/*"]["health.lua"])
 
 
 def health(obj: Mapping[str, Any]) -> tuple[str, str]:
-    """``(status, message)`` of an object; as in Argo CD, one that is being deleted is not asked for."""
+    """Return ``(status, message)`` of an object; as in Argo CD, the script does not see one that is being deleted."""
     if "deletionTimestamp" in obj["metadata"]:
         return "Progressing", "Pending deletion"
     # Argo CD gives the script no way out of its sandbox; neither does this.

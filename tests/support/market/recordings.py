@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from titan.domain.time import NS_PER_MS
+
 START_NS = 1_723_161_255_000_000_000
 
 
@@ -35,7 +37,7 @@ def spot_lines(symbol: str = "BTCUSDT") -> list[tuple[int, Any]]:
 def write(path: Path, lines: list[tuple[int, Any]], start_ns: int = START_NS) -> Path:
     """Write a recording; a message that is a string is written as it is."""
     text = "".join(
-        f"{start_ns + offset_ms * 1_000_000} {message if isinstance(message, str) else json.dumps(message)}\n"
+        f"{start_ns + offset_ms * NS_PER_MS} {message if isinstance(message, str) else json.dumps(message)}\n"
         for offset_ms, message in lines
     )
     path.write_bytes(gzip.compress(text.encode()))

@@ -6,8 +6,8 @@ import asyncio
 
 from support.stack.local_processes import Stack
 from support.venues.matching import MS, PERP, SPOT, levels
+from titan.domain.enums import Side
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, MarketEvent, TradeEvent
 from titan.runtime.rpc.contract import MARKETDATA_SUBSCRIBE
 from titan.runtime.rpc.server import RpcServer, ServerStream

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from titan.domain.enums import Side
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Side
 from titan.domain.market import MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MS, NS_PER_S
 from titan.strategies.base import DecisionNote, Holding, IntentDraft, Permission
 from titan.strategies.scavenger.parameters import ScavengerParameters
 from titan.strategies.scavenger.strategy import Scavenger
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
-S, MS = 1_000_000_000, 1_000_000
+S, MS = NS_PER_S, NS_PER_MS
 # A whole second of a day that has hours to go.
 T0 = 1_723_075_200 * S
 FOREVER = Permission(opening_until_ns=1 << 62, closing=True, reason="")

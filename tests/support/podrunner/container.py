@@ -21,7 +21,7 @@ from support.podrunner.spec import NotYetError
 
 # Waits between two starts, in seconds: short, for tests wait for them. A container that lived so long starts afresh.
 FIRST_BACKOFF_S, LAST_BACKOFF_S, LIVED_S = 0.2, 2.0, 10.0
-# While something is not ready it is asked more often than its period says, for the same reason.
+# A container that is not ready is probed more often than its period, for the same reason.
 EAGER_S = 0.25
 _PATH = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
 # Ends with its parent, also when that is killed. The parent may have ended before it could be asked for.
@@ -39,7 +39,7 @@ except OSError as error:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is started: everything resolved and translated."""
+    """A container to start: everything resolved and translated."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -156,7 +156,7 @@ class Container:
 
     def _ended(self, code: int, why: str) -> None:
         assert self.process is not None
-        # What it started ends with it, as in a container.
+        # Its child processes end with it, as in a container.
         kill_group(self.process.pid)
         self.ready = self.started = False
         shown = shown_code(code)
@@ -225,7 +225,7 @@ class Container:
             await asyncio.sleep(period_s if ready else min(EAGER_S, period_s))
 
     async def _ask(self, probe: Object) -> str:
-        """What is wrong; empty when the probe succeeds."""
+        """Return the problem; empty when the probe succeeds."""
         timeout_s = probe.get("timeoutSeconds", 1)
         try:
             async with asyncio.timeout(timeout_s):

@@ -35,7 +35,7 @@ def _watcher() -> subprocess.Popen[bytes]:
     return watcher
 
 
-def _tell(sign: str, pid: int) -> None:
+def _send(sign: str, pid: int) -> None:
     stdin = _watcher().stdin
     assert stdin is not None
     # In one piece, and at once: nothing of it may wait in a buffer of a process that is killed.
@@ -44,11 +44,11 @@ def _tell(sign: str, pid: int) -> None:
 
 def guard_group(pid: int) -> None:
     """Have a process group killed when this process ends, until :func:`kill_group`."""
-    _tell("+", pid)
+    _send("+", pid)
 
 
 def kill_group(pid: int) -> None:
     """Kill a process and all of its group; nothing happens when all have ended."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    _tell("-", pid)
+    _send("-", pid)

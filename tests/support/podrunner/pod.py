@@ -30,7 +30,7 @@ _PASSING = (403, 409, 429, 500, 503)
 
 @dataclass(frozen=True)
 class Machine:
-    """What pods take from their runner.
+    """Services of the runner for its pods.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class PodLife:
         await self._prepare_volumes()
         for container in (*self.init, *self.containers):
             self._mounts[container.name] = self.volumes.mounts(container.spec)
-        # What fails in either ends the pod, and is told.
+        # An error in either ends the pod, and is reported.
         async with asyncio.TaskGroup() as group:
             refreshing = group.create_task(self._refresh_volumes())
             await self._run_containers()
@@ -192,7 +192,7 @@ class PodLife:
         translation = Translation(self._mounts[spec["name"]], self.machine.address_of)
         given = {name: translation.text(value) for name, value in wanted.items()}
         for mount in self._mounts[spec["name"]]:
-            # Programs find these two without being told.
+            # Programs read these two by default.
             if mount.path == SERVICE_ACCOUNT_DIR:
                 given["TITAN_SERVICE_ACCOUNT_DIR"] = str(mount.local)
             elif mount.path == "/tmp":

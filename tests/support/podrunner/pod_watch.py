@@ -1,4 +1,4 @@
-"""What pods there ever were in a namespace, by a watch of the test's own: past the proxy, and past the operator."""
+"""A record of all pods of a namespace, by a watch of the test's own: past the proxy, and past the operator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aiohttp
 
 from titan_operator.api.names import LABEL_COMPONENT
 from titan_operator.cluster.client import Cluster
-from titan_operator.cluster.kinds import KINDS
+from titan_operator.cluster.resource_kinds import KINDS
 
 
 @dataclass

@@ -32,7 +32,7 @@ _STOP_S = 30.0
 
 
 class PodRunnerError(Exception):
-    """The runner itself broke, or was asked for what is not there."""
+    """The runner itself failed, or a requested pod does not exist."""
 
 
 class PodRunner:
@@ -122,7 +122,7 @@ class PodRunner:
             raise PodRunnerError("\n".join(self.failures))
 
     def log(self, namespace: str, pod: str, container: str | None = None) -> str:
-        """What a pod's containers (all, without a name) have said, over all restarts, also of one that is gone."""
+        """Return the logs of a pod's containers (all, without a name), over all restarts, also of a deleted pod."""
         files = sorted((self._folder / "pods" / namespace).glob(f"{pod}.{container or '*'}.log"))
         return "".join(file.read_text(errors="replace") for file in files)
 

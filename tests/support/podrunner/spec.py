@@ -48,7 +48,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Translation:
-    """What a process without a file system and a network of its own must be told differently.
+    """Translation of a spec for a process without a file system and a network of its own.
 
     A mount path at the start of a path becomes the local folder, and ``SERVICE.NAMESPACE.svc`` becomes the address of
     the pods behind it, in the values of the environment, the command and its arguments; nowhere else.
@@ -96,7 +96,7 @@ def field_value(pod: Object, path: str) -> str:
 
 
 def environment(container: Object, pod: Object, objects: Objects) -> dict[str, str]:
-    """The environment that a container asks for, references resolved, not translated.
+    """Return the environment of a container, with references resolved, not translated.
 
     Raises
     ------

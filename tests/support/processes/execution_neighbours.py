@@ -1,13 +1,13 @@
-"""Marketdata and Brain as the test plays them to Execution, over mTLS."""
+"""Marketdata and Brain, played to Execution by the test, over mTLS."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.runtime.rpc.client import RpcChannel
@@ -26,23 +26,11 @@ from titan.wire.market import instrument_to_wire
 PERP = "BTC/USDT:USDT"
 START_NS = 1_723_100_000_000_000_000
 STEP_NS = 50_000_000
-PATIENCE_S = 60.0
 SUBSCRIBERS = ("papervenue", "execution")
 
 
-async def until(condition: Callable[[], object], what: str | Callable[[], object]) -> None:
-    """Wait for a state that comes by messages; fail with its name when it does not."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        said = what() if callable(what) else what
-        raise AssertionError(f"waited {PATIENCE_S} s in vain: {said}") from None
-
-
 class Market:
-    """Plays marketdata in lockstep to the venue and Execution; a step happens when the test says so."""
+    """Plays marketdata in lockstep to the venue and Execution; the test makes each step."""
 
     def __init__(self, stack: Stack) -> None:
         self.server = RpcServer(stack.settings(ProcessSettings, "marketdata"), Metrics(), get_logger("marketdata"))
@@ -56,7 +44,7 @@ class Market:
         self._pending: m.MarketBatch | None = None
 
     async def step(self, price: int | None = None, count: int = 1) -> None:
-        """Let ``count`` steps pass at a price, and wait until both have worked on them."""
+        """Let ``count`` steps pass at a price, and wait until both have finished them."""
         for _ in range(count):
             self.begin(price)
             await self.finished()
@@ -73,7 +61,7 @@ class Market:
             stream.post(m.SubscribeResponse(batch=self._pending))
 
     async def finished(self) -> None:
-        """Wait until both have worked on the last step."""
+        """Wait until both have finished the last step."""
         number = self.number
         await until(
             lambda: all(self.acked.get(role, 0) >= number for role in SUBSCRIBERS), f"step {number}: {self.acked}"
@@ -110,7 +98,7 @@ class Market:
                 stream.post(m.SubscribeResponse(hello=hello))
                 self._streams[role] = stream
                 if self._pending is not None:
-                    # The state before the step that is not over, then the step again.
+                    # The state before the unfinished step, then the step again.
                     before = m.MarketBatch()
                     before.CopyFrom(self._pending)
                     before.step, before.snapshot = self._pending.step - 1, True
@@ -126,7 +114,7 @@ class Market:
 
 
 class Brain:
-    """Plays Brain: says hello, beats, answers markers; the test places orders."""
+    """Plays Brain: sends hello and heartbeats, answers markers; the test places orders."""
 
     def __init__(self, stack: Stack, policy_hash: str, term: int = 1) -> None:
         self.policy_hash = policy_hash
@@ -137,7 +125,7 @@ class Brain:
         self.decided = -1
         self.beating = True
         self.sent: dict[str, e.PlaceOrder] = {}
-        self._told: c.StepMarker | None = None
+        self._last_marker: c.StepMarker | None = None
         self._heart: asyncio.Task[None] | None = None
         self._link: Link[e.PlaceRequest, e.PlaceResponse] = Link(
             RpcChannel(stack.client("brain"), "execution"),
@@ -192,7 +180,7 @@ class Brain:
         )
 
     def place(self, intent_id: str, **fields: Any) -> None:
-        """Send an order now, and again on each reconnection until Execution has spoken of it."""
+        """Send an order now, and again on each reconnection until Execution has reported on it."""
         order = self.order(intent_id, **fields)
         self.sent[intent_id] = order
         if self.account is not None:
@@ -219,9 +207,9 @@ class Brain:
         return [message.fill for message in self.received if message.HasField("fill")]
 
     def orders(self, intent_id: str = "") -> list[Any]:
-        """Orders as told, one line a telling."""
-        told = [message.order for message in self.received if message.HasField("order")]
-        return [order for order in told if intent_id in ("", order.intent_id)]
+        """Orders as reported, one entry a report."""
+        reported = [message.order for message in self.received if message.HasField("order")]
+        return [order for order in reported if intent_id in ("", order.intent_id)]
 
     async def refusal(self, intent_id: str) -> e.PlaceRefusal:
         """Wait for the refusal of an intent."""
@@ -244,10 +232,10 @@ class Brain:
                 self.sent.pop(order.intent_id, None)
             for request in self.sent.values():
                 self._link.post(e.PlaceRequest(order=request))
-            if self._told is not None:
-                self._link.post(e.PlaceRequest(marker=self._told))
+            if self._last_marker is not None:
+                self._link.post(e.PlaceRequest(marker=self._last_marker))
         if message.HasField("marker"):
-            self._told = message.marker
+            self._last_marker = message.marker
             self._link.post(e.PlaceRequest(marker=message.marker))
 
     def _lost(self, _reason: str) -> None:

@@ -1,7 +1,8 @@
 """Execution as a process of its own that kills itself (SIGKILL) after its n-th journal record, request or sync.
 
-Run as a program, it is :class:`titan.execution.app.ExecutionApp` with the calls counted; ``CRASH_AFTER`` says what is
-counted (``record``, ``sync``, ``send``) and ``CRASH_AT`` when it ends. ``CRASH_SIGNAL`` STOP stops it instead.
+Run as a program, it is :class:`titan.execution.app.ExecutionApp` with counted calls. ``CRASH_AFTER`` names the counted
+call (``record``, ``sync``, ``send``, ``before send``), ``CRASH_AT`` the count at which it ends. ``CRASH_SIGNAL`` STOP
+stops it instead.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from support.stack.local_processes import REPOSITORY, Stack
 
 
 class ExecutionProcess:
-    """Starts it, and tells when it is gone."""
+    """Starts the process, and waits for its end."""
 
     def __init__(self, stack: Stack, settings: Any, after: str = "", at: int = 0, stop: bool = False) -> None:
         self._environment = {
@@ -57,7 +58,7 @@ class ExecutionProcess:
         stat = Path(f"/proc/{self.process.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 

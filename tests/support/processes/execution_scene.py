@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from testcluster.ports import free_ports
 
-from support.processes.execution_neighbours import PERP, Brain, Market, until
+from support.processes.execution_neighbours import PERP, Brain, Market
+from support.processes.waiting import until
 from support.stack.local_processes import REPOSITORY, Stack
 from titan.domain.policy_hash import read_policy
 from titan.execution.app import ExecutionApp
@@ -77,7 +78,7 @@ class Scene:
         assert answer.done, answer
 
     async def ready(self) -> None:
-        await until(lambda: self.brain.account is not None, "Brain is told the account")
+        await until(lambda: self.brain.account is not None, "Brain has the account")
 
     async def restart_venue_stream(self) -> None:
         """Break Execution's stream to the venue, and wait until it is back and nothing is in doubt."""
@@ -86,27 +87,27 @@ class Scene:
         assert link._stream is not None
         settled = self.session.reconciler.settled
         settled.clear()
-        link._on_message = lambda message: self.session.desk.on_update(venue_wire.update_from_wire(message))
+        link._on_message = lambda message: self.session.venue_updates.receive(venue_wire.update_from_wire(message))
         link._stream.close()
         await until(lambda: link.connected and settled.is_set(), "the venue's stream is back")
 
     async def move_execution(self) -> None:
-        """Execution will serve at other ports, and Brain looks for it there, with what it has not been answered."""
+        """Move Execution to other ports, and let Brain connect there with its unanswered orders."""
         grpc_port, http_port = free_ports(2)
         self.settings = msgspec.structs.replace(self.settings, grpc_port=grpc_port, http_port=http_port)
         before = self.brain
         await before.stop()
         self.stack.grpc_ports["execution"] = grpc_port
         self.brain = Brain(self.stack, self.policy_hash)
-        self.brain.sent, self.brain._told = before.sent, before._told
+        self.brain.sent, self.brain._last_marker = before.sent, before._last_marker
         await self.brain.start()
 
     def answered(self, act_id: int) -> bool:
-        """Whether Brain has been answered an act."""
+        """Whether Brain has received the answer to an act."""
         return any(message.HasField("act") and message.act.act_id == act_id for message in self.brain.received)
 
     def check_equal(self) -> None:
-        """Our account is the venue's, by the venue's own records."""
+        """Check that our account equals the venue's own records."""
         account = self.session.store.account
         venue_account = self.venue.venue.account()
         ours = account.holdings[PERP].quantity if PERP in account.holdings else Decimal(0)

@@ -12,10 +12,10 @@ import yaml
 from support.stack.local_processes import REPOSITORY
 from titan.domain.budgets import Budget
 from titan.domain.decisions import Decision
+from titan.domain.enums import Action, BudgetState, OrderType, Posture, Side, TimeInForce
 from titan.domain.equity import Equity
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.intents import Intent
-from titan.domain.kinds import Action, BudgetState, OrderType, Posture, Side, TimeInForce
 from titan.domain.policy import parse_rules
 from titan.domain.policy_rules import PolicyRules
 from titan.domain.truth import TruthSnapshot

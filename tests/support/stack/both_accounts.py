@@ -1,4 +1,4 @@
-"""What Execution's journal says held against what the venue process wrote down itself, after a run."""
+"""Comparison of Execution's journal with the venue process's own records, after a run."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from decimal import Decimal
 from pathlib import Path
 
 from titan.domain.account import Account
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Posture
+from titan.domain.enums import OrderRole, OrderState, OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.domain.venue import VenueOrderState
 from titan.durable.latch import Latch
-from titan.execution.account_store import open_journal
+from titan.execution.journalled_account import open_journal
 from titan.matching.state import VenueState
 from titan.papervenue.store import VenueStore
 from titan.papervenue.venue import first_state
 
 
 @dataclass
-class BothBooks:
-    """One run's two memories."""
+class BothAccounts:
+    """Both records of one run."""
 
     ours: Account
     venue: VenueState
     latches: dict[str, Posture]
 
 
-def read_both(state: Path, copy: Path) -> BothBooks:
-    """Read both from copies, so that looking changes nothing."""
+def read_both(state: Path, copy: Path) -> BothAccounts:
+    """Read both from copies, so that reading changes nothing."""
     shutil.copytree(state, copy)
     (journal_folder,) = {path.parent for path in (copy / "execution").rglob("*.journal")}
     journal, ours, _, _ = open_journal(journal_folder, lambda _ns: None, lambda *_: None)
@@ -37,21 +37,21 @@ def read_both(state: Path, copy: Path) -> BothBooks:
     store = VenueStore(copy / "papervenue", first_state(Decimal(200)))
     store.close()
     latches = {path.parent.name: Latch.load(path).posture for path in copy.glob("*/latch*")}
-    return BothBooks(ours, store.state, latches)
+    return BothAccounts(ours, store.state, latches)
 
 
-def disagreements(books: BothBooks) -> list[str]:
-    """Each way in which an order was lost or doubled, a position differs or has no stop: a sentence each."""
+def disagreements(books: BothAccounts) -> list[str]:
+    """Describe each lost or doubled order, and each position that differs or has no stop, in a sentence."""
     ours, venue = books.ours, books.venue
-    found = []
+    problems = []
     for trade_id, count in Counter(fill.trade_id for fill in ours.fills).items():
         if count > 1:
-            found.append(f"trade {trade_id} is booked {count} times")
+            problems.append(f"trade {trade_id} is booked {count} times")
     booked = {fill.trade_id: (fill.client_order_id, fill.quantity, fill.price, fill.fee) for fill in ours.fills}
     traded = {trade.trade_id: (trade.client_order_id, trade.quantity, trade.price, trade.fee) for trade in venue.trades}
-    found += [f"trade {trade_id} of the venue is not booked" for trade_id in traded.keys() - booked.keys()]
-    found += [f"trade {trade_id} is booked, the venue has none" for trade_id in booked.keys() - traded.keys()]
-    found += [
+    problems += [f"trade {trade_id} of the venue is not booked" for trade_id in traded.keys() - booked.keys()]
+    problems += [f"trade {trade_id} is booked, the venue has none" for trade_id in booked.keys() - traded.keys()]
+    problems += [
         f"trade {one}: booked {booked[one]}, venue {traded[one]}"
         for one in booked
         if traded.get(one, booked[one]) != booked[one]
@@ -59,16 +59,16 @@ def disagreements(books: BothBooks) -> list[str]:
     entries = Counter(
         (order.intent_id, order.order_role) for order in ours.orders.values() if order.order_role is OrderRole.ENTRY
     )
-    found += [f"intent {intent} has {count} entries" for (intent, _), count in entries.items() if count > 1]
+    problems += [f"intent {intent} has {count} entries" for (intent, _), count in entries.items() if count > 1]
     for order_id, theirs in venue.orders.items():
         order = ours.orders.get(order_id)
         if order is None:
-            found.append(f"order {order_id} of the venue is unknown to us")
+            problems.append(f"order {order_id} of the venue is unknown to us")
         elif order.filled_quantity != theirs.filled_quantity:
-            found.append(f"order {order_id}: filled {order.filled_quantity} here, {theirs.filled_quantity} there")
+            problems.append(f"order {order_id}: filled {order.filled_quantity} here, {theirs.filled_quantity} there")
         elif theirs.state.final != (order.state not in WORKING):
-            found.append(f"order {order_id} is {order.state.name} here, {theirs.state.name} there")
-    found += [
+            problems.append(f"order {order_id} is {order.state.name} here, {theirs.state.name} there")
+    problems += [
         f"order {order.client_order_id} was sent and the venue never had it"
         for order in ours.orders.values()
         if order.client_order_id not in venue.orders
@@ -78,7 +78,7 @@ def disagreements(books: BothBooks) -> list[str]:
         theirs_quantity = venue.positions[symbol].quantity if symbol in venue.positions else ZERO
         holding = ours.holdings.get(symbol)
         if (holding.quantity if holding else ZERO) != theirs_quantity:
-            found.append(f"position {symbol}: {holding} here, {theirs_quantity} there")
+            problems.append(f"position {symbol}: {holding} here, {theirs_quantity} there")
         covered = sum(
             (
                 order.quantity - order.filled_quantity
@@ -91,10 +91,10 @@ def disagreements(books: BothBooks) -> list[str]:
             ZERO,
         )
         if covered < abs(theirs_quantity):
-            found.append(f"position {symbol} {theirs_quantity} is covered by stops of {covered} only")
+            problems.append(f"position {symbol} {theirs_quantity} is covered by stops of {covered} only")
     if not ours.ledger.balanced:
-        found.append("the ledger does not balance")
-    return found
+        problems.append("the ledger does not balance")
+    return problems
 
 
 WORKING = (

@@ -1,12 +1,12 @@
-"""What people change in a stack of the model."""
+"""Changes of people to a stack of the model."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from support.stack.model import Model, documents
+from support.stack.rendered import STACK_ROLES
 
-PHASES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 DEMO = "demo-d7413498"
 
 
@@ -22,7 +22,7 @@ def pin(model: Model, policy: dict[str, Any], *names: str) -> None:
         model.edit("TitanPhase", name, lambda raw: raw["spec"].update(policyRef=reference))
 
 
-def ask_image(model: Model, image: str, *names: str) -> None:
-    """Have these phases ask for an image; without a name all."""
-    for name in names or PHASES:
+def set_image(model: Model, image: str, *names: str) -> None:
+    """Set the image of these phases; without a name, of all."""
+    for name in names or STACK_ROLES:
         model.edit("TitanPhase", name, lambda raw: raw["spec"].update(image=image))

@@ -41,7 +41,7 @@ def variable(workload: Object, name: str) -> Object:
 
 
 def with_defaults(workload: Object) -> Object:
-    """What the API server fills in."""
+    """Return a workload with the API server's defaults."""
     made = live(workload)
     made["metadata"] |= {"generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
     made["status"] = {"replicas": 1}
@@ -60,7 +60,7 @@ def env_fields(name: str, *fields: str) -> Object:
 
 
 def upgraded(workload: Object) -> Object:
-    """The same revision as a newer operator renders it."""
+    """Return the same revision as a newer operator renders it."""
     newer = copy.deepcopy(workload)
     newer["metadata"]["annotations"][RENDERED_BY] = "2.0.0"
     container(newer)["livenessProbe"]["periodSeconds"] = 20

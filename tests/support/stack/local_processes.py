@@ -1,8 +1,8 @@
 """A stack on this machine for tests: certificates, free ports and settings for each process.
 
-``stack.settings(BrainSettings, "brain", phases=("scavenger",))`` gives what a composition root takes;
-``stack.client("cli")`` what a test needs to call a process as some role; ``stack.foreign("brain")`` a certificate of
-an authority that nobody trusts.
+``stack.settings(BrainSettings, "brain", phases=("scavenger",))`` makes the settings of a composition root.
+``stack.client("cli")`` makes the settings of a caller. ``stack.foreign("brain")`` makes a certificate of an untrusted
+authority.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 
 from testcluster.ports import block, free_ports
 
-from titan.runtime.pki.authority_files import ensure_ca, issue
+from titan.runtime.pki.certificate_files import ensure_ca, issue
 from titan.runtime.pki.certificates import Authority
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 STACK_NAME = "test"
-# Every role that a local stack of this repository may have; each gets a pair of ports at once, so that the peers of
-# the first process are complete before the second exists.
+# Every possible role of a local stack. All get their ports at once, so that the peers of the first process are complete
+# before the second exists.
 ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger", "hunter", "sentinel", "operator", "cli")
 
 S = TypeVar("S")
@@ -54,19 +54,19 @@ def _offsets(first: int) -> Iterator[int]:
 
 
 def is_listening(port: int) -> bool:
-    """Whether somebody listens on the loopback port."""
+    """Whether a program listens on the loopback port."""
     with closing(socket.socket()) as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Stack:
-    """Folders, certificates, ports and settings below ``directory``, made when first asked for."""
+    """Folders, certificates, ports and settings below ``directory``, made on first use."""
 
     def __init__(self, directory: Path, name: str = STACK_NAME) -> None:
         self.directory = directory
         self.name = name
-        # Role to the URL of its database; a role that is not here has a file in its folder.
+        # Database URL by role. A role that is absent has a file in its folder.
         self.databases: dict[str, str] = {}
         self.authority: Authority = ensure_ca(directory / "ca")
         ports = free_ports(2 * len(ROLES))
@@ -75,30 +75,30 @@ class Stack:
 
     @property
     def peers(self) -> dict[str, str]:
-        """Role to address, for every role."""
+        """Address of every role."""
         return {role: f"127.0.0.1:{port}" for role, port in self.grpc_ports.items()}
 
     def folder(self, role: str) -> Path:
-        """The process's own state folder."""
+        """Make the process's own state folder."""
         path = self.directory / role
         path.mkdir(exist_ok=True)
         return path
 
     def tls(self, role: str) -> Path:
-        """Folder with ``ca.pem``, ``cert.pem`` and ``key.pem`` of the role."""
+        """Make the folder with ``ca.pem``, ``cert.pem`` and ``key.pem`` of the role."""
         path = self.directory / "tls" / role
         issue(self.authority, role, self.name, path)
         return path
 
     def foreign(self, role: str) -> Path:
-        """Like :meth:`tls`, of another authority that carries the same names."""
+        """Make a folder like :meth:`tls`, of another authority with the same names."""
         authority = ensure_ca(self.directory / "foreign-ca")
         path = self.directory / "foreign-tls" / role
         issue(authority, role, self.name, path)
         return path
 
     def settings(self, kind: type[S], role: str, **fields: Any) -> S:
-        """Settings of a process of ``role``; ``fields`` add to and override the common ones."""
+        """Make settings of a process of ``role``; ``fields`` override the common ones."""
         common: dict[str, Any] = {
             "role": role,
             "grpc_port": self.grpc_ports[role],
@@ -114,7 +114,7 @@ class Stack:
         return kind(**{**common, **fields})
 
     def database(self, role: str) -> str:
-        """URL of the role's database."""
+        """Make the URL of the role's database."""
         from titan.storage.schema import default_url
 
         return self.databases.get(role) or default_url(
@@ -122,13 +122,13 @@ class Stack:
         )
 
     def client(self, role: str, **fields: Any) -> Any:
-        """Settings of a caller that serves nothing, for ``RpcChannel(stack.client("cli"), "brain")``."""
+        """Make settings of a caller without a server, for ``RpcChannel(stack.client("cli"), "brain")``."""
         from titan.runtime.settings import ProcessSettings
 
         return self.settings(ProcessSettings, role, **fields)
 
     def environment(self, settings: Any) -> dict[str, str]:
-        """The environment that makes a process started by exec load ``settings``."""
+        """Make the environment from which a process started by exec loads ``settings``."""
         import msgspec
 
         values = {name: getattr(settings, name) for name in settings.__struct_fields__}

@@ -1,7 +1,7 @@
-"""A model of one stack for the pure core: effects change it, and it shows the world that comes of them.
+"""Model of one stack for the pure core: effects change it, and it returns the state that a pass observes.
 
-It plays the API server's objects, the controllers' pods and the processes' answers, without any of them; what real ones
-do is what tests/cluster are for.
+It stands for the API server's objects, the controllers' pods and the processes' answers. The real ones are in
+tests/cluster.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.acts import POSTURE_OF
 from titan_operator.api.names import FINALIZER, LABEL_INSTANCE, REVISION, labels, tls_secret
-from titan_operator.controller.gather import given
+from titan_operator.controller.gather import read_resource
 from titan_operator.reconcile.decide import decide
 from titan_operator.reconcile.effects import (
     Annotate,
@@ -37,7 +37,7 @@ from titan_operator.reconcile.effects import (
     SetFinalizer,
     Tighten,
 )
-from titan_operator.reconcile.observed import Observed, ObservedResource, Pod
+from titan_operator.reconcile.observed import Observed, Pod
 from titan_operator.reconcile.status import first_status, phase_status, policy_status
 from titan_operator.stack.view import BrainView, ExecutionView, PhaseView, StackView
 from titan_operator.supplychain.verdict import Verdict
@@ -62,7 +62,7 @@ def _documents(path: str) -> list[dict[str, Any]]:
 
 @dataclass
 class Model:
-    """The state; tests set its fields and call :meth:`settle`."""
+    """State of a stack; tests set its fields and call :meth:`settle`."""
 
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     pods: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -85,10 +85,10 @@ class Model:
     lies: str = ""
     # Images whose pods never become ready.
     broken: set[str] = field(default_factory=set)
-    # What Jobs come to: "Complete", "Failed", or nothing yet.
+    # Condition in which Jobs end: "Complete", "Failed", or none yet.
     jobs: str = "Complete"
     missing_secrets: dict[str, str] = field(default_factory=dict)
-    # What Execution says of its tables: why they cannot be written, and how many rows wait.
+    # Execution's report on its tables: why they cannot be written, and how many rows wait.
     tables: tuple[str, int] = ("", 0)
     waited_s: float = 0.0
     version: str = "1.0.0"
@@ -133,16 +133,16 @@ class Model:
             "RiskPolicy", name, lambda raw: raw["spec"].update(act={"verb": verb, "nonce": nonce, "by": by, **more})
         )
 
-    # What a pass sees
+    # State that a pass observes
 
-    def world(self) -> Observed:
+    def observed(self) -> Observed:
         own = ("RiskPolicy", "TitanPhase")
         return Observed(
             namespace="stack",
             operator_namespace="titan-system",
             version=self.version,
-            policies=tuple(given(kind, raw) for (kind, _), raw in self.objects.items() if kind == "RiskPolicy"),
-            phases=tuple(given(kind, raw) for (kind, _), raw in self.objects.items() if kind == "TitanPhase"),
+            policies=tuple(read_resource(kind, raw) for (kind, _), raw in self.objects.items() if kind == "RiskPolicy"),
+            phases=tuple(read_resource(kind, raw) for (kind, _), raw in self.objects.items() if kind == "TitanPhase"),
             children={key: raw for key, raw in self.objects.items() if key[0] not in own},
             pods=tuple(Pod(raw) for raw in self.pods.values()),
             verdicts=self.verdicts,
@@ -159,7 +159,7 @@ class Model:
         )
 
     def _listed(self) -> frozenset[str]:
-        """What was verified once, until it is revoked."""
+        """Return the digests that were verified once and are not revoked."""
         self.ever_listed |= {image.rpartition("@")[2] for image, verdict in self.verdicts.items() if verdict.verified}
         return frozenset(self.ever_listed - self.revoked.keys())
 
@@ -211,20 +211,20 @@ class Model:
     def step(self) -> Decision:
         for (kind, _name), raw in list(self.objects.items()):
             if kind in ("RiskPolicy", "TitanPhase"):
-                item = given(kind, raw)
+                item = read_resource(kind, raw)
                 if item.status.get("observedGeneration") != item.generation:
                     raw["status"] = first_status(item, NOW)
-        world = self.world()
-        decision = decide(world)
+        observed = self.observed()
+        decision = decide(observed)
         self.waits = dict(decision.waits_for)
         for effect in decision.effects:
-            self.carry(effect)
-        self._statuses(world, decision)
+            self.execute(effect)
+        self._statuses(observed, decision)
         self._controllers()
         return decision
 
     def settle(self, passes: int = 40) -> Decision:
-        """Pass until nothing changes any more."""
+        """Reconcile until nothing changes any more."""
         for _ in range(passes):
             before = copy.deepcopy((self.objects, self.pods, self.latch, self.ceiling, self.namespace))
             decision = self.step()
@@ -232,7 +232,7 @@ class Model:
                 return decision
         raise AssertionError(f"not settled after {passes} passes: {self.log[-8:]}")
 
-    def carry(self, effect: Effect) -> None:
+    def execute(self, effect: Effect) -> None:
         self.log.append(effect)
         match effect:
             case Tighten():
@@ -293,16 +293,16 @@ class Model:
         if not effect.present and "deletionTimestamp" in metadata:
             del self.objects[effect.kind, effect.name]
 
-    def _statuses(self, world: Observed, decision: Decision) -> None:
-        for item in (*world.policies, *world.phases):
+    def _statuses(self, observed: Observed, decision: Decision) -> None:
+        for item in (*observed.policies, *observed.phases):
             key = (item.kind, item.name)
             if key not in self.objects:
                 continue
             if item.kind == "TitanPhase":
-                status = phase_status(item, decision.phases[item.name], world, NOW)
+                status = phase_status(item, decision.phases[item.name], observed, NOW)
             else:
                 act = self.done_acts.get(item.name)
-                status = policy_status(item, decision.policies[item.name], world, True, act, NOW)
+                status = policy_status(item, decision.policies[item.name], observed, True, act, NOW)
             self.objects[key]["status"] = status
 
     def _controllers(self) -> None:
@@ -347,7 +347,7 @@ class Model:
         self._counter += 1
         return f"u{self._counter}"
 
-    # What tests ask
+    # Queries of tests
 
     def status(self, name: str) -> Mapping[str, Any]:
         kind = "TitanPhase" if ("TitanPhase", name) in self.objects else "RiskPolicy"
@@ -358,7 +358,7 @@ class Model:
         return next((item for item in self.status(name)["conditions"] if item["type"] == kind), {})
 
     def writes(self) -> list[Effect]:
-        """What was written, without the certificates that are only looked at."""
+        """Return the effects that write, without certificates, which are only checked."""
         return [effect for effect in self.log if not isinstance(effect, Certificate)]
 
     def phase_of(self, pod: str) -> str:
@@ -393,7 +393,3 @@ def _install(**fields: Any) -> Model:
     model.create(*quickstart())
     model.settle()
     return model
-
-
-def given_of(model: Model, kind: str, name: str) -> ObservedResource:
-    return given(kind, model.objects[kind, name])

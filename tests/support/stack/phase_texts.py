@@ -1,4 +1,4 @@
-"""Documents of each kind, and what reading them says."""
+"""Documents of each kind, and the results of reading them."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ spec: {{role: papervenue, image: "titan@sha256:{DIGEST}", parameters: {{initialB
 
 
 def problems_of(text: str) -> tuple[str, ...]:
-    """What is wrong with a text that is refused."""
+    """Return the problems of a text that is refused."""
     with pytest.raises(ResourceError) as caught:
         load_resources(text, "stack.yaml")
     return caught.value.problems
 
 
 def phase(text: str) -> TitanPhase:
-    """The one TitanPhase of a text."""
+    """Read the one TitanPhase of a text."""
     (resource,) = load_resources(text, "stack.yaml")
     assert isinstance(resource, TitanPhase)
     return resource

@@ -17,7 +17,7 @@ OPTIONS = KubernetesOptions("trading", "titan-system", "1.2.3")
 
 
 def read(*texts: str) -> list[Resource]:
-    """Resources of some documents."""
+    """Read the resources of some documents."""
     return [resource for text in texts for resource in _resources(text)]
 
 
@@ -28,14 +28,14 @@ def _resources(text: str) -> tuple[Resource, ...]:
 
 
 def stack_under(policy: str, stack: str = STACK) -> list[Resource]:
-    """The quickstart stack with its pins on the policy of this file name."""
+    """Return the quickstart stack with its pins on the policy of this file name."""
     before, after = (_policy(text) for text in (POLICIES["demo"], POLICIES[policy]))
     pinned = stack.replace(before.metadata.name, after.metadata.name).replace(before.spec.hash, after.spec.hash)
     return read(POLICIES[policy], pinned)
 
 
 def planned(policy: str = "demo", stack: str = STACK) -> Plan:
-    """The plan of :func:`stack_under`."""
+    """Plan the stack of :func:`stack_under`."""
     return plan(stack_under(policy, stack))
 
 

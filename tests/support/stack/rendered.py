@@ -1,4 +1,4 @@
-"""Objects of a plan, and what is in their pods."""
+"""Objects of a plan, and the contents of their pods."""
 
 from __future__ import annotations
 

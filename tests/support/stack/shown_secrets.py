@@ -1,4 +1,4 @@
-"""What a Secret holds has no place in a command: every process of a machine reads those, and so do events and logs."""
+"""Search for Secrets in commands: every process of a machine can read a command line, and events and logs show it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _COMMANDS = ("command", "args")
 
 
 def secrets_in_commands(documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say which commands of these manifests name a Secret's variable, or hold a value of one of their Secrets.
+    """List commands of these manifests that name a Secret's variable, or hold a value of their Secrets.
 
-    Looked at is each ``command`` and ``args`` of each container, those of probes and hooks included. A variable is a
-    Secret's that is set from one, or by the value of such a variable.
+    Every ``command`` and ``args`` of every container is searched, in probes and hooks too. A variable is secret if it
+    is set from a Secret, or from the value of such a variable.
 
     Returns
     -------
@@ -23,7 +23,7 @@ def secrets_in_commands(documents: Sequence[Mapping[str, Any]]) -> list[str]:
         ``KIND/NAME: container CONTAINER: NAME`` for each.
     """
     values = {value for document in documents if document["kind"] == "Secret" for value in _values(document)}
-    found = []
+    commands = []
     for document in documents:
         where = f"{document['kind']}/{document['metadata']['name']}"
         for container in _containers(document):
@@ -31,8 +31,8 @@ def secrets_in_commands(documents: Sequence[Mapping[str, Any]]) -> list[str]:
             for word in _words(container):
                 named = {name for match in _REFERENCE.findall(word) for name in match if name}
                 shown = sorted(named & variables) + ["a Secret's value" for value in values if value in word]
-                found += [f"{where}: container {container['name']}: {name}" for name in shown]
-    return found
+                commands += [f"{where}: container {container['name']}: {name}" for name in shown]
+    return commands
 
 
 def _values(secret: Mapping[str, Any]) -> list[str]:
@@ -41,7 +41,7 @@ def _values(secret: Mapping[str, Any]) -> list[str]:
 
 
 def _containers(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Of every pod within, whatever the kind."""
+    """Yield the containers of every pod template, whatever the kind."""
     if isinstance(value, Mapping):
         for name, inside in value.items():
             if name in ("containers", "initContainers"):
@@ -54,17 +54,17 @@ def _containers(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _variables(container: Mapping[str, Any]) -> set[str]:
-    """Names; with envFrom a Secret's keys are not known, so every name that nothing else sets."""
-    found: set[str] = set()
+    """List secret variables; with envFrom a Secret's keys are unknown, so every name that nothing else sets."""
+    secret: set[str] = set()
     for item in container.get("env") or ():
         named = {name for match in _REFERENCE.findall(str(item.get("value", ""))) for name in match if name}
-        if "secretKeyRef" in (item.get("valueFrom") or {}) or named & found:
-            found.add(item["name"])
+        if "secretKeyRef" in (item.get("valueFrom") or {}) or named & secret:
+            secret.add(item["name"])
     if any("secretRef" in source for source in container.get("envFrom") or ()):
         plain = {item["name"] for item in container.get("env") or ()}
         used = {name for word in _words(container) for match in _REFERENCE.findall(word) for name in match if name}
-        found |= used - plain
-    return found
+        secret |= used - plain
+    return secret
 
 
 def _words(value: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The quick start as text, whole and in part, and what planning such texts says."""
+"""The quick start as text, whole and in part, and the results of planning such texts."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ MICRO_HASH = "sha256:67cdfba9c1dd75dececa2c1b12b1d195418532ebd88b6a78c271d341aae
 
 
 def without(role: str, text: str = STACK) -> str:
-    """The documents but that of a role."""
+    """Return the documents without that of a role."""
     return "---\n".join(part for part in text.split("---\n") if f"  role: {role}\n" not in part)
 
 
 def only(role: str, text: str = STACK) -> str:
-    """The document of a role."""
+    """Return the document of a role."""
     return next(part for part in text.split("---\n") if f"  role: {role}\n" in part)
 
 
 def in_role(role: str, old: str, new: str) -> str:
-    """The quick start with other words in the document of a role."""
+    """Return the quick start with a replacement in the document of a role."""
     part = only(role)
     assert old in part
     return STACK.replace(part, part.replace(old, new))
 
 
 def quickstart() -> Plan:
-    """Its plan under the demo policy."""
+    """Plan the quick start under the demo policy."""
     return plan(read(DEMO, STACK))
 
 
 def refusal(*texts: str) -> tuple[GateReason, str]:
-    """Why texts make no plan."""
+    """Return the refusal of texts that make no plan."""
     with pytest.raises(PlanError) as caught:
         plan(read(*texts))
     return caught.value.reason, str(caught.value)

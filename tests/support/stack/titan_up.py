@@ -28,7 +28,7 @@ def port_offset() -> int:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not yet waited for does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -36,7 +36,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_until_gone(pids: Sequence[int], timeout_s: float = 15) -> list[int]:
-    """The processes that still run after ``timeout_s``; returns as soon as there are none."""
+    """Wait until all processes have ended; return those that still run after ``timeout_s``."""
     deadline_s = time.monotonic() + timeout_s
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < deadline_s:
         time.sleep(0.05)
@@ -44,7 +44,7 @@ def wait_until_gone(pids: Sequence[int], timeout_s: float = 15) -> list[int]:
 
 
 class LocalStack:
-    """One ``titan up`` and what other terminals can do to it."""
+    """One ``titan up`` and the commands of other terminals."""
 
     def __init__(self, state: Path, arguments: Sequence[str], errors: Path) -> None:
         self.state = state
@@ -56,13 +56,13 @@ class LocalStack:
                 stdout=subprocess.PIPE,
                 stderr=file,
                 text=True,
-                # As in a terminal: a program that a shell started in the background ignores SIGINT, this one must not.
+                # A program that a shell starts in the background ignores SIGINT. A session of its own prevents that.
                 start_new_session=True,
             )
 
     @property
-    def said(self) -> str:
-        """Everything on standard error so far."""
+    def stderr(self) -> str:
+        """Standard error so far."""
         return self.errors.read_text()
 
     def titan(self, *arguments: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
@@ -71,64 +71,64 @@ class LocalStack:
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
 
     def json(self, *arguments: str) -> Any:
-        """The document that a command prints."""
+        """Run a command and decode the document that it prints."""
         done = self.titan(*arguments, "-o", "json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def processes(self) -> dict[str, dict[str, Any]]:
-        """What the supervisor says of each process."""
+        """Read the supervisor's state of each process."""
         try:
-            found = json.loads((self.state / "processes.json").read_text())["processes"]
+            processes = json.loads((self.state / "processes.json").read_text())["processes"]
         except FileNotFoundError:
             return {}
-        return {one["name"]: one for one in found}
+        return {one["name"]: one for one in processes}
 
     def pids(self) -> list[int]:
-        """Processes of the stack that have been started."""
+        """Process ids of the running processes."""
         return [one["pid"] for one in self.processes().values() if one["pid"]]
 
     def wait(self, sentence: str, timeout_s: float = 40) -> None:
-        """Wait until ``sentence`` is on standard error."""
+        """Wait until standard error contains ``sentence``."""
         deadline_s = time.monotonic() + timeout_s
-        while sentence not in self.said:
-            assert self.process.poll() is None, f"ended before it said {sentence!r}: {self.said}"
-            assert time.monotonic() < deadline_s, f"not said within {timeout_s} s: {sentence!r}: {self.said}"
+        while sentence not in self.stderr:
+            assert self.process.poll() is None, f"ended before it printed {sentence!r}: {self.stderr}"
+            assert time.monotonic() < deadline_s, f"not printed within {timeout_s} s: {sentence!r}: {self.stderr}"
             time.sleep(0.05)
 
     def wait_ready(self, name: str, other_than_pid: int = 0, timeout_s: float = 30) -> int:
-        """Wait until a process is ready, with another pid where one is given; returns its pid."""
+        """Wait until a process is ready, with another pid than ``other_than_pid``, and return its pid."""
         deadline_s = time.monotonic() + timeout_s
         while True:
             one = self.processes().get(name, {"state": "", "pid": 0})
             if one["state"] == "ready" and one["pid"] != other_than_pid:
                 return int(one["pid"])
-            assert time.monotonic() < deadline_s, f"{name} is not ready within {timeout_s} s: {one}, {self.said}"
+            assert time.monotonic() < deadline_s, f"{name} is not ready within {timeout_s} s: {one}, {self.stderr}"
             time.sleep(0.05)
 
     def end(self, number: signal.Signals = signal.SIGINT, timeout_s: float = 60) -> tuple[int, str]:
-        """Send a signal; returns exit code and standard output."""
+        """Send a signal; return exit code and standard output."""
         self.process.send_signal(number)
         return self.result(timeout_s)
 
     def result(self, timeout_s: float = 60) -> tuple[int, str]:
-        """Wait for the end; returns exit code and standard output."""
+        """Wait for the end; return exit code and standard output."""
         out, _ = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, out
 
 
 @contextmanager
 def local_stack(state: Path, *arguments: str, resources: Sequence[str] = DEMO) -> Iterator[LocalStack]:
-    """Run ``titan up`` with ``resources`` on free ports; whatever is left of it at the end is killed."""
+    """Run ``titan up`` with ``resources`` on free ports, and kill it at the end."""
     state.parent.mkdir(parents=True, exist_ok=True)
     offset = [] if "--port-offset" in arguments else ["--port-offset", str(port_offset())]
-    # A file of its own for each start on a state: what an earlier one said is not waited for again.
+    # One file for each start on a state, so that no test waits for the output of an earlier start.
     errors = next(path for number in count() if not (path := state.parent / f"{state.name}.{number}.stderr").exists())
     stack = LocalStack(state, [*resources, *offset, *arguments], errors)
     try:
         yield stack
     finally:
         if stack.process.poll() is None:
-            # Its processes die with it.
+            # Its processes die with the supervisor.
             stack.process.kill()
             stack.process.communicate(timeout=15)

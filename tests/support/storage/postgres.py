@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own, from the wheel of the tests' dependencies: started, killed, stopped from being heard.
+"""A PostgreSQL server of its own, from the wheel of the tests' dependencies: started, killed, cut off.
 
 The server refuses root, so root starts it as nobody, from a copy that nobody can read.
 """
@@ -124,7 +124,7 @@ class Postgres:
         shutil.rmtree(self._folder)
 
     def tool(self, program: str, *arguments: str, given: bytes = b"") -> bytes:
-        """What a client program like ``pg_dump`` writes."""
+        """Return the output of a client program like ``pg_dump``."""
         where = ["--host=127.0.0.1", f"--port={self.port}", f"--username={USER}"]
         done = subprocess.run(
             [str(self._bin / program), *where, *arguments],

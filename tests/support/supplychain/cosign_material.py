@@ -1,4 +1,4 @@
-"""What the real cosign signs once for all tests: two formats by every kind of key, taken apart."""
+"""Signatures that the real cosign makes once for all tests: two formats by every kind of key, taken apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from support.stack.model import quickstart
 from support.supplychain.registry import IMAGE_TYPE, RegistryServer, digest_of
 from support.supplychain.signed_images import SignedImages
-from titan_operator.supplychain.verify import policy_payload
+from titan_operator.supplychain.cosign_verifier import policy_payload
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 SIMPLE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"

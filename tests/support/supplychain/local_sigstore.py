@@ -59,7 +59,7 @@ class Log:
         return hashlib.sha256(_der(self.key)).digest()
 
     def entry(self, body: dict[str, Any], at: datetime = SIGNED_AT) -> dict[str, Any]:
-        """What a bundle carries of an entry with this body."""
+        """Return the entry of a bundle with this body."""
         raw = rfc8785.dumps(body)
         root = hashlib.sha256(b"\0" + raw).digest()
         seconds = int(at.timestamp())
@@ -109,7 +109,7 @@ def blob_body(blob: bytes, signature: bytes, verifier: bytes) -> dict[str, Any]:
 
 
 @dataclass
-class SigstoreWorld:
+class LocalSigstore:
     """Everything that vouches, each with a key of its own."""
 
     authority: ec.EllipticCurvePrivateKey = field(default_factory=_key)

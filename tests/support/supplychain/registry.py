@@ -32,7 +32,7 @@ def digest_of(content: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """One request that arrived."""
 
     method: str
@@ -71,7 +71,7 @@ class RegistryServer:
         self.url = ""
         self.realm = ""
         self.token_life_s = 300
-        self.asked: list[Asked] = []
+        self.asked: list[ReceivedRequest] = []
         self.faults: list[tuple[re.Pattern[str], Fault]] = []
         self.given: dict[str, set[str]] = {}
         self._repositories: dict[str, _Repository] = {}
@@ -154,7 +154,7 @@ class RegistryServer:
             await runner.cleanup()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.asked.append(Asked(request.method, request.path_qs, request.headers.get("Authorization", "")))
+        self.asked.append(ReceivedRequest(request.method, request.path_qs, request.headers.get("Authorization", "")))
         for pattern, fault in self.faults:
             if pattern.search(request.path_qs):
                 answer = await fault(request)

@@ -1,4 +1,4 @@
-"""What may lie beside an image in a registry, good and bad: each function puts it there."""
+"""Contents of a registry beside an image, good and bad: each function puts one there."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def forged(count: int, hint: bool = True) -> Put:
 
 
 def tagged(put: Put) -> Put:
-    """What ``put`` puts is listed by the fallback tag, in the order in which it was put."""
+    """List the contents of ``put`` by the fallback tag, in the order in which they were put."""
 
     def tagged(server: RegistryServer, material: Material) -> None:
         server.referrers_api = False
@@ -178,7 +178,7 @@ def without_blob(server: RegistryServer, material: Material) -> None:
 
 
 def odd_referrers(server: RegistryServer, material: Material) -> None:
-    """What others put beside images: an SBOM, a manifest without layers, one that is none."""
+    """Put contents of other tools: an SBOM, a manifest without layers, an invalid manifest."""
     server.put_referrer(NAME, material.digest, b"{}", "application/spdx+json")
     subject = {"mediaType": "", "digest": material.digest, "size": 1}
     server.put_manifest(NAME, json.dumps({"schemaVersion": 2, "layers": None, "subject": subject}).encode())

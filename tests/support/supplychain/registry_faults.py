@@ -10,7 +10,7 @@ from support.supplychain.registry import Fault, refusal
 
 
 def answers(content: bytes, media_type: str = "application/json", **headers: str) -> Fault:
-    """These bytes, whatever was asked."""
+    """Answer every request with these bytes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def fault(_request: web.BaseRequest) -> web.Response:
@@ -96,7 +96,7 @@ async def _raw(request: web.BaseRequest, raw: bytes) -> web.StreamResponse:
     assert transport is not None
     transport.write(raw)
     transport.close()
-    # aiohttp wants an answer to write; the connection is gone by then.
+    # aiohttp requires a response to write; the connection is closed by then.
     return web.Response()
 
 

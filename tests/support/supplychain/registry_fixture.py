@@ -30,7 +30,7 @@ class Waits:
 
 
 @dataclass
-class Scene:
+class RegistryFixture:
     """A registry and a client of it."""
 
     server: RegistryServer
@@ -60,13 +60,13 @@ class Scene:
 
 
 @asynccontextmanager
-async def registry_scene() -> AsyncIterator[Scene]:
+async def running_registry() -> AsyncIterator[RegistryFixture]:
     """A registry that runs, and a session for clients of it."""
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
         RegistryServer().serving() as server,
     ):
-        yield Scene(server, session, Waits())
+        yield RegistryFixture(server, session, Waits())
 
 
 async def referrers(client: Registries, repository: Repository, digest: str) -> list[Descriptor]:
@@ -78,7 +78,7 @@ async def digests(client: Registries, repository: Repository, digest: str) -> li
 
 
 async def until_failure(listing: AsyncIterator[Descriptor]) -> tuple[list[str], RegistryProblem | None]:
-    """What came, and what ended it."""
+    """Return the digests that arrived, and the problem that ended the listing."""
     found = []
     try:
         async for descriptor in listing:

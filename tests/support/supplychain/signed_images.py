@@ -101,7 +101,7 @@ class SignedImages:
         self._run("cosign", "attest", "--yes", *self._by(key), "--allow-insecure-registry", *words, image)
 
     def read(self, image: str, path: str) -> bytes:
-        """What the registry holds under ``path`` beside an image, as ``manifests/TAG`` or ``blobs/DIGEST``."""
+        """Return the registry's content of ``path`` in an image's repository: ``manifests/TAG`` or ``blobs/DIGEST``."""
         repository = image.partition("@")[0].removeprefix(f"{self.address}/")
         url = f"http://{self.address}/v2/{repository}/{path}"
         with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "*/*"}), timeout=10) as answer:

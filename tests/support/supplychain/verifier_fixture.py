@@ -11,10 +11,10 @@ import aiohttp
 
 from support.supplychain.registry import RegistryServer
 from support.supplychain.trust_policies import trusted_key
+from titan_operator.supplychain.cosign_verifier import CosignVerifier
 from titan_operator.supplychain.registry import Registries
 from titan_operator.supplychain.registry.credential_files import Login
 from titan_operator.supplychain.trust import TrustPolicy, read_trust_policy
-from titan_operator.supplychain.verify import CosignVerifier
 
 NAME = "team/app"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

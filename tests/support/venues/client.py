@@ -1,4 +1,4 @@
-"""Execution's side of the paper venue for tests: the real adapter, and everything it was told."""
+"""Execution's side of the paper venue for tests: the real adapter, and every update it received."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from support.market.scripted_market import ScriptedMarket
 from support.stack.local_processes import Stack
 from support.venues.matching import PERP, D
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.venue import SendOrder, VenueMarker
 from titan.runtime.telemetry.logs import get_logger
 from titan.venues.base import Venue, VenueUpdate
@@ -18,26 +18,26 @@ from titan.venues.paper import PaperVenue
 
 
 class VenueClient:
-    """Execution's side: the adapter, and what it was told."""
+    """Execution's side: the adapter, and the updates it received."""
 
     def __init__(self, stack: Stack) -> None:
         self.adapter = PaperVenue(stack.client("execution"), get_logger("execution"))
         self.venue: Venue = self.adapter
-        self.told: list[VenueUpdate] = []
+        self.updates: list[VenueUpdate] = []
         self.lost: list[str] = []
         self.marker: VenueMarker | None = None
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> VenueClient:
-        self.venue.start(self._hear, self._greet, self._lose)
+        self.venue.start(self._receive, self._greet, self._lose)
         await self.until(lambda: self.venue.connected)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         await self.venue.stop()
 
-    def _hear(self, update: VenueUpdate) -> None:
-        self.told.append(update)
+    def _receive(self, update: VenueUpdate) -> None:
+        self.updates.append(update)
         self._news.set()
 
     def _greet(self) -> None:
@@ -54,12 +54,12 @@ class VenueClient:
             while not condition():
                 self._news.clear()
                 waiter = asyncio.ensure_future(self._news.wait())
-                # Connecting is told by no callback of its own after the greeting.
+                # No callback reports the connection after the greeting.
                 await asyncio.wait([waiter], timeout=0.05)
                 waiter.cancel()
 
     async def known(self, client_order_id: str) -> None:
-        """Wait until the venue has the order: it tells nothing before the order has arrived in the market."""
+        """Wait until the venue has the order: it reports nothing before the order has arrived in the market."""
         async with asyncio.timeout(15):
             while await self.venue.get_order(client_order_id) is None:
                 pass
@@ -67,7 +67,7 @@ class VenueClient:
     def of(self, kind: type[Any], client_order_id: str = "") -> list[Any]:
         return [
             update
-            for update in self.told
+            for update in self.updates
             if isinstance(update, kind) and (not client_order_id or update.client_order_id == client_order_id)
         ]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import OrderType, Side, TimeInForce
 from titan.domain.market import BookEvent, Level, QuoteEvent, TradeEvent
+from titan.domain.time import NS_PER_MS
 from titan.domain.venue import (
     AmendOrder,
     CancelOrder,
@@ -23,7 +24,7 @@ from titan.matching.state import VenueState
 
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
 LATENCY_MS = 50
-MS = 1_000_000
+MS = NS_PER_MS
 D = Decimal
 
 
@@ -64,14 +65,14 @@ def send(
 
 
 class Bench:
-    """One engine, its market and everything it told."""
+    """One engine, its market and all of its updates."""
 
     def __init__(self, balance: str = "10000", leverage: str = "20", state: VenueState | None = None) -> None:
         self.state = state if state is not None else state_of(balance)
         self.engine = MatchingEngine(PAPER_INSTRUMENTS, LATENCY_MS * MS, self.state, leverage=D(leverage))
         self.now_ms = self.state.market_time_ns // MS
         self.sequence = self.state.last_sequence
-        self.told: list[OrderUpdate] = []
+        self.updates: list[OrderUpdate] = []
 
     # the market
 
@@ -79,7 +80,7 @@ class Bench:
         """A snapshot of the book, or with ``snapshot=False`` a difference."""
         self.sequence += 1
         event = BookEvent(self.sequence, symbol, 0, self.now_ms * MS, snapshot, 0, levels(bids), levels(asks))
-        return self._hear(self.engine.on_event(event))
+        return self._record(self.engine.on_event(event))
 
     def diff(self, bids: str = "", asks: str = "", symbol: str = PERP) -> list[OrderUpdate]:
         """A difference of the book."""
@@ -91,40 +92,40 @@ class Bench:
         event = TradeEvent(
             self.sequence, symbol, 0, self.now_ms * MS, str(self.sequence), D(price), D(quantity), Side[taker.upper()]
         )
-        return self._hear(self.engine.on_event(event))
+        return self._record(self.engine.on_event(event))
 
     def quote(self, bid: str, ask: str, symbol: str = PERP) -> list[OrderUpdate]:
         """Best bid and ask as ``price x quantity``."""
         self.sequence += 1
         (b,), (a,) = levels(bid), levels(ask)
         event = QuoteEvent(self.sequence, symbol, 0, self.now_ms * MS, b.price, b.quantity, a.price, a.quantity)
-        return self._hear(self.engine.on_event(event))
+        return self._record(self.engine.on_event(event))
 
     def wait(self, ms: int = LATENCY_MS) -> list[OrderUpdate]:
         """Let market time pass."""
         self.now_ms += ms
-        return self._hear(self.engine.advance(self.now_ms * MS))
+        return self._record(self.engine.advance(self.now_ms * MS))
 
     # requests
 
     def post(self, request: OrderRequest) -> list[OrderUpdate]:
-        """Admit a request; what is told at once."""
+        """Admit a request; return the updates at once."""
         admitted = self.engine.admit(request)
         if isinstance(admitted, VenueReject):
-            return self._hear([admitted])
+            return self._record([admitted])
         self.engine.enqueue(admitted)
         return []
 
     def send(
         self, client_order_id: str, side: str, quantity: str, symbol: str = PERP, **fields: Any
     ) -> list[OrderUpdate]:
-        """Send an order and wait until it has arrived; what was told."""
-        told = self.post(send(client_order_id, side, quantity, symbol, self.now_ms, **fields))
-        return told + self.wait()
+        """Send an order and wait until it has arrived; return the updates."""
+        updates = self.post(send(client_order_id, side, quantity, symbol, self.now_ms, **fields))
+        return updates + self.wait()
 
     def cancel(self, client_order_id: str) -> list[OrderUpdate]:
         """Cancel an order and wait until the cancel has arrived."""
-        told = self.post(
+        updates = self.post(
             CancelOrder(
                 client_order_id=client_order_id,
                 market_time_ns=self.now_ms * MS,
@@ -132,11 +133,11 @@ class Bench:
                 receive_window_ms=1000,
             )
         )
-        return told + self.wait()
+        return updates + self.wait()
 
     def amend(self, client_order_id: str, **changes: str) -> list[OrderUpdate]:
         """Amend an order and wait until the amend has arrived."""
-        told = self.post(
+        updates = self.post(
             AmendOrder(
                 client_order_id=client_order_id,
                 market_time_ns=self.now_ms * MS,
@@ -145,7 +146,7 @@ class Bench:
                 **{field: D(value) for field, value in changes.items()},
             )
         )
-        return told + self.wait()
+        return updates + self.wait()
 
     # what came of it
 
@@ -164,8 +165,8 @@ class Bench:
         """USDT."""
         return self.state.balances["USDT"]
 
-    def _hear(self, updates: list[OrderUpdate]) -> list[OrderUpdate]:
-        self.told += updates
+    def _record(self, updates: list[OrderUpdate]) -> list[OrderUpdate]:
+        self.updates += updates
         return updates
 
 

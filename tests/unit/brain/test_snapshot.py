@@ -13,10 +13,10 @@ from titan.brain.gauges import BrainGauges
 from titan.brain.queries import snapshot_to_wire
 from titan.brain.snapshot import BrainSnapshot, MarketSnapshot, PhaseSnapshot
 from titan.brain.status import status_page
-from titan.domain.budgets import PostureState
+from titan.domain.enums import Posture, RiskLevel
 from titan.domain.equity import Equity
-from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.positions import PhaseShare, Position
+from titan.domain.posture import PostureState
 from titan.domain.reasons import Reason
 from titan.domain.truth import TruthSnapshot
 from titan.v1 import brain_pb2 as b

@@ -1,4 +1,4 @@
-"""Every bad input of the command line: its exit code, one sentence, no trace, nothing made."""
+"""Bad input of the command line: exit code, one sentence, no trace, no file made."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TITAN_DEBUG", raising=False)
 
 
-def said(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[int, str, str]:
+def run_titan(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[int, str, str]:
     code = run(arguments)
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err
@@ -43,8 +43,29 @@ def edited(source: Path, old: str, new: str) -> str:
     [
         ("unknown command", ["bogus"], "No such command 'bogus'"),
         ("unknown flag", ["status", "--bogus"], "No such option: --bogus"),
-        ("unknown output", ["status", "-o", "xml"], "'xml' is not one of 'table', 'json', 'yaml'"),
-        ("limit out of range", ["orders", "-n", "0"], "greater than or equal to 1"),
+        ("unknown output", ["status", "-o", "xml"], "--output: 'xml' is not one of 'table', 'json', 'yaml'"),
+        (
+            "limit out of range",
+            ["orders", "-n", "0"],
+            "--limit: '0' is not allowed; allowed is a whole number from 1 to 10000, like --limit 20 (`titan",
+        ),
+        (
+            "limit that is no number",
+            ["orders", "-n", "x"],
+            "--limit: 'x' is not allowed; allowed is a whole number from 1",
+        ),
+        (
+            "seed that is no number",
+            ["up", "--seed", "x"],
+            "--seed: 'x' is not allowed; allowed is a whole number, like",
+        ),
+        ("endless number", ["orders", "-n", "9" * 5000], "--limit: '99999"),
+        ("no value", ["up", "--seed"], "Option '--seed' requires an argument"),
+        (
+            "too many arguments",
+            ["explain", "abcd", "x"],
+            "Got unexpected extra argument(s) (x) (`titan explain --help`",
+        ),
         ("no resources", ["up"], "-f: missing; allowed are files and directories"),
         ("absent file", ["up", "-f", "nowhere.yaml"], "-f: nowhere.yaml does not exist"),
         ("empty directory", ["up", "-f", "."], "-f: . holds no .yaml file"),
@@ -88,7 +109,7 @@ def edited(source: Path, old: str, new: str) -> str:
 def test_bad_input(
     capsys: pytest.CaptureFixture[str], description: str, arguments: list[str], sentence: str, tmp_path: Path
 ) -> None:
-    code, out, err = said(capsys, arguments)
+    code, out, err = run_titan(capsys, arguments)
     assert (code, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1, err
@@ -100,7 +121,13 @@ def test_bad_input(
     [
         ("malformed YAML", DEMO, "  rules:", "  rules: [", "malformed YAML"),
         ("unknown field", DEMO, "  posture: ARMED", "  posture: ARMED\n  color: red", "spec.color: "),
-        ("unknown rule", DEMO, "    equityFloor:", "    equityFlor:", "no such rule; allowed is equityFloor?"),
+        (
+            "unknown rule",
+            DEMO,
+            "    equityFloor:",
+            "    equityFlor:",
+            "no rule has this name; did you mean equityFloor?",
+        ),
         ("rules of another hash", DEMO, 'equityFloor: "150"', 'equityFloor: "151"', "the rules hash to sha256:"),
         ("negative number", DEMO, 'maxOrderNotional: "10000"', 'maxOrderNotional: "-1"', "rules.maxOrderNotional: "),
         ("NaN", DEMO, 'maxOrderNotional: "10000"', "maxOrderNotional: .nan", "rules.maxOrderNotional: "),
@@ -121,24 +148,46 @@ def test_bad_resource(
     changed = tmp_path / "changed.yaml"
     changed.write_text(edited(source, old, new))
     other = QUICKSTART if source is DEMO else DEMO
-    code, out, err = said(capsys, ["up", "-f", str(changed), "-f", str(other)])
+    code, out, err = run_titan(capsys, ["up", "-f", str(changed), "-f", str(other)])
     assert (code, out) == (2, "")
     assert sentence in err
     assert [path.name for path in tmp_path.iterdir()] == ["changed.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("description", "name", "content", "sentence"),
+    [
+        (
+            "malformed JSON",
+            "rules.json",
+            b'{"a": 1,}',
+            "rules: malformed JSON at line 1 column 9; allowed is a JSON object",
+        ),
+        ("no UTF-8", "policy.yaml", b"\xff\xfe", "byte 0 is not UTF-8"),
+    ],
+)
+def test_text_of_a_library_does_not_reach_the_user(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, description: str, name: str, content: bytes, sentence: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, err = run_titan(capsys, ["policy", "hash", name])
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert [text for text in ("Expecting", "codec", "Input should", "invalid literal") if text in err] == []
 
 
 def test_every_problem_of_a_file_is_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     changed = tmp_path / "changed.yaml"
     text = edited(DEMO, 'equityFloor: "150"', 'equityFloor: "-1"')
     changed.write_text(text.replace('maxOrderNotional: "10000"', 'maxOrderNotional: "1e4"'))
-    _, _, err = said(capsys, ["up", "-f", str(changed)])
+    _, _, err = run_titan(capsys, ["up", "-f", str(changed)])
     assert [re.search(r"rules\.(\w+)", line)[1] for line in err.splitlines()] == ["maxOrderNotional", "equityFloor"]  # type: ignore[index]
 
 
 def test_hash_and_verify_of_a_good_policy(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = said(capsys, ["policy", "hash", str(DEMO)])
+    code, out, _ = run_titan(capsys, ["policy", "hash", str(DEMO)])
     assert (code, bool(re.fullmatch(r"sha256:[0-9a-f]{64}\n", out))) == (0, True)
-    assert said(capsys, ["policy", "verify", str(DEMO)]) == (0, f"ok  {out.strip()}  demo-{out[7:15]}\n", "")
+    assert run_titan(capsys, ["policy", "verify", str(DEMO)]) == (0, f"ok  {out.strip()}  demo-{out[7:15]}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +202,7 @@ def test_verify_fails_with_exit_code_1(
 ) -> None:
     changed = tmp_path / "changed.yaml"
     changed.write_text(edited(DEMO, old, new))
-    code, out, err = said(capsys, ["policy", "verify", str(changed)])
+    code, out, err = run_titan(capsys, ["policy", "verify", str(changed)])
     assert (code, out) == (1, "")
     assert sentence in err
 
@@ -161,7 +210,7 @@ def test_verify_fails_with_exit_code_1(
 def test_command_line_of_a_stack_that_does_not_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"addresses": {"brain": "127.0.0.1:1"}, "http": {}, "processes": []}')
     for command in ("status", "orders", "fills", "positions", "equity", "explain", "why", "arm", "halt", "flatten"):
-        code, out, err = said(capsys, [command, "--state", str(tmp_path)])
+        code, out, err = run_titan(capsys, [command, "--state", str(tmp_path)])
         assert (command, code, out) == (command, 3, "")
         assert "no stack runs on" in err
 
@@ -173,7 +222,7 @@ def test_unexpected_error_is_one_sentence_and_its_trace_a_file(
         raise KeyError("surprise")
 
     monkeypatch.setattr(app_module, "locate", broken)
-    code, out, err = said(capsys, ["status"])
+    code, out, err = run_titan(capsys, ["status"])
     assert (code, out) == (1, "")
     path = re.search(r"unexpected error, KeyError: 'surprise'; the trace is in (\S+)$", err.strip())
     assert path is not None

@@ -13,14 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from titan.domain.account import Account, AccountError
+from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, PositionEffect, Posture, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, PositionEffect, Posture, Side, TimeInForce
-from titan.domain.ledger import LedgerAccount
-from titan.domain.orders import Fill, Order, TransitionError
-from titan.domain.position_effect import classify
-from titan.domain.positions import Holding
-from titan.domain.reasons import Reason
-from titan.domain.records import (
+from titan.domain.journal_records import (
     Adoption,
     BrainTerm,
     DayStart,
@@ -32,6 +27,11 @@ from titan.domain.records import (
     Record,
     Refusal,
 )
+from titan.domain.ledger import LedgerAccount
+from titan.domain.orders import Fill, Order, TransitionError
+from titan.domain.position_effect import classify
+from titan.domain.positions import Holding
+from titan.domain.reasons import Reason
 from titan.domain.truth import Drift
 
 D = Decimal
@@ -107,9 +107,10 @@ class Journal:
         return self.write(fill_of(order, trade_id, str(intake.quantity), price))
 
 
-def state_of(account: LedgerAccount) -> dict[str, object]:
+def state_of(account: Account) -> dict[str, object]:
+    plain = {"ledger": lambda ledger: dict(ledger.balances), "positions": vars}
     return {
-        name: dict(value.balances) if name == "ledger" else value
+        name: plain[name](value) if name in plain else value
         for name, value in vars(account).items()
         if name != "instruments"
     }
@@ -128,7 +129,7 @@ def test_intake_makes_the_order_with_its_deterministic_id(journal: Journal) -> N
     assert (exit_order.order_role, exit_order.reduce_only) == (OrderRole.EXIT, True)
 
 
-def test_a_trade_told_twice_counts_once(journal: Journal) -> None:
+def test_a_repeated_trade_counts_once(journal: Journal) -> None:
     order = journal.write(an_intake()).order
     first = journal.write(fill_of(order, "v1", "0.004"))
     before = journal.account.ledger.transactions

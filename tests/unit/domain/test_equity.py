@@ -6,13 +6,14 @@ from decimal import Decimal
 
 import pytest
 
-from titan.domain.equity import DAY_NS, Equity, Marks, Peak, Valuation, value_account
+from titan.domain.equity import Equity, Marks, Peak, Valuation, value_account
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.positions import Holding
+from titan.domain.time import NS_PER_DAY
 
 D = Decimal
 PERP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
-NOW = 100 * DAY_NS + 5_000_000_000
+NOW = 100 * NS_PER_DAY + 5_000_000_000
 
 
 def value(
@@ -104,20 +105,20 @@ def test_unknown_is_not_zero(
 
 
 def test_the_day_starts_with_its_first_known_equity_and_the_peak_stays() -> None:
-    peak = Peak().observed(D(200), 3 * DAY_NS).observed(D(220), 3 * DAY_NS + 1).observed(D(210), 4 * DAY_NS)
+    peak = Peak().observed(D(200), 3 * NS_PER_DAY).observed(D(220), 3 * NS_PER_DAY + 1).observed(D(210), 4 * NS_PER_DAY)
     assert (peak.day_start_equity, peak.high_water_mark) == (D(210), D(220))
     assert peak.drawdown(D(198)) == D("0.1")
     assert peak.drawdown(D(230)) == D(0)
 
 
 def test_deposits_and_withdrawals_are_no_profit_and_no_drawdown() -> None:
-    peak = Peak().observed(D(200), DAY_NS).deposited(D(100))
+    peak = Peak().observed(D(200), NS_PER_DAY).deposited(D(100))
     assert peak.drawdown(D(300)) == D(0)
     assert peak.deposited(D(-150)).drawdown(D(150)) == D(0)
     assert Peak().deposited(D(100)) == Peak(), "before the first equity there is nothing to move"
 
 
-def test_one_wild_print_is_not_believed_and_two_are() -> None:
+def test_one_wild_print_does_not_count_and_two_do() -> None:
     book = marks(perp=(60000, 0))
     book.update(PERP, D(30000), NOW + 1)
     mark = book.get(PERP)

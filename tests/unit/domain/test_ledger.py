@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
+from titan.domain.enums import OrderRole, Side
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import OrderRole, Side
 from titan.domain.ledger import (
     Ledger,
     LedgerAccount,

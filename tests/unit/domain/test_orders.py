@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import (
     FINAL_STATES,
     ORDER_TABLE,
@@ -51,7 +51,7 @@ def an_order(state: OrderState = S.NEW, quantity: str = "1", filled: str = "0", 
     )
 
 
-# Independent of the table: each row is what the design says, in words, with the events that a state allows.
+# Independent of the table: each row is of the design, in words, with the events that a state allows.
 ALLOWED: dict[OrderState, dict[OrderEventKind, OrderState]] = {
     S.NEW: {E.JOURNAL: S.JOURNALLED, E.ACK: S.ACKED, E.FILL_PART: S.PARTIAL, E.FILL_REST: S.FILLED},
     S.JOURNALLED: {
@@ -140,7 +140,7 @@ def test_lost_is_reached_only_by_asking() -> None:
     assert [state for (state, _), after in ORDER_TABLE.items() if after is S.LOST] == [S.UNKNOWN]
 
 
-def test_final_states_leave_only_by_what_the_venue_tells() -> None:
+def test_final_states_end_only_by_reports_of_the_venue() -> None:
     told = {E.ACK, E.FILL_PART, E.FILL_REST, E.CANCEL, E.REJECT, E.EXPIRE}
     assert {kind for (state, kind) in ORDER_TABLE if state in FINAL_STATES} <= told
 

@@ -116,7 +116,7 @@ def test_typed_rules_spell_the_document_they_came_from(name: str) -> None:
 
 
 REFUSED: list[tuple[str, str, object, str]] = [
-    # description, key, value, what the sentence must say after the key
+    # description, key, value, the sentence after the key
     ("float", "maxDailyLoss", 0.5, "0.5 (a float); allowed is a canonical decimal string from 0.01 to 1000000000"),
     ("NaN", "maxDailyLoss", float("nan"), "nan (a float); allowed is a canonical decimal string"),
     ("integer for a decimal", "maxAccountLeverage", 10, "10 (an integer); allowed is a canonical decimal string"),
@@ -221,7 +221,7 @@ def test_a_missing_rule_is_named_with_what_it_may_be(key: str) -> None:
 
 def test_an_unknown_rule_is_named_with_the_nearest_one() -> None:
     (problem,) = problems_of({**rules_of("standard"), "maxOrderNotionl": "1"})
-    assert problem == "rules.maxOrderNotionl: '1' (a string): no such rule; allowed is maxOrderNotional?"
+    assert problem == "rules.maxOrderNotionl: '1' (a string), but no rule has this name; did you mean maxOrderNotional?"
 
 
 def test_all_problems_are_collected_and_the_message_counts_them() -> None:

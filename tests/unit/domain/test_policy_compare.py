@@ -1,4 +1,4 @@
-"""What a changed rule does to the risk that may be taken, rule by rule."""
+"""The effect of a changed rule on the allowed risk, rule by rule."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def changed(**rules: object) -> dict[str, Any]:
     return {**STANDARD, **rules}
 
 
-def test_every_rule_says_which_way_is_tighter() -> None:
+def test_every_rule_has_a_tighter_direction() -> None:
     assert set(EFFECTS) == set(RULES) == {row[0] for row in TABLE}
 
 

@@ -1,4 +1,4 @@
-"""The hash against an independent RFC 8785 implementation (tests/data/policy_hash/README.md says which)."""
+"""The hash against an independent RFC 8785 implementation (tests/data/policy_hash/README.md names it)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.positions import Holding, Lot, TripProgress, enter_lot, leave_lots, trade
 
 D = Decimal

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from titan.domain.account import Account
+from titan.domain.enums import OrderRole, OrderType, PositionEffect, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import OrderRole, OrderType, PositionEffect, Side, TimeInForce
+from titan.domain.journal_records import Intake, Record
 from titan.domain.orders import Fill, Order, OrderEvent, OrderEventKind, apply
 from titan.domain.protection import (
     FLATTEN_RETRY_NS,
@@ -25,7 +26,6 @@ from titan.domain.protection import (
     plan_protection,
 )
 from titan.domain.reasons import Reason
-from titan.domain.records import Intake, Record
 
 D = Decimal
 PERP = "BTC/USDT:USDT"
@@ -33,7 +33,7 @@ E = OrderEventKind
 
 
 class Scene:
-    """A long of 0.01 by one entry, filled as far as told."""
+    """A long of 0.01 by one entry, filled as far as given."""
 
     def __init__(self, target: str = "70000") -> None:
         self.account = Account(PAPER_INSTRUMENTS)

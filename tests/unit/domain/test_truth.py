@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from titan.domain.kinds import DriftClass
+from titan.domain.enums import DriftClass
 from titan.domain.truth import (
     UNKNOWN_TRUTH,
     Drift,

@@ -1,4 +1,4 @@
-"""What a venue's word means for an order of ours."""
+"""The effect of a venue's reports on an order of ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Order, TransitionError
 from titan.domain.reasons import Reason
 from titan.domain.venue import RequestKind, VenueOrder, VenueOrderState, VenueReject, VenueTrade
@@ -94,7 +94,7 @@ def told(state: VenueOrderState, **fields: Any) -> VenueOrder:
         ),
     ],
 )
-def test_orders_as_told(
+def test_orders_as_reported(
     description: str, before: OrderState, filled: int, news: VenueOrder, after: OrderState, quantity: int
 ) -> None:
     order = msgspec.structs.replace(ORDER, state=before, filled_quantity=D(filled))

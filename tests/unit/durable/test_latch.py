@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.reasons import Reason
 from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
 

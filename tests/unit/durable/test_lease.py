@@ -28,7 +28,7 @@ class Clock:
     def boot_ns(self) -> int:
         return self.boot
 
-    def passes(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.boot += int(seconds * S)
         self.wall += int(seconds * S)
 
@@ -52,10 +52,10 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def _waits(machine: Machine, lease: Lease) -> float:
-    """Seconds until ``lease`` is held, by doing as it says."""
+    """Return the seconds until ``lease`` is held, waiting as each step returns."""
     start = machine.clock.boot
     while wait_ns := lease.acquire_step():
-        machine.clock.passes(wait_ns / S)
+        machine.clock.advance(wait_ns / S)
     return (machine.clock.boot - start) / S
 
 
@@ -79,7 +79,7 @@ def test_first_holder_begins_at_once(machine: Machine) -> None:
 def test_may_send(machine: Machine, description: str, seconds: float, may_send: bool) -> None:
     lease = machine.lease(1)
     lease.acquire_step()
-    machine.clock.passes(seconds)
+    machine.clock.advance(seconds)
     assert lease.may_send(machine.clock.wall) is may_send
 
 
@@ -95,7 +95,7 @@ def test_renewed_each_second_it_lasts(machine: Machine) -> None:
     lease = machine.lease(1)
     lease.acquire_step()
     for _ in range(20):
-        machine.clock.passes(1)
+        machine.clock.advance(1)
         assert lease.renew() is LeaseState.HELD
         assert lease.may_send(machine.clock.wall)
 
@@ -103,7 +103,7 @@ def test_renewed_each_second_it_lasts(machine: Machine) -> None:
 def test_an_expired_lease_is_lost_for_ever(machine: Machine) -> None:
     lease = machine.lease(1)
     lease.acquire_step()
-    machine.clock.passes(5)
+    machine.clock.advance(5)
     assert lease.renew() is LeaseState.LOST
     assert "expired before it was renewed" in lease.problem
     assert lease.renew() is LeaseState.LOST
@@ -133,7 +133,7 @@ def _damage(machine: Machine, _lease: Lease) -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "what", "waits"),
+    ("description", "end", "waits"),
     [
         ("stopped: expiry, window and skew", _stop, 6.5),
         ("dead: window and skew from now", _crash, 2.5),
@@ -142,11 +142,11 @@ def _damage(machine: Machine, _lease: Lease) -> None:
         ("its lease is damaged: a whole lease and the margins from now", _damage, 7.5),
     ],
 )
-def test_successor_waits(machine: Machine, description: str, what: object, waits: float) -> None:
+def test_successor_waits(machine: Machine, description: str, end: object, waits: float) -> None:
     holder, successor = machine.lease(1), machine.lease(2)
     holder.acquire_step()
-    machine.clock.passes(1)
-    what(machine, holder)  # type: ignore[operator]
+    machine.clock.advance(1)
+    end(machine, holder)  # type: ignore[operator]
     assert _waits(machine, successor) == waits
     assert (successor.state, successor.term) == (LeaseState.HELD, 2)
     assert holder.renew() in (LeaseState.LOST, LeaseState.RELEASED)
@@ -155,7 +155,7 @@ def test_successor_waits(machine: Machine, description: str, what: object, waits
 
 def test_a_holder_that_died_long_ago_is_not_waited_for(machine: Machine) -> None:
     machine.lease(1).acquire_step()
-    machine.clock.passes(100)
+    machine.clock.advance(100)
     assert machine.lease(2).acquire_step() == 0
 
 
@@ -168,7 +168,7 @@ def test_a_living_holder_is_never_succeeded(machine: Machine) -> None:
     holder, successor = machine.lease(1), machine.lease(2)
     holder.acquire_step()
     for _ in range(30):
-        machine.clock.passes(1)
+        machine.clock.advance(1)
         assert successor.acquire_step() > 0
         assert holder.renew() is LeaseState.HELD
     assert successor.term == 0
@@ -210,7 +210,7 @@ def test_old_terms_are_forgotten_but_the_number_goes_on(machine: Machine) -> Non
     assert sorted(path.name for path in machine.store._folder.iterdir()) == ["lease-5", "term-5"]
 
 
-def test_a_write_that_fails_is_told_and_the_lease_ends_in_time(machine: Machine) -> None:
+def test_a_failed_write_is_reported_and_the_lease_ends_in_time(machine: Machine) -> None:
     lease = machine.lease(1)
     lease.acquire_step()
 
@@ -218,11 +218,11 @@ def test_a_write_that_fails_is_told_and_the_lease_ends_in_time(machine: Machine)
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     machine.store.write = refuse  # type: ignore[method-assign]
-    machine.clock.passes(1)
+    machine.clock.advance(1)
     assert lease.renew() is LeaseState.HELD
     assert lease.problem == "lease of term 1 cannot be renewed: Read-only file system"
     assert lease.may_send(machine.clock.wall)
-    machine.clock.passes(2.5)
+    machine.clock.advance(2.5)
     assert not lease.may_send(machine.clock.wall)
     with pytest.raises(LeaseUnavailable, match="Read-only file system"):
         _waits(machine, machine.lease(2))
@@ -257,7 +257,9 @@ def _exited() -> ProcessIdentity:
         ("another pid namespace: nothing is known", {"pid_namespace": 1}, False),
     ],
 )
-def test_death_is_proven_only_here(description: str, change: dict[str, object], dead: bool) -> None:
+def test_death_is_proven_only_within_boot_and_namespace(
+    description: str, change: dict[str, object], dead: bool
+) -> None:
     assert is_dead(msgspec.structs.replace(_exited(), **change)) is dead
 
 

@@ -1,4 +1,4 @@
-"""Two writers never both may send, wherever they are stopped; and the rules that make it so are all needed."""
+"""Two writers may never both send, wherever they are stopped; each rule that ensures it is needed."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ PASSES = [
 def _enumerate(lease_type: type[Lease], *, same_boot: bool = True) -> int:
     """Every stop of a holder, then of its successor, then of the holder again, over the times that matter.
 
-    A sample of the schedules without TITAN_CHAOS. Answers in how many schedules both sent.
+    A sample of the schedules without TITAN_CHAOS. Return in how many schedules both sent.
     """
     both = 0
     schedules = list(itertools.product(range(12), range(24), range(12), PASSES))
     for first, second, third, passes in swept(schedules, 7):
-        world = SimulatedMachine(lease_type, same_boot=same_boot)
-        world.add_holder()
-        world.add_holder()
-        while not world.requests:
-            world.holders[0].step()
-        world.now_ns += passes[0]
-        world.run([(0, first, passes[1]), (1, second, passes[2]), (0, third, passes[3]), (1, 40, 0), (0, 20, 0)])
-        world.check()
-        both += len({request.sender for request in world.requests}) == 2
+        machine = SimulatedMachine(lease_type, same_boot=same_boot)
+        machine.add_holder()
+        machine.add_holder()
+        while not machine.requests:
+            machine.holders[0].step()
+        machine.now_ns += passes[0]
+        machine.run([(0, first, passes[1]), (1, second, passes[2]), (0, third, passes[3]), (1, 40, 0), (0, 20, 0)])
+        machine.check()
+        both += len({request.sender for request in machine.requests}) == 2
     return both
 
 
 def _wander(lease_type: type[Lease], seeds: range) -> int:
-    """Random schedules of three holders with kills, releases and steps of the wall clock. Answers as above."""
+    """Random schedules of three holders with kills, releases and steps of the wall clock. Return as above."""
     both = 0
     for seed in seeds:
         rng = random.Random(seed)
-        world = SimulatedMachine(lease_type, same_boot=rng.random() < 0.7)
+        machine = SimulatedMachine(lease_type, same_boot=rng.random() < 0.7)
         for _ in range(3):
-            world.add_holder()
+            machine.add_holder()
         for _ in range(60):
-            who = rng.randrange(len(world.holders))
-            world.run([(who, rng.choice([1, 2, 3, 5, 8, 20]), rng.choice([0, 0, 0, 1, 2, 4, LATE, LONG]))])
+            who = rng.randrange(len(machine.holders))
+            machine.run([(who, rng.choice([1, 2, 3, 5, 8, 20]), rng.choice([0, 0, 0, 1, 2, 4, LATE, LONG]))])
             act = rng.random()
             if act < 0.02:
-                world.dead.add(who)
-                world.add_holder()
+                machine.dead.add(who)
+                machine.add_holder()
             elif act < 0.04:
-                world.holders[who].wants_release = True
+                machine.holders[who].release_requested = True
             elif act < 0.06:
-                world.wall_error = rng.choice([-50, -3, 0, SKEW] if world.same_boot else [-SKEW, 0])
-        world.check()
-        both += len({request.term for request in world.requests}) > 1
+                machine.wall_error = rng.choice([-50, -3, 0, SKEW] if machine.same_boot else [-SKEW, 0])
+        machine.check()
+        both += len({request.term for request in machine.requests}) > 1
     return both
 
 

@@ -1,4 +1,4 @@
-"""The documents about clusters: what they name is there."""
+"""The documents about clusters: every named file, command and value exists."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMANDS = (DOCS / "kubectl-titan.md").read_text()
 
 
 def table(text: str, title: str) -> list[list[str]]:
-    """Rows of the table whose head begins with ``title``."""
+    """Read the rows of the table whose head begins with ``title``."""
     lines = text.splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith(f"| {title} |"))
     rows = []
@@ -53,14 +53,14 @@ def test_verbs_are_those_that_the_charts_check() -> None:
 
 
 @pytest.mark.parametrize("path", [DOCS / "cluster.md", DOCS / "kubectl-titan.md", REPOSITORY / "README.md"], ids=str)
-def test_links_and_paths_lead_somewhere(path: Path) -> None:
+def test_linked_and_named_paths_exist(path: Path) -> None:
     text = path.read_text()
     linked = [path.parent / target for target in re.findall(r"\]\(([\w./-]+)\)", text)]
     named = [REPOSITORY / target for target in re.findall(r"(?:charts|examples|policies|crds)/[\w./-]*[\w/]", text)]
     assert [str(each) for each in (*linked, *named) if not each.exists()] == []
 
 
-def test_the_values_that_the_installation_sets_are_there() -> None:
+def test_values_of_the_installation_exist() -> None:
     for chart, keys in re.findall(r"helm install [\w-]+ charts/([\w-]+)((?:[^`]*?\\\n)?[^\n`]*)", CLUSTER):
         known = yaml.safe_load((REPOSITORY / "charts" / chart / "values.yaml").read_text())
         files = {"release.yaml": "release", "trust.yaml": "trustPolicy"}

@@ -1,4 +1,4 @@
-"""The GitOps examples: every path, value and name in them is one that this repository has."""
+"""The GitOps examples: every path, value and name in them exists in this repository."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def argo_sources() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def charts() -> list[tuple[str, Path, Mapping[str, Any]]]:
-    """Every chart that an example installs, with the values that it gives."""
+    """List every chart that an example installs, with its values."""
     found = [
         (f"argocd {name}", source["path"], source["helm"]["valuesObject"])
         for name, source in argo_sources()
@@ -50,7 +50,7 @@ def charts() -> list[tuple[str, Path, Mapping[str, Any]]]:
 
 
 def resources() -> set[tuple[str, str]]:
-    """Kind and name of everything in the stack's folder."""
+    """Read kind and name of every resource in the stack's folder."""
     kustomization = documents(STACK / "kustomization.yaml")[0]
     files = [(STACK / each).resolve() for each in kustomization["resources"]]
     loaded = [each for file in files for each in load_resources(file.read_text(), file.name)]
@@ -62,7 +62,7 @@ def test_all_charts_are_found() -> None:
 
 
 @pytest.mark.parametrize(("name", "chart", "values"), charts(), ids=[each[0] for each in charts()])
-def test_charts_and_their_values_are_there(name: str, chart: Path, values: Mapping[str, Any]) -> None:
+def test_charts_and_their_values_exist(name: str, chart: Path, values: Mapping[str, Any]) -> None:
     assert (chart / "Chart.yaml").is_file()
     known = yaml.safe_load((chart / "values.yaml").read_text())
     assert list(_unknown(values, known)) == []
@@ -76,7 +76,7 @@ def _unknown(values: Mapping[str, Any], known: Mapping[str, Any], path: str = ""
             yield from _unknown(value, known[key], f"{path}{key}.")
 
 
-def test_a_value_that_no_chart_has_is_found() -> None:
+def test_value_of_no_chart_is_detected() -> None:
     assert list(_unknown({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 0}})) == ["a.c", "d"]
 
 
@@ -105,7 +105,7 @@ def test_flux_waits_for_every_resource_of_the_stack() -> None:
     assert {each["namespace"] for each in spec["healthChecks"]} == {spec["targetNamespace"]}
 
 
-def test_nothing_is_pruned_by_itself() -> None:
+def test_nothing_is_pruned_automatically() -> None:
     (kustomization,) = of_kind(FLUX, "Kustomization")
     assert kustomization["spec"]["prune"] is False
     for application in of_kind(ARGO_CD, "Application"):

@@ -40,7 +40,7 @@ def bare() -> dict[str, Any]:
 
 
 def untouched() -> dict[str, Any]:
-    """As the API server makes it: the default status of the CRDs."""
+    """Make a resource with the default status of the CRDs, like the API server."""
     schema = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return {**bare(), "status": schema["properties"]["status"]["default"]}
 

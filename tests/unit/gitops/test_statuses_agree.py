@@ -1,4 +1,4 @@
-"""At each step of many stacks of the pure core: Argo CD and Flux agree, and ``kubectl titan why`` knows what to say."""
+"""At each step of many stacks of the pure core, Argo CD and Flux agree and ``kubectl titan why`` has a remedy."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, ks
 from support.stack.model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
 from titan.cli.cluster.advice import READY_ADVICE, obstacles
 from titan.cli.cluster.stack_view import StackView
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.supplychain.verdict import REVOKED, Verdict
 
-# What the two may say of one object at one moment: neither may wait where the other is done.
+# Allowed pairs of their results for one object: neither may wait where the other is done.
 AGREE = {
     ("Healthy", CURRENT),
     ("Suspended", CURRENT),
@@ -122,7 +122,7 @@ def resources(model: Model) -> list[dict[str, Any]]:
     return [raw for (kind, _), raw in model.objects.items() if kind in ("RiskPolicy", "TitanPhase")]
 
 
-def picture(model: Model) -> StackView:
+def stack_view(model: Model) -> StackView:
     policies, phases = (
         [raw for raw in resources(model) if raw["kind"] == kind] for kind in ("RiskPolicy", "TitanPhase")
     )
@@ -156,21 +156,21 @@ def test_argo_cd_and_flux_agree_at_each_step(description: str, ends: dict[str, s
 
 
 @pytest.mark.parametrize("description", [row[0] for row in ROWS])
-def test_whatever_is_not_healthy_has_its_reason_and_advice(description: str) -> None:
+def test_every_unhealthy_phase_has_its_reason_and_advice(description: str) -> None:
     model, _ = walk(description)
-    shown = picture(model)
-    told = {one.where.removeprefix("TitanPhase ") for one in obstacles(shown, None)}
-    unwell = {item.name for item in shown.phases if health(item.raw)[0] != "Healthy"}
-    assert unwell <= told
-    for one in obstacles(shown, None):
+    view = stack_view(model)
+    listed = {one.where.removeprefix("TitanPhase ") for one in obstacles(view, None)}
+    unwell = {item.name for item in view.phases if health(item.raw)[0] != "Healthy"}
+    assert unwell <= listed
+    for one in obstacles(view, None):
         assert one.sentence
         assert one.remedy
-        # What a person must change is said by its own gate or check; only pods that do not come up need a look.
+        # A gate or check names each necessary change. Only pods that do not start need `kubectl describe`.
         if "kubectl describe" in one.remedy:
             assert one.sentence.startswith(("Ready is False (Starting)", "Ready is False (Rolling)")), one
 
 
-def test_each_reason_with_an_advice_of_its_own_is_one_that_there_is() -> None:
+def test_each_reason_with_its_own_advice_occurs() -> None:
     steps = (step for row in ROWS for step in walk(row[0])[1])
     seen = {one["reason"] for step in steps for raw in step for one in raw["status"]["conditions"]}
     assert set(READY_ADVICE) <= seen

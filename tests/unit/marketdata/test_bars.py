@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import Bar, TradeEvent
 from titan.marketdata.bars import BarHistory
 

@@ -1,4 +1,4 @@
-"""The player without a network: what a subscriber is told while a restarted market reads its past again, and pacing."""
+"""The player without a network: a subscriber's messages while a restarted market reads its past again, and pacing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from support.market.recordings import spot_lines, write
+from titan.marketdata.playback_position import PlaybackFile, PlaybackPosition
 from titan.marketdata.player import MarketPlayer, Pace
-from titan.marketdata.position import Position, PositionFile
 from titan.marketdata.steps import cut_steps
 from titan.marketdata.subscribers import SubscriptionFilter
 from titan.marketdata.view import MarketView
@@ -44,7 +44,7 @@ class Stream:
 
 async def test_a_subscriber_that_comes_while_the_past_is_read_gets_the_state_at_its_end(tmp_path: Path) -> None:
     source = ReplaySource([write(tmp_path / "a.gz", spot_lines())])
-    position = PositionFile(tmp_path / "position.json")
+    position = PlaybackFile(tmp_path / "position.json")
     player = MarketPlayer(
         source=source,
         steps=cut_steps(source, STEP_NS),
@@ -69,7 +69,7 @@ async def test_a_subscriber_that_comes_while_the_past_is_read_gets_the_state_at_
     assert [step.step for step in steps] == list(range(46, 62))
     assert steps[-1].end_of_market
     assert player.ended
-    assert position.read() == Position("a", 61, steps[-1].market_time_ns, 6, ended=True)
+    assert position.read() == PlaybackPosition("a", 61, steps[-1].market_time_ns, 6, ended=True)
     position.close()
 
 
@@ -86,7 +86,7 @@ async def test_a_paced_step_takes_its_time_and_only_real_time_makes_up_for_a_pau
         pace = Pace(10.0, catch_up=catch_up)
         first = await pace.wait(200_000_000)
         assert time.monotonic_ns() >= first
-        await asyncio.sleep(0.1)  # the pause itself is what is tested
+        await asyncio.sleep(0.1)  # the pause itself is tested
         second = await pace.wait(200_000_000)
         spacings[catch_up] = (second - first) / 1e6
     assert spacings[True] == 20.0

@@ -69,7 +69,7 @@ def test_returns_have_no_memory_and_no_drift(minute_returns: np.ndarray) -> None
 
 
 def test_a_gaussian_path_would_fail_the_tail_test() -> None:
-    """The estimator tells: without waves and jumps the same sample has no such tail."""
+    """The estimator discriminates: without waves and jumps the same sample has no such tail."""
     path = PricePath(np.random.default_rng(1), PriceParameters(waves=(), jumps_per_hour=0), 61_800.0)
     sizes = np.sort(np.abs(np.diff([path.block(60).log_price[-1] for _ in range(MINUTES)])))[::-1]
     count = int(sizes.size * 1_199 / 45_030)

@@ -1,4 +1,4 @@
-"""Steps, the view after them, batches by wish, and the durable position."""
+"""Steps, the view after them, batches by filter, and the durable position."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
-from titan.marketdata.position import Position, PositionError, PositionFile
+from titan.marketdata.playback_position import PlaybackError, PlaybackFile, PlaybackPosition
 from titan.marketdata.steps import Step, cut_steps
 from titan.marketdata.subscribers import StepBatches, SubscriptionFilter
 from titan.marketdata.view import MarketView
@@ -34,7 +34,7 @@ def book(sequence: int, at: int, snapshot: bool, bids: dict[int, int], symbol: s
 
 
 class Source:
-    """Gives events, then breaks where it is told to."""
+    """Yields events, then breaks at the given place."""
 
     start_ns = 1_000
 
@@ -93,16 +93,16 @@ ALL = (pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)
         ("nothing", (), (), False, []),
     ],
 )
-def test_a_wish_chooses(
+def test_a_filter_selects_events(
     description: str, symbols: tuple[str, ...], channels: tuple[int, ...], conflate: bool, sequences: list[int]
 ) -> None:
-    wish = SubscriptionFilter(frozenset(symbols), frozenset(channels), conflate)
-    batch = StepBatches(Step(3, 50, EVENTS), EVENTS).batch(wish, 7).batch
+    event_filter = SubscriptionFilter(frozenset(symbols), frozenset(channels), conflate)
+    batch = StepBatches(Step(3, 50, EVENTS), EVENTS).batch(event_filter, 7).batch
     assert [event.sequence for event in batch.events] == sequences, description
     assert (batch.step, batch.market_time_ns, batch.step_complete, batch.queued_ns) == (3, 50, True, 7)
 
 
-def test_equal_wishes_share_a_batch() -> None:
+def test_equal_filters_share_a_batch() -> None:
     batches = StepBatches(Step(1, 50, EVENTS), EVENTS)
     one, other = (SubscriptionFilter(frozenset(), frozenset(ALL), False) for _ in range(2))
     assert batches.batch(one, 0) is batches.batch(other, 0)
@@ -122,22 +122,22 @@ def test_the_view_is_what_a_subscriber_that_saw_all_would_know() -> None:
 
 def test_the_position_is_what_was_written_last(tmp_path: Path) -> None:
     path = tmp_path / "position.json"
-    file = PositionFile(path)
+    file = PlaybackFile(path)
     assert file.read() is None
-    file.write(Position("a", 10_000_000, 1, 2, prices={"BTC": "61800.5"}))
-    file.write(Position("a", 1, 1, 2, ended=True))
+    file.write(PlaybackPosition("a", 10_000_000, 1, 2, prices={"BTC": "61800.5"}))
+    file.write(PlaybackPosition("a", 1, 1, 2, ended=True))
     file.close()
-    again = PositionFile(path)
-    assert again.read() == Position("a", 1, 1, 2, ended=True)
+    again = PlaybackFile(path)
+    assert again.read() == PlaybackPosition("a", 1, 1, 2, ended=True)
     again.close()
 
 
-def test_a_foreign_or_unreachable_position_file_is_said(tmp_path: Path) -> None:
+def test_a_foreign_or_unreachable_position_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "position.json"
     path.write_text("hello")
-    file = PositionFile(path)
-    with pytest.raises(PositionError, match=r"position\.json: holds no market position"):
+    file = PlaybackFile(path)
+    with pytest.raises(PlaybackError, match=r"position\.json: holds no market position"):
         file.read()
     file.close()
-    with pytest.raises(PositionError, match="cannot be opened"):
-        PositionFile(tmp_path / "none" / "position.json")
+    with pytest.raises(PlaybackError, match="cannot be opened"):
+        PlaybackFile(tmp_path / "none" / "position.json")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.venues.matching import D, levels
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, QuoteEvent
 from titan.domain.numbers import ZERO
 from titan.matching.book import Book, TakenLevel

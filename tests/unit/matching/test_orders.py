@@ -1,4 +1,4 @@
-"""What happens to orders: one story a test, told by the updates."""
+"""Orders in the market: one story a test, followed by the updates."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def bench() -> Bench:
 
 
 def test_a_market_order_walks_the_levels_and_pays_the_taker_fee(bench: Bench) -> None:
-    told = bench.send("a", "buy", "2")
-    assert trades_of(told) == [("a", "1", "60001", False), ("a", "1", "60002", False)]
-    assert orders_of(told) == [("a", "FILLED")]
-    assert isinstance(told[-1], VenueOrder), "the order is told after its trades"
-    assert told[-1].average_price == D("60001.5")
+    updates = bench.send("a", "buy", "2")
+    assert trades_of(updates) == [("a", "1", "60001", False), ("a", "1", "60002", False)]
+    assert orders_of(updates) == [("a", "FILLED")]
+    assert isinstance(updates[-1], VenueOrder), "the order is told after its trades"
+    assert updates[-1].average_price == D("60001.5")
     fee = D("120003") * D("0.0005")
-    assert sum(each.fee for each in told if isinstance(each, VenueTrade)) == fee
+    assert sum(each.fee for each in updates if isinstance(each, VenueTrade)) == fee
     assert bench.cash == 10000 - fee
     assert bench.position() == 2
 
@@ -49,28 +49,28 @@ def test_requests_before_the_first_event_wait_and_then_meet_what_there_is() -> N
     bench.post(send("a", "buy", "1"))
     bench.post(send("b", "buy", "1", limit="60000"))
     bench.now_ms = 60_000
-    told = bench.book("60000x1", "60001x1")
-    assert orders_of(told) == [("a", "REJECTED"), ("b", "OPEN")]
+    updates = bench.book("60000x1", "60001x1")
+    assert orders_of(updates) == [("a", "REJECTED"), ("b", "OPEN")]
     assert bench.order("a").reason is Reason.NO_LIQUIDITY
 
 
-def test_what_we_took_is_not_there_twice(bench: Bench) -> None:
+def test_a_taken_quantity_is_not_available_twice(bench: Bench) -> None:
     bench.send("a", "buy", "1")
     assert trades_of(bench.send("b", "buy", "1")) == [("b", "1", "60002", False)]
 
 
 def test_an_ioc_order_takes_up_to_its_price_and_the_rest_is_cancelled(bench: Bench) -> None:
-    told = bench.send("a", "buy", "3.2", limit="60002", tif="IOC")
-    assert trades_of(told) == [("a", "1", "60001", False), ("a", "2", "60002", False)]
+    updates = bench.send("a", "buy", "3.2", limit="60002", tif="IOC")
+    assert trades_of(updates) == [("a", "1", "60001", False), ("a", "2", "60002", False)]
     order = bench.order("a")
     assert (order.state, order.reason) == (VenueOrderState.CANCELED, Reason.NO_LIQUIDITY)
     assert order.message == "NO_LIQUIDITY: quantity=3.2, filled=3"
 
 
 def test_a_limit_order_takes_what_crosses_and_rests_with_the_remainder(bench: Bench) -> None:
-    told = bench.send("a", "buy", "1.5", limit="60001")
-    assert trades_of(told) == [("a", "1", "60001", False)]
-    assert orders_of(told) == [("a", "OPEN")]
+    updates = bench.send("a", "buy", "1.5", limit="60001")
+    assert trades_of(updates) == [("a", "1", "60001", False)]
+    assert orders_of(updates) == [("a", "OPEN")]
     # The same level on display again is not there again.
     assert bench.diff(asks="60002x3") == []
 
@@ -78,13 +78,13 @@ def test_a_limit_order_takes_what_crosses_and_rests_with_the_remainder(bench: Be
 def test_a_maker_waits_in_the_queue_and_pays_the_maker_fee(bench: Bench) -> None:
     bench.send("a", "buy", "0.5", limit="60000")
     assert bench.trade("sell", "0.6", "60000") == []
-    told = bench.trade("sell", "0.6", "60000")
-    assert trades_of(told) == [("a", "0.2", "60000", True)]
-    assert orders_of(told) == [("a", "OPEN")]
-    told = bench.trade("sell", "9", "60000")
-    assert trades_of(told) == [("a", "0.3", "60000", True)]
-    assert orders_of(told) == [("a", "FILLED")]
-    fees = [each.fee for each in bench.told if isinstance(each, VenueTrade)]
+    updates = bench.trade("sell", "0.6", "60000")
+    assert trades_of(updates) == [("a", "0.2", "60000", True)]
+    assert orders_of(updates) == [("a", "OPEN")]
+    updates = bench.trade("sell", "9", "60000")
+    assert trades_of(updates) == [("a", "0.3", "60000", True)]
+    assert orders_of(updates) == [("a", "FILLED")]
+    fees = [each.fee for each in bench.updates if isinstance(each, VenueTrade)]
     assert sum(fees) == D("0.5") * 60000 * D("0.0002")
 
 
@@ -112,8 +112,8 @@ def test_one_public_trade_fills_at_most_its_own_quantity_best_price_then_first_c
     bench.send("late", "buy", "1", limit="60000")
     bench.send("better", "buy", "1", limit="60000.5")
     bench.send("last", "buy", "1", limit="60000")
-    told = bench.trade("sell", "2.5", "59999.5")
-    assert trades_of(told) == [
+    updates = bench.trade("sell", "2.5", "59999.5")
+    assert trades_of(updates) == [
         ("better", "1", "60000.5", True),
         ("late", "1", "60000", True),
         ("last", "0.5", "60000", True),
@@ -122,8 +122,8 @@ def test_one_public_trade_fills_at_most_its_own_quantity_best_price_then_first_c
 
 def test_the_other_side_that_comes_to_our_price_fills_us_at_our_price(bench: Bench) -> None:
     bench.send("a", "buy", "3", limit="60000")
-    told = bench.diff(bids="60000x0", asks="59999.5x1 59999.8x0.5")
-    assert trades_of(told) == [("a", "1.5", "60000", True)]
+    updates = bench.diff(bids="60000x0", asks="59999.5x1 59999.8x0.5")
+    assert trades_of(updates) == [("a", "1.5", "60000", True)]
     assert bench.diff(asks="60010x6") == [], "the same asks do not fill us again"
 
 
@@ -143,8 +143,8 @@ def test_triggers(
     bench: Bench, why: str, side: str, fields: dict[str, str], move: tuple[str, ...], fires: bool
 ) -> None:
     bench.send("entry", {"buy": "sell", "sell": "buy"}[side], "1")
-    told = bench.send("t", side, "1", reduce_only=True, **fields)
-    assert orders_of(told) == [("t", "UNTRIGGERED")]
+    updates = bench.send("t", side, "1", reduce_only=True, **fields)
+    assert orders_of(updates) == [("t", "UNTRIGGERED")]
     getattr(bench, move[0])(*move[1:])
     assert bench.order("t").state is (VenueOrderState.FILLED if fires else VenueOrderState.UNTRIGGERED), why
     assert bench.position() == (0 if fires else {"buy": -1, "sell": 1}[side])
@@ -154,9 +154,9 @@ def test_stop_and_target_of_one_position_the_first_to_fire_cancels_the_other(ben
     bench.send("entry", "buy", "1")
     bench.send("stop", "sell", "1", stop="59900", reduce_only=True)
     bench.send("target", "sell", "1", target="60100", reduce_only=True)
-    told = bench.book("60150x5", "60151x5")
-    assert trades_of(told) == [("target", "1", "60150", False)]
-    assert orders_of(told) == [("target", "FILLED"), ("stop", "CANCELED")]
+    updates = bench.book("60150x5", "60151x5")
+    assert trades_of(updates) == [("target", "1", "60150", False)]
+    assert orders_of(updates) == [("target", "FILLED"), ("stop", "CANCELED")]
     assert bench.order("stop").reason is Reason.POSITION_CLOSED
 
 
@@ -180,8 +180,8 @@ def test_a_resting_reduce_only_order_never_flips_the_position(bench: Bench) -> N
     bench.send("entry", "buy", "1")
     bench.send("rest", "sell", "1", limit="60020", reduce_only=True)
     bench.send("exit", "sell", "0.6")
-    told = bench.trade("buy", "9", "60021")
-    assert trades_of(told) == [("rest", "0.4", "60020", True)]
+    updates = bench.trade("buy", "9", "60021")
+    assert trades_of(updates) == [("rest", "0.4", "60020", True)]
     order = bench.order("rest")
     assert (order.state, order.reason) == (VenueOrderState.CANCELED, Reason.POSITION_CLOSED)
     assert bench.position() == 0
@@ -190,8 +190,8 @@ def test_a_resting_reduce_only_order_never_flips_the_position(bench: Bench) -> N
 def test_a_reversal_also_cancels_what_protected_the_old_position(bench: Bench) -> None:
     bench.send("entry", "buy", "1")
     bench.send("stop", "sell", "1", stop="59900", reduce_only=True)
-    told = bench.send("turn", "sell", "2")
-    assert orders_of(told) == [("turn", "FILLED"), ("stop", "CANCELED")]
+    updates = bench.send("turn", "sell", "2")
+    assert orders_of(updates) == [("turn", "FILLED"), ("stop", "CANCELED")]
     assert bench.position() == -1
 
 
@@ -215,12 +215,12 @@ def test_an_amend_keeps_the_place_in_the_queue_only_when_it_shrinks(
     bench: Bench, why: str, changes: dict[str, str], ahead_gone: bool
 ) -> None:
     bench.send("a", "buy", "1", limit="60000")
-    bench.trade("sell", "1", "60000")  # nobody is ahead now
-    told = bench.amend("a", **changes)
-    assert orders_of(told) == [("a", "OPEN")]
+    bench.trade("sell", "1", "60000")  # the queue ahead is empty now
+    updates = bench.amend("a", **changes)
+    assert orders_of(updates) == [("a", "OPEN")]
     order = bench.order("a")
-    told = bench.trade("sell", "0.1", str(order.limit_price))
-    assert bool(trades_of(told)) is ahead_gone, why
+    updates = bench.trade("sell", "0.1", str(order.limit_price))
+    assert bool(trades_of(updates)) is ahead_gone, why
 
 
 def test_an_amend_to_a_crossing_price_takes(bench: Bench) -> None:
@@ -264,7 +264,7 @@ def test_average_price_and_profit_of_a_partial_close(bench: Bench) -> None:
     bench.send("b", "sell", "0.5")
     position = bench.engine.positions()[0]
     assert (position.quantity, position.average_entry_price) == (D("1.5"), D("60001.5"))
-    fees = sum(each.fee for each in bench.told if isinstance(each, VenueTrade))
+    fees = sum(each.fee for each in bench.updates if isinstance(each, VenueTrade))
     assert bench.cash == 10000 + D("0.5") * (D("60101") - D("60001.5")) - fees
 
 
@@ -275,7 +275,7 @@ def test_quotes_alone_are_a_market_too() -> None:
     assert bench.order("a").state is VenueOrderState.CANCELED
 
 
-def test_orders_and_trades_can_be_asked_for(bench: Bench) -> None:
+def test_orders_and_trades_can_be_queried(bench: Bench) -> None:
     bench.send("a", "buy", "2")
     bench.send("b", "buy", "1", limit="59000")
     assert [order.client_order_id for order in bench.engine.open_orders()] == ["b"]

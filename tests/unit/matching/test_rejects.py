@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from support.venues.matching import SPOT, Bench, send
-from titan.domain.kinds import OrderType
+from titan.domain.enums import OrderType
 from titan.domain.reasons import Reason
 from titan.domain.venue import RequestKind, VenueOrderState, VenueReject
 

@@ -1,4 +1,4 @@
-"""What the operator's process loads: it lives on a small machine beside the stack."""
+"""The operator's process imports little: it runs on a small machine beside the stack."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import pytest
 
 from support.tiers.sweeps import swept
 from support.venues.matching import MS, PERP, SPOT, D, levels, send
+from titan.domain.enums import Side
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, MarketEvent, TradeEvent
 from titan.domain.venue import SendOrder
 from titan.matching.state import VenueDelta, VenueState
@@ -49,7 +49,7 @@ class MortalStore(VenueStore):
 
 
 class Script:
-    """What the market and a client do, step by step; the same for every run."""
+    """Events of the market and requests of a client, step by step; the same for every run."""
 
     def __init__(self) -> None:
         dice = random.Random(20240808)

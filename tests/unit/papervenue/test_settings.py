@@ -1,4 +1,4 @@
-"""Settings of the paper venue: one sentence for what is wrong."""
+"""Settings of the paper venue: one sentence for each error."""
 
 from __future__ import annotations
 

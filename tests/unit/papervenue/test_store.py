@@ -1,4 +1,4 @@
-"""The venue's file: what survives the death of the process, and what is said when it cannot be used."""
+"""The venue's file: its content after the death of the process, and its errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def opened(folder: Path, balance: str = "10000") -> VenueStore:
 
 
 def deltas() -> Iterator[VenueDelta]:
-    """What an engine writes: admissions, fills, a queue, a position, what was taken."""
+    """Changes of an engine: admissions, fills, a queue, a position, taken levels."""
     bench = Bench()
     bench.book("60000x1", "60001x1")
     for request in (
@@ -140,7 +140,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     opened(tmp_path).close()
 
 
-def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"state_dir: '.*missing' cannot be written: No such file or directory"):
         opened(tmp_path / "missing")
 

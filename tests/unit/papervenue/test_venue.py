@@ -66,8 +66,8 @@ def place(tmp_path: Path) -> Place:
 async def test_receive_window(place: Place, why: str, age_ms: float, window_ms: int, taken: bool) -> None:
     reject = place.request("a", age_ms, window_ms)
     assert (reject is None) is taken, why
-    told = await place.market(1, 100)
-    assert bool(told) is taken, "what is refused is never executed"
+    updates = await place.market(1, 100)
+    assert bool(updates) is taken, "what is refused is never executed"
     if reject is not None:
         assert reject.reason is Reason.RECEIVE_WINDOW
         assert reject.message == f"RECEIVE_WINDOW: age_ms={age_ms:.1f}, window_ms={window_ms}, ahead_ms=1000"
@@ -113,7 +113,7 @@ async def test_a_request_that_cannot_be_written_down_is_refused_and_not_executed
     assert place.request("a") is None, "the same id may be sent again: the venue never had it"
 
 
-async def test_effects_that_cannot_be_written_down_are_told_later_and_meanwhile_nothing_else_happens(
+async def test_effects_that_cannot_be_stored_are_sent_later_and_meanwhile_nothing_else_happens(
     place: Place,
 ) -> None:
     await place.market(1, 10)
@@ -127,8 +127,8 @@ async def test_effects_that_cannot_be_written_down_are_told_later_and_meanwhile_
         assert reject.reason is Reason.VENUE_ERROR
     reject = place.request("b")
     assert reject is not None, "what came first is written first"
-    told = await matching
-    assert [type(update).__name__ for update in told] == ["VenueTrade", "VenueOrder"]
+    updates = await matching
+    assert [type(update).__name__ for update in updates] == ["VenueTrade", "VenueOrder"]
     assert place.request("b") is None
 
 
@@ -148,5 +148,5 @@ async def test_after_a_restart_an_event_is_matched_once_and_no_answer_is_lost(pl
         send("a", "buy", "1"), Reason.DUPLICATE_ORDER, "DUPLICATE_ORDER: client_order_id=a was used before"
     )
     assert await again.market(2, 100, bids="", asks="59000x9") == [], "sent again: only the book moves"
-    told = await again.market(3, 150, bids="", asks="59000x9")
-    assert [update.quantity for update in told if isinstance(update, VenueTrade)] == [D(1)]
+    updates = await again.market(3, 150, bids="", asks="59000x9")
+    assert [update.quantity for update in updates if isinstance(update, VenueTrade)] == [D(1)]

@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from titan.domain.budgets import Budget, PostureState
-from titan.domain.kinds import BudgetState, Posture, RiskLevel
+from titan.domain.budgets import Budget
+from titan.domain.enums import BudgetState, Posture, RiskLevel
+from titan.domain.posture import PostureState
 from titan.phase.brain_client import permission
 
 

@@ -51,7 +51,7 @@ def test_comparisons(description: str, messages: list[tuple[str, BestPrices]], e
     assert len(examples) == expected[1]
 
 
-def test_a_mismatch_is_said_with_both_sides() -> None:
+def test_a_mismatch_is_reported_with_both_sides() -> None:
     _, examples = run(("ticker", best(5, "99")), ("diff", best(6, "98.5")))
     assert examples == ["update 6: rebuilt 1 @ 98.5 / 1 @ 101, ticker 5 1 @ 99 / 1 @ 101"]
 

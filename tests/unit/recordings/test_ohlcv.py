@@ -1,4 +1,4 @@
-"""OHLCV bars as events: rebuilt exactly, one interval late, and bad files said plainly."""
+"""OHLCV bars as events: rebuilt exactly, one interval late, and bad files named in one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings: what is shown when, order over files, and every way in which a file can be broken."""
+"""Recordings: the events and their times, order over files, and every way in which a file can be broken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from support.market.recorded import FUTURES, RECORDED, SPOT
 from support.market.recordings import START_NS, spot_lines, write
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.recordings.replay import ReplaySource
 from titan.recordings.source import SourceError
@@ -80,7 +80,7 @@ def play_to_the_break(source: ReplaySource) -> tuple[list[MarketEvent], str]:
     events: list[MarketEvent] = []
     try:
         for event in source.events():
-            events.append(event)  # noqa: PERF402 — what was read before the error is the point
+            events.append(event)  # noqa: PERF402 — the events before the error are the point
     except SourceError as error:
         return events, str(error)
     raise AssertionError("the source was read to its end")
@@ -109,7 +109,7 @@ def changed(index: int, **fields: object):
         ("no such quote currency", changed(0, s="BTCXYZ"), r"a\.gz: symbol: 'BTCXYZ' is not known"),
     ],
 )
-def test_said_before_anything_is_started(tmp_path: Path, description: str, change, message: str) -> None:
+def test_refused_before_anything_is_started(tmp_path: Path, description: str, change, message: str) -> None:
     path = write(tmp_path / "a.gz", change(spot_lines()))
     with pytest.raises(SourceError, match=message):
         ReplaySource([path])
@@ -148,7 +148,7 @@ def test_a_truncated_recording_plays_to_the_truncation(tmp_path: Path) -> None:
     assert len(events) > 100
 
 
-def test_what_is_no_gzip_or_absent_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_gzip_or_absent_is_named(tmp_path: Path) -> None:
     (tmp_path / "plain.gz").write_text("1 {}\n")
     for name, message in (("plain.gz", r"plain\.gz: cannot be read: Not a gzipped"), ("none.gz", "No such file")):
         with pytest.raises(SourceError, match=message):

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from releasing.commands import ROOT
 
-from titan_operator.render.kubernetes.pods import SHARES
+from titan_operator.planning.roles import PLANNED_ROLES
 
 # Of 4 GB about 3.8 GiB are seen, and 1.2 GiB of those are planned for k3s and the system.
 MIB_FOR_PODS = 2600
@@ -28,7 +28,7 @@ def _mib(text: str) -> int:
 def test_the_table_is_what_is_asked_for() -> None:
     text = (ROOT / "docs/install/droplet.md").read_text()
     rows = {row["what"].split()[0].strip(",:"): (int(row["request"]), int(row["limit"])) for row in _ROW.finditer(text)}
-    stack = sum(_mib(share.memory) for share in SHARES.values())
+    stack = sum(_mib(role.memory) for role in PLANNED_ROLES.values())
     data = _values("titan-data")
     asked = {
         "operator": _values("titan")["resources"],
@@ -39,7 +39,7 @@ def test_the_table_is_what_is_asked_for() -> None:
     wanted["a"] = (stack, stack)
     wanted["all"] = (sum(one for one, _ in wanted.values()), sum(most for _, most in wanted.values()))
     assert rows == wanted
-    for role, share in SHARES.items():
-        assert f"{role} {_mib(share.memory)}" in text
+    for role in PLANNED_ROLES.values():
+        assert f"{role.name} {_mib(role.memory)}" in text
     assert wanted["all"][1] < MIB_FOR_PODS
     assert wanted["all"][1] + stack > MIB_FOR_PODS, "a second stack fits now: the guide says that it does not"

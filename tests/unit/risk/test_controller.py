@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 
 from support.risk.scene import NOW, SECOND, equity, risk_state
-from titan.domain.budgets import Budget, PostureState
-from titan.domain.kinds import BudgetState, Posture, RiskLevel
+from titan.domain.budgets import Budget
+from titan.domain.enums import BudgetState, Posture, RiskLevel
+from titan.domain.posture import PostureState
 from titan.risk.allocation import AllocationState
 from titan.risk.controller import RISK_LEVEL_ACTOR, RiskController
 from titan.risk.risk_level import RiskLevelState

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.risk.scene import NOW, SECOND, equity, rules
+from titan.domain.enums import Posture, RiskLevel
 from titan.domain.equity import Equity
-from titan.domain.kinds import Posture, RiskLevel
 from titan.domain.truth import TruthSnapshot
 from titan.risk.parameters import RiskParameters
 from titan.risk.posture import ArmingFacts, arming_problems, posture_in_force

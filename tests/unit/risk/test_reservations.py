@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from support.risk.scene import HASH, NOW, PERP, SECOND, close, decide, equity, hold, intent, risk_state
+from titan.domain.enums import BudgetState, OrderRole, OrderState, OrderType, Posture, RiskLevel, Side, TimeInForce
 from titan.domain.equity import Equity
-from titan.domain.kinds import BudgetState, OrderRole, OrderState, OrderType, Posture, RiskLevel, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.risk.allocation import AllocationState, allocate

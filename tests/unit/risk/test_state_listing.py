@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from support.risk.scene import HASH, NOW, PERP, rules
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position
 from titan.risk.limits import Limits

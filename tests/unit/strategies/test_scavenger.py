@@ -6,12 +6,12 @@ from decimal import Decimal
 import pytest
 
 from support.market.tape import FOREVER, MS, PERP, SPOT, T0, TOP, Tape, decide, holding, play, scavenger
+from titan.domain.enums import Action, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.kinds import Action, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.market import MarketEvent
 from titan.domain.orders import Fill, Order
+from titan.domain.time import NS_PER_DAY
 from titan.strategies.base import IntentDraft, Permission
-from titan.strategies.scavenger.ownership import DAY_NS
 from titan.strategies.scavenger.strategy import BREAKOUT_SETUP, TIME_EXIT_SETUP, Scavenger
 
 
@@ -302,7 +302,7 @@ def test_the_day_s_ceiling_counts_trades_not_fills_and_falls_at_midnight() -> No
     strategy.on_order(an_order(OrderState.REJECTED))
     assert play(strategy, again(11)) == []
     assert strategy.counters["abort", "trades_spent"] == 1
-    day_s = DAY_NS // 1_000_000_000
+    day_s = NS_PER_DAY // 1_000_000_000
     assert len(play(strategy, again(day_s))) == 1
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.market.tape import MS, S
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.numbers import is_multiple
 from titan.strategies.bars import BarWindow
 from titan.strategies.scavenger.entries import entry_prices

@@ -1,4 +1,4 @@
-"""What must hold on every tape, whatever the market does."""
+"""Properties that hold on every tape, whatever the market does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.market.tape import MS, PERP, SPOT, T0, Tape, decide, holding, play, scavenger
-from titan.domain.kinds import Action, Side
+from titan.domain.enums import Action, Side
 from titan.domain.market import Bar, MarketEvent
 from titan.domain.numbers import is_multiple
 from titan.marketdata.bars import BarHistory

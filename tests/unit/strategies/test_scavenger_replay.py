@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from support.market.recorded import RECORDED
 from support.market.tape import PERP, SPOT, S, decide, holding, scavenger
 from support.tiers.sweeps import CHAOS
-from titan.domain.kinds import Action
+from titan.domain.enums import Action
 from titan.domain.market import BookEvent, MarketEvent
 from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
 from titan.recordings.replay import ReplaySource

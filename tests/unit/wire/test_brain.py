@@ -1,4 +1,4 @@
-"""Intents, decisions, budgets and the posture survive the wire; what cannot be read is said."""
+"""Intents, decisions, budgets and the posture survive the wire; an unreadable field is named."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.risk.scene import budget, close, decide, intent, risk_state
-from titan.domain.budgets import PostureState
-from titan.domain.kinds import OrderType, Posture, RiskLevel, TimeInForce
+from titan.domain.enums import OrderType, Posture, RiskLevel, TimeInForce
+from titan.domain.posture import PostureState
 from titan.v1 import brain_pb2 as b
 from titan.wire.brain import (
     InvalidIntentError,

@@ -1,4 +1,4 @@
-"""What crosses the wire comes back equal; what is not canonical is refused with its field."""
+"""Records cross the wire unchanged; a value that is not canonical is refused with its field."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.equity import Equity
-from titan.domain.kinds import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.domain.reasons import Reason
@@ -143,5 +143,6 @@ def test_a_decimal_in_another_spelling_is_refused_with_its_field() -> None:
 
 
 def test_an_enumeration_without_a_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="0 is not a valid OrderRole"):
+    allowed = "ENTRY, STOP, TARGET, EXIT, FLATTEN"
+    with pytest.raises(ValueError, match=rf"order\.order_role: 0 is not known; allowed are {allowed}"):
         wire.order_from_wire(order_pb2.Order())

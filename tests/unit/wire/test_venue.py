@@ -1,11 +1,11 @@
-"""What is said to and by a venue crosses the wire unchanged, and what is wrong is named."""
+"""Requests and updates of a venue cross the wire unchanged, and an invalid field is named."""
 
 from __future__ import annotations
 
 import pytest
 
 from support.venues.matching import PERP, D, send
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
     AmendOrder,
@@ -106,7 +106,7 @@ def test_account() -> None:
             pb.TradeRequest(send=pb.VenueSend(side=1, type=1, time_in_force=1, quantity="1e3")),
             r"send.quantity: '1e3' is not a canonical decimal",
         ),
-        (pb.TradeRequest(send=pb.VenueSend()), r"send.side: 0 is not allowed; allowed are 1 \(BUY\), 2 \(SELL\)"),
+        (pb.TradeRequest(send=pb.VenueSend()), r"send.side: 0 is not known; allowed are BUY, SELL"),
         (pb.TradeRequest(amend=pb.VenueAmend(quantity="x")), "amend.quantity: 'x' is not a canonical decimal"),
     ],
 )
@@ -115,8 +115,10 @@ def test_requests_that_are_wrong(message: pb.TradeRequest, problem: str) -> None
         wire.request_from_wire(message)
 
 
-def test_an_update_that_says_nothing() -> None:
-    with pytest.raises(ValueError, match="message: None is nothing that a venue tells"):
+def test_an_update_without_content() -> None:
+    with pytest.raises(
+        ValueError, match="message: None is no update; allowed are order, trade, reject, marker and heartbeat"
+    ):
         wire.update_from_wire(pb.TradeResponse())
 
 

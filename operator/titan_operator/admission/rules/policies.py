@@ -1,6 +1,6 @@
-"""Pure: whether the admission policies that no dry run of the operator's can ask about are in force in a namespace.
+"""Pure: whether the admission policies that no dry run of the operator can test are in force in a namespace.
 
-The operator is exempt from most of them, so it reads them instead: what stands between a person and the stack.
+The operator is exempt from most of them, so it reads them instead. They protect a stack against people.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _NAME_LABEL = "kubernetes.io/metadata.name"
 def policy_problem(
     name: str, policy: Mapping[str, Any] | None, binding: Mapping[str, Any] | None, namespace: str
 ) -> str:
-    """Say why policy ``name`` guards ``namespace`` not at all or not wholly; empty if it does.
+    """Return why policy ``name`` does not protect ``namespace``, or not fully; empty if it does.
 
-    What a policy's expressions say is the chart's: only that they are asked, and that their refusal counts, is judged.
+    The expressions are the chart's. This checks only that they are evaluated and that their refusal denies.
     """
     if policy is None:
         return f"policy {name} is gone: install chart titan-admission again"
@@ -52,7 +52,7 @@ def policy_problem(
 
 
 def _covers(selector: Mapping[str, Any], namespace: str) -> bool:
-    # Any other label can be taken off the namespace.
+    # Any other label can be removed from the namespace.
     return not selector.get("matchLabels") and all(
         rule["key"] == _NAME_LABEL and rule["operator"] == "In" and namespace in rule["values"]
         for rule in selector.get("matchExpressions", ())

@@ -1,7 +1,7 @@
-"""Pure: what the lists of images say of one image, and how they change by verdicts and by the trust policy.
+"""Pure: the verdict on an image by the lists, and changes of the lists by verdicts and the trust policy.
 
-Verdicts are kept by digest and trust policy. What was verified once stays listed, also when its key has expired or its
-registry is away: an evicted Execution must be able to come back. Only an explicit revocation takes it off.
+Verdicts are kept by digest and trust policy. A verified image stays listed when its key expires or its registry is
+unreachable: an evicted Execution must be able to start again. Only an explicit revocation removes it.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from titan_operator.api.images import MAX_IMAGES, PinnedImage, RevokedImage, VerifiedImage, VerifiedImagesSpec
+from titan_operator.api.verified_images import MAX_IMAGES, PinnedImage, RevokedImage, VerifiedImage, VerifiedImagesSpec
 from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 
 _Item = TypeVar("_Item", VerifiedImage, RevokedImage)
 
 
 def digest_of(image: str) -> str:
-    """The digest of a reference by digest."""
+    """Return the digest of a reference by digest."""
     return image.rpartition("@")[2]
 
 
 def revocation_reason(digest: str, lists: VerifiedImagesSpec, terms: TrustTerms) -> str:
-    """Why ``digest`` is revoked, in a sentence; empty where it is not."""
+    """Return why ``digest`` is revoked, in a sentence; empty where it is not."""
     if digest in terms.revoked_digests:
         return f"{digest} is in revokedDigests of the trust policy {terms.trust_policy}"
     listed = next((item for item in lists.images if item.digest == digest), None)
@@ -32,9 +32,9 @@ def revocation_reason(digest: str, lists: VerifiedImagesSpec, terms: TrustTerms)
 
 
 def listed_verdict(image: str, lists: VerifiedImagesSpec, terms: TrustTerms) -> Verdict | None:
-    """What is known of ``image`` without asking anybody; None where it has to be verified.
+    """Return the verdict on ``image`` by the lists alone; None where it has to be verified.
 
-    A key that was revoked leaves an image another signature: that is looked for before it is said to be revoked.
+    An image of a revoked key may have another signature, so it is verified again before it is reported as revoked.
     """
     digest = digest_of(image)
     if digest in terms.revoked_digests:
@@ -46,7 +46,7 @@ def listed_verdict(image: str, lists: VerifiedImagesSpec, terms: TrustTerms) -> 
 
 
 def with_revocation(image: str, verdict: Verdict, lists: VerifiedImagesSpec, terms: TrustTerms) -> Verdict:
-    """A fresh verdict in the light of the lists: what was revoked stays so until it is verified anew."""
+    """Return a fresh verdict with revocations applied: a revoked image stays revoked until it is verified again."""
     why = revocation_reason(digest_of(image), lists, terms)
     if verdict.verified or verdict.reason == REVOKED or not why:
         return verdict
@@ -56,20 +56,20 @@ def with_revocation(image: str, verdict: Verdict, lists: VerifiedImagesSpec, ter
 def merge_lists(
     lists: VerifiedImagesSpec, verdicts: Mapping[str, Verdict], terms: TrustTerms, now: str, used: frozenset[str] | None
 ) -> VerifiedImagesSpec:
-    """The lists as they should be.
+    """Return the lists with verdicts and terms applied.
 
     Parameters
     ----------
     verdicts
-        By image, of this pass.
+        Verdicts of this pass, by image.
     now
         UTC, as Kubernetes writes it.
     used
-        Digests that a stack runs, could go back to or asks for: the others make room where the list is full. None
-        while that is not known of every stack, and then nothing is forgotten.
+        Digests that a stack requests, runs or could go back to; the others are removed where the list is full. None
+        while it is not known of every stack: then nothing is removed.
     """
     by_digest = {digest_of(image): (image, verdict) for image, verdict in sorted(verdicts.items())}
-    # A verdict under another trust policy than the one in force counts for nothing: that one may have revoked it.
+    # A verdict under another trust policy does not count: the one in force may have revoked the image.
     fresh = {
         digest: (image, verdict)
         for digest, (image, verdict) in by_digest.items()
@@ -85,8 +85,8 @@ def merge_lists(
         if listed is None or listed.trust_policy != (terms.trust_policy or None):
             images[digest] = _entry(image, verdict, now)
     for digest in [digest for digest in images if digest not in fresh]:
-        _, told = by_digest.get(digest, ("", Verdict(False)))
-        why = revocation_reason(digest, lists, terms) or (told.message if told.reason == REVOKED else "")
+        _, verdict = by_digest.get(digest, ("", Verdict(False)))
+        why = revocation_reason(digest, lists, terms) or (verdict.message if verdict.reason == REVOKED else "")
         if why:
             revoked[digest] = _revoked(images.pop(digest), why, terms, now)
     for image in terms.infrastructure:
@@ -102,19 +102,19 @@ def merge_lists(
 
 
 def _entry(image: str, verdict: Verdict, now: str) -> VerifiedImage:
-    told = verdict.evidence
+    evidence = verdict.evidence
     return VerifiedImage(
         digest=digest_of(image),
         image=image,
-        verified_by=told.get("verifiedBy") or None,
+        verified_by=evidence.get("verifiedBy") or None,
         verified_at=now,
-        trust_policy=told.get("trustPolicy") or None,
+        trust_policy=evidence.get("trustPolicy") or None,
     )
 
 
 def _evidence(entry: VerifiedImage) -> dict[str, str]:
-    told = {"verifiedBy": entry.verified_by, "trustPolicy": entry.trust_policy, "verifiedAt": entry.verified_at}
-    return {key: value for key, value in told.items() if value}
+    evidence = {"verifiedBy": entry.verified_by, "trustPolicy": entry.trust_policy, "verifiedAt": entry.verified_at}
+    return {key: value for key, value in evidence.items() if value}
 
 
 def _revoked(item: VerifiedImage | PinnedImage, why: str, terms: TrustTerms, now: str) -> RevokedImage:

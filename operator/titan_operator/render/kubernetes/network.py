@@ -1,4 +1,4 @@
-"""NetworkPolicies: nothing in or out but what the topology's table has."""
+"""Render NetworkPolicies: no traffic in or out but the edges of the topology's table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _BOTH = ("Ingress", "Egress")
 
 
 def default_deny(options: KubernetesOptions) -> Child:
-    """No pod of the namespace, whatever it is, talks to anyone; each role's own policy allows what it needs."""
+    """Deny all traffic of every pod in the namespace; each role's own policy allows its edges."""
     manifest = _policy(names.DEFAULT_DENY, {"podSelector": {}, "policyTypes": list(_BOTH)})
     return child(manifest, options, None, STAGE_GUARDS)
 
 
 def role_policy(workload: Workload, plan: Plan, options: KubernetesOptions) -> Child:
-    """What reaches this role, and what it reaches."""
+    """Allow the callers of a role, its peers, and readers of its HTTP pages."""
     spec: Manifest = {
         "podSelector": {"matchLabels": names.selector(workload.name)},
         "policyTypes": list(_BOTH),
@@ -33,7 +33,7 @@ def role_policy(workload: Workload, plan: Plan, options: KubernetesOptions) -> C
 
 
 def migration_policy(workload: Workload, options: KubernetesOptions) -> Child:
-    """What upgrades the tables reaches the database, and nothing reaches it."""
+    """Allow the pods that upgrade tables to reach the database; nothing reaches them."""
     spec: Manifest = {
         "podSelector": {"matchLabels": names.migration_selector(workload.name)},
         "policyTypes": list(_BOTH),

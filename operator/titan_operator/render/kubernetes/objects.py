@@ -1,4 +1,4 @@
-"""What every object of a stack has in common, and those that need no module of their own."""
+"""Common parts of all objects of a stack, and the objects that need no module of their own."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from titan_operator.render.revision import content_name
 
 Manifest = dict[str, Any]
 
-# Objects of one stage need none of the same: what guards and what is mounted is there before any process.
+# Objects of one stage need none of the same stage: guards and mounted objects exist before any process.
 STAGE_GUARDS, STAGE_MOUNTED, STAGE_PROCESSES = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class KubernetesOptions:
-    """Where a plan runs.
+    """Places in which a plan runs.
 
     Attributes
     ----------
     version
-        The operator's, as it is written on what it renders.
+        The operator's version, which it writes on each rendered object.
     dns_namespace
-        Where the cluster's name servers are.
+        Namespace of the cluster's name servers.
     data_namespace
-        Where chart titan-data runs PostgreSQL, on its port 5432. Another database is reached by a NetworkPolicy of its
-        owner's: policies add up.
+        Namespace in which chart titan-data runs PostgreSQL, on port 5432. The owner of another database adds a
+        NetworkPolicy for it: policies add up.
     metrics_namespaces
-        Namespaces, besides the operator's, whose pods may read the HTTP pages. A node reaches its own pods always:
+        Namespaces, besides the operator's, whose pods may read the HTTP pages. A node always reaches its own pods, so
         its probes need no rule. Source: Kubernetes, "Network Policies".
     """
 
@@ -46,7 +46,7 @@ class KubernetesOptions:
 
 @dataclass(frozen=True)
 class Child:
-    """One object to apply.
+    """Object to apply.
 
     ``phase`` is the TitanPhase that it belongs to, with its ``role`` (both empty: the stack's); ``stage`` orders,
     lowest first; ``protected`` may not be deleted before a drain; ``workload`` runs pods.
@@ -89,26 +89,26 @@ def child(
 
 
 def policy_config(plan: Plan, options: KubernetesOptions) -> Child:
-    """The rules, under the name of their hash: other rules are another object, and these never change."""
+    """Render the rules under the name of their hash: other rules are another object, and an object never changes."""
     rules = next(item.files[POLICY_FILE] for item in plan.workloads if POLICY_FILE in item.files)
-    # Spelled as it is hashed: one name, one content, whatever version of the operator writes it.
+    # In the canonical form of the hash: every version of the operator writes the same content under one name.
     spelled = canonical_bytes(json.loads(rules)).decode()
     manifest = _config(names.policy_config(plan.policy_hash), {POLICY_FILE: spelled}, immutable=True)
     return child(manifest, options, None, STAGE_MOUNTED, protected=True)
 
 
 def own_files(workload: Workload) -> dict[str, str]:
-    """Files of this workload alone."""
+    """Return the files of this workload alone."""
     return {name: content for name, content in workload.files.items() if name != POLICY_FILE}
 
 
 def parameters_name(workload: Workload) -> str:
-    """ConfigMap of its own files; named by their content, so that a new content is a new object and a new template."""
+    """Name the ConfigMap of its own files by their content: new content is a new object and a new template."""
     return f"{workload.name}-parameters-{content_name(own_files(workload))}"
 
 
 def configs(workload: Workload, options: KubernetesOptions) -> list[Child]:
-    """What is mounted: its own files, and its live settings."""
+    """Render the mounted ConfigMaps: its own files, and its live settings."""
     manifests = []
     if own_files(workload):
         manifests.append(_config(parameters_name(workload), own_files(workload), immutable=True))
@@ -118,7 +118,7 @@ def configs(workload: Workload, options: KubernetesOptions) -> list[Child]:
 
 
 def service_account(workload: Workload, options: KubernetesOptions) -> Child:
-    """An account of its own that may do nothing: no process of a stack speaks to the API server."""
+    """Render an account without rights: no process of a stack calls the API server."""
     manifest = {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
@@ -129,7 +129,7 @@ def service_account(workload: Workload, options: KubernetesOptions) -> Child:
 
 
 def service(workload: Workload, options: KubernetesOptions) -> Child:
-    """The address of its one pod."""
+    """Render the address of its one pod."""
     ports = {"grpc": workload.grpc_port, "http": workload.http_port}
     manifest = {
         "apiVersion": "v1",
@@ -138,8 +138,8 @@ def service(workload: Workload, options: KubernetesOptions) -> Child:
         "spec": {
             "type": "ClusterIP",
             "selector": names.selector(workload.name),
-            # Peers judge each other by what they say. An Execution that is not ready still takes what reduces, and a
-            # node that does not answer its probes must not cut it off.
+            # Peers check each other's health themselves. An Execution that is not ready still accepts reducing orders,
+            # and a node whose probes fail must not cut it off.
             "publishNotReadyAddresses": True,
             "ports": [
                 {"name": name, "port": port, "targetPort": name, "protocol": "TCP"}
@@ -152,7 +152,7 @@ def service(workload: Workload, options: KubernetesOptions) -> Child:
 
 
 def state_claim(workload: Workload, options: KubernetesOptions) -> Child | None:
-    """The volume of a process that keeps state; Execution's is made by its StatefulSet."""
+    """Render the volume claim of a process with state; Execution's StatefulSet makes its own."""
     if not workload.storage or workload.role == "execution":
         return None
     manifest = {
@@ -165,7 +165,7 @@ def state_claim(workload: Workload, options: KubernetesOptions) -> Child | None:
 
 
 def claim_spec(workload: Workload) -> Manifest:
-    """One pod writes; where from is the cluster's default storage class."""
+    """Claim a volume for one writing pod, of the cluster's default storage class."""
     return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": workload.storage}}}
 
 

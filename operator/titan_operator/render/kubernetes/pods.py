@@ -1,13 +1,13 @@
-"""Pods: one container, restricted Pod Security, HTTP probes, and memory that fits a machine of 4 GB."""
+"""Render pods: one container, restricted Pod Security, HTTP probes, and memory that fits a machine of 4 GB."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from titan_operator.api import names
 from titan_operator.planning.plan import POLICY_FILE, Plan, Workload
+from titan_operator.planning.roles import PLANNED_ROLES
 from titan_operator.render.kubernetes.objects import (
     KubernetesOptions,
     Manifest,
@@ -16,13 +16,11 @@ from titan_operator.render.kubernetes.objects import (
 )
 from titan_operator.render.revision import revision
 
-# Of the image: nobody by name.
+# User of the image; it has no name there.
 _USER = 10001
 _STATE_WITHOUT_VOLUME = "64Mi"
 _TEMPORARY_VOLUME: Mapping[str, Any] = {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}
 
-# Roles whose tables are brought up to date before they start.
-WITH_TABLES = ("brain", "execution")
 MIGRATION = "migrate"
 _CONTAINER_SECURITY: Mapping[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -31,40 +29,17 @@ _CONTAINER_SECURITY: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one role gets: memory as request and limit at once, so that a stack that fits stays fitting.
-
-    No limit of CPU: throttling stalls an order for a tenth of a second, and the requests share fairly under load.
-    ``grace_s`` is how long it may take to stop.
-    """
-
-    cpu: str
-    memory: str
-    grace_s: int
-
-
-# 1.4 GiB in all. The rest of 4 GB is the system's and k3s' (1.2 GiB), the operator's, PostgreSQL's and NATS'.
-SHARES: Mapping[str, Share] = {
-    "marketdata": Share("100m", "256Mi", 15),
-    "papervenue": Share("50m", "192Mi", 15),
-    "execution": Share("200m", "384Mi", 60),
-    "brain": Share("200m", "384Mi", 30),
-    "scavenger": Share("50m", "192Mi", 15),
-}
-
-
 def pod_template(workload: Workload, plan: Plan, options: KubernetesOptions) -> Manifest:
-    """The template of its one pod. It names Secret and live ConfigMap, whose contents change without a new pod."""
+    """Render the template of its one pod; Secret and live ConfigMap change their content without a new pod."""
     volumes = _volumes(workload, plan)
     spec: Manifest = {
         **_pod(workload),
-        "terminationGracePeriodSeconds": SHARES[workload.role].grace_s,
+        "terminationGracePeriodSeconds": PLANNED_ROLES[workload.role].grace_s,
         "containers": [_container(workload, plan, options, [mount for mount, _ in volumes])],
-        # Execution's state volume comes from its StatefulSet's claim.
+        # The state volume of Execution comes from the claim of its StatefulSet.
         "volumes": [volume for _, volume in volumes if volume is not None],
     }
-    if workload.role in WITH_TABLES and not workload.database:
+    if PLANNED_ROLES[workload.role].has_tables and not workload.database:
         # On the process's own volume, which no Job could mount beside it.
         state = _mount(names.STATE_VOLUME, names.STATE_DIR, writable=True)
         spec["initContainers"] = [_migration(workload, {"state_dir": names.STATE_DIR}, [state])]
@@ -78,7 +53,7 @@ def pod_template(workload: Workload, plan: Plan, options: KubernetesOptions) -> 
 
 
 def migration_template(workload: Workload) -> Manifest:
-    """The template of a pod that upgrades the tables of ``workload`` in its database, and tries again until it can."""
+    """Render the template of a pod that upgrades the tables of ``workload`` in its database, with retries."""
     labels = names.migration_labels(workload.name)
     database, volume = _database(workload)
     container = _migration(workload, {"database_url_file": f"{names.DATABASE_DIR}/{names.DATABASE_KEY}"}, [database])
@@ -92,7 +67,7 @@ def migration_template(workload: Workload) -> Manifest:
 
 
 def _pod(workload: Workload) -> Manifest:
-    # Where there are none the field is absent: an empty list would be another template, and a restart.
+    # Without pull secrets the field is absent: an empty list would be another template, and a restart.
     secrets = {"imagePullSecrets": [{"name": name} for name in workload.pull_secrets]} if workload.pull_secrets else {}
     return {
         **secrets,
@@ -121,10 +96,10 @@ def _container(workload: Workload, plan: Plan, options: KubernetesOptions, mount
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items() if port],
         "resources": _resources(workload),
         "securityContext": _CONTAINER_SECURITY,
-        # The pages are there before the process works, so a long recovery is no reason to be killed.
+        # The pages answer before the process works, so a long recovery does not get it killed.
         "startupProbe": _probe("/live", period_s=1, failures=120),
         "readinessProbe": _probe("/health", period_s=2, failures=3),
-        # A busy machine is no reason either: a process that trades is killed only when it is surely stuck.
+        # Nor does a busy machine: a process that trades is killed only when it is surely stuck.
         "livenessProbe": _probe("/live", period_s=10, failures=6),
         "volumeMounts": mounts,
     }
@@ -168,7 +143,7 @@ def _environment(workload: Workload, plan: Plan, options: KubernetesOptions) -> 
 
 
 def _volumes(workload: Workload, plan: Plan) -> list[tuple[Manifest, Mapping[str, Any] | None]]:
-    """Mounts with their volumes; None where something else provides the volume."""
+    """Pair each mount with its volume; None where the StatefulSet provides the volume."""
     made: list[tuple[Manifest, Mapping[str, Any] | None]] = []
     sources = []
     if POLICY_FILE in workload.files:
@@ -185,7 +160,7 @@ def _volumes(workload: Workload, plan: Plan) -> list[tuple[Manifest, Mapping[str
     if workload.live:
         live = {"name": names.live_config(workload.name), "defaultMode": 0o444}
         made.append((_mount("live", names.LIVE_DIR), {"name": "live", "configMap": live}))
-    # Readable by the group, which fsGroup makes the process's own.
+    # Readable by the group, which fsGroup makes the process's group.
     secret = {"secretName": names.tls_secret(workload.name), "defaultMode": 0o440}
     made.append((_mount("tls", names.TLS_DIR), {"name": "tls", "secret": secret}))
     if workload.database:
@@ -196,7 +171,7 @@ def _volumes(workload: Workload, plan: Plan) -> list[tuple[Manifest, Mapping[str
 
 
 def _database(workload: Workload) -> tuple[Manifest, Manifest]:
-    """The URL as a file: a variable would be in what `kubectl exec … env` and a crash report show."""
+    """Mount the URL as a file: `kubectl exec … env` and crash reports would show a variable."""
     item = {"key": names.DATABASE_KEY, "path": names.DATABASE_KEY}
     secret = {"secretName": workload.database, "defaultMode": 0o440, "items": [item]}
     return _mount("database", names.DATABASE_DIR), {"name": "database", "secret": secret}
@@ -226,10 +201,10 @@ def _probe(path: str, *, period_s: int, failures: int) -> Manifest:
 
 
 def _resources(workload: Workload) -> dict[str, Any]:
-    share, given = SHARES[workload.role], workload.resources
-    asked, allowed = given.get("requests", {}), given.get("limits", {})
-    # Who sets one of the two means the other as well: a request above its limit is refused.
+    role, own = PLANNED_ROLES[workload.role], workload.resources
+    requests, limits = own.get("requests", {}), own.get("limits", {})
+    # One of the two alone stands for the other as well: the API server refuses a request above its limit.
     return {
-        "requests": {"cpu": share.cpu, "memory": share.memory, **allowed, **asked},
-        "limits": {"memory": asked.get("memory", share.memory), **allowed},
+        "requests": {"cpu": role.cpu, "memory": role.memory, **limits, **requests},
+        "limits": {"memory": requests.get("memory", role.memory), **limits},
     }

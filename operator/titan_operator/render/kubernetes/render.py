@@ -1,9 +1,10 @@
-"""All objects of a stack, and the workloads themselves."""
+"""Render all objects of a stack, and the workloads themselves."""
 
 from __future__ import annotations
 
 from titan_operator.api import names
-from titan_operator.planning.plan import START_ORDER, Plan, Workload
+from titan_operator.planning.plan import Plan, Workload
+from titan_operator.planning.roles import START_ORDER
 from titan_operator.render.kubernetes.network import default_deny, migration_policy, role_policy
 from titan_operator.render.kubernetes.objects import (
     STAGE_MOUNTED,
@@ -24,10 +25,10 @@ from titan_operator.render.revision import content_name
 
 
 def render_kubernetes(plan: Plan, options: KubernetesOptions) -> tuple[Child, ...]:
-    """Objects of ``plan``, by stage: what guards, what is mounted, then each process after those that it needs.
+    """Return the objects of ``plan`` by stage: guards, mounted objects, then each process after its peers.
 
     Secrets are not among them (:func:`titan_operator.api.names.tls_secret` names them): keys are made, not planned. No
-    object has an owner: foreground deletion would take Execution before it has drained.
+    object has an owner: foreground deletion would remove Execution before it has drained.
     """
     children = [default_deny(options), policy_config(plan, options)]
     for workload in plan.workloads:
@@ -47,13 +48,13 @@ def render_kubernetes(plan: Plan, options: KubernetesOptions) -> tuple[Child, ..
 
 
 def migration(workload: Workload, options: KubernetesOptions) -> Child:
-    """The Job that upgrades the tables of ``workload`` in its database, before its image is started on them."""
+    """Render the Job that upgrades the tables of ``workload`` in its database, before its image starts on them."""
     template = migration_template(workload)
     manifest: Manifest = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": names.migration_job(workload.name, content_name(template["spec"]))},
-        # It waits for a database that is away: some hours of tries, with growing pauses.
+        # Enough retries for a database that is away for some hours: the pauses grow.
         "spec": {"backoffLimit": 100, "template": template},
     }
     return child(manifest, options, workload, STAGE_MOUNTED)
@@ -72,7 +73,7 @@ def _workload(workload: Workload, plan: Plan, options: KubernetesOptions) -> Chi
         kind = "StatefulSet"
         spec |= {
             "serviceName": workload.name,
-            # The operator replaces the pod, once it is drained.
+            # The operator replaces the pod itself, once it has drained.
             "updateStrategy": {"type": "OnDelete"},
             "volumeClaimTemplates": [_claim_template(workload)],
         }
@@ -85,9 +86,9 @@ def _workload(workload: Workload, plan: Plan, options: KubernetesOptions) -> Chi
 
 def _strategy(workload: Workload) -> Manifest:
     if workload.storage:
-        # Two pods on one volume, for a moment even, are two writers.
+        # Two pods on one volume are two writers, even for a moment.
         return {"type": "Recreate"}
-    # Never two of a role at once: its peers know one.
+    # Never two of a role at once: its peers know one address.
     return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
 
 

@@ -1,1 +1,1 @@
-"""Pure: what registries and cosign write, read strictly; what is not as it must be is a :class:`FormatError`."""
+"""Pure: strict parsers of the formats of registries and cosign; any deviation is a :class:`FormatError`."""

@@ -13,7 +13,7 @@ from titan_operator.supplychain.formats.errors import FormatError, read_base64, 
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
-# The predicate that says "signed"; an SBOM or a provenance has another one.
+# The predicate of a signature; an SBOM or a provenance has another one.
 SIGNED = "https://sigstore.dev/cosign/sign/v1"
 _STATEMENTS = ("https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1")
 _MOST_SIGNATURES = 4
@@ -66,22 +66,22 @@ class _Statement(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a bundle carries; nothing of it is verified.
+    """Content of a bundle; nothing of it is verified.
 
     Attributes
     ----------
     hint
-        Which key it says it was made by; empty where it does not say.
+        The key that the bundle names; empty where it names none.
     keyless
         Whether it has a certificate instead of a key.
     statement
-        The payload of its envelope, as signed; None where it signs a blob that is elsewhere.
+        The payload of its envelope, as signed; None where it signs a blob outside the bundle.
     payload_type
-        Of the envelope.
+        Payload type of the envelope.
     signatures
-        One, or several of an envelope.
+        One signature, or several of an envelope.
     entries
-        What transparency logs say, as it stands there.
+        Entries of transparency logs, undecoded.
     """
 
     hint: str
@@ -93,7 +93,7 @@ class Bundle:
 
     @property
     def signed(self) -> bytes:
-        """The bytes that an envelope's signature is made over (DSSE's pre-authentication encoding)."""
+        """The bytes that an envelope's signature covers (DSSE's pre-authentication encoding)."""
         assert self.statement is not None
         kind = self.payload_type.encode()
         return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(self.statement), self.statement)
@@ -101,7 +101,7 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Statement:
-    """What an in-toto statement says of what; ``digests`` are ``sha256:…``."""
+    """Predicate and subjects of an in-toto statement; ``digests`` are ``sha256:…``."""
 
     predicate_type: str
     digests: tuple[str, ...]
@@ -113,7 +113,7 @@ def read_bundle(raw: bytes) -> Bundle:
     Raises
     ------
     FormatError
-        It is none of v0.3, or carries neither an envelope nor a blob's signature.
+        The bytes are no bundle v0.3, or carry neither an envelope nor a blob's signature.
     """
     bundle = read_json(raw, _Bundle, "bundle")
     if bundle.media_type != BUNDLE_TYPE:

@@ -1,4 +1,4 @@
-"""Pure: the one error of every parser here, and reading JSON with it."""
+"""Pure: the error of every parser here, and readers of JSON and base64 that raise it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _Struct = TypeVar("_Struct")
 
 
 class FormatError(ValueError):
-    """Bytes that are not of the format; the message says where."""
+    """The bytes are not of the format; the message names the place."""
 
 
 def read_json(raw: bytes, kind: type[_Struct], what: str) -> _Struct:
-    """Decode JSON of a known shape; fields that the shape does not have are left aside.
+    """Decode JSON of a known shape; fields that the shape does not have are ignored.
 
     Raises
     ------
     FormatError
-        It is no JSON, or of another shape.
+        The bytes are no JSON, or of another shape.
     """
     try:
         return msgspec.json.decode(raw, type=kind)
@@ -35,7 +35,7 @@ def read_base64(text: str, what: str) -> bytes:
     Raises
     ------
     FormatError
-        It is none, or empty.
+        The text is no base64, or empty.
     """
     try:
         raw = base64.b64decode(text, validate=True)

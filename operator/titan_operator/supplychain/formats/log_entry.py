@@ -1,4 +1,4 @@
-"""Pure: what an entry of a transparency log (Rekor) says was signed."""
+"""Pure: entries of a transparency log (Rekor)."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def is_entry_of(body: bytes, signature: bytes, signed: bytes, payload: bytes) ->
     Parameters
     ----------
     signed, payload
-        What the signature is over, and of an envelope what it encodes; the same for a blob.
+        The bytes that the signature covers, and the payload of an envelope; the same for a blob.
 
     Raises
     ------
     FormatError
-        It is no entry of a kind and version that cosign writes.
+        The body is no entry of a kind and version that cosign writes.
     """
     entry = read_json(body, _Body, "log entry")
     spec = entry.spec

@@ -12,12 +12,12 @@ from titan_operator.supplychain.references import DIGEST_PATTERN
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a manifest carries; signatures are layers."""
+    """A layer of a manifest; signatures are layers."""
 
     digest: Annotated[str, Meta(pattern=f"^{DIGEST_PATTERN}$")]
     size: Annotated[int, Meta(ge=0)]
     media_type: str
-    # Programs in Go write null where there is none.
+    # Programs in Go write null where there are none.
     annotations: dict[str, str] | None = None
 
 
@@ -27,11 +27,11 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 def read_layers(raw: bytes) -> tuple[Layer, ...]:
-    """The layers of a manifest.
+    """Read the layers of a manifest.
 
     Raises
     ------
     FormatError
-        It is no manifest.
+        The bytes are no manifest.
     """
     return read_json(raw, _Manifest, "manifest").layers or ()

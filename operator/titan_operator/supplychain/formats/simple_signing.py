@@ -27,12 +27,12 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_signature(layer: Layer) -> bytes:
-    """The signature of a layer's payload, from its annotation.
+    """Read the signature of a layer's payload from its annotation.
 
     Raises
     ------
     FormatError
-        There is none.
+        The layer has no such annotation.
     """
     annotations = layer.annotations or {}
     if _SIGNATURE not in annotations:
@@ -41,17 +41,17 @@ def read_signature(layer: Layer) -> bytes:
 
 
 def is_keyless(layer: Layer) -> bool:
-    """Whether it was signed by a certificate instead of a key."""
+    """Whether the layer was signed by a certificate instead of a key."""
     return _CERTIFICATE in (layer.annotations or {})
 
 
 def read_payload(raw: bytes) -> str:
-    """The digest of the image that a payload vouches for; as it says it, of whatever shape.
+    """Read the digest of the signed image from a payload, undecoded.
 
     Raises
     ------
     FormatError
-        It is no payload of cosign.
+        The bytes are no payload of cosign.
     """
     critical = read_json(raw, _Payload, "payload").critical
     if critical.kind != _KIND:

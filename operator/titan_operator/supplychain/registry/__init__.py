@@ -1,4 +1,4 @@
-"""A client of OCI registries that believes nothing it cannot check."""
+"""A client of OCI registries that trusts nothing it cannot check."""
 
 from titan_operator.supplychain.registry.client import Manifest, Registries, Repository
 from titan_operator.supplychain.registry.documents import Descriptor

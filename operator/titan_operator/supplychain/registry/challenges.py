@@ -1,4 +1,4 @@
-"""Pure: how a registry wants to be logged in to, and the tokens that it is given for that."""
+"""Pure: a registry's authentication challenges, and the tokens of its realm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from titan_operator.supplychain.registry.documents import DocumentError
 
 _LONGEST_HEADER = 8192
 _LONGEST_TOKEN = 32_768
-# As Docker's token specification has it, for answers that do not say.
+# Default of Docker's token specification, for answers without a lifetime.
 _DEFAULT_LIFE_S = 60.0
 _LONGEST_LIFE_S = 3600.0
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -22,19 +22,19 @@ _PARAMETER = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}))\
 
 @dataclass(frozen=True)
 class BasicChallenge:
-    """User and password with every request."""
+    """Requires user and password with every request."""
 
 
 @dataclass(frozen=True)
 class BearerChallenge:
-    """A token, which ``realm`` gives.
+    """Requires a token, which ``realm`` issues.
 
     Attributes
     ----------
     realm
         URL, as written.
     service
-        The registry's name there; may be empty.
+        The registry's name at the realm; may be empty.
     """
 
     realm: str
@@ -43,7 +43,7 @@ class BearerChallenge:
 
 @dataclass(frozen=True)
 class Token:
-    """A token and for how long it is good from when it was asked for, in seconds."""
+    """A token and its lifetime from its request, in seconds."""
 
     text: str = field(repr=False)
     life_s: float
@@ -78,7 +78,7 @@ def _challenges(header: str) -> list[tuple[str, dict[str, str]]]:
         parameter = _PARAMETER.match(header, at)
         if parameter is not None and found:
             value = parameter[3] if parameter[2] is None else re.sub(r"\\(.)", r"\1", parameter[2])
-            # The first counts: a second one could only be there to mislead.
+            # The first one counts: a second one could only mislead.
             found[-1][1].setdefault(parameter[1].lower(), value)
             at = parameter.end()
             continue
@@ -96,7 +96,7 @@ def read_token(content: bytes) -> Token:
     Raises
     ------
     DocumentError
-        There is no token in it that can be sent in a header; the message does not show it.
+        The answer has no token that can be sent in a header; the message does not show it.
     """
     try:
         answer = msgspec.json.decode(content, type=dict[str, object])

@@ -1,4 +1,4 @@
-"""Registries as the verifier asks them: manifests, blobs and referrers, each checked against its digest."""
+"""The verifier's client of registries: manifests, blobs and referrers, each checked against its digest."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ MOST_REFERRERS = 2000
 MOST_PAGES = 50
 LISTING_LIMIT_BYTES = 16 * 2**20
 _DIGEST = re.compile(DIGEST_PATTERN)
-# How registries say that they have no referrers API; some do not know the path, some not the method.
+# Answers of registries without a referrers API; some do not know the path, some not the method.
 _NO_API = frozenset({400, 404, 405, 406})
-# Docker Hub is asked under another name than references have.
+# Docker Hub's API has another host than its references.
 _API_HOSTS = {"docker.io": "registry-1.docker.io"}
 
 _INDEXES = ", ".join(sorted(INDEX_TYPES))
@@ -46,7 +46,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Repository:
-    """Where an image is.
+    """A repository of a registry.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Manifest:
     digest
         ``sha256:`` and 64 hexadecimal digits of ``content``.
     media_type
-        What the registry calls it, in lower case; no digest covers that.
+        Media type by the registry, in lower case; no digest covers it.
     """
 
     digest: str
@@ -79,9 +79,9 @@ class Manifest:
 
 
 class Registries:
-    """Registries of the OCI distribution specification, to be read only.
+    """Reads from registries of the OCI distribution specification.
 
-    Every method raises :class:`RegistryError` where a registry gives no answer that can be used.
+    Every method raises :class:`RegistryError` where a registry gives no usable answer.
 
     Parameters
     ----------
@@ -90,13 +90,13 @@ class Registries:
     plain_http
         Hosts without TLS.
     mirrors
-        By registry, the hosts that are asked before it.
+        By registry, the hosts that are queried before it.
     logins
         Login for a host, if any.
     timeout_s
-        For one document from one host, its login, redirects and waits included, in seconds.
+        Time-out for one document from one host, its login, redirects and waits included, in seconds.
     sleep
-        What waits before asking again.
+        Waits before a retry.
     """
 
     def __init__(
@@ -139,14 +139,14 @@ class Registries:
         return await self._first(repository, fetch)
 
     async def tagged(self, repository: Repository, tag: str) -> AsyncGenerator[Manifest]:
-        """Give what ``tag`` means, each time another: at the mirrors, then at the registry; nothing where none has it.
+        """Yield the different manifests of ``tag``: those of the mirrors, then that of the registry.
 
-        Tags move, and a mirror may lag behind, so that whoever does not find there what it looks for goes on.
+        Tags move and a mirror may lag behind, so a caller that rejects one manifest continues with the next.
 
         Raises
         ------
         RegistryError
-            At the end, when the registry itself could not be asked.
+            At the end, when the registry itself could not be queried.
         """
         seen: set[str] = set()
         failure: RegistryError | None = None
@@ -164,15 +164,15 @@ class Registries:
             raise failure
 
     async def referrers(self, repository: Repository, digest: str) -> AsyncGenerator[Descriptor]:
-        """Give what says that it refers to ``digest``, each once; pages and hosts are asked as far as one goes on.
+        """Yield each referrer of ``digest`` once; further pages and hosts are queried only as the caller continues.
 
         Mirrors come first, then the registry; at each its referrers API, and then the tag ``sha256-<hex>`` under which
-        clients list referrers where they found no API. Signatures of both times can be there.
+        clients list referrers where they found no API. Both can hold signatures.
 
         Raises
         ------
         RegistryError
-            There are more than 2,000; or, at the end, when the registry itself could not be asked.
+            There are more than 2,000; or, at the end, when the registry itself could not be queried.
         """
         seen: set[str] = set()
         failure: RegistryError | None = None
@@ -234,8 +234,8 @@ class Registries:
         try:
             base = self._transport.base(_API_HOSTS.get(host, host))
         except ValueError as error:
-            # A port above 65535, or a name that is none: what looks like a host is not always one.
-            message = f"{shown(host)}: {what}: expected a host that can be asked, found another name or port"
+            # A port above 65535, or an invalid name.
+            message = f"{shown(host)}: {what}: expected a valid host, found another name or port"
             raise RegistryError(RegistryProblem.UNREACHABLE, message) from error
         return Query(URL(f"{base}/v2/{path}", encoded=True), what, accept, limit_bytes)
 
@@ -246,7 +246,7 @@ class Registries:
                 return await fetch(host)
             except RegistryError as error:
                 failures.append(error)
-        # The registry's own reason counts; what mirrors said helps a person.
+        # The registry's own reason counts; the mirrors' messages help a person.
         raise RegistryError(failures[-1].reason, "; ".join(failure.message for failure in reversed(failures)))
 
     async def _request_ok(self, query: Query, host: str, repository: str) -> Answer:
@@ -273,7 +273,7 @@ class Registries:
 
 
 def _check_digest_form(repository: Repository, digest: str) -> None:
-    # It can come from a manifest that anybody wrote, and becomes a part of a URL.
+    # The digest can come from an untrusted manifest, and becomes a part of a URL.
     if not _DIGEST.fullmatch(digest):
         expected = "a digest of sha256: and 64 hexadecimal digits"
         message = f"{repository.registry}: content of {repository.path}: expected {expected}, found {shown(digest)}"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from titan.domain.policy_rules import shown
 
-# How Docker's own registry is called in such files.
+# Names of Docker's own registry in such files.
 _DOCKER_HUB = {"index.docker.io": "docker.io", "registry-1.docker.io": "docker.io"}
 
 
 class CredentialsFileError(ValueError):
-    """A file is not as ``docker login`` writes it; the sentence names the host and never a value."""
+    """A file is not of the form that ``docker login`` writes; the message names the host and never a value."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Login:
 
 
 def read_docker_config(text: bytes) -> dict[str, Login]:
-    """Logins by host (``HOST`` or ``HOST:PORT``) of a Docker configuration file; a path after the host is left aside.
+    """Read logins by host (``HOST`` or ``HOST:PORT``) from a Docker configuration file; a path is ignored.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _login(name: str, entry: object) -> Login:
 
 
 def _sendable(text: str) -> bool:
-    # JSON can say halves of characters.
+    # JSON can hold lone surrogates.
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -78,14 +78,14 @@ def _sendable(text: str) -> bool:
 
 
 class CredentialFiles:
-    """Logins of every ``*.json`` in a folder; read anew when one of them is another.
+    """Logins of every ``*.json`` in a folder; a file is read again when it has changed.
 
     Attributes
     ----------
     logins
-        By host. Of a file that cannot be read any more, what it said last is kept.
+        Logins by host. The last logins of a file that can no longer be read are kept.
     problem
-        What is wrong with a file, in a sentence; empty where nothing is.
+        Problems of the files, in a sentence; empty without one.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -96,14 +96,14 @@ class CredentialFiles:
         self.problem = ""
 
     def reload(self) -> None:
-        """Read what has changed."""
+        """Read the changed files."""
         if self._folder is None:
             return
         problems = []
         present = sorted(path for path in self._folder.glob("*.json") if not path.name.startswith("."))
         for path in present:
             try:
-                found = os.stat(path)  # noqa: PTH116 - the stamp of what a symbolic link leads to, as elsewhere
+                found = os.stat(path)  # noqa: PTH116 - the stamp of a symbolic link's target, as elsewhere
                 stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
                 if self._seen.get(path.name) == stamp:
                     continue

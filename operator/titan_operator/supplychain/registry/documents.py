@@ -1,6 +1,6 @@
-"""Pure: what registries write, read: indexes, links to further pages, error codes, times to wait.
+"""Pure: readers of registries' documents: indexes, links to further pages, error codes, times to wait.
 
-All of it comes from others, so that a reader returns what it found or raises its own error, and nothing else.
+The input is untrusted: a reader returns a value or raises its own error, and nothing else.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _RELATION = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s\",;]+))", re.IGNORE
 
 
 class DocumentError(ValueError):
-    """What is not as the OCI distribution specification says; the message says what is allowed."""
+    """A document breaks the OCI distribution specification; the message names what is allowed."""
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What an index says of a manifest. Only the digest is a fact once its bytes were read; all else is a claim.
+    """Entry of a manifest in an index. Only the digest is a fact once its bytes were read; all else is a claim.
 
     Attributes
     ----------
     digest
         ``sha256:`` and 64 hexadecimal digits.
     media_type, artifact_type
-        As written; empty where it is not a text. Nothing is ever chosen or left out by the artifact type: registries
-        and clients do not agree on what to write there.
+        As written; empty where it is no text. Nothing is selected or excluded by the artifact type: registries and
+        clients do not agree on its content.
     size
-        In bytes; -1 where it is no such number.
+        Size in bytes; -1 where it is no such number.
     annotations
-        The pairs of texts among them.
+        Annotations whose value is a text.
     """
 
     digest: str
@@ -64,16 +64,16 @@ class Descriptor:
 def read_index(content: bytes) -> tuple[Descriptor, ...]:
     """Read the manifests that an image index lists, in its order.
 
-    An entry without a SHA-256 digest is left out: nobody could ask for it and check what comes. Whoever may push can
-    put odd entries into an index, and these must not hide the others.
+    An entry without a SHA-256 digest is left out: its content could not be checked. Anyone who may push can put odd
+    entries into an index, and these must not hide the others.
 
     Raises
     ------
     DocumentError
-        It is no index.
+        The document is no index.
     """
     document = _object(content)
-    # Registries in Go write null for an empty list; a list that is not there at all is something else.
+    # Registries in Go write null for an empty list; a missing list is an error.
     entries = document.get("manifests", 0)
     entries = [] if entries is None else entries
     if document.get("schemaVersion") != 2 or not isinstance(entries, list):
@@ -104,12 +104,12 @@ def _text(value: object) -> str:
 
 
 def read_next_link(header: str) -> str | None:
-    """Return where the next page is, of a ``Link`` header (RFC 8288); None where there is none.
+    """Return the next page's address from a ``Link`` header (RFC 8288); None where there is none.
 
     Raises
     ------
     DocumentError
-        It is no such header.
+        The header cannot be read.
     """
     rest, following = header, None
     while rest.strip():
@@ -129,7 +129,7 @@ def read_error_code(content: bytes) -> str:
     try:
         errors = _object(content).get("errors")
     except DocumentError:
-        # A proxy in between may answer with a page of its own.
+        # A proxy may answer with a page of its own.
         return ""
     first = errors[0] if isinstance(errors, list) and errors else None
     code = first.get("code") if isinstance(first, dict) else None
@@ -137,7 +137,7 @@ def read_error_code(content: bytes) -> str:
 
 
 def read_retry_after(header: str, now: datetime) -> float | None:
-    """Return how long a ``Retry-After`` header (RFC 9110) wants one to wait, in seconds; None where it says nothing."""
+    """Return the wait of a ``Retry-After`` header (RFC 9110), in seconds; None where it cannot be read."""
     text = header.strip()
     if _SECONDS.fullmatch(text):
         return float(text)

@@ -1,4 +1,4 @@
-"""What keeps a registry's answer from being used."""
+"""Errors of registries."""
 
 from __future__ import annotations
 
@@ -6,49 +6,49 @@ from enum import StrEnum
 
 
 class RegistryProblem(StrEnum):
-    """Why there is no answer that can be used."""
+    """Reasons why a registry gave no usable answer."""
 
     UNREACHABLE = "Unreachable"
     """No connection, or it broke off before an answer."""
     UNTRUSTED_CERTIFICATE = "UntrustedCertificate"
     """Its TLS certificate is not trusted, or is another host's."""
     TIMED_OUT = "TimedOut"
-    """Not in time, however much of it came."""
+    """The answer was not complete in time."""
     UNAUTHORIZED = "Unauthorized"
-    """Not with this login, or not without one."""
+    """The login is refused, or one is required."""
     NOT_FOUND = "NotFound"
-    """The registry says it has no such thing."""
+    """The registry has no such content."""
     TOO_MANY_REQUESTS = "TooManyRequests"
-    """The registry wants to be asked later, and later is too late."""
+    """The registry limits requests, and the wait that it names is too long."""
     SERVER_ERROR = "ServerError"
-    """A failure of its own, again and again."""
+    """The registry failed repeatedly."""
     UNEXPECTED_STATUS = "UnexpectedStatus"
     """An HTTP status that has no meaning here."""
     TOO_LARGE = "TooLarge"
-    """More bytes than such a thing may have."""
+    """More bytes than such content may have."""
     TRUNCATED = "Truncated"
     """Fewer bytes than were announced."""
     DIGEST_MISMATCH = "DigestMismatch"
-    """Other bytes than those that were asked for."""
+    """Bytes of another digest than the requested one."""
     REDIRECT_REFUSED = "RedirectRefused"
-    """Led on to where it may not lead, or in circles."""
+    """A redirect to a forbidden place, or too many of them."""
     PLAIN_HTTP_REFUSED = "PlainHttpRefused"
-    """Led on to a place without TLS that the trust policy does not list."""
+    """A redirect to a host without TLS that the trust policy does not list."""
     MALFORMED = "Malformed"
-    """Not what the OCI distribution specification says."""
+    """The answer breaks the OCI distribution specification."""
     TOO_MANY_REFERRERS = "TooManyReferrers"
-    """More things refer to one image than are looked at."""
+    """An image has more referrers than are checked."""
 
 
 class RegistryError(Exception):
-    """A registry gave no answer that can be used.
+    """A registry gave no usable answer.
 
     Parameters
     ----------
     reason
-        What kind of problem it is.
+        Kind of the problem.
     message
-        One sentence that names the host, what was asked, what was expected and what was found; never a credential.
+        One sentence that names the host, the request, what was expected and what was found; never a credential.
     """
 
     def __init__(self, reason: RegistryProblem, message: str) -> None:

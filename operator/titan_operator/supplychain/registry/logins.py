@@ -1,4 +1,4 @@
-"""Logging in to registries: which header goes to which host, and tokens for as long as they are good."""
+"""Logins to registries: authorization headers by host, and tokens for their lifetime."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from titan_operator.supplychain.registry.errors import RegistryProblem
 from titan_operator.supplychain.registry.transport import Answer, Query, Transport, checked_url, host_of
 
 _TOKEN_BYTES = 65_536
-# A token is replaced a little before it ends: its life counts from when the other side made it.
+# A token is replaced a little before it expires: its lifetime counts from when the realm made it.
 _USED_OF_LIFE = 0.8
 _MOST_KEPT = 1000
 
 
 @dataclass
 class _Access:
-    """How one repository at one host was opened last."""
+    """The last authorization that opened one repository at one host."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     header: str = field(default="", repr=False)
@@ -38,7 +38,7 @@ class Authenticator:
     Parameters
     ----------
     logins
-        Login for a host, if any; asked each time, so that another one counts at once.
+        Login for a host, if any; called each time, so that a new login counts at once.
     clock_s
         Monotonic seconds.
     """
@@ -55,29 +55,29 @@ class Authenticator:
         self._access: dict[tuple[str, str], _Access] = {}
 
     def cached_header(self, host: str, repository: str) -> str:
-        """Return the header that opened ``repository`` last, while it is good for the login of now; else empty."""
+        """Return the header that opened ``repository`` last, while it is valid for the present login; else empty."""
         access = self._access.get((host, repository))
         if access is None or access.login != self._logins(host) or self._clock_s() >= access.good_until_s:
             return ""
         return access.header
 
     async def answer(self, query: Query, refused: Answer, sent: str, host: str, repository: str, until_s: float) -> str:
-        """Return the header that ``refused`` wants.
+        """Return the header that ``refused`` requires.
 
         Parameters
         ----------
         sent
             The header that was refused; empty where there was none.
         until_s
-            By when, by the event loop's clock.
+            Deadline by the event loop's clock.
 
         Raises
         ------
         RegistryError
-            There is no login, it is refused, or its realm gives no token.
+            There is no login, it is refused, or its realm issues no token.
         """
         if refused.url.origin() != query.url.origin():
-            # Whoever it led to does not get to say where logins go.
+            # The target of a redirect must not choose where logins are sent.
             expected = "an answer without a login after a redirect"
             raise query.problem(RegistryProblem.UNAUTHORIZED, expected, "status 401", at=refused.url)
         try:
@@ -91,7 +91,7 @@ class Authenticator:
         async with access.lock:
             header = self.cached_header(host, repository)
             if header and header != sent:
-                # Another request was quicker.
+                # Another request has renewed it.
                 return header
             login = self._logins(host)
             if isinstance(challenge, BasicChallenge):
@@ -109,8 +109,8 @@ class Authenticator:
     ) -> tuple[str, float]:
         try:
             realm = URL(challenge.realm).with_fragment(None)
-            asked = {"service": challenge.service} if challenge.service else {}
-            url = checked_url(realm.extend_query({**asked, "scope": f"repository:{repository}:pull"}))
+            service = {"service": challenge.service} if challenge.service else {}
+            url = checked_url(realm.extend_query({**service, "scope": f"repository:{repository}:pull"}))
         except ValueError as error:
             expected, found = "a realm that is an https URL", "something else"
             raise query.problem(RegistryProblem.MALFORMED, expected, found) from error

@@ -1,6 +1,6 @@
-"""One GET, to its end: redirects, busy servers, time-outs, sizes.
+"""One GET with its redirects, busy servers, time-outs and size limits.
 
-Of a URL only the host is ever said: where storage is led to, the query of the URL is a credential.
+Messages name only the host of a URL: the query of a storage's URL is a credential.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ _MOST_WAITS = 3
 _PAUSE_S = 0.2
 _CONNECT_S, _READ_S = 3.0, 5.0
 _CHUNK_BYTES = 65_536
-# Of an answer that says what went wrong; the rest is not read.
+# Bytes that are read of an error's answer.
 _ERROR_BYTES = 65_536
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,8000}")
-# Where it may be over when asked once more.
+# Problems that a retry may solve.
 _TRANSIENT = frozenset({RegistryProblem.UNREACHABLE, RegistryProblem.TRUNCATED})
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked of a host.
+    """A request to a host.
 
     Attributes
     ----------
     url
-        Where; https, or a listed host.
+        Address; https, or a listed host.
     what
-        How it is called in messages.
+        Name of the content in messages.
     accept
         Media types.
     limit_bytes
         The largest answer that is read.
     redirects
-        How often it may lead elsewhere.
+        Number of redirects that are followed.
     """
 
     url: URL
@@ -56,21 +56,21 @@ class Query:
     redirects: int = _MOST_REDIRECTS
 
     def problem(self, reason: RegistryProblem, expected: str, found: str, *, at: URL | None = None) -> RegistryError:
-        """Return the error that says so; ``at`` is the place that gave it, where it is another."""
+        """Return the error of this request; ``at`` is the answering place, where a redirect led to another."""
         here = "" if at is None or at.origin() == self.url.origin() else f" at {host_of(at)}"
         return RegistryError(reason, f"{host_of(self.url)}: {self.what}: expected {expected}, found {found}{here}")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came.
+    """An answer of a host.
 
     Attributes
     ----------
     status
         HTTP status; no redirect, and no 429 or 5xx.
     url
-        Who answered in the end.
+        Address of the final answer.
     content
         All bytes where the status is 200, else at most the first 64 KiB.
     """
@@ -88,12 +88,12 @@ def host_of(url: URL) -> str:
 
 
 def checked_url(url: URL) -> URL:
-    """Return ``url``, whose parts are looked at only now.
+    """Return ``url`` after a check of its parts, which yarl parses lazily.
 
     Raises
     ------
     ValueError
-        It has no host, or one that cannot be.
+        The URL has no host, or an invalid one.
     """
     url.origin()
     if not url.host or url.port == 0:
@@ -109,14 +109,14 @@ def _joined(url: URL, location: str) -> URL | None:
 
 
 class Transport:
-    """Asks over a session of others.
+    """Sends requests over a shared session.
 
     Parameters
     ----------
     plain_http
-        Hosts that are asked without TLS, and may be led to so.
+        Hosts that are reached without TLS, also by redirects.
     sleep
-        What waits before asking again.
+        Waits before a retry.
     """
 
     def __init__(
@@ -130,22 +130,22 @@ class Transport:
         self._sleep = sleep
 
     def base(self, host: str) -> URL:
-        """Return the URL under which ``host`` is asked.
+        """Return the base URL of ``host``.
 
         Raises
         ------
         ValueError
-            There can be no such host.
+            The host's name is invalid.
         """
         return checked_url(URL(f"{'http' if host in self._plain_http else 'https'}://{host}")).origin()
 
     def check_place(self, query: Query, url: URL) -> None:
-        """Refuse what is neither https nor a listed host.
+        """Refuse a URL that is neither https nor of a listed host.
 
         Raises
         ------
         RegistryError
-            It is one of these, or names a user.
+            The URL is refused, also where it names a user.
         """
         if url.scheme not in {"http", "https"} or not url.host or url.user is not None or url.password is not None:
             raise query.problem(RegistryProblem.REDIRECT_REFUSED, "an https URL without a user", "another kind of URL")
@@ -154,19 +154,19 @@ class Transport:
             raise query.problem(RegistryProblem.PLAIN_HTTP_REFUSED, "https, or a host listed in plainHttp", found)
 
     async def get(self, query: Query, authorization: str, deadline_s: float) -> Answer:
-        """Ask, and ask again where that can help.
+        """Send the request, with a retry where that can help.
 
         Parameters
         ----------
         authorization
             Header for the host of ``query.url``, and for no other; may be empty.
         deadline_s
-            Until when waiting makes sense, by the event loop's clock.
+            Latest end of a wait, by the event loop's clock.
 
         Raises
         ------
         RegistryError
-            There is no answer that means something.
+            There is no usable answer.
         """
         waits = retries = 0
         while True:
@@ -196,11 +196,11 @@ class Transport:
         if waits > _MOST_WAITS:
             found = f"status {answer.status} {waits} times"
             raise query.problem(reason, f"an answer after {_MOST_WAITS} waits", found, at=answer.url)
-        asked_s = read_retry_after(answer.headers.get("Retry-After", ""), datetime.now(UTC))
-        wait_s = _PAUSE_S * 2 ** (waits - 1) if asked_s is None else asked_s
+        requested_s = read_retry_after(answer.headers.get("Retry-After", ""), datetime.now(UTC))
+        wait_s = _PAUSE_S * 2 ** (waits - 1) if requested_s is None else requested_s
         left_s = deadline_s - asyncio.get_running_loop().time()
         if wait_s >= left_s:
-            found = f"status {answer.status}, to be asked again in {wait_s:.1f} s"
+            found = f"status {answer.status}, with a retry in {wait_s:.1f} s"
             raise query.problem(reason, f"an answer within {max(left_s, 0.0):.1f} s", found, at=answer.url)
         return wait_s
 
@@ -213,7 +213,7 @@ class Transport:
                 return answer
             following = self._following(query, answer)
             if following.origin() != url.origin():
-                # It was meant for this host; not even the way back is trusted with it.
+                # The header is for the first host only; a redirect back to it does not get it either.
                 authorization = ""
             url = following
         found = f"{query.redirects + 1} redirects"
@@ -228,7 +228,7 @@ class Transport:
         return following
 
     async def _get_once(self, query: Query, url: URL, authorization: str) -> Answer:
-        # Compressed bytes would have another digest, and could be few that become very many.
+        # Compressed bytes would have another digest, and a few could expand to very many.
         headers = {"Accept": query.accept, "Accept-Encoding": "identity"}
         if authorization:
             headers["Authorization"] = authorization
@@ -250,27 +250,27 @@ class Transport:
         except aiohttp.ClientPayloadError as error:
             raise query.problem(RegistryProblem.TRUNCATED, "a whole answer", "a part of it", at=url) from error
         except aiohttp.ClientResponseError:
-            # It would show the whole URL to who logs what led to an error.
+            # Its text would put the whole URL into a log of the error's cause.
             raise query.problem(RegistryProblem.MALFORMED, "HTTP", "something else", at=url) from None
-        # A name that no resolver can be asked for is a ValueError.
+        # A name that cannot be resolved at all is a ValueError.
         except (aiohttp.ClientError, OSError, ValueError) as error:
             found = f"none ({type(error).__name__})"
             raise query.problem(RegistryProblem.UNREACHABLE, "a connection", found, at=url) from error
 
     async def _read(self, query: Query, url: URL, response: aiohttp.ClientResponse) -> Answer:
-        good = response.status == 200
-        limit = query.limit_bytes if good else _ERROR_BYTES
-        if good and (response.content_length or 0) > limit:
+        success = response.status == 200
+        limit = query.limit_bytes if success else _ERROR_BYTES
+        if success and (response.content_length or 0) > limit:
             found = f"{response.content_length} announced"
             raise query.problem(RegistryProblem.TOO_LARGE, f"at most {limit} bytes", found, at=url)
-        if good and response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        if success and response.headers.get("Content-Encoding", "identity").lower() != "identity":
             found = "another Content-Encoding"
             raise query.problem(RegistryProblem.MALFORMED, "the bytes themselves", found, at=url)
         content = bytearray()
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
             content += chunk
             if len(content) > limit:
-                if good:
+                if success:
                     raise query.problem(RegistryProblem.TOO_LARGE, f"at most {limit} bytes", "more", at=url)
                 break
         challenges = tuple(response.headers.getall("WWW-Authenticate", ()))

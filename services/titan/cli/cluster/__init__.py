@@ -1,1 +1,1 @@
-"""``kubectl titan``: the command line against stacks in a cluster, through the API server only."""
+"""``kubectl titan``: the command line for stacks in a cluster, through the API server only."""

@@ -1,13 +1,13 @@
-"""Pure: what to do about each thing that the operator says is in the way; one table, in the order of its judgement."""
+"""Pure: the next step for each obstacle that the operator reports; one table, in the operator's order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from titan.cli.cluster.stack_view import Condition, Item, StackView
+from titan.cli.obstacles import Obstacle
 
-# By condition type: gates in their order, then checks. A gate or check without a row here fails its test.
+# By condition type: gates in their order, then checks. A gate or check without a row here fails a test.
 ADVICE: Mapping[str, str] = {
     "SpecValid": "correct the field that the message names, in Git or with `kubectl edit`",
     "NotSuspended": "set spec.suspend to false when it should run",
@@ -20,94 +20,85 @@ ADVICE: Mapping[str, str] = {
     "LiveApproved": "set spec.mode to paper in every phase",
     "MarketCovers": "give the market data phase the symbol, files or step that the message names",
     "ImageVerified": "use an image that a key of the trust policy has signed; "
-    "`titan verify-image REF --policy FILE` says what is amiss",
+    "`titan verify-image REF --policy FILE` shows the problem",
     "AdmissionEnforced": "install or repair the titan-admission chart; the operator tries again every minute",
     "SecretsPresent": "create every key that the message names in the Secret that it names",
     "SafeToRoll": "wait: it rolls when nothing works any more; `kubectl titan flatten` gets there sooner",
     "Applied": "read the API server's refusal in the message; the operator tries again by itself",
     "StorageMigrated": "read the log of the migration's pod; the old version keeps running until it succeeds",
-    "TablesWritten": "bring the database back: orders go on without it, and what waits for it is written then",
-    "DependenciesReady": "wait for what the message names, or ask `kubectl titan why` about it",
-    "PolicyInForce": "wait for the roll; a pod that goes on saying another hash is not what was verified: halt it",
+    "TablesWritten": "repair the database: orders go on without it, and waiting records are stored later",
+    "DependenciesReady": "wait for the process that the message names; `kubectl titan why NAME` shows its obstacles",
+    "PolicyInForce": "wait for the roll; a pod that keeps another hash does not run the verified policy: halt it",
 }
 
-# By the reason of Ready, where no gate or check has something to say.
+# By the reason of Ready, where every gate and check is True.
 READY_ADVICE: Mapping[str, str] = {
     "Draining": "wait until nothing is open; `kubectl titan flatten` closes everything, "
-    "`kubectl titan release` lets a phase go that is being deleted",
+    "`kubectl titan release NAME` ends the deletion of a phase with positions open",
     "Terminating": "wait for its processes to end",
-    "EquityUnknown": "see why Brain does not run or does not know it; it starts when the equity is known and enough",
-    "RollFailed": "change the spec, to another image or back to what ran; the last verified revision goes on",
+    "EquityUnknown": "see why Brain is away or does not know the equity; the phase starts when it is known and enough",
+    "RollFailed": "change the spec to another image or to the former one; the last verified revision keeps running",
 }
-_LOOK = "`kubectl describe titanphase NAME` shows its Events, `kubectl logs` its process"
+_DESCRIBE = "`kubectl describe titanphase NAME` shows its Events, `kubectl logs` its process"
 
 
-@dataclass(frozen=True)
-class Obstacle:
-    """One thing in the way: where it shows, what it is, and what to do."""
-
-    where: str
-    sentence: str
-    remedy: str
-
-    def document(self) -> dict[str, str]:
-        """For JSON and YAML."""
-        return {"where": self.where, "what": self.sentence, "remedy": self.remedy}
-
-
-def obstacles(picture: StackView, phase: str | None) -> list[Obstacle]:
-    """What keeps the stack, or one phase of it, from trading; the first first.
+def obstacles(stack_view: StackView, phase: str | None) -> list[Obstacle]:
+    """List what keeps the stack, or one phase of it, from trading, the first obstacle first.
 
     Raises
     ------
     Refused
         When there is no such phase.
     """
-    phases = picture.phases if phase is None else (picture.phase(phase),)
-    found = [obstacle for item in phases for obstacle in _of_phase(item)]
-    return found + list(_of_posture(picture))
+    phases = stack_view.phases if phase is None else (stack_view.phase(phase),)
+    of_phases = [obstacle for item in phases for obstacle in _of_phase(item)]
+    return of_phases + list(_of_posture(stack_view))
 
 
 def _of_phase(item: Item) -> Iterator[Obstacle]:
     where = f"{item.kind} {item.name}"
     if not item.seen:
-        yield Obstacle(where, "the operator has not looked at it yet", "see that the operator runs and watches here")
+        yield Obstacle(
+            where, "the operator has not seen it yet", "check that the operator runs and watches this namespace"
+        )
         return
     if not item.observed:
-        yield Obstacle(where, "its status is of an earlier spec", "wait; or see that the operator runs")
+        yield Obstacle(where, "its status is of an earlier spec", "wait; or check that the operator runs")
     refusing = [each for kind in ADVICE if (each := item.condition(kind)) is not None and each.status != "True"]
     for condition in refusing:
-        yield Obstacle(where, said(condition), ADVICE[condition.type])
+        yield Obstacle(where, describe(condition), ADVICE[condition.type])
     ready = item.condition("Ready")
     if not refusing and (ready is None or ready.status != "True"):
-        spoken = ready or Condition("Ready", "Unknown", "", "it has not said whether it is ready")
-        remedy = READY_ADVICE.get(spoken.reason, _LOOK.replace("NAME", item.name))
-        yield Obstacle(where, said(spoken), remedy)
+        reported = ready or Condition("Ready", "Unknown", "", "it has not reported whether it is ready")
+        remedy = READY_ADVICE.get(reported.reason, _DESCRIBE.replace("NAME", item.name))
+        yield Obstacle(where, describe(reported), remedy)
     elif not refusing and ready is not None and ready.reason == "Dormant":
         yield Obstacle(
-            where, said(ready), "none is needed: it starts by itself when the account has its starting equity"
+            where, describe(ready), "none is needed: it starts by itself when the account has its starting equity"
         )
 
 
-def said(condition: Condition) -> str:
-    """A condition as one sentence."""
+def describe(condition: Condition) -> str:
+    """Describe a condition in one sentence."""
     message = condition.message or "no message"
     reason = f" ({condition.reason})" if condition.reason and condition.reason != condition.type else ""
     return f"{condition.type} is {condition.status}{reason}: {message}"
 
 
-def _of_posture(picture: StackView) -> Iterator[Obstacle]:
-    for policy in picture.policies:
-        if policy.name not in picture.pins:
+def _of_posture(stack_view: StackView) -> Iterator[Obstacle]:
+    for policy in stack_view.policies:
+        if policy.name not in stack_view.pins:
             continue
         where = f"RiskPolicy {policy.name}"
         ready = policy.condition("Ready")
         if ready is not None and ready.status != "True" and ready.reason in ADVICE:
-            yield Obstacle(where, said(ready), ADVICE[ready.reason])
+            yield Obstacle(where, describe(ready), ADVICE[ready.reason])
         posture = policy.at("status", "posture") or {}
         in_force = posture.get("inForce")
         if in_force is None:
-            yield Obstacle(where, "the posture in force is not known: Brain has not told it", "see the obstacles above")
+            yield Obstacle(
+                where, "the posture in force is not known: Brain has not reported it", "see the obstacles above"
+            )
         elif in_force != "ARMED":
             yield Obstacle(where, *_not_armed(policy, posture, str(in_force)))
 
@@ -117,7 +108,7 @@ def _not_armed(policy: Item, posture: Mapping[str, object], in_force: str) -> tu
     if ceiling != "ARMED":
         return (
             f"posture is {in_force}: the ceiling is {ceiling}",
-            "raise spec.posture to ARMED, which admission allows to whom may `loosen`, then `kubectl titan arm`",
+            "raise spec.posture to ARMED, which needs the verb `loosen`, then `kubectl titan arm`",
         )
     if posture.get("latch") not in (None, "ARMED"):
         return (
@@ -125,4 +116,4 @@ def _not_armed(policy: Item, posture: Mapping[str, object], in_force: str) -> tu
             "`kubectl titan arm` arms it again, when that is right",
         )
     level = policy.text("status", "riskLevel") or "unknown"
-    return f"posture is {in_force} though armed: risk level {level}", "wait, or see what moved the risk level"
+    return f"posture is {in_force} though armed: risk level {level}", "wait, or see why the risk level changed"

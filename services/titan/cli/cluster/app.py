@@ -1,4 +1,4 @@
-"""``kubectl titan``: names, flags and help. What a command does is in the modules beside, imported when it runs."""
+"""The command line ``kubectl titan``: names, flags and help. Each command imports its module only when it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from titan.cli.output import Output
 from titan.cli.root import OutputOption, add_policy_files, add_verify_image, new_app
 
 if TYPE_CHECKING:
-    from titan.cli.cluster.session import Where
+    from titan.cli.cluster.session import ClusterTarget
 
 app = new_app(
     "A crypto trading stack in a cluster: what it does, why it does not, and acts of people on it. Exit codes: 0 done, "
@@ -30,9 +30,9 @@ ContextOption = Annotated[str | None, typer.Option("--context", metavar="NAME", 
 KubeconfigOption = Annotated[
     Path | None, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig; else KUBECONFIG, else ~/.kube/config.")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept with the act.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Reason, stored with the act.")]
 TimeoutOption = Annotated[
-    float, typer.Option("--timeout", metavar="S", min=1, max=3600, help="How long to wait for an answer.")
+    float, typer.Option("--timeout", metavar="S", min=1, max=3600, help="Seconds to wait for the acknowledgement.")
 ]
 
 
@@ -55,7 +55,7 @@ def status(
     """Show posture, equity and every phase of a stack."""
     from titan.cli.cluster.status import status as run_status
 
-    run_status(_where(namespace, context, kubeconfig), output)
+    run_status(_target(namespace, context, kubeconfig), output)
 
 
 @app.command()
@@ -66,10 +66,10 @@ def why(
     kubeconfig: KubeconfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Say what keeps a stack from trading now, the first gate that refuses first, and what to do about it."""
+    """Show what keeps a stack from trading now, the first refusing gate first, and the next step."""
     from titan.cli.cluster.status import why as run_why
 
-    run_why(_where(namespace, context, kubeconfig), output, phase)
+    run_why(_target(namespace, context, kubeconfig), output, phase)
 
 
 @app.command()
@@ -82,10 +82,10 @@ def explain(
     kubeconfig: KubeconfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Show every guard of one of the last hundred decisions; without ID, of the latest taken and the latest refused."""
+    """Show every guard of one of the last hundred decisions; without ID, of the latest approved and refused."""
     from titan.cli.cluster.explain import explain as run_explain
 
-    run_explain(_where(namespace, context, kubeconfig), output, intent_id)
+    run_explain(_target(namespace, context, kubeconfig), output, intent_id)
 
 
 @app.command()
@@ -98,7 +98,7 @@ def halt(
     timeout_s: TimeoutOption = 60,
 ) -> None:
     """Stop opening and stop deciding, at once; stops and targets stay."""
-    _act("halt", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+    _act("halt", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
 @app.command()
@@ -111,7 +111,7 @@ def flatten(
     timeout_s: TimeoutOption = 120,
 ) -> None:
     """Close every position and cancel every order, then stay halted."""
-    _act("flatten", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+    _act("flatten", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
 @app.command("close-only")
@@ -124,7 +124,7 @@ def close_only(
     timeout_s: TimeoutOption = 60,
 ) -> None:
     """Open nothing more; what reduces risk goes on."""
-    _act("closeOnly", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+    _act("closeOnly", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
 @app.command()
@@ -136,8 +136,8 @@ def arm(
     reason: ReasonOption = "",
     timeout_s: TimeoutOption = 60,
 ) -> None:
-    """Let a stack open new risk, up to the policy's ceiling; the cluster says who may."""
-    _act("arm", _where(namespace, context, kubeconfig), output, reason, timeout_s)
+    """Let a stack open new risk, up to the policy's ceiling; the cluster authorizes the user."""
+    _act("arm", _target(namespace, context, kubeconfig), output, reason, timeout_s)
 
 
 @app.command()
@@ -150,8 +150,8 @@ def release(
     reason: ReasonOption = "",
     timeout_s: TimeoutOption = 60,
 ) -> None:
-    """Let a TitanPhase that is being deleted go although positions may be open."""
-    _act("release", _where(namespace, context, kubeconfig), output, reason, timeout_s, phase)
+    """End the deletion of a TitanPhase although positions may be open."""
+    _act("release", _target(namespace, context, kubeconfig), output, reason, timeout_s, phase)
 
 
 @policy_app.command("new")
@@ -161,7 +161,7 @@ def policy_new(
         list[str] | None, typer.Option("--set", metavar="RULE=VALUE", help="A rule to change; may be repeated.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="Begin its name with this; the start of its hash is added.")
+        str | None, typer.Option("--name", help="Start of its name; the start of its hash is added.")
     ] = None,
     posture: Annotated[Ceiling, typer.Option("--posture", help="Its ceiling.")] = Ceiling.CLOSE_ONLY,
     namespace: NamespaceOption = None,
@@ -171,9 +171,9 @@ def policy_new(
 ) -> None:
     """Print a new RiskPolicy with some rules changed, ready for Git or `kubectl apply -f -`."""
     from titan.cli.cluster.policies import new
-    from titan.domain.kinds import Posture
+    from titan.domain.enums import Posture
 
-    new(_where(namespace, context, kubeconfig), output, source, settings or (), name, Posture[posture.value])
+    new(_target(namespace, context, kubeconfig), output, source, settings or (), name, Posture[posture.value])
 
 
 @policy_app.command("diff")
@@ -188,13 +188,13 @@ def policy_diff(
     """Show every rule that differs between two policies, and which way is tighter."""
     from titan.cli.cluster.policies import diff
 
-    diff(_where(namespace, context, kubeconfig), output, before, after)
+    diff(_target(namespace, context, kubeconfig), output, before, after)
 
 
 @policy_app.command("pin")
 def policy_pin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A RiskPolicy of the namespace, or of the files.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes, change nothing.")] = False,
     files: Annotated[
         Path | None,
         typer.Option("--files", metavar="DIR", help="Pin in the YAML files of DIR, for Git, and no cluster."),
@@ -210,17 +210,17 @@ def policy_pin(
     if files is not None:
         pin_in_files(files, output, name, dry_run=dry_run)
     else:
-        pin(_where(namespace, context, kubeconfig), output, name, dry_run=dry_run)
+        pin(_target(namespace, context, kubeconfig), output, name, dry_run=dry_run)
 
 
-def _where(namespace: str | None, context: str | None, kubeconfig: Path | None) -> Where:
-    from titan.cli.cluster.session import Where
+def _target(namespace: str | None, context: str | None, kubeconfig: Path | None) -> ClusterTarget:
+    from titan.cli.cluster.session import ClusterTarget
 
-    return Where(namespace, context, kubeconfig)
+    return ClusterTarget(namespace, context, kubeconfig)
 
 
-def _act(verb: str, where: Where, output: Output, reason: str, timeout_s: float, phase: str = "") -> None:
+def _act(verb: str, target: ClusterTarget, output: Output, reason: str, timeout_s: float, phase: str = "") -> None:
     from titan.cli.cluster.acts import PostureCommand, act
     from titan_operator.api.acts import ActVerb
 
-    act(where, output, PostureCommand(ActVerb(verb), reason, timeout_s, phase))
+    act(target, output, PostureCommand(ActVerb(verb), reason, timeout_s, phase))

@@ -1,4 +1,4 @@
-"""``policy pin --files``: the same pins in the files that Git keeps; nothing else of a file changes."""
+"""``policy pin --files``: the pins in files, for Git; nothing else of a file changes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import yaml
 
 from titan.cli.cluster.policy_edit import pin_of
 from titan.cli.errors import BadInput, Refused
-from titan_operator.api.yaml_strict import YamlError, load_documents
+from titan.cli.files import parse_yaml, read_text
+from titan_operator.api.yaml_strict import load_documents
 
 
 @dataclass(frozen=True)
 class Change:
-    """A file with other pins: its new text, and the phases that are pinned anew."""
+    """A file with changed pins: its new text, and the phases that change."""
 
     path: Path
     text: str
@@ -25,7 +26,7 @@ class Change:
 def pin_files(folder: Path, name: str, *, dry_run: bool) -> tuple[dict[str, str], list[Change]]:
     """Write name and hash of a policy of the folder into every TitanPhase of it that trades.
 
-    Every file is read and judged before one is written.
+    Every file is read and checked before the first is written.
 
     Raises
     ------
@@ -35,29 +36,22 @@ def pin_files(folder: Path, name: str, *, dry_run: bool) -> tuple[dict[str, str]
         When the folder has no such policy, or its hash is not that of its rules.
     """
     texts = _texts(folder)
-    wanted = _pin(folder, name, texts)
-    changes = [change for path, text in texts.items() if (change := _changed(path, text, wanted)).phases]
+    reference = _pin(folder, name, texts)
+    changes = [change for path, text in texts.items() if (change := _changed(path, text, reference)).phases]
     if not dry_run:
         for change in changes:
             change.path.write_text(change.text, encoding="utf-8")
-    return wanted, changes
+    return reference, changes
 
 
 def _texts(folder: Path) -> dict[Path, str]:
     if not folder.is_dir():
-        raise BadInput(f"--files: {folder} is no directory")
-    found: dict[Path, str] = {}
+        raise BadInput(f"--files: {folder} is no directory; allowed is a directory of YAML files")
+    texts: dict[Path, str] = {}
     for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
-        try:
-            # Line ends stay as they are.
-            with path.open(encoding="utf-8", newline="") as file:
-                found[path] = file.read()
-            load_documents(found[path])
-        except OSError as error:
-            raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
-        except (UnicodeDecodeError, YamlError) as error:
-            raise BadInput(f"{path}: {error}") from error
-    return found
+        texts[path] = read_text(path)
+        parse_yaml(path, texts[path])
+    return texts
 
 
 def _pin(folder: Path, name: str, texts: dict[Path, str]) -> dict[str, str]:
@@ -68,12 +62,12 @@ def _pin(folder: Path, name: str, texts: dict[Path, str]) -> dict[str, str]:
                     return pin_of(document)
                 except BadInput as error:
                     raise Refused(str(error)) from error
-    raise Refused(f"--files: {folder} holds no RiskPolicy {name}; a pin needs the policy that it names beside it")
+    raise Refused(f"--files: {folder} holds no RiskPolicy {name}; the pinned policy must be in the same directory")
 
 
 def _resources(text: str, kind: str) -> list[Any]:
-    found: list[Any] = load_documents(text)
-    return [one for one in found if isinstance(one, dict) and one.get("kind") == kind and "name" in _metadata(one)]
+    documents: list[Any] = load_documents(text)
+    return [one for one in documents if isinstance(one, dict) and one.get("kind") == kind and "name" in _metadata(one)]
 
 
 def _metadata(document: dict[str, Any]) -> dict[str, Any]:
@@ -81,8 +75,8 @@ def _metadata(document: dict[str, Any]) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _changed(path: Path, text: str, wanted: dict[str, str]) -> Change:
-    # Nodes know where they stand in the text: comments, order and quotes of all the rest stay.
+def _changed(path: Path, text: str, reference: dict[str, str]) -> Change:
+    # Nodes carry their position in the text, so that comments, order and quotes of the rest stay.
     edits: list[tuple[int, int, str]] = []
     phases: list[str] = []
     for document in yaml.compose_all(text, yaml.SafeLoader):
@@ -90,13 +84,13 @@ def _changed(path: Path, text: str, wanted: dict[str, str]) -> Change:
         if _text(_at(document, "kind")) != "TitanPhase" or pin is None:
             continue
         phase = _text(_at(document, "metadata", "name"))
-        now = {key: _at(pin, key) for key in wanted}
+        now = {key: _at(pin, key) for key in reference}
         for key, node in now.items():
             if not isinstance(node, yaml.ScalarNode):
                 raise BadInput(f"{path}: TitanPhase {phase}: spec.policyRef.{key}: missing; allowed are name and hash")
-            if node.value != wanted[key]:
-                edits.append((node.start_mark.index, node.end_mark.index, wanted[key]))
-        if {key: _text(node) for key, node in now.items()} != wanted:
+            if node.value != reference[key]:
+                edits.append((node.start_mark.index, node.end_mark.index, reference[key]))
+        if {key: _text(node) for key, node in now.items()} != reference:
             phases.append(phase)
     for start, end, value in sorted(edits, reverse=True):
         text = text[:start] + value + text[end:]

@@ -1,4 +1,4 @@
-"""Pure: a new RiskPolicy from an old one. A changed rule is a new object, named by its hash."""
+"""Pure: a new RiskPolicy from an old one. A changed rule makes a new object, named by its hash."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from titan.cli.errors import BadInput
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy import PolicyError, PolicyRules, parse_rules, rules_document
 from titan.domain.policy_hash import policy_hash, short_hash
 from titan.domain.policy_rules import RULES, BooleanRule, IntegerRule, LiveApprovalRule, ModesRule, Rule, SymbolsRule
 
 _SUFFIX = re.compile(r"-[0-9a-f]{8}$")
-# The longest name of a Kubernetes object that is also a label, less the hash.
+# Longest name of a Kubernetes object that is also a label, less the hash.
 _LONGEST_BASE = 63 - 9
 
 
 def rules_of(document: Mapping[str, Any], where: str) -> PolicyRules:
-    """The rules of a RiskPolicy's object, read strictly, with its declared hash held against them.
+    """Read the rules of a RiskPolicy's object strictly, and compare its declared hash with them.
 
     Raises
     ------
     BadInput
-        When they are no rules, or the object claims another hash; ``where`` begins the message.
+        When the rules are invalid, or the object declares another hash; ``where`` begins the message.
     """
     spec = document.get("spec")
     rules = spec.get("rules") if isinstance(spec, Mapping) else None
@@ -43,23 +43,23 @@ def rules_of(document: Mapping[str, Any], where: str) -> PolicyRules:
 
 
 def edited(rules: PolicyRules, settings: Sequence[str]) -> PolicyRules:
-    """Rules with ``RULE=VALUE`` settings applied; an empty value takes an optional rule away.
+    """Apply ``RULE=VALUE`` settings to rules; an empty value removes an optional rule.
 
     Raises
     ------
     BadInput
-        With every setting that is none, and every rule that would not hold.
+        With the first malformed setting, or with every rule that would be invalid.
     """
     document = rules_document(rules)
     for setting in settings:
         key, separator, text = setting.partition("=")
         if not separator:
-            raise BadInput(f"--set: {setting!r}; allowed is RULE=VALUE, as maxOrderNotional=5000")
+            raise BadInput(f"--set: {setting!r}; allowed is RULE=VALUE, like maxOrderNotional=5000")
         entry = RULES.get(key)
         if entry is not None and entry.optional and not text:
             document.pop(key, None)
         else:
-            # A rule that does not exist is refused with all others, by the parser, which knows the nearest name.
+            # The parser refuses an unknown rule with all others, and knows the nearest name.
             document[key] = text if entry is None else _value(entry.rule, text)
     try:
         return parse_rules(document)
@@ -68,7 +68,7 @@ def edited(rules: PolicyRules, settings: Sequence[str]) -> PolicyRules:
 
 
 def _value(rule: Rule, text: str) -> object:
-    # What cannot be read stays text: the parser then refuses it and says what is allowed.
+    # An unreadable value stays text: the parser refuses it and describes what is allowed.
     if isinstance(rule, IntegerRule):
         return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text
     if isinstance(rule, BooleanRule):
@@ -84,12 +84,12 @@ def _value(rule: Rule, text: str) -> object:
 
 
 def base_name(name: str) -> str:
-    """The name without its hash: ``standard-3f9a1c02`` is ``standard``."""
+    """Strip the hash from a name: ``standard-3f9a1c02`` is ``standard``."""
     return _SUFFIX.sub("", name)
 
 
 def manifest(rules: PolicyRules, base: str, ceiling: Posture) -> dict[str, Any]:
-    """The RiskPolicy of these rules, ready to be applied; its ceiling is at most CLOSE_ONLY unless told.
+    """Make the RiskPolicy of these rules, with ``ceiling`` as its posture.
 
     Raises
     ------
@@ -98,7 +98,8 @@ def manifest(rules: PolicyRules, base: str, ceiling: Posture) -> dict[str, Any]:
     """
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", base) or len(base) > _LONGEST_BASE:
         raise BadInput(
-            f"--name: {base!r}; allowed are 1 to {_LONGEST_BASE} lower-case letters, digits and inner hyphens"
+            f"--name: {base!r}; allowed are 1 to {_LONGEST_BASE} lower-case letters, digits and "
+            "inner hyphens, like standard-2"
         )
     hashed = policy_hash(rules)
     return {
@@ -110,6 +111,6 @@ def manifest(rules: PolicyRules, base: str, ceiling: Posture) -> dict[str, Any]:
 
 
 def pin_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """What ``spec.policyRef`` of a phase says to pin this RiskPolicy; raises as :func:`rules_of` does."""
+    """Make the ``spec.policyRef`` that pins this RiskPolicy; raises as :func:`rules_of` does."""
     name = str(document["metadata"]["name"])
     return {"name": name, "hash": policy_hash(rules_of(document, f"RiskPolicy {name}"))}

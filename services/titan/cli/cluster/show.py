@@ -1,4 +1,4 @@
-"""Pure: a picture of a namespace as lines, rows and one document; what is not known is shown as unknown."""
+"""Pure: a stack view as lines, rows and one document; unknown values are shown as unknown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from titan.cli.cluster.stack_view import Item, StackView
-from titan.cli.output import UNKNOWN, Column, number, percent
+from titan.cli.output import UNKNOWN, Column, counted, number, percent, truth_score, usdt
 
 UNKNOWN_WORD = "unknown"
 PHASE_COLUMNS = (
@@ -22,25 +22,25 @@ PHASE_COLUMNS = (
 )
 
 
-def summary(picture: StackView) -> list[str]:
-    """A few lines: each pinned policy with its posture, risk and equity, and the last act."""
-    pins = picture.pins
-    policies = [item for item in picture.policies if item.name in pins]
+def summary(stack_view: StackView) -> list[str]:
+    """Describe each pinned policy in a few lines: posture, risk, equity and the last act."""
+    pins = stack_view.pins
+    policies = [item for item in stack_view.policies if item.name in pins]
     missing = sorted(set(pins) - {item.name for item in policies})
-    lines = [f"stack     namespace {picture.namespace}, {_pinned(picture)}"]
+    lines = [f"stack     namespace {stack_view.namespace}, {_pinned(stack_view)}"]
     for policy in policies:
         lines += [_posture(policy), _risk(policy), _equity(policy), *_act(policy)]
-    return lines + [f"policy    {name} is pinned by {', '.join(pins[name])}, but is not there" for name in missing]
+    return lines + [f"policy    {name} is pinned by {', '.join(pins[name])}, but does not exist" for name in missing]
 
 
-def _pinned(picture: StackView) -> str:
-    pins = picture.pins
+def _pinned(stack_view: StackView) -> str:
+    pins = stack_view.pins
     if not pins:
         return "no policy is pinned"
     if len(pins) == 1:
         return f"policy {next(iter(pins))}"
-    said = "; ".join(f"{name} by {', '.join(phases)}" for name, phases in sorted(pins.items()))
-    return f"POLICIES DIFFER, so CLOSE_ONLY: {said}"
+    differing = "; ".join(f"{name} by {', '.join(phases)}" for name, phases in sorted(pins.items()))
+    return f"POLICIES DIFFER, so CLOSE_ONLY: {differing}"
 
 
 def _posture(policy: Item) -> str:
@@ -49,31 +49,32 @@ def _posture(policy: Item) -> str:
     def word(key: str) -> str:
         return str(posture.get(key) or UNKNOWN_WORD)
 
-    said = (
+    text = (
         f"{word('inForce')}: ceiling {posture.get('ceiling') or policy.text('spec', 'posture')}, latch {word('latch')}"
     )
     if by := posture.get("acknowledgedBy"):
-        said += f", acknowledged by {by}"
-    return f"posture   {said}; {counts(policy)}"
+        text += f", acknowledged by {by}"
+    return f"posture   {text}; {counts(policy)}"
 
 
 def counts(policy: Item) -> str:
-    """Working orders and open positions, as Execution last told them."""
+    """Describe working orders and open positions, as Execution last reported them."""
     working, positions = (policy.at("status", "posture", key) for key in ("workingOrders", "openPositions"))
-    shown = [UNKNOWN_WORD if count is None else str(count) for count in (working, positions)]
-    return f"{shown[0]} working orders, {shown[1]} open positions"
+    orders = counted(UNKNOWN_WORD if working is None else working, "working order")
+    return f"{orders}, {counted(UNKNOWN_WORD if positions is None else positions, 'open position')}"
 
 
 def _risk(policy: Item) -> str:
-    truth = policy.text("status", "truthScore") or UNKNOWN_WORD
-    return f"risk      level {policy.text('status', 'riskLevel') or UNKNOWN_WORD}, truth {truth}"
+    score = policy.text("status", "truthScore")
+    truth = truth_score(score) if score else f"truth score {UNKNOWN_WORD}"
+    return f"risk      level {policy.text('status', 'riskLevel') or UNKNOWN_WORD}, {truth}"
 
 
 def _equity(policy: Item) -> str:
     equity, drawdown = policy.text("status", "equity"), policy.text("status", "drawdown")
     if not equity:
         return f"equity    {UNKNOWN_WORD}"
-    return f"equity    {number(equity, 2)} USDT, below the highest {_percent(drawdown)}"
+    return f"equity    {usdt(equity, 2)}, drawdown {_percent(drawdown)}"
 
 
 def _percent(fraction: str) -> str:
@@ -84,24 +85,24 @@ def _percent(fraction: str) -> str:
 
 
 def _act(policy: Item) -> list[str]:
-    asked, answered = policy.at("spec", "act"), policy.at("status", "act") or {}
-    if not asked:
+    requested, outcome = policy.at("spec", "act"), policy.at("status", "act") or {}
+    if not requested:
         return []
-    said = f"{asked.get('verb')} by {asked.get('by')}"
-    if reason := asked.get("reason"):
-        said += f" ({reason})"
-    if answered.get("nonce") != asked.get("nonce"):
-        return [f"act       {said}: not answered yet"]
-    message = answered.get("message")
-    return [f"act       {said}: {answered.get('outcome')}" + (f", {message}" if message else "")]
+    text = f"{requested.get('verb')} by {requested.get('by')}"
+    if reason := requested.get("reason"):
+        text += f" ({reason})"
+    if outcome.get("nonce") != requested.get("nonce"):
+        return [f"act       {text}: not acknowledged yet"]
+    message = outcome.get("message")
+    return [f"act       {text}: {outcome.get('outcome')}" + (f", {message}" if message else "")]
 
 
-def phase_rows(picture: StackView, now: datetime) -> list[tuple[str, ...]]:
-    """Cells of :data:`PHASE_COLUMNS`; EQUITY is the account's for Brain and Execution, a phase's own allocation."""
-    return [_row(picture, item, now) for item in picture.phases]
+def phase_rows(stack_view: StackView, now: datetime) -> list[tuple[str, ...]]:
+    """Make cells of :data:`PHASE_COLUMNS`; EQUITY is in USDT, of a strategy its allocation."""
+    return [_row(stack_view, item, now) for item in stack_view.phases]
 
 
-def _row(picture: StackView, item: Item, now: datetime) -> tuple[str, ...]:
+def _row(stack_view: StackView, item: Item, now: datetime) -> tuple[str, ...]:
     ready = item.condition("Ready")
     state = ready.status if ready is not None else "Unknown"
     reason = ready.reason if ready is not None else "NotSeen"
@@ -115,23 +116,23 @@ def _row(picture: StackView, item: Item, now: datetime) -> tuple[str, ...]:
         item.text("spec", "mode") or UNKNOWN,
         state,
         reason,
-        _worth(picture, item),
+        _equity_cell(stack_view, item),
         item.text("spec", "policyRef", "hash").removeprefix("sha256:")[:8] or UNKNOWN,
         age(item.text("metadata", "creationTimestamp"), now),
     )
 
 
-def _worth(picture: StackView, item: Item) -> str:
+def _equity_cell(stack_view: StackView, item: Item) -> str:
     if allocation := item.text("status", "allocation"):
         return number(allocation, 2)
     if item.text("spec", "role") not in ("brain", "execution"):
         return UNKNOWN
-    policy = picture.policy(item.text("spec", "policyRef", "name"))
+    policy = stack_view.policy(item.text("spec", "policyRef", "name"))
     return number(policy.text("status", "equity"), 2) if policy is not None else UNKNOWN
 
 
 def age(created: str, now: datetime) -> str:
-    """How old something is, in its largest unit, as kubectl shows it."""
+    """Format an age in its largest unit, like kubectl."""
     if not created:
         return UNKNOWN
     passed = max(now - datetime.fromisoformat(created).astimezone(UTC), timedelta())
@@ -142,11 +143,11 @@ def age(created: str, now: datetime) -> str:
     return f"{seconds}s"
 
 
-def document(picture: StackView) -> dict[str, Any]:
-    """Everything for JSON and YAML: the resources' own fields, null where nothing is known."""
-    pins = picture.pins
+def document(stack_view: StackView) -> dict[str, Any]:
+    """Make the object for JSON and YAML: the resources' own fields, null where unknown."""
+    pins = stack_view.pins
     return {
-        "namespace": picture.namespace,
+        "namespace": stack_view.namespace,
         "policies": [
             {
                 "name": item.name,
@@ -160,7 +161,7 @@ def document(picture: StackView) -> dict[str, Any]:
                 "act": {"asked": item.at("spec", "act"), "answered": item.at("status", "act")},
                 "conditions": item.at("status", "conditions"),
             }
-            for item in picture.policies
+            for item in stack_view.policies
         ],
         "phases": [
             {
@@ -176,6 +177,6 @@ def document(picture: StackView) -> dict[str, Any]:
                 "revision": item.at("status", "revision"),
                 "conditions": item.at("status", "conditions"),
             }
-            for item in picture.phases
+            for item in stack_view.phases
         ],
     }

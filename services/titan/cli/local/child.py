@@ -1,8 +1,8 @@
-"""Becomes the program in its arguments, which then dies with the process that started it.
+"""Launcher that binds a program's life to its parent: it becomes the program, which dies with the supervisor.
 
-Run as a file, by the supervisor: ``python -I -S child.py PARENT PROGRAM ARGUMENT …``. The kernel keeps the wish
-(PR_SET_PDEATHSIG) over exec, so a supervisor that is killed with SIGKILL leaves no process behind, whatever the
-processes themselves do. It imports as little as it can: it stands in the way of every start.
+The supervisor runs it as a file: ``python -I -S child.py PARENT PROGRAM ARGUMENT …``. The kernel keeps the parent-death
+signal (PR_SET_PDEATHSIG) over exec. So a supervisor that SIGKILL ends leaves no process behind, whatever the processes
+do. It imports little, because it delays every start.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Arm the kernel, then exec; returns only by an exception."""
+    """Request the parent-death signal, then exec; returns only by an exception."""
     parent, program = int(arguments[0]), arguments[1:]
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "PR_SET_PDEATHSIG")
-    # The supervisor may have died before the wish was made.
+    # The supervisor may have died before the request.
     if os.getppid() != parent:
         sys.exit("the supervisor is gone")
-    os.execv(program[0], program)  # noqa: S606 - no shell is wanted
+    os.execv(program[0], program)  # noqa: S606 - no shell
 
 
 if __name__ == "__main__":

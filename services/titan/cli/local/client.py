@@ -15,6 +15,7 @@ from titan.cli.local.state import State
 if TYPE_CHECKING:
     from titan.runtime.rpc.client import RpcChannel
     from titan.runtime.rpc.contract import Method
+    from titan.runtime.rpc.errors import RpcError
     from titan.runtime.settings import ProcessSettings
 
 Req = TypeVar("Req", bound=Message)
@@ -25,7 +26,7 @@ ROLE = "cli"
 
 
 class StackClient:
-    """Connections to the roles of one stack, made when first used; a failure is a sentence with its exit code."""
+    """Connections to the roles of one stack, opened on first use; failures are sentences with an exit code."""
 
     def __init__(self, state: State, peers: dict[str, str]) -> None:
         self.state = state
@@ -38,7 +39,7 @@ class StackClient:
         Raises
         ------
         Unreachable
-            When it does not answer in ``timeout_s``.
+            When it does not answer within ``timeout_s`` seconds.
         Refused
             When it answers with a refusal.
         """
@@ -54,7 +55,9 @@ class StackClient:
             return await self._channels[role].call(method, request, timeout_s)
         except RpcError as error:
             if error.unavailable:
-                raise Unreachable(f"{role} does not answer at {address}: {_first_line(error.message)}") from error
+                raise Unreachable(
+                    f"{role} does not answer at {address}: {_cause(error, timeout_s)}; `titan logs {role}` shows more"
+                ) from error
             raise Refused(f"{role} refused {method.label}: {error.message}") from error
 
     async def close(self) -> None:
@@ -72,7 +75,7 @@ def with_stack(state: State, use: Callable[[StackClient], Awaitable[T]]) -> T:
     BadInput
         When the directory holds no stack.
     Unreachable
-        When nothing runs there.
+        When no stack runs there.
     """
     peers = peers_of_plan(state)
     if state.supervisor_pid() is None:
@@ -88,29 +91,30 @@ def with_stack(state: State, use: Callable[[StackClient], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def ask(state: State, role: str, method: Method[Req, Resp], request: Req, timeout_s: float = 5.0) -> Resp:
+def call_stack(state: State, role: str, method: Method[Req, Resp], request: Req, timeout_s: float = 5.0) -> Resp:
     """Make one call to a running stack; raises as :func:`with_stack` and :meth:`StackClient.call` do."""
     return with_stack(state, lambda client: client.call(role, method, request, timeout_s))
 
 
 def peers_of_plan(state: State) -> dict[str, str]:
-    """Addresses by role, from the plan."""
+    """Read addresses by role from the plan."""
     peers = state.read_plan().get("addresses")
     if not isinstance(peers, dict) or not all(isinstance(value, str) for value in peers.values()):
-        raise BadInput(f"{state.plan}: holds no addresses; `titan up` writes it anew")
+        raise BadInput(f"{state.plan}: holds no addresses; `titan up` writes it again")
     return peers
 
 
 def _settings(state: State, peers: dict[str, str]) -> ProcessSettings:
-    # What gRPC's core says by itself is no answer for a person; failures come back as statuses.
+    # gRPC's core would print its own log lines. Failures come back as statuses.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from titan.runtime.settings import ProcessSettings
 
     for name in ("ca.pem", "cert.pem", "key.pem"):
         if not (state.client / name).is_file():
-            raise BadInput(f"{state.client / name}: missing; `titan up` makes the command line's certificate")
+            raise BadInput(f"{state.client / name}: missing; `titan up` makes this certificate of the command line")
     return ProcessSettings(role=ROLE, http_port=0, state_dir=str(state.path), tls_dir=str(state.client), peers=peers)
 
 
-def _first_line(text: str) -> str:
-    return text.splitlines()[0] if text else "no connection"
+def _cause(error: RpcError, timeout_s: float) -> str:
+    # gRPC's own text names sockets and retries, and not the process.
+    return f"no answer within {timeout_s:g} s" if error.code.name == "DEADLINE_EXCEEDED" else "no connection"

@@ -1,4 +1,4 @@
-"""Asking a local process's HTTP side whether it is ready."""
+"""Readiness of a local process, from its HTTP port."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class Health:
-    """One answer of ``/health``. ``reasons`` say why it is not ready; empty where it is."""
+    """One answer of ``/health``. ``reasons`` explain a process that is not ready; empty where it is ready."""
 
     ready: bool
     reasons: tuple[str, ...] = ()
 
 
-async def ask_health(base_url: str, path: str = "/health") -> Health:
-    """Ask the process that serves ``base_url``; one that does not answer is not ready, and says so."""
+async def fetch_health(base_url: str, path: str = "/health") -> Health:
+    """Fetch the health of the process at ``base_url``; a process that does not answer is not ready."""
     address = urlsplit(base_url)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
@@ -38,7 +38,7 @@ async def ask_health(base_url: str, path: str = "/health") -> Health:
 
 
 def parse_health(answer: bytes) -> Health:
-    """Read an HTTP answer of ``/health``."""
+    """Parse an HTTP answer of ``/health``."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status = head.split(b" ", 2)[1:2]
     if status == [b"200"]:
@@ -47,5 +47,5 @@ def parse_health(answer: bytes) -> Health:
         document = json.loads(body)
         reasons = tuple(str(reason) for reason in document["reasons"])
     except (ValueError, KeyError, TypeError):
-        return Health(False, ("its /health is no answer of a process of this stack",))
+        return Health(False, ("its /health is not the answer of a process of this stack",))
     return Health(False, reasons)

@@ -1,4 +1,4 @@
-"""``orders``, ``fills``, ``positions`` and ``equity``: what Execution has, as it says it."""
+"""``orders``, ``fills``, ``positions`` and ``equity``: Execution's account, as Execution reports it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
-from titan.cli.local.client import ask
+from titan.cli.local.client import call_stack
 from titan.cli.local.state import State
 from titan.cli.output import (
     Column,
@@ -20,6 +20,7 @@ from titan.cli.output import (
     print_table,
     short_id,
     time_of_day,
+    usdt,
     word,
 )
 
@@ -33,8 +34,8 @@ ORDER_COLUMNS = (
     Column("ROLE"),
     Column("SYMBOL"),
     Column("SIDE"),
-    Column("FILLED/OF", right=True),
-    Column("AT", right=True),
+    Column("FILLED/TOTAL", right=True),
+    Column("PRICE", right=True),
     Column("STATE", wrap=True),
 )
 FILL_COLUMNS = (
@@ -45,25 +46,25 @@ FILL_COLUMNS = (
     Column("SIDE"),
     Column("QUANTITY", right=True),
     Column("PRICE", right=True),
-    Column("FEE", right=True),
-    Column("REALIZED", right=True),
+    Column("FEE (USDT)", right=True),
+    Column("PNL (USDT)", right=True),
 )
 POSITION_COLUMNS = (
     Column("SYMBOL"),
     Column("QUANTITY", right=True),
     Column("ENTRY", right=True),
     Column("MARK", right=True),
-    Column("UNREALIZED", right=True),
+    Column("PNL (USDT)", right=True),
     Column("STOP", right=True),
-    Column("COVERED", right=True),
+    Column("STOP QTY", right=True),
     Column("TARGET", right=True),
     Column("HELD BY", wrap=True),
 )
-EQUITY_COLUMNS = (Column("ACCOUNT"), Column("USDT", right=True, wrap=True))
+EQUITY_COLUMNS = (Column("ACCOUNT"), Column("VALUE", right=True, wrap=True))
 
 
 def show(message: Message, output: Output, table: Callable[[], None]) -> None:
-    """Print ``message`` itself, or ``table`` where a table is wanted."""
+    """Print ``message`` as JSON or YAML, or call ``table`` for the table format."""
     if output is Output.TABLE:
         table()
     else:
@@ -76,7 +77,7 @@ def orders(state: State, output: Output, limit: int, working_only: bool) -> None
     from titan.v1 import execution_pb2 as e
 
     request = e.ListOrdersRequest(limit=limit, working_only=working_only)
-    response = ask(state, "execution", EXECUTION_LIST_ORDERS, request)
+    response = call_stack(state, "execution", EXECUTION_LIST_ORDERS, request)
     empty = "no working orders" if working_only else "no orders yet"
     show(response, output, lambda: print_table(ORDER_COLUMNS, order_rows(response.orders), empty=empty))
 
@@ -86,7 +87,7 @@ def fills(state: State, output: Output, limit: int) -> None:
     from titan.runtime.rpc.contract import EXECUTION_LIST_FILLS
     from titan.v1 import execution_pb2 as e
 
-    response = ask(state, "execution", EXECUTION_LIST_FILLS, e.ListFillsRequest(limit=limit))
+    response = call_stack(state, "execution", EXECUTION_LIST_FILLS, e.ListFillsRequest(limit=limit))
     show(response, output, lambda: print_table(FILL_COLUMNS, fill_rows(response.fills), empty="no fills yet"))
 
 
@@ -95,22 +96,22 @@ def positions(state: State, output: Output) -> None:
     from titan.runtime.rpc.contract import EXECUTION_LIST_POSITIONS
     from titan.v1 import execution_pb2 as e
 
-    response = ask(state, "execution", EXECUTION_LIST_POSITIONS, e.ListPositionsRequest())
+    response = call_stack(state, "execution", EXECUTION_LIST_POSITIONS, e.ListPositionsRequest())
     rows = position_rows(response.positions)
     show(response, output, lambda: print_table(POSITION_COLUMNS, rows, empty="no open positions"))
 
 
 def equity(state: State, output: Output) -> None:
-    """Show what the account is worth."""
+    """Show the account's equity and its parts."""
     from titan.runtime.rpc.contract import EXECUTION_GET_EQUITY
     from titan.v1 import execution_pb2 as e
 
-    response = ask(state, "execution", EXECUTION_GET_EQUITY, e.GetEquityRequest())
+    response = call_stack(state, "execution", EXECUTION_GET_EQUITY, e.GetEquityRequest())
     show(response, output, lambda: print_table(EQUITY_COLUMNS, equity_rows(response), empty="unknown"))
 
 
-def order_rows(found: Sequence[o.Order]) -> list[tuple[str, ...]]:
-    """Cells of :data:`ORDER_COLUMNS`; AT is the average price, else the price it waits for."""
+def order_rows(orders: Sequence[o.Order]) -> list[tuple[str, ...]]:
+    """Make cells of :data:`ORDER_COLUMNS`; PRICE is the average of the fills, else the limit or trigger price."""
     from titan.v1 import common_pb2 as c
     from titan.v1 import order_pb2 as o
 
@@ -125,7 +126,7 @@ def order_rows(found: Sequence[o.Order]) -> list[tuple[str, ...]]:
             _order_price(order),
             _order_state(order),
         )
-        for order in found
+        for order in orders
     ]
 
 
@@ -145,8 +146,8 @@ def _order_state(order: o.Order) -> str:
     return state if reason in ("OK", "UNSPECIFIED") else f"{state}: {reason}"
 
 
-def fill_rows(found: Sequence[o.Fill]) -> list[tuple[str, ...]]:
-    """Cells of :data:`FILL_COLUMNS`."""
+def fill_rows(fills: Sequence[o.Fill]) -> list[tuple[str, ...]]:
+    """Make cells of :data:`FILL_COLUMNS`; PNL is the realized one, before fees."""
     from titan.v1 import common_pb2 as c
     from titan.v1 import order_pb2 as o
 
@@ -162,12 +163,12 @@ def fill_rows(found: Sequence[o.Fill]) -> list[tuple[str, ...]]:
             number(fill.fee, 4),
             number(fill.realized_pnl, 4),
         )
-        for fill in found
+        for fill in fills
     ]
 
 
-def position_rows(found: Sequence[o.Position]) -> list[tuple[str, ...]]:
-    """Cells of :data:`POSITION_COLUMNS`; COVERED is the quantity that a working stop closes."""
+def position_rows(positions: Sequence[o.Position]) -> list[tuple[str, ...]]:
+    """Make cells of :data:`POSITION_COLUMNS`; PNL is unrealized, STOP QTY the quantity that a working stop closes."""
     return [
         (
             position.symbol,
@@ -180,26 +181,26 @@ def position_rows(found: Sequence[o.Position]) -> list[tuple[str, ...]]:
             number(position.target_price, 4),
             ", ".join(share.phase_id for share in position.shares),
         )
-        for position in found
+        for position in positions
     ]
 
 
 def equity_rows(response: e.GetEquityResponse) -> list[tuple[str, str]]:
-    """Names and values; where equity is unknown, only why."""
+    """Make names and values with units; where equity is unknown, only the reason."""
     account = response.equity
     if not account.known:
         return [("equity", f"unknown: {account.reason}")]
     return [
-        ("equity", number(account.equity, 4)),
-        ("cash", number(account.cash, 4)),
-        ("unrealized", number(account.unrealized_pnl, 4)),
-        ("realized, before fees", number(account.realized_pnl, 4)),
-        ("fees", number(account.fees, 4)),
-        ("day began at", number(account.day_start_equity, 4)),
-        ("highest", number(account.high_water_mark, 4)),
-        ("below the highest", percent(account.drawdown)),
-        ("margin used", number(account.margin_used, 4)),
+        ("equity", usdt(account.equity, 4)),
+        ("cash", usdt(account.cash, 4)),
+        ("unrealized PNL", usdt(account.unrealized_pnl, 4)),
+        ("realized PNL, before fees", usdt(account.realized_pnl, 4)),
+        ("fees", usdt(account.fees, 4)),
+        ("equity at the start of the day", usdt(account.day_start_equity, 4)),
+        ("highest equity", usdt(account.high_water_mark, 4)),
+        ("drawdown from it", percent(account.drawdown)),
+        ("margin used", usdt(account.margin_used, 4)),
         ("round trips", str(response.round_trips)),
         ("ledger", "balanced" if response.ledger_balanced else "NOT BALANCED"),
-        ("as of", clock(account.market_time_ns)),
+        ("as of", f"{clock(account.market_time_ns)} UTC"),
     ]

@@ -1,4 +1,4 @@
-"""``logs``: what the processes of a stack wrote, as lines for a person."""
+"""``logs``: the log files of a stack's processes, as lines for people."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from titan.cli.errors import BadInput
 from titan.cli.local.state import State
-from titan.cli.output import say
+from titan.cli.output import print_text
 
 _POLL_S = 0.2
 _CHUNK_BYTES = 65_536
 
 
 def logs(state: State, process: str, lines: int, follow: bool) -> None:
-    """Print the last lines of a process's log; with ``follow``, go on with what comes."""
+    """Print the last lines of a process's log; with ``follow``, continue with new lines."""
     known = [one["role"] for one in state.read_plan()["processes"]]
     if process not in known:
         raise BadInput(f"PROCESS: {process!r} is not part of the stack; allowed are {', '.join(known)}")
@@ -26,15 +26,15 @@ def logs(state: State, process: str, lines: int, follow: bool) -> None:
         raise BadInput(f"{path}: no log yet; {process} was never started")
     position = path.stat().st_size
     for line in tail(path, lines, position):
-        say(readable(line))
+        print_text(readable(line))
     if not follow:
         return
     for line in _new_lines(path, position):
-        say(readable(line))
+        print_text(readable(line))
 
 
 def tail(path: Path, lines: int, end: int) -> list[str]:
-    """The last ``lines`` lines before offset ``end``, read from the back."""
+    """Read the last ``lines`` lines before offset ``end``, from the back."""
     data = b""
     with path.open("rb") as file:
         start = end
@@ -51,7 +51,7 @@ def _new_lines(path: Path, position: int) -> Iterator[str]:
     while True:
         size = path.stat().st_size if path.exists() else 0
         if size < position:
-            # Put aside for a new one.
+            # The file was rotated.
             position, rest = 0, ""
         if size > position:
             with path.open("rb") as file:
@@ -65,7 +65,7 @@ def _new_lines(path: Path, position: int) -> Iterator[str]:
 
 
 def readable(line: str) -> str:
-    """A JSON line as ``time level event name=value …``; any other line as it is."""
+    """Format a JSON line as ``time level event name=value …``; any other line stays as it is."""
     try:
         document = json.loads(line)
     except ValueError:

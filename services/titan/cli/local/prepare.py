@@ -1,4 +1,4 @@
-"""From the files and flags of ``titan up`` to all that its processes need, checked before anything is written."""
+"""Preparation of ``titan up``: from files and flags to checked processes, before anything is written."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_args
 
 from titan.cli.errors import BadInput
+from titan.cli.local.certificates import Identities
 from titan.cli.local.client import ROLE as CLIENT_ROLE
-from titan.cli.local.identities import Identities
 from titan.cli.local.state import State, unwritable
 
 if TYPE_CHECKING:
@@ -22,15 +22,13 @@ if TYPE_CHECKING:
     from titan_operator.render.local import LocalProcess
 
 HIGHEST_PORT = 65_535
-# Half of it must leave every process the time to look, and to connect.
+# Half of it must leave every process the time to reload its certificate and to reconnect.
 SHORTEST_CERTIFICATE_S = 10
-# Processes with tables of their own.
-_WITH_DATABASE: tuple[Literal["brain", "execution"], ...] = ("brain", "execution")
 
 
 @dataclass(frozen=True)
 class UpOptions:
-    """The flags of ``titan up``, as given."""
+    """The flags of ``titan up``."""
 
     files: tuple[Path, ...]
     market_files: tuple[Path, ...] = ()
@@ -44,7 +42,7 @@ class UpOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan and its processes; nothing of it is on disk yet."""
+    """A plan and its processes, before anything is written to disk."""
 
     plan: Plan
     processes: tuple[LocalProcess, ...]
@@ -53,24 +51,32 @@ class Prepared:
 
     @property
     def roles(self) -> list[str]:
-        """Every role, in the order in which they are started."""
+        """Every role, in start order."""
         return [process.role for process in self.processes]
 
     @property
     def phases(self) -> list[str]:
-        """Roles that decide what to trade; the market waits for them."""
-        from titan.runtime.topology import PHASES
+        """Roles that request trades; the market waits for them."""
+        from titan_operator.planning.roles import PLANNED_ROLES
 
-        return [role for role in self.roles if role in PHASES]
+        return [role for role in self.roles if PLANNED_ROLES[role].strategy]
+
+    @property
+    def before_tables(self) -> list[str]:
+        """Roles that start before the tables are upgraded: they have none, and the others need them."""
+        from titan_operator.planning.roles import PLANNED_ROLES
+
+        rows = [PLANNED_ROLES[role] for role in self.roles]
+        return [row.name for row in rows if not row.has_tables and not row.strategy]
 
 
 def prepare(options: UpOptions, state: State) -> Prepared:
-    """Read, validate and plan; touches nothing.
+    """Read, validate and plan, without any change on disk.
 
     Raises
     ------
     BadInput
-        With every problem of the first file that has one, or the one of the flags or the plan.
+        With every problem of the first bad file, or the first problem of the flags or the plan.
     """
     from titan_operator.planning.overrides import OverrideError, Overrides, apply_overrides
     from titan_operator.planning.plan import PlanError, plan
@@ -78,12 +84,12 @@ def prepare(options: UpOptions, state: State) -> Prepared:
 
     for path in options.market_files:
         if not path.is_file():
-            raise BadInput(f"--market: {path} is not a file; allowed is a recording")
+            raise BadInput(f"--market: {path} is not a file; allowed is a recording, like USDM.gz")
     flags = Overrides(
         tuple(str(path.resolve()) for path in options.market_files), options.seed, options.speed, options.duration_s
     )
     resources = read_resources(options.files)
-    _without_acts(resources)
+    _refuse_acts(resources)
     try:
         planned = plan(apply_overrides(resources, flags))
     except (OverrideError, PlanError) as error:
@@ -109,19 +115,22 @@ def prepare(options: UpOptions, state: State) -> Prepared:
 
 
 def read_resources(files: Sequence[Path]) -> list[Resource]:
-    """Every resource of the files; of a directory, those of its ``.yaml`` and ``.yml`` files by name.
+    """Read every resource of the files; of a directory, those of its ``.yaml`` and ``.yml`` files by name.
 
     Raises
     ------
     BadInput
-        When a file cannot be read, or holds something else than good resources.
+        When a file cannot be read, or holds anything but valid resources.
     """
     from titan_operator.api import ResourceError, load_resources
 
     if not files:
-        raise BadInput("-f: missing; allowed are files and directories of RiskPolicy and TitanPhase resources")
+        raise BadInput(
+            "-f: missing; allowed are files and directories of RiskPolicy and TitanPhase resources, "
+            "like -f policies/demo.yaml -f examples/quickstart.yaml"
+        )
     resources: list[Resource] = []
-    for path in [found for given in files for found in _yaml_files(given)]:
+    for path in [path for each in files for path in _yaml_files(each)]:
         try:
             resources += load_resources(path.read_bytes().decode("utf-8"), str(path))
         except OSError as error:
@@ -133,27 +142,27 @@ def read_resources(files: Sequence[Path]) -> list[Resource]:
     return resources
 
 
-def _without_acts(resources: Sequence[Resource]) -> None:
-    """An act left in a file may be a halt: what nobody here would carry out must not look as if it were."""
+def _refuse_acts(resources: Sequence[Resource]) -> None:
+    """Refuse acts in files: one may be a halt, and nothing here would carry it out."""
     from titan_operator.api import RiskPolicy
 
     for resource in resources:
         if isinstance(resource, RiskPolicy) and resource.spec.act is not None:
             raise BadInput(
                 f"RiskPolicy {resource.metadata.name}: spec.act: {resource.spec.act.verb} is for the operator of "
-                "a cluster, and `titan up` has none; take it out, and use `titan arm`, `titan halt` or `titan flatten`"
+                "a cluster, and `titan up` has none; remove it, and use `titan arm`, `titan halt` or `titan flatten`"
             )
 
 
-def _yaml_files(given: Path) -> list[Path]:
-    if not given.is_dir():
-        if not given.exists():
-            raise BadInput(f"-f: {given} does not exist; allowed are files and directories of resources")
-        return [given]
-    found = sorted(path for path in given.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
-    if not found:
-        raise BadInput(f"-f: {given} holds no .yaml file")
-    return found
+def _yaml_files(source: Path) -> list[Path]:
+    if not source.is_dir():
+        if not source.exists():
+            raise BadInput(f"-f: {source} does not exist; allowed are files and directories of resources")
+        return [source]
+    files = sorted(path for path in source.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+    if not files:
+        raise BadInput(f"-f: {source} holds no .yaml file; allowed is a directory with one")
+    return files
 
 
 def _moved_ports(planned: Plan, offset: int) -> dict[str, tuple[int, int]]:
@@ -164,17 +173,17 @@ def _moved_ports(planned: Plan, offset: int) -> dict[str, tuple[int, int]]:
     highest = max(port for ports in moved.values() for port in ports)
     if offset < 0 or highest > HIGHEST_PORT:
         allowed = HIGHEST_PORT - (highest - offset)
-        raise BadInput(f"--port-offset: {offset} is not allowed; allowed are 0 to {allowed}")
+        raise BadInput(f"--port-offset: {offset} is not allowed; allowed are 0 to {allowed}, like 1000")
     return moved
 
 
 def check_ports(prepared: Prepared) -> None:
-    """Refuse when a port that a process would serve on is taken.
+    """Refuse when a port of a process is taken.
 
     Raises
     ------
     BadInput
-        Naming the port and what it is for.
+        With the port and its use.
     """
     for process in prepared.processes:
         for use, port in (("gRPC", process.grpc_port), ("HTTP", process.http_port)):
@@ -187,7 +196,7 @@ def check_ports(prepared: Prepared) -> None:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # What ended a moment ago leaves its address behind; the servers take such an address too.
+        # A program that ended a moment ago leaves its address in TIME_WAIT; the servers accept such an address too.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -197,12 +206,12 @@ def _is_free(port: int) -> bool:
 
 
 def write(prepared: Prepared, state: State) -> Identities:
-    """Put folders, certificates, configuration files and ``plan.json`` into the state directory.
+    """Write folders, certificates, configuration files and ``plan.json`` into the state directory.
 
     Returns
     -------
     Identities
-        The certificates, to be kept while the stack runs.
+        The certificates, for replacement while the stack runs.
 
     Raises
     ------
@@ -210,7 +219,7 @@ def write(prepared: Prepared, state: State) -> Identities:
         When the directory cannot be written, or its certificate authority is damaged.
     """
     from titan.durable.files import write_durably
-    from titan.runtime.pki.authority_files import ensure_ca
+    from titan.runtime.pki.certificate_files import ensure_ca
     from titan.runtime.pki.certificates import IdentityError
 
     try:
@@ -232,7 +241,7 @@ def write(prepared: Prepared, state: State) -> Identities:
 
 
 async def migrate(folders: dict[str, Path]) -> None:
-    """Bring the tables of each process (role to its folder) to what this program knows.
+    """Upgrade the tables of each process (role to its folder) to the schema of this program.
 
     Raises
     ------
@@ -243,12 +252,22 @@ async def migrate(folders: dict[str, Path]) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from titan.storage.migrate import upgrade_async
-    from titan.storage.schema import default_url
+    from titan.storage.schema import Schema, default_url
 
-    for role in _WITH_DATABASE:
+    for role in get_args(Schema):
         if role not in folders:
             continue
         try:
             await upgrade_async(default_url(str(folders[role]), role), role)
         except (SQLAlchemyError, AlembicError, OSError) as error:
-            raise BadInput(f"database of {role}: cannot be upgraded: {str(error).splitlines()[0]}") from error
+            raise BadInput(
+                f"database of {role} in {folders[role]}: cannot be upgraded ({_database_cause(error)}); "
+                "check that the disk has space and that no other program holds the file"
+            ) from error
+
+
+def _database_cause(error: Exception) -> str:
+    """Reduce an error to the database's own words, without the statement that SQLAlchemy adds."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(getattr(error, "orig", None) or error).splitlines()[0]

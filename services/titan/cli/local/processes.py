@@ -1,7 +1,7 @@
 """Local processes under one supervisor: started by exec, restarted with back-off, stopped in order.
 
-A process is a group of its own, so that a Ctrl-C in the terminal reaches the supervisor only, and dies with the
-supervisor (:mod:`titan.cli.local.child`). What it writes goes straight to its log file.
+Each process has a process group of its own, so that a Ctrl-C in the terminal reaches the supervisor only. It dies with
+the supervisor (:mod:`titan.cli.local.child`). Its output goes directly to its log file.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 
 from titan.cli.errors import BAD_INPUT
 from titan.cli.local import child
-from titan.cli.local.health import ask_health
+from titan.cli.local.health import fetch_health
 from titan.cli.local.restart import Restarts
 
 _POLL_STARTING_S = 0.05
 _POLL_READY_S = 1.0
-# How long a process may take to stop by itself.
+# Time for a process to stop by itself.
 STOP_S = 8.0
 _LOG_TAIL_BYTES = 16_384
 _LOG_BYTES = 64 << 20
@@ -33,7 +33,7 @@ _CONSOLE_REASON = re.compile(r"""reason=(?P<quote>['"])(?P<reason>.*?)(?P=quote)
 
 
 class ProcessState(StrEnum):
-    """How one process is."""
+    """State of one process."""
 
     STARTING = "starting"
     READY = "ready"
@@ -46,7 +46,7 @@ class ProcessState(StrEnum):
 
 @dataclass
 class Supervised:
-    """One process: what to run, and how it is. ``note`` says why it is not ready."""
+    """One process: its command and its state. ``note`` is the reason why it is not ready."""
 
     name: str
     argv: Sequence[str]
@@ -57,11 +57,11 @@ class Supervised:
     note: str = ""
     pid: int = 0
     restarts: Restarts = field(default_factory=Restarts)
-    # Whether it was ready since it last started.
+    # Whether it was ready since its last start.
     was_ready: bool = False
 
     def document(self) -> dict[str, object]:
-        """For ``processes.json``."""
+        """Make its entry of ``processes.json``."""
         return {
             "name": self.name,
             "pid": self.pid,
@@ -72,29 +72,29 @@ class Supervised:
 
 
 class Supervisor:
-    """Keeps processes running until :meth:`stop`. ``on_change`` is told of each change of a state or note."""
+    """Supervision of processes until :meth:`stop`. ``on_change`` is called at each change of a state or note."""
 
     def __init__(self, processes: Sequence[Supervised], on_change: Callable[[Supervised], None]) -> None:
         self.processes = {process.name: process for process in processes}
         self._on_change = on_change
         self._children: dict[str, asyncio.subprocess.Process] = {}
-        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._runners: dict[str, asyncio.Task[None]] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
 
     def start(self, names: Sequence[str]) -> None:
-        """Start processes, all at the same time, and keep them running."""
+        """Start processes at the same time, and keep them running."""
         loop = asyncio.get_running_loop()
         for name in names:
             process = self.processes[name]
-            self._keepers[name] = loop.create_task(self._keep(process), name=f"keep {name}")
+            self._runners[name] = loop.create_task(self._keep(process), name=f"keep {name}")
             self._watchers.append(loop.create_task(self._watch(process), name=f"watch {name}"))
-            for task in (self._keepers[name], self._watchers[-1]):
+            for task in (self._runners[name], self._watchers[-1]):
                 task.add_done_callback(lambda _task: self._wake())
 
     async def wait_ready(self, names: Sequence[str], timeout_s: float) -> bool:
-        """Wait until every named process is ready; False when one has failed or time is up."""
+        """Wait until every named process is ready; return False when one has failed or time is up."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not all(self.processes[name].state is ProcessState.READY for name in names):
@@ -106,7 +106,7 @@ class Supervisor:
         return True
 
     def next_change(self) -> asyncio.Future[None]:
-        """Done at the next change of any process, counted from this call on."""
+        """Return a future that completes at the next change of any process after this call."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         return future
@@ -119,23 +119,23 @@ class Supervisor:
 
     @property
     def failed(self) -> list[Supervised]:
-        """Processes that will not be started again."""
+        """Processes that are not started again."""
         return [process for process in self.processes.values() if process.state is ProcessState.FAILED]
 
     @property
     def broken(self) -> BaseException | None:
-        """A defect of the supervisor itself, if there is one."""
-        tasks = (*self._keepers.values(), *self._watchers)
+        """The exception that ended a task of the supervisor, if any: a defect of this program."""
+        tasks = (*self._runners.values(), *self._watchers)
         ended = [task for task in tasks if task.done() and not task.cancelled()]
         return next((error for task in ended if (error := task.exception()) is not None), None)
 
     async def stop(self, order: Sequence[str]) -> None:
-        """Stop processes one after another, in ``order``; one that does not within its time is killed."""
+        """Stop processes one after another, in ``order``; kill each that does not stop within its time."""
         self._stopping.set()
         for watcher in self._watchers:
             watcher.cancel()
         for name in order:
-            keeper = self._keepers.get(name)
+            keeper = self._runners.get(name)
             if keeper is None:
                 continue
             self._signal(name, signal.SIGTERM)
@@ -167,16 +167,16 @@ class Supervisor:
             code = await self._run(process)
             if self._stopping.is_set():
                 break
-            why = last_reason(process.log, log_begins)
+            reason = last_reason(process.log, log_begins)
             if code == BAD_INPUT:
-                self._set(process, ProcessState.FAILED, why or how_it_ended(code))
+                self._set(process, ProcessState.FAILED, reason or exit_text(code))
                 return
             now_s = time.monotonic()
             delay_s = process.restarts.ended(now_s, now_s - began_s, process.was_ready, killed=code < 0)
             looping = process.restarts.crash_loop(now_s)
             state = ProcessState.CRASH_LOOP if looping else ProcessState.RESTARTING
-            said = f"{how_it_ended(code)}{': ' if why else ''}{why}"
-            self._set(process, state, f"{said}; again in {delay_s:g} s")
+            note = f"{exit_text(code)}{': ' if reason else ''}{reason}"
+            self._set(process, state, f"{note}; again in {delay_s:g} s")
             try:
                 async with asyncio.timeout(delay_s):
                     await self._stopping.wait()
@@ -186,8 +186,8 @@ class Supervisor:
 
     async def _run(self, process: Supervised) -> int:
         process.was_ready = False
-        # Settings are the plan's alone. The verbosity is the command line's own; with it a process would be deaf to
-        # handshakes that fail.
+        # Settings come from the plan only. GRPC_VERBOSITY is for the command line: with it a process would not log
+        # failed handshakes.
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -217,14 +217,14 @@ class Supervisor:
         while process.state is not ProcessState.FAILED:
             if process.pid:
                 pid = process.pid
-                health = await ask_health(process.url)
-                # It may have ended, or begun anew, while it was asked.
+                health = await fetch_health(process.url)
+                # The process may have ended or restarted during the request.
                 if process.pid == pid:
-                    self._judge(process, health.ready, "; ".join(health.reasons))
+                    self._apply_health(process, health.ready, "; ".join(health.reasons))
             ready = process.state is ProcessState.READY
             await asyncio.sleep(_POLL_READY_S if ready else _POLL_STARTING_S)
 
-    def _judge(self, process: Supervised, ready: bool, reasons: str) -> None:
+    def _apply_health(self, process: Supervised, ready: bool, reasons: str) -> None:
         if ready:
             process.was_ready = True
             self._set(process, ProcessState.READY)
@@ -234,8 +234,8 @@ class Supervisor:
             self._set(process, ProcessState.STARTING, reasons)
 
 
-def how_it_ended(code: int) -> str:
-    """An exit code as words."""
+def exit_text(code: int) -> str:
+    """Describe an exit code."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:
@@ -245,17 +245,17 @@ def how_it_ended(code: int) -> str:
 
 
 def last_reason(log: Path, begins: int = 0) -> str:
-    """Why a process ended, by its own log from offset ``begins`` on: the last reason given, else its last words."""
+    """Find why a process ended in its log from offset ``begins`` on: the last reason, else the last line."""
     lines = _tail(log, begins)
     for line in reversed(lines):
         if reason := _reason(line):
             return reason
-    # A program that broke before it could log leaves the last line of a trace.
+    # A program that failed before it could log leaves the last line of a trace.
     return lines[-1] if lines and not lines[-1].startswith("{") else ""
 
 
 def rotate(log: Path) -> None:
-    """Put a log that has grown large aside before a process begins to append to it."""
+    """Rename a log that has grown large before a process appends to it."""
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
 
@@ -264,8 +264,8 @@ def _reason(line: str) -> str:
     try:
         document = json.loads(line)
     except ValueError:
-        found = _CONSOLE_REASON.search(line)
-        return found["reason"] if found else ""
+        match = _CONSOLE_REASON.search(line)
+        return match["reason"] if match else ""
     is_error = isinstance(document, dict) and document.get("level", "error") == "error"
     return str(document.get("reason", "")) if is_error else ""
 

@@ -1,4 +1,4 @@
-"""When a process that ended is started again: pure, so that every case is a row of a table."""
+"""Delay before an ended process is started again. Pure, so that every case is a row of a table."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
 CRASH_LOOP_EXITS = 5
 CRASH_LOOP_WINDOW_S = 60.0
-# Who ran so long was well, whatever ended it.
+# A process that ran this long was well, whatever ended it.
 WELL_AFTER_S = 10.0
 
 
 @dataclass
 class Restarts:
-    """The ends of one process, in seconds of the machine's monotonic clock."""
+    """The exits of one process, in seconds of the machine's monotonic clock."""
 
     total: int = 0
     failures_in_a_row: int = 0
     _ends: deque[float] = field(default_factory=deque)
 
     def ended(self, now_s: float, ran_s: float, was_ready: bool, killed: bool) -> float:
-        """Count an end and return after how many seconds to start again.
+        """Count an exit and return the delay in seconds before the next start.
 
-        A process that was ready and was killed from outside, or had run for a while, starts again almost at once. One
-        that failed by itself is given twice the time after each attempt.
+        A process that was ready starts again almost at once, if a signal killed it or it had run for a while. Any other
+        exit doubles the delay.
 
         Parameters
         ----------
         ran_s
-            How long it ran.
+            Seconds that it ran.
         was_ready
-            Whether it ever became ready in that time.
+            Whether it became ready in that time.
         killed
             Whether a signal ended it.
         """
@@ -50,5 +50,5 @@ class Restarts:
 
     @property
     def hopeless(self) -> bool:
-        """Whether it failed by itself five times in a row: it will not heal by being started again."""
+        """Whether it failed by itself five times in a row, so that another start will not help."""
         return self.failures_in_a_row >= CRASH_LOOP_EXITS

@@ -1,4 +1,4 @@
-"""What a run came to: gathered when the market has ended and everything that it caused is done."""
+"""Totals of a run, collected when the market has ended and all its consequences are stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from titan.v1 import market_pb2 as m
 
 _POLL_S = 0.2
-# A process may restart meanwhile; longer than this without a step of market time is no restart.
+# A process may restart meanwhile. A restart does not take longer than this.
 STALL_S = 120.0
 _DRAIN_S = 20.0
 
@@ -49,13 +49,13 @@ async def wait_for_end(client: StackClient) -> m.GetMarketResponse:
         await asyncio.sleep(_POLL_S)
 
 
-async def gather(client: StackClient, market: m.GetMarketResponse) -> dict[str, Any]:
-    """Wait until all is decided, filled and written, then give the totals.
+async def collect_totals(client: StackClient, market: m.GetMarketResponse) -> dict[str, Any]:
+    """Wait until everything is decided, filled and stored, then return the totals.
 
     Raises
     ------
     Refused
-        When something is not done in time; says what.
+        When work is left after the time limit; the message names it.
     """
     from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, EXECUTION_GET_EQUITY, EXECUTION_GET_EXECUTION
     from titan.v1 import brain_pb2 as b
@@ -65,7 +65,7 @@ async def gather(client: StackClient, market: m.GetMarketResponse) -> dict[str, 
     while True:
         brain = await client.call("brain", BRAIN_GET_BRAIN, b.GetBrainRequest())
         execution = await client.call("execution", EXECUTION_GET_EXECUTION, e.GetExecutionRequest())
-        left = undone(market, brain, execution)
+        left = pending_work(market, brain, execution)
         if not left:
             break
         if time.monotonic() > deadline_s:
@@ -75,8 +75,10 @@ async def gather(client: StackClient, market: m.GetMarketResponse) -> dict[str, 
     return totals(market, brain, execution, equity)
 
 
-def undone(market: m.GetMarketResponse, brain: b.GetBrainResponse, execution: e.GetExecutionResponse) -> list[str]:
-    """What is still on its way after the end of the market, a clause each."""
+def pending_work(
+    market: m.GetMarketResponse, brain: b.GetBrainResponse, execution: e.GetExecutionResponse
+) -> list[str]:
+    """Name the work left after the end of the market, a clause each."""
     left = []
     for name, reached_ns in (("brain", brain.market_time_ns), ("execution", execution.market_time_ns)):
         if reached_ns < market.market_time_ns:
@@ -94,7 +96,7 @@ def totals(
     execution: e.GetExecutionResponse,
     equity: e.GetEquityResponse,
 ) -> dict[str, Any]:
-    """The object that ``--until-end`` prints. Amounts in USDT; null where equity is unknown."""
+    """Make the object that ``--until-end`` prints. Amounts are in USDT; null where equity is unknown."""
     from titan.v1 import common_pb2 as c
 
     account = equity.equity if equity.equity.known else None

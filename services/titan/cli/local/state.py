@@ -1,4 +1,4 @@
-"""The state directory of a local stack: where everything lies, who runs it, and whether it can be written."""
+"""The state directory of a local stack: its paths, its lock, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from titan.cli.errors import BadInput, Unreachable
+from titan.cli.errors import BadInput
 
 DEFAULT = ".titan"
-# Enough for the journal, the databases and the logs to begin with; a start with less would end half-way.
+# Space for the first journal, databases and logs. A start with less would end half-way.
 NEEDED_BYTES = 32 << 20
 
 
@@ -37,17 +37,17 @@ class State:
 
     @property
     def plan(self) -> Path:
-        """What the stack is made of, as planned by the last ``titan up``."""
+        """The plan of the last ``titan up``: the stack's processes and addresses."""
         return self.path / "plan.json"
 
     @property
     def processes(self) -> Path:
-        """What the supervisor last saw of each process."""
+        """The last state of each process, as the supervisor saw it."""
         return self.path / "processes.json"
 
     @property
     def lock(self) -> Path:
-        """Held by the ``titan up`` that runs here; its content is that one's process id."""
+        """The lock of the ``titan up`` that runs here; its content is the process id."""
         return self.path / "lock"
 
     def folder(self, process: str) -> Path:
@@ -55,29 +55,31 @@ class State:
         return self.path / process
 
     def log(self, process: str) -> Path:
-        """What a process writes to its standard error."""
+        """The standard error of a process."""
         return self.folder(process) / "log.jsonl"
 
     def read_plan(self) -> dict[str, Any]:
-        """The last plan.
+        """Read the last plan.
 
         Raises
         ------
         BadInput
-            When there is none, or it is no plan.
+            When the file is missing, or is no plan.
         """
         try:
             plan = json.loads(self.plan.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"--state: {self.path} holds no stack; `titan up --state {self.path}` makes one") from error
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{self.plan}: cannot be read: {error}") from error
+        except OSError as error:
+            raise BadInput(f"{self.plan}: cannot be read: {error.strerror or error}") from error
+        except ValueError as error:
+            raise BadInput(f"{self.plan}: cannot be read: it is not JSON; `titan up` writes it again") from error
         if not isinstance(plan, dict):
-            raise BadInput(f"{self.plan}: no plan; allowed is what `titan up` wrote")
+            raise BadInput(f"{self.plan}: holds no plan; `titan up` writes it again")
         return plan
 
     def supervisor_pid(self) -> int | None:
-        """Process id of the ``titan up`` that runs here; None when none does."""
+        """Process id of the ``titan up`` that runs here; None when none runs."""
         try:
             with self.lock.open("r+") as file:
                 try:
@@ -91,7 +93,7 @@ class State:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Make the directory, hold its lock, and prove that it can be written.
+        """Make the directory, hold its lock, and check that it can be written.
 
         Raises
         ------
@@ -115,7 +117,7 @@ class State:
             try:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-                _prove_space(self.path)
+                _check_space(self.path)
             except OSError as error:
                 raise unwritable(self.path, error) from error
             yield
@@ -124,24 +126,18 @@ class State:
 
 
 def unwritable(path: Path, error: OSError) -> BadInput:
-    """One sentence for a state directory that cannot be written."""
+    """Describe in one sentence why a state directory cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return BadInput(f"--state: {path} is full; {NEEDED_BYTES >> 20} MB must be free")
     return BadInput(f"--state: {path} cannot be written: {error.strerror or error}")
 
 
 def locate(option: Path | None) -> State:
-    """The state directory that a command means: ``--state``, else TITAN_STATE, else ``.titan``."""
+    """Select the state directory of a command: ``--state``, else TITAN_STATE, else ``.titan``."""
     return State(Path(option or os.environ.get("TITAN_STATE") or DEFAULT))
 
 
-def stack_running(state: State) -> None:
-    """Raise :class:`Unreachable` when no ``titan up`` runs on ``state``."""
-    if state.supervisor_pid() is None:
-        raise Unreachable(f"no stack runs on {state.path}; start it with `titan up --state {state.path}`")
-
-
-def _prove_space(path: Path) -> None:
+def _check_space(path: Path) -> None:
     probe = path / ".space"
     descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""``status`` and ``why``: one picture of a running stack from all its processes."""
+"""``status`` and ``why``: one snapshot of a running stack from all its processes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from titan.cli.errors import CommandError, Unreachable
 from titan.cli.local.client import StackClient, with_stack
-from titan.cli.local.health import Health, ask_health
+from titan.cli.local.health import Health, fetch_health
 from titan.cli.local.state import State
+from titan.cli.obstacles import print_obstacles
 from titan.cli.output import (
     UNKNOWN,
     Column,
     Output,
     clock,
+    counted,
     document,
-    number,
     percent,
     print_document,
     print_table,
-    say,
-    say_wrapped,
+    print_text,
+    print_wrapped,
     short_id,
+    truth_score,
+    usdt,
     word,
 )
 
@@ -42,8 +45,8 @@ PROCESS_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class StackPicture:
-    """What each process said; None where it did not answer, with why in ``missing``."""
+class StackSnapshot:
+    """One answer of each process; None where it did not answer, with the reason in ``missing``."""
 
     brain: b.GetBrainResponse | None
     execution: e.GetExecutionResponse | None
@@ -52,8 +55,8 @@ class StackPicture:
     missing: dict[str, str]
 
 
-async def take_picture(client: StackClient, http: dict[str, str], timeout_s: float = 3.0) -> StackPicture:
-    """Ask every process at the same time."""
+async def read_snapshot(client: StackClient, http: dict[str, str], timeout_s: float = 3.0) -> StackSnapshot:
+    """Read the state of every process at the same time."""
     from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, EXECUTION_GET_EXECUTION, MARKETDATA_GET_MARKET
     from titan.v1 import brain_pb2 as b
     from titan.v1 import execution_pb2 as e
@@ -61,122 +64,119 @@ async def take_picture(client: StackClient, http: dict[str, str], timeout_s: flo
 
     missing: dict[str, str] = {}
 
-    async def answer(role: str, method: Any, request: Any) -> Any:
+    async def read(role: str, method: Any, request: Any) -> Any:
         try:
             return await client.call(role, method, request, timeout_s)
         except CommandError as error:
             missing[role] = str(error)
             return None
 
-    brain, execution, market, *found = await asyncio.gather(
-        answer("brain", BRAIN_GET_BRAIN, b.GetBrainRequest()),
-        answer("execution", EXECUTION_GET_EXECUTION, e.GetExecutionRequest()),
-        answer("marketdata", MARKETDATA_GET_MARKET, m.GetMarketRequest()),
-        *(ask_health(url) for url in http.values()),
+    brain, execution, market, *health = await asyncio.gather(
+        read("brain", BRAIN_GET_BRAIN, b.GetBrainRequest()),
+        read("execution", EXECUTION_GET_EXECUTION, e.GetExecutionRequest()),
+        read("marketdata", MARKETDATA_GET_MARKET, m.GetMarketRequest()),
+        *(fetch_health(url) for url in http.values()),
     )
-    return StackPicture(brain, execution, market, dict(zip(http, found, strict=True)), missing)
+    return StackSnapshot(brain, execution, market, dict(zip(http, health, strict=True)), missing)
 
 
 def status(state: State, output: Output) -> None:
-    """Show every process, and what Brain, Execution and the market say.
+    """Show every process, and the state of Brain, Execution and the market.
 
     Raises
     ------
     Unreachable
-        When one of them does not answer; what the others said is printed all the same.
+        When one of them does not answer, after the answers of the others are printed.
     """
     plan = state.read_plan()
-    picture = with_stack(state, lambda client: take_picture(client, plan["http"]))
+    snapshot = with_stack(state, lambda client: read_snapshot(client, plan["http"]))
     if output is Output.TABLE:
-        for line in summary(picture):
-            say_wrapped(line, " " * 10)
-        say("")
-        print_table(PROCESS_COLUMNS, _process_rows(state, picture), empty="no processes")
+        for line in summary(snapshot):
+            print_wrapped(line, " " * 10)
+        print_text("")
+        print_table(PROCESS_COLUMNS, _process_rows(state, snapshot), empty="no processes")
     else:
-        print_document(_status_document(state, plan, picture), output)
-    if picture.missing:
-        raise Unreachable("; ".join(picture.missing.values()))
+        print_document(_status_document(state, plan, snapshot), output)
+    if snapshot.missing:
+        raise Unreachable("; ".join(snapshot.missing.values()))
 
 
 def why(state: State, output: Output) -> None:
-    """Say what keeps the stack from trading now, the first thing first."""
-    from titan.cli.local.why import Picture, obstacles
+    """Show what keeps the stack from trading now, the first obstacle first."""
+    from titan.cli.local.why import Observed, obstacles
 
     plan = state.read_plan()
-    picture = with_stack(state, lambda client: take_picture(client, plan["http"]))
-    if picture.brain is None or picture.execution is None or picture.market is None:
-        raise Unreachable("; ".join(picture.missing.values()))
-    not_ready = {role: health.reasons for role, health in picture.health.items() if not health.ready}
-    found = obstacles(Picture(picture.brain, picture.execution, picture.market, not_ready))
-    if output is not Output.TABLE:
-        document_of = [{"where": one.where, "what": one.sentence, "remedy": one.remedy} for one in found]
-        print_document({"obstacles": document_of}, output)
-        return
-    if not found:
-        say("nothing is in the way: the next setup that passes the guards is traded")
-    for one in found[:1]:
-        say_wrapped(f"{one.where}: {one.sentence}")
-        say_wrapped(f"  → {one.remedy}", "    ")
-    if len(found) > 1:
-        say("then:")
-        for one in found[1:]:
-            say_wrapped(f"  {one.where}: {one.sentence}", "    ")
+    snapshot = with_stack(state, lambda client: read_snapshot(client, plan["http"]))
+    if snapshot.brain is None or snapshot.execution is None or snapshot.market is None:
+        raise Unreachable("; ".join(snapshot.missing.values()))
+    not_ready = {role: health.reasons for role, health in snapshot.health.items() if not health.ready}
+    print_obstacles(
+        obstacles(Observed(snapshot.brain, snapshot.execution, snapshot.market, not_ready)),
+        output,
+        none="nothing is in the way: the next setup that passes the guards is traded",
+    )
 
 
-def summary(picture: StackPicture) -> list[str]:
-    """A few lines of at most 100 columns: market, posture, equity, orders, last decision."""
+def summary(snapshot: StackSnapshot) -> list[str]:
+    """Describe market, posture, equity, orders and the last decision in a few lines of at most 100 columns."""
     parts = (_market_line, _posture_line, _equity_line, _orders_line, _decision_line)
-    return [f"{name:<10}{text}" for name, text in (part(picture) for part in parts)]
+    return [f"{name:<10}{text}" for name, text in (part(snapshot) for part in parts)]
 
 
-def _market_line(picture: StackPicture) -> tuple[str, str]:
-    market = picture.market
+def _market_line(snapshot: StackSnapshot) -> tuple[str, str]:
+    market = snapshot.market
     if market is None:
         return "market", "unknown"
     if not market.market_time_ns:
         return "market", f"{market.label}, not started yet"
     ended = ", ended" if market.ended else ""
-    return "market", f"{market.label}, {clock(market.market_time_ns)} UTC, {market.events} events{ended}"
+    return "market", f"{market.label}, {clock(market.market_time_ns)} UTC, {counted(market.events, 'event')}{ended}"
 
 
-def _posture_line(picture: StackPicture) -> tuple[str, str]:
+def _posture_line(snapshot: StackSnapshot) -> tuple[str, str]:
     from titan.v1 import common_pb2 as c
 
-    if picture.brain is None:
+    if snapshot.brain is None:
         return "posture", "unknown"
-    posture, truth = picture.brain.posture, picture.brain.truth
+    posture, truth = snapshot.brain.posture, snapshot.brain.truth
     level = word(c.RiskLevel, posture.risk_level, "RISK_LEVEL_")
     name = word(c.Posture, posture.in_force, "POSTURE_")
-    by = f" (by {posture.by})" if posture.by else ""
-    score = str(truth.score) if truth.known else "unknown"
-    return "posture", f"{name}{by}, {picture.brain.mode or 'paper'}, risk level {level}, truth {score}"
+    by = f" (set by {posture.by})" if posture.by else ""
+    score = truth_score(truth.score) if truth.known else "truth score unknown"
+    return "posture", f"{name}{by}, {snapshot.brain.mode or 'paper'}, risk level {level}, {score}"
 
 
-def _equity_line(picture: StackPicture) -> tuple[str, str]:
-    if picture.brain is None:
+def _equity_line(snapshot: StackSnapshot) -> tuple[str, str]:
+    if snapshot.brain is None:
         return "equity", "unknown"
-    equity = picture.brain.equity
+    equity = snapshot.brain.equity
     if not equity.known:
         return "equity", f"unknown: {equity.reason or 'no reason given'}"
-    earned = f"realized {number(equity.realized_pnl, 4)}, fees {number(equity.fees, 4)}"
-    return "equity", f"{number(equity.equity, 2)} USDT, {earned}, below the highest {percent(equity.drawdown)}"
+    earned = f"realized {usdt(equity.realized_pnl, 4)} before fees, fees {usdt(equity.fees, 4)}"
+    return "equity", f"{usdt(equity.equity, 2)}, {earned}, drawdown {percent(equity.drawdown)}"
 
 
-def _orders_line(picture: StackPicture) -> tuple[str, str]:
-    execution = picture.execution
+def _orders_line(snapshot: StackSnapshot) -> tuple[str, str]:
+    execution = snapshot.execution
     if execution is None:
         return "orders", "unknown"
     ended = f"{execution.orders_filled} filled, {execution.orders_rejected} rejected"
-    trades = f"{execution.fills} fills, {execution.round_trips} round trips, {execution.open_positions} open"
+    trades = ", ".join(
+        (
+            counted(execution.fills, "fill"),
+            counted(execution.round_trips, "round trip"),
+            counted(execution.open_positions, "open position"),
+        )
+    )
     return "orders", f"{execution.orders_sent} sent, {ended}, {execution.working_orders} working; {trades}"
 
 
-def _decision_line(picture: StackPicture) -> tuple[str, str]:
-    return "decision", "unknown" if picture.brain is None else last_decision(picture.brain)
+def _decision_line(snapshot: StackSnapshot) -> tuple[str, str]:
+    return "decision", "unknown" if snapshot.brain is None else last_decision(snapshot.brain)
 
 
 def last_decision(brain: b.GetBrainResponse) -> str:
-    """The last decision in one line."""
+    """Describe the last decision in one line."""
     from titan.v1 import common_pb2 as c
 
     last = brain.last_decision
@@ -184,23 +184,23 @@ def last_decision(brain: b.GetBrainResponse) -> str:
         return "none yet"
     side = word(c.Side, last.side, "SIDE_")
     if last.approved:
-        return f"{short_id(last.intent_id)} {side} {last.symbol}: taken, {number(last.notional, 2)} USDT"
+        return f"{short_id(last.intent_id)} {side} {last.symbol}: taken, {usdt(last.notional, 2)}"
     return f"{short_id(last.intent_id)} {side} {last.symbol}: {word(c.Reason, last.reason, 'REASON_')}"
 
 
 def read_processes(state: State) -> list[dict[str, Any]]:
-    """What the supervisor last wrote of its processes; empty where it has written nothing yet."""
+    """Read the last state that the supervisor wrote of its processes; empty where it has written none."""
     try:
-        found = json.loads(state.processes.read_text(encoding="utf-8"))
+        document = json.loads(state.processes.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return []
-    return list(found["processes"])
+    return list(document["processes"])
 
 
-def _process_rows(state: State, picture: StackPicture) -> list[tuple[str, ...]]:
+def _process_rows(state: State, snapshot: StackSnapshot) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     known = {process["name"]: process for process in read_processes(state)}
-    for role, health in picture.health.items():
+    for role, health in snapshot.health.items():
         process = known.get(role, {})
         shown = "ready" if health.ready else str(process.get("state", "not ready"))
         rows.append(
@@ -215,20 +215,20 @@ def _process_rows(state: State, picture: StackPicture) -> list[tuple[str, ...]]:
     return rows
 
 
-def _status_document(state: State, plan: dict[str, Any], picture: StackPicture) -> dict[str, Any]:
+def _status_document(state: State, plan: dict[str, Any], snapshot: StackSnapshot) -> dict[str, Any]:
     return {
         "policy": plan["policy"],
         "processes": [
             {
                 **process,
-                "ready": picture.health[process["name"]].ready,
-                "not_ready_reasons": list(picture.health[process["name"]].reasons),
+                "ready": snapshot.health[process["name"]].ready,
+                "not_ready_reasons": list(snapshot.health[process["name"]].reasons),
             }
             for process in read_processes(state)
-            if process["name"] in picture.health
+            if process["name"] in snapshot.health
         ],
-        "brain": None if picture.brain is None else document(picture.brain),
-        "execution": None if picture.execution is None else document(picture.execution),
-        "market": None if picture.market is None else document(picture.market),
-        "missing": picture.missing,
+        "brain": None if snapshot.brain is None else document(snapshot.brain),
+        "execution": None if snapshot.execution is None else document(snapshot.execution),
+        "market": None if snapshot.market is None else document(snapshot.market),
+        "missing": snapshot.missing,
     }

@@ -1,4 +1,4 @@
-"""``titan up``: one local stack, from its resources to its end."""
+"""``titan up``: one local stack, from its resources to its stop."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from titan.cli.errors import DONE, BadInput, CommandError, Refused, Unreachable
+from titan.cli.local.acts import kept, sentence, set_posture
+from titan.cli.local.certificates import Identities
 from titan.cli.local.client import StackClient
-from titan.cli.local.identities import Identities
-from titan.cli.local.posture import sentence, set_posture
 from titan.cli.local.prepare import Prepared, UpOptions, check_ports, migrate, prepare, write
 from titan.cli.local.processes import Supervised, Supervisor
-from titan.cli.local.results import gather, print_totals, wait_for_end
+from titan.cli.local.results import collect_totals, print_totals, wait_for_end
 from titan.cli.local.state import State
-from titan.cli.local.status import take_picture
+from titan.cli.local.status import read_snapshot
 from titan.cli.local.view import View, choose_view
 from titan.cli.output import Output
 
 READY_S = 60.0
 ARM_S = 20.0
-# One act may arrive as two signals (`timeout` signals the program and its group); a person needs longer.
+# One stop may arrive as two signals: `timeout` signals the program and its group. A person needs longer than this.
 SAME_SIGNAL_S = 0.3
-_PICTURE_EVERY_S = 1.0
+_SNAPSHOT_EVERY_S = 1.0
 _ARM_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What ``titan up`` does with the stack beside running it."""
+    """Options of ``titan up`` beyond running the stack."""
 
     arm: bool = False
     until_end: bool = False
@@ -40,14 +40,14 @@ class RunOptions:
 
 
 def up(options: UpOptions, run: RunOptions, state: State) -> int:
-    """Run a stack in the foreground; returns the exit code.
+    """Run a stack in the foreground and return the exit code.
 
     Raises
     ------
     BadInput
-        Before anything is started, or when a process cannot start with what it was given.
+        Before anything is started, or when a process cannot start with its settings.
     Refused
-        When ``until_end`` cannot be reached.
+        When the end of the market cannot be reached.
     """
     if run.output is not Output.TABLE and not run.until_end:
         raise BadInput(f"-o: {run.output} needs --until-end: only a run that ends has a result")
@@ -96,10 +96,10 @@ class _Run:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled)
         with self._view:
-            self._view.say(self._title())
+            self._view.report(self._title())
             work = asyncio.ensure_future(self._work())
             stop = asyncio.ensure_future(self._stop.wait())
-            certificates = asyncio.ensure_future(self._identities.keep(self._view.say))
+            certificates = asyncio.ensure_future(self._identities.keep(self._view.report))
             parts = (work, stop, certificates)
             try:
                 await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -107,7 +107,7 @@ class _Run:
                 for part in parts:
                     part.cancel()
                 await asyncio.wait(parts)
-                self._view.say("stopping")
+                self._view.report("stopping")
                 await self._stop_all()
         for part in (work, certificates):
             if not part.cancelled() and (error := part.exception()) is not None:
@@ -127,7 +127,7 @@ class _Run:
             self._supervisor.kill()
 
     async def _stop_all(self) -> None:
-        # Against the way of an order: who wishes first, who is asked last.
+        # Stop in reverse order of the order path: phases first, the venue last.
         phases = self._prepared.phases
         others = [role for role in reversed(self._prepared.roles) if role not in phases]
         await self._supervisor.stop([*phases, *others])
@@ -135,7 +135,7 @@ class _Run:
 
     async def _work(self) -> None:
         await self._start()
-        pictures = asyncio.ensure_future(self._pictures())
+        pictures = asyncio.ensure_future(self._show_snapshots())
         try:
             if self._options.until_end:
                 await self._until_end()
@@ -148,32 +148,32 @@ class _Run:
     async def _start(self) -> None:
         supervisor, prepared = self._supervisor, self._prepared
         with_tables = {process.role: Path(process.state_dir) for process in prepared.processes}
-        first = [role for role in prepared.roles if role in ("marketdata", "papervenue")]
+        first = prepared.before_tables
         second = [role for role in prepared.roles if role not in (*first, *prepared.phases)]
         supervisor.start(first)
         await migrate(with_tables)
         supervisor.start(second)
         if self._options.arm:
-            # The market waits for the phases, so what is armed before they start is armed for all of it.
+            # The market waits for the phases. A stack that is armed before they start is armed for the whole market.
             await self._arm()
         supervisor.start(prepared.phases)
         ready = await supervisor.wait_ready(prepared.roles, READY_S)
-        self._refuse_failed()
+        self._raise_if_failed()
         if ready:
-            self._view.say(f"ready: {self._address()}")
+            self._view.report(f"ready: {self._address()}")
         else:
             late = [
                 f"{one.name} ({one.note or one.state})" for one in supervisor.processes.values() if not one.was_ready
             ]
-            self._view.say(f"not ready after {READY_S:g} s: {', '.join(late)}")
+            self._view.report(f"not ready after {READY_S:g} s: {', '.join(late)}")
 
-    def _refuse_failed(self) -> None:
+    def _raise_if_failed(self) -> None:
         for process in self._supervisor.failed:
             raise BadInput(f"{process.name} cannot start: {process.note}")
         if (broken := self._supervisor.broken) is not None:
             raise broken
 
-    def _refuse_hopeless(self) -> None:
+    def _raise_if_hopeless(self) -> None:
         for process in self._supervisor.processes.values():
             if process.restarts.hopeless:
                 raise Refused(f"{process.name} fails again and again: {process.note.partition('; again in ')[0]}")
@@ -182,25 +182,25 @@ class _Run:
         from titan.v1 import common_pb2 as c
 
         deadline_s = time.monotonic() + ARM_S
-        said = "brain does not answer"
+        problem = "brain does not answer"
         while time.monotonic() < deadline_s:
-            self._refuse_failed()
+            self._raise_if_failed()
             try:
                 response = await set_posture(
                     self._client, c.POSTURE_ARMED, "titan up --arm", "armed at the first start", only_if_never_set=True
                 )
             except (Unreachable, Refused) as error:
-                said = str(error)
+                problem = str(error)
             else:
                 if response.done:
-                    self._view.say(f"armed: paper money only, policy {self._prepared.plan.policy_name}")
+                    self._view.report(f"armed: paper money only, policy {self._prepared.plan.policy_name}")
                     return
-                said = sentence(response)
+                problem = sentence(response)
                 if not response.posture.latch_never_set:
-                    self._view.say(f"not armed: this state was armed or halted before and is left as it is ({said})")
+                    self._view.report(kept(response.posture))
                     return
             await asyncio.sleep(_ARM_EVERY_S)
-        self._view.say(f"not armed: {said}")
+        self._view.report(f'Not armed within {ARM_S:g} s: {problem}. Run "titan arm" to arm.')
 
     async def _for_ever(self) -> None:
         while True:
@@ -215,20 +215,20 @@ class _Run:
                 change = self._supervisor.next_change()
                 await asyncio.wait((end, change), return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
-                self._refuse_failed()
-                self._refuse_hopeless()
+                self._raise_if_failed()
+                self._raise_if_hopeless()
         finally:
             end.cancel()
-        self._result = await gather(self._client, end.result())
+        self._result = await collect_totals(self._client, end.result())
 
-    async def _pictures(self) -> None:
+    async def _show_snapshots(self) -> None:
         http = self._prepared.document["http"]
         while True:
             try:
-                self._view.picture(await take_picture(self._client, http))
+                self._view.snapshot(await read_snapshot(self._client, http))
             except CommandError as error:
-                self._view.say(str(error))
-            await asyncio.sleep(_PICTURE_EVERY_S)
+                self._view.report(str(error))
+            await asyncio.sleep(_SNAPSHOT_EVERY_S)
 
     def _changed(self, process: Supervised) -> None:
         self._view.process(process)
@@ -238,5 +238,5 @@ class _Run:
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
             temporary.replace(self._state.processes)
         except OSError as error:
-            # What other terminals see grows old, nothing else: a full disk must not end a stack that holds positions.
-            self._view.say(f"{self._state.processes} cannot be written: {error.strerror}")
+            # Only the view of other terminals becomes old. A full disk must not end a stack that holds positions.
+            self._view.report(f"{self._state.processes} cannot be written: {error.strerror}")

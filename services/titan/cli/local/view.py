@@ -1,4 +1,4 @@
-"""What ``titan up`` shows while it runs: a live table on a terminal, plain lines elsewhere. Both on standard error."""
+"""The display of ``titan up``: a live table on a terminal, plain lines elsewhere, both on standard error."""
 
 from __future__ import annotations
 
@@ -9,47 +9,40 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from titan.cli.local.processes import ProcessState, Supervised
-from titan.cli.local.status import StackPicture, summary
-from titan.cli.output import Column, make_table, tell, width
+from titan.cli.local.status import PROCESS_COLUMNS, StackSnapshot, summary
+from titan.cli.output import make_table, print_error, width
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-COLUMNS = (
-    Column("PROCESS"),
-    Column("STATE"),
-    Column("PID", right=True),
-    Column("RESTARTS", right=True),
-    Column("NOTE", wrap=True),
-)
-# Plain lines say what changed, but not more often.
+# Shortest interval between two groups of plain lines.
 _PLAIN_EVERY_S = 2.0
 _MESSAGES_SHOWN = 4
 
 
 class View(Protocol):
-    """Where the supervisor's news goes."""
+    """Receiver of the supervisor's events."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def say(self, message: str) -> None:
-        """Something that happened once."""
+    def report(self, message: str) -> None:
+        """Show an event."""
         ...
 
     def process(self, process: Supervised) -> None:
-        """A process changed."""
+        """Show the change of a process."""
         ...
 
-    def picture(self, picture: StackPicture) -> None:
-        """What the stack says of itself, once a second."""
+    def snapshot(self, snapshot: StackSnapshot) -> None:
+        """Show the state of the stack, once a second."""
         ...
 
 
 class PlainView:
-    """A line for each thing that changes."""
+    """Plain lines: one for each change."""
 
     def __init__(self) -> None:
         self._last: list[str] = []
@@ -63,30 +56,30 @@ class PlainView:
     ) -> None:
         return None
 
-    def say(self, message: str) -> None:
-        """Print it with the machine's time."""
-        tell(f"{datetime.now(UTC):%H:%M:%S}  {message}")
+    def report(self, message: str) -> None:
+        """Print the event with the machine's time."""
+        print_error(f"{datetime.now(UTC):%H:%M:%S}  {message}")
 
     def process(self, process: Supervised) -> None:
-        """Print states that a person wants to know of; not each step of a start."""
+        """Print the new state, except for the steps of a start or stop."""
         if process.state not in (ProcessState.STARTING, ProcessState.STOPPED):
-            self.say(f"{process.name:<10}  {process.state.value}{': ' if process.note else ''}{process.note}")
+            self.report(f"{process.name:<10}  {process.state.value}{': ' if process.note else ''}{process.note}")
 
-    def picture(self, picture: StackPicture) -> None:
-        """Print the lines that differ from those printed last."""
-        if picture.brain is None or time.monotonic() - self._last_s < _PLAIN_EVERY_S:
+    def snapshot(self, snapshot: StackSnapshot) -> None:
+        """Print the lines that differ from the last ones."""
+        if snapshot.brain is None or time.monotonic() - self._last_s < _PLAIN_EVERY_S:
             return
-        lines = summary(picture)
-        # The market's line changes with every event: it is said once, and with whatever else changed.
+        lines = summary(snapshot)
+        # The market's line changes with every event. It is printed only together with another line.
         if lines[1:] == self._last[1:]:
             return
         for line in [line for line in lines if line not in self._last]:
-            self.say(line)
+            self.report(line)
         self._last, self._last_s = lines, time.monotonic()
 
 
 class LiveView:
-    """The table, drawn anew in place."""
+    """A live table, redrawn in place."""
 
     def __init__(self, title: str, processes: dict[str, Supervised]) -> None:
         self._title = title
@@ -111,18 +104,18 @@ class LiveView:
             self._live.__exit__(kind, error, trace)
             self._live = None
 
-    def say(self, message: str) -> None:
-        """Keep it below the table, the latest few."""
+    def report(self, message: str) -> None:
+        """Show the event below the table, with the latest few."""
         self._messages = [*self._messages, f"{datetime.now(UTC):%H:%M:%S}  {message}"][-_MESSAGES_SHOWN:]
         self._refresh()
 
     def process(self, process: Supervised) -> None:
-        """Draw anew."""
+        """Redraw."""
         self._refresh()
 
-    def picture(self, picture: StackPicture) -> None:
-        """Draw anew."""
-        self._summary = summary(picture)
+    def snapshot(self, snapshot: StackSnapshot) -> None:
+        """Redraw."""
+        self._summary = summary(snapshot)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -144,7 +137,7 @@ class LiveView:
             )
             for process in self._processes.values()
         ]
-        table = make_table(COLUMNS, rows)
+        table = make_table(PROCESS_COLUMNS, rows)
         lines = [
             Text(line, overflow="fold") for line in (*self._summary, *([""] if self._messages else []), *self._messages)
         ]
@@ -152,5 +145,5 @@ class LiveView:
 
 
 def choose_view(title: str, processes: dict[str, Supervised]) -> View:
-    """The live table where standard error is a terminal, plain lines elsewhere."""
+    """Choose the live table where standard error is a terminal, plain lines elsewhere."""
     return LiveView(title, processes) if sys.stderr.isatty() else PlainView()

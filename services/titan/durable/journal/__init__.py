@@ -1,1 +1,1 @@
-"""The append-only file that is the authority, and the lease beside it."""
+"""The append-only journal: the authority for everything that Execution did."""

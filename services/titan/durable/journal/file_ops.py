@@ -1,4 +1,4 @@
-"""The file calls that the journal makes, as one object: so that a test can lose what was never synced."""
+"""The file calls that the journal makes, as one object: a test can replace it and lose every unsynced write."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Protocol
 
 
 class FileOps(Protocol):
-    """What the journal asks of the operating system. Every call raises ``OSError`` as its namesake in ``os`` does."""
+    """The operating system's calls that the journal uses. Each raises ``OSError`` as its namesake in ``os`` does."""
 
     @property
     def pwrite(self) -> Callable[[int, bytes, int], int]:
-        """Write at an offset; may write less than asked."""
+        """Write at an offset; may write fewer bytes than given."""
 
     @property
     def fdatasync(self) -> Callable[[int], None]:
         """Make a file's bytes, and the length needed to read them, durable."""
 
     def open(self, path: Path, flags: int, mode: int = 0o600) -> int:
-        """Open a file and answer its descriptor."""
+        """Open a file and return its descriptor."""
 
     def close(self, descriptor: int) -> None:
         """Close a descriptor."""
 
     def pread(self, descriptor: int, length: int, offset: int) -> bytes:
-        """Read at an offset; less than asked only at the end of the file."""
+        """Read at an offset; return fewer bytes than requested only at the end of the file."""
 
     def size(self, descriptor: int) -> int:
-        """Length of the file in bytes."""
+        """Return the length of the file in bytes."""
 
     def ftruncate(self, descriptor: int, length: int) -> None:
         """Cut the file to a length."""
@@ -42,10 +42,10 @@ class FileOps(Protocol):
         """Remove a name."""
 
     def names(self, folder: Path) -> list[str]:
-        """The names in a folder."""
+        """Return the names in a folder."""
 
     def make_folder(self, folder: Path) -> None:
-        """Create a folder for its owner alone (0700), durably; one that exists is left as it is."""
+        """Create a folder for its owner alone (0700), durably; leave an existing one as it is."""
 
     def sync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable."""

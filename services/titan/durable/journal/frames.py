@@ -2,12 +2,12 @@
 
 A frame is length u32, CRC-32 u32, sequence u64, durable u64 (all little-endian) and the payload. The CRC covers
 everything but itself and is seeded with that of the segment's header, so a frame of another segment is none here.
-``durable`` is the highest sequence known to be on the disk when the frame was written. It is what tells two damages
-apart: a broken frame that a later one says was durable is corruption, and one that nobody ever vouched for is a write
-that power or a kill cut short. Sectors reach a disk in any order, so frames that are whole may follow such a one.
+``durable`` is the highest sequence known to be on the disk when the frame was written. It tells two kinds of damage
+apart. A broken frame that a later one declares durable is corruption. A broken frame that no other declares durable is
+a write that power or a kill cut short. Sectors reach a disk in any order, so whole frames may follow such a one.
 
 After each sync a *mark* (a frame without payload, with the last sequence) is left where the next frame will begin. It
-vouches for the last records too, and is overwritten by the next.
+declares the last records durable too, and the next frame overwrites it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FRAMES_OFFSET = 64  # the header is 36 bytes; the rest is left to later versions
 _WINDOW_BYTES = 1 << 20
 
 ReadAt = Callable[[int, int], bytes]
-"""``read_at(length, offset)``; less than asked only at the end of the file."""
+"""``read_at(length, offset)``; returns fewer bytes than requested only at the end of the file."""
 
 
 class HeaderError(ValueError):
@@ -38,7 +38,7 @@ class HeaderError(ValueError):
 
 
 class SegmentHeader(NamedTuple):
-    """What a segment says of itself."""
+    """Description of a segment, at its beginning."""
 
     segment: int
     """Its number, from 1."""
@@ -48,13 +48,13 @@ class SegmentHeader(NamedTuple):
     """Every record up to this one was on the disk before the segment had its name."""
 
     def encode(self) -> bytes:
-        """The header as it stands in the file, ``FRAMES_OFFSET`` bytes."""
+        """Return the header as it stands in the file, ``FRAMES_OFFSET`` bytes."""
         body = _HEADER.pack(MAGIC, VERSION, *self)
         return (body + _HEADER_CRC.pack(zlib.crc32(body))).ljust(FRAMES_OFFSET, b"\0")
 
     @property
     def seed(self) -> int:
-        """What the CRC of each frame in the segment starts from."""
+        """The start value of each frame's CRC in the segment."""
         return zlib.crc32(_HEADER.pack(MAGIC, VERSION, *self))
 
     @classmethod
@@ -64,7 +64,7 @@ class SegmentHeader(NamedTuple):
         Raises
         ------
         HeaderError
-            For a short, foreign, damaged or newer one, and says which.
+            For a short, foreign, damaged or newer one; the message says which.
         """
         if len(data) < FRAMES_OFFSET:
             raise HeaderError(f"the header has {len(data)} bytes of {FRAMES_OFFSET}")
@@ -79,7 +79,7 @@ class SegmentHeader(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A whole frame and where it stands."""
+    """A whole frame and its offset."""
 
     offset: int
     sequence: int
@@ -100,7 +100,7 @@ def encode_frame(sequence: int, durable_sequence: int, payload: bytes, seed: int
 
 
 def decode_frame(read_at: ReadAt, offset: int, seed: int) -> Frame | None:
-    """The frame or mark at ``offset``, or None when there is no whole one."""
+    """Return the frame or mark at ``offset``, or None when there is no whole one."""
     head = read_at(FRAME_BYTES, offset)
     if len(head) < FRAME_BYTES:
         return None
@@ -114,7 +114,7 @@ def decode_frame(read_at: ReadAt, offset: int, seed: int) -> Frame | None:
 
 
 def buffered(read_at: ReadAt) -> ReadAt:
-    """``read_at`` through a window that moves forward, so that small reads in order cost few calls."""
+    """Wrap ``read_at`` in a window that moves forward, so that small reads in order cost few calls."""
     window = b""
     start = 0
 
@@ -129,10 +129,10 @@ def buffered(read_at: ReadAt) -> ReadAt:
 
 
 class FrameScan:
-    """Iterates over the frames of a segment from its front to the first place that holds no next one.
+    """Iterates over the frames of a segment from its front to the first offset without a next frame.
 
-    ``end``, ``next_sequence`` and ``durable_sequence`` are where it stands; ``tail`` is the offset from which a segment
-    in order holds only zeros (after a mark, if there is one).
+    ``end``, ``next_sequence`` and ``durable_sequence`` are its position. From ``tail`` on (after a mark, if there is
+    one), a segment in order holds only zeros.
     """
 
     def __init__(self, read_at: ReadAt, header: SegmentHeader) -> None:
@@ -159,11 +159,11 @@ class FrameScan:
 
 
 def frames_after(read_at: ReadAt, offset: int, stop: int, sequence: int, seed: int) -> Iterator[Frame]:
-    """Whole frames and marks of sequence ``sequence`` or above that begin anywhere from ``offset`` to before ``stop``.
+    """Yield whole frames and marks of sequence ``sequence`` or above that begin from ``offset`` to before ``stop``.
 
-    Used only where the frame at ``offset`` is broken, so that its length says nothing about where the next begins.
+    Used only where the frame at ``offset`` is broken, so that its length does not give the next frame's offset.
     """
-    # The upper five bytes of a sequence change every 16 million records: they find candidates fast.
+    # The upper five bytes of a sequence change every 16 million records: a search for them finds candidates fast.
     uppers = {(sequence + step).to_bytes(8, "little")[3:] for step in (0, 1 << 24)}
     read = buffered(read_at)
     position = offset
@@ -188,7 +188,7 @@ def _occurrences(data: bytes, needle: bytes) -> Iterator[int]:
 
 
 def last_nonzero(read_at: ReadAt, offset: int) -> int:
-    """Offset after the last byte from ``offset`` on that is not zero; ``offset`` when there is none."""
+    """Return the offset after the last nonzero byte from ``offset`` on; ``offset`` when there is none."""
     last = position = offset
     while window := read_at(_WINDOW_BYTES, position):
         kept = len(window.rstrip(b"\0"))

@@ -1,14 +1,14 @@
 """The append-only journal: Execution's authority, a folder of segments that are written once.
 
-Each opening begins a new segment and never writes to an older one. So a process that was stopped (SIGSTOP), lost its
-lease and goes on later writes into a file whose end its successor has already fixed: what it adds is void. A torn end
-is cut in the same way, by the next segment's first sequence, and stays there to be looked at.
+Each opening begins a new segment and never writes to an older one. A process that was stopped (SIGSTOP), lost its lease
+and is continued later writes into a file whose end its successor has already fixed: its records are void. A torn end is
+cut in the same way, by the next segment's first sequence, and stays in the file as evidence.
 
 Writing: :meth:`Journal.append` hands the record to the kernel (it survives a kill of the process),
 :meth:`Journal.sync` makes everything appended so far durable (it survives a power cut). One sync covers all.
 
-Space is written with zeros ahead of use: reserving it by ``fallocate`` would leave extents that each first write has to
-convert, which costs the file system an extra write in each sync.
+Space is filled with zeros ahead of use. Space reserved by ``fallocate`` would consist of extents that each first write
+has to convert, which costs the file system an extra write in each sync.
 
 A later version may let a chain of segments begin at a checkpoint. This one demands the chain from record 1, so its
 files can carry one only by a new version in the header.
@@ -59,11 +59,12 @@ class Journal:
     synced_sequence
         Every record up to this one is on the disk.
     syncs
-        How often :meth:`sync` has called ``fdatasync`` since the opening.
+        Number of calls of ``fdatasync`` by :meth:`sync` since the opening.
     failed
-        Why nothing can be appended any more; empty while it can.
+        The reason for which nothing can be appended any more; empty while appending works.
     space_problem
-        Why no space could be reserved ahead; empty when it could. Records still fit into ``room_bytes``.
+        The reason for which no space could be reserved ahead; empty when it could. Records still fit into
+        ``room_bytes``.
     """
 
     def __init__(
@@ -96,18 +97,18 @@ class Journal:
         chunk_bytes: int = CHUNK_BYTES,
         on_sync: Callable[[int], None] | None = None,
     ) -> tuple[Journal, Iterator[Record], RecoveryReport]:
-        """Recover what is there, and begin a new segment behind it.
+        """Recover the existing segments, and begin a new one behind them.
 
-        Every record that is recovered is durable when this returns, also one that no sync had covered: records that
-        nothing proves to be on the disk are copied and synced. (To sync their old file would prove nothing: after a
-        failed sync the kernel takes lost pages for clean ones.) So one who never syncs pays a copy at each opening.
+        Every recovered record is durable when this returns, also one that no sync had covered: records without a proof
+        of being on the disk are copied and synced. (A sync of their old file would prove nothing: after a failed sync
+        the kernel takes lost pages for clean ones.) A caller that never syncs pays a copy at each opening.
 
         Parameters
         ----------
         folder
             Created (0700) when it does not exist; its parent must.
         chunk_bytes
-            How much space is reserved at a time.
+            Bytes reserved at a time.
         on_sync
             Called after each sync with its duration in ns.
 
@@ -134,7 +135,7 @@ class Journal:
 
     @property
     def room_bytes(self) -> int:
-        """Reserved bytes that are not used yet."""
+        """Number of reserved bytes that are not used yet."""
         return max(0, self._allocated - self._end)
 
     def append(self, payload: bytes) -> int:
@@ -143,14 +144,14 @@ class Journal:
         Returns
         -------
         int
-            Its sequence.
+            The record's sequence.
 
         Raises
         ------
         ValueError
             For an empty payload or one above 16 MiB.
         JournalUnavailable
-            When it cannot be written; the journal is then failed and stays so.
+            When it cannot be written; the journal has then failed for good.
         """
         if self.failed:
             raise JournalUnavailable(self.failed)
@@ -169,7 +170,7 @@ class Journal:
         return sequence
 
     def sync(self) -> None:
-        """Make every record appended so far durable; does nothing when they are.
+        """Make every record appended so far durable; do nothing when they are.
 
         Raises
         ------
@@ -196,9 +197,9 @@ class Journal:
             self.on_sync(duration_ns)
 
     def reserve(self) -> None:
-        """Reserve space ahead when less than half a chunk is left; to be called now and then, off the order path.
+        """Reserve space ahead when less than half a chunk is left; called now and then, off the order path.
 
-        A full disk does not fail the journal here: ``space_problem`` says it, and what was reserved stays usable.
+        A full disk does not fail the journal here: ``space_problem`` reports it, and reserved space stays usable.
 
         Raises
         ------
@@ -211,7 +212,7 @@ class Journal:
             self._reserve(0)
 
     def close(self) -> None:
-        """Sync what is left, give back the reserved space and close. A failed journal is only closed.
+        """Sync the last records, free the reserved space and close. A failed journal is only closed.
 
         Raises
         ------
@@ -224,7 +225,7 @@ class Journal:
             if not self.failed:
                 self.sync()
                 try:
-                    # The mark stays: it vouches for the last records.
+                    # The mark stays: it declares the last records durable.
                     self._files.ftruncate(self._descriptor, min(self._allocated, self._end + FRAME_BYTES))
                     self._fdatasync(self._descriptor)
                 except OSError as error:
@@ -235,7 +236,7 @@ class Journal:
             self._descriptor = -1
 
     def _begin_segment(self, recovered: Recovered) -> None:
-        """Write a new segment under a passing name, sync it, and only then give it its own."""
+        """Write a new segment under a temporary name, sync it, and only then give it its own."""
         files = self._files
         number = len(recovered.segments) + 1
         header = SegmentHeader(number, recovered.durable_sequence + 1, recovered.last_sequence)
@@ -244,8 +245,8 @@ class Journal:
                 with contextlib.suppress(FileNotFoundError):
                     files.unlink(self.folder / name)
         self._path = self.folder / segment_name(number)
-        passing = self.folder / f"{segment_name(number)}.{secrets.token_hex(4)}.new"
-        self._descriptor = files.open(passing, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        temporary = self.folder / f"{segment_name(number)}.{secrets.token_hex(4)}.new"
+        self._descriptor = files.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             self._seed = header.seed
             self._write(header.encode(), 0)
@@ -260,19 +261,19 @@ class Journal:
             self._mark()
             self._fdatasync(self._descriptor)
             try:
-                files.link(passing, self._path)
+                files.link(temporary, self._path)
             except (FileExistsError, FileNotFoundError):
                 raise JournalUnavailable(f"journal {self.folder}: another process opened it at the same time") from None
-            files.unlink(passing)
+            files.unlink(temporary)
             files.sync_folder(self.folder)
         except BaseException:
             files.close(self._descriptor)
             with contextlib.suppress(OSError):  # a full disk needs the space; the next opening removes it otherwise
-                files.unlink(passing)
+                files.unlink(temporary)
             raise
 
     def _mark(self) -> None:
-        """Vouch for all records behind the last one. The next frame takes its place."""
+        """Write a mark behind the last record: it declares all records durable. The next frame overwrites it."""
         if self._end + FRAME_BYTES <= self._allocated:
             try:
                 self._write(encode_frame(self.last_sequence, self.synced_sequence, b"", self._seed), self._end)
@@ -288,7 +289,7 @@ class Journal:
             if error.errno not in _FULL:
                 raise self._fail(f"cannot reserve space: {error.strerror}") from error
             self.space_problem = f"journal {self._path}: cannot reserve space: {error.strerror}"
-            with contextlib.suppress(OSError):  # what fitted is room still
+            with contextlib.suppress(OSError):  # the written part is usable
                 self._allocated = max(self._allocated, self._files.size(self._descriptor))
             return
         self._allocated = start + len(zeros)

@@ -1,4 +1,4 @@
-"""Reading the journal's segments back: what is whole, what was cut short, what is damaged."""
+"""Recovery of the journal's segments: whole records, writes that were cut short, and damage."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class JournalCorrupt(Exception):  # noqa: N818 - see above
 
 
 class Record(NamedTuple):
-    """A record and its place in the order of all records, from 1."""
+    """A record and its sequence among all records, from 1."""
 
     sequence: int
     payload: bytes
@@ -55,21 +55,21 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class RecoveryReport:
-    """What was found when the journal was opened."""
+    """Findings of the journal's opening."""
 
     folder: Path
     segments: int
-    """Files found; 0 when the journal is new."""
+    """Number of files; 0 when the journal is new."""
     records: int
-    """All records; also the sequence of the last."""
+    """Number of all records; also the sequence of the last."""
     carried: int
-    """Records at the end that nothing proved to be on the disk, so that they were written and synced once more."""
+    """Records at the end without a proof of being on the disk: they were written and synced once more."""
     dropped_bytes: int
-    """Length of what followed the last whole record: a write that was cut short, never acknowledged as synced."""
+    """Bytes after the last whole record: a write that was cut short, never acknowledged as synced."""
     dropped_frames: int
-    """Whole frames within ``dropped_bytes`` (they follow a broken one and were not synced either)."""
+    """Whole frames within ``dropped_bytes``; they follow a broken one and were not synced either."""
     dropped_at: str
-    """File and offset of it; empty when nothing was dropped."""
+    """File and offset of the dropped bytes; empty when nothing was dropped."""
 
     @property
     def message(self) -> str:
@@ -89,17 +89,17 @@ class RecoveryReport:
 
 
 class Segment(NamedTuple):
-    """A file of the journal and how far it counts."""
+    """A file of the journal and its last valid record."""
 
     path: Path
     header: SegmentHeader
     last_sequence: int
-    """Of its last record that counts; one less than ``header.first_sequence`` when there is none."""
+    """Sequence of its last valid record; one less than ``header.first_sequence`` when there is none."""
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """The journal as found."""
+    """The recovered journal."""
 
     segments: tuple[Segment, ...]
     last_sequence: int
@@ -108,12 +108,12 @@ class Recovered:
 
 
 def segment_name(number: int) -> str:
-    """The name of a segment's file."""
+    """Return the name of a segment's file."""
     return f"{number:08d}.journal"
 
 
 def recover(files: FileOps, folder: Path) -> Recovered:
-    """Check every byte that counts, and write nothing.
+    """Check every valid record, and write nothing.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def recover(files: FileOps, folder: Path) -> Recovered:
             raise JournalCorrupt(folder / segment_name(expected), 0, header.first_sequence, "the file is missing")
         before = headers[expected - 2].first_sequence if expected > 1 else 1
         if header.segment != number or header.first_sequence < before or (number == 1 and header.first_sequence != 1):
-            raise JournalCorrupt(path, 0, header.first_sequence, f"its header says {header}, which does not fit here")
+            raise JournalCorrupt(path, 0, header.first_sequence, f"its header is {header}, which does not fit here")
     segments = []
     for number, header, following in zip(numbers, headers, headers[1:], strict=False):
         path = folder / segment_name(number)
@@ -155,7 +155,7 @@ def recover(files: FileOps, folder: Path) -> Recovered:
 
 
 def read_records(files: FileOps, segments: tuple[Segment, ...], after_sequence: int = 0) -> Iterator[Record]:
-    """The records of checked segments after ``after_sequence``, in order, read as they are asked for.
+    """Yield the records of checked segments after ``after_sequence``, in order, reading the files on demand.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def read_records(files: FileOps, segments: tuple[Segment, ...], after_sequence: 
         if segment.last_sequence <= after_sequence:
             continue
         with _reading(files, segment.path) as read_at:
-            for frame in _counting(read_at, segment.path, segment.header, segment.last_sequence):
+            for frame in _valid_frames(read_at, segment.path, segment.header, segment.last_sequence):
                 if frame.sequence > after_sequence:
                     yield Record(frame.sequence, frame.payload)
 
@@ -179,12 +179,12 @@ def _read_header(files: FileOps, folder: Path, number: int) -> SegmentHeader:
         try:
             return SegmentHeader.decode(read_at(FRAMES_OFFSET, 0))
         except HeaderError as error:
-            # A file has its name only after its header was synced, so this is never a creation that was cut short.
+            # A file gets its name only after its header was synced, so this is never a creation that was cut short.
             raise JournalCorrupt(path, 0, 0, str(error)) from None
 
 
-def _counting(read_at: ReadAt, path: Path, header: SegmentHeader, last_sequence: int) -> Iterator[Frame]:
-    """The frames up to ``last_sequence``, each of which must be there."""
+def _valid_frames(read_at: ReadAt, path: Path, header: SegmentHeader, last_sequence: int) -> Iterator[Frame]:
+    """Yield the frames up to ``last_sequence``, each of which must exist."""
     scan = FrameScan(read_at, header)
     for frame in scan:
         if frame.sequence > last_sequence:
@@ -198,12 +198,12 @@ def _counting(read_at: ReadAt, path: Path, header: SegmentHeader, last_sequence:
 
 def _check_older(files: FileOps, path: Path, header: SegmentHeader, last_sequence: int) -> None:
     with _reading(files, path) as read_at:
-        for _ in _counting(read_at, path, header, last_sequence):
+        for _ in _valid_frames(read_at, path, header, last_sequence):
             pass
 
 
 def _check_last(files: FileOps, path: Path, header: SegmentHeader) -> tuple[FrameScan, int, int]:
-    """Scan the segment that was written last; answer also how much after its end is dropped, in bytes and frames."""
+    """Scan the segment written last; return the scan and the bytes and frames dropped after its end."""
     with _reading(files, path) as read_at:
         scan = FrameScan(read_at, header)
         for _ in scan:
@@ -216,7 +216,7 @@ def _check_last(files: FileOps, path: Path, header: SegmentHeader) -> tuple[Fram
         for frame in frames_after(read_at, scan.end, stop, scan.next_sequence, header.seed):
             if frame.durable_sequence >= scan.next_sequence:
                 what = (
-                    f"it is broken, while record {frame.sequence} at offset {frame.offset} is whole and says that "
+                    f"it is broken, while record {frame.sequence} at offset {frame.offset} is whole and declares that "
                     f"records up to {frame.durable_sequence} were synced"
                 )
                 raise JournalCorrupt(path, scan.end, scan.next_sequence, what)

@@ -1,1 +1,1 @@
-"""The simulated market: prices, flow and books, calibrated to recorded facts and unaware of who looks."""
+"""The simulated market: prices, flow and books, calibrated to recorded facts and independent of its subscribers."""

@@ -9,16 +9,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from titan.domain.enums import Side
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
+from titan.domain.time import NS_PER_MS, NS_PER_S
 from titan.marketdata.simulation.book import SimulatedSide
 from titan.marketdata.simulation.parameters import FlowParameters
 from titan.marketdata.simulation.price import GRID_MS, GRID_PER_S, Floats
 
 Ints = NDArray[np.int64]
 
-_GRID_NS = GRID_MS * 1_000_000
+_GRID_NS = GRID_MS * NS_PER_MS
 # How strongly takers follow the last half second, in deviations of its return: flow follows price, never leads it.
 _CHASE = 1.2
 _CHASE_POINTS = GRID_PER_S // 2
@@ -29,7 +30,7 @@ _WIDE_STOP = 0.35
 
 
 class Kind(IntEnum):
-    """What happens; at one instant in this order."""
+    """Kinds of events; at one instant they happen in this order."""
 
     QUOTE = 0
     TRADE = 1
@@ -101,7 +102,7 @@ class SymbolFlow:
             quote_ns = np.concatenate((np.zeros(1, np.int64), quote_ns))
         burst_ns = self._times(activity * flow.trade_bursts_per_s)
         trade_ns = np.repeat(burst_ns, self._rng.geometric(1 / flow.trades_per_burst, burst_ns.size))
-        count = round(length_ns / (flow.book_interval_ms * 1e6))
+        count = round(length_ns / (flow.book_interval_ms * NS_PER_MS))
         jitter = self._rng.uniform(0.2, 1.0, count)
         book_ns = ((np.arange(count) + jitter) * (length_ns / count)).astype(np.int64) - 1
         if self._fresh:
@@ -109,7 +110,7 @@ class SymbolFlow:
         self._draw_quotes(quote_ns, prices)
         self._draw_trades(trade_ns, prices, volatility)
         slots = (book_ns.size, 2, flow.slots)
-        # Factors with mean 1: the depth asked for is the mean.
+        # Factors with mean 1: the depth of the parameters is the mean.
         sizes = np.exp(self._rng.standard_normal(slots) * _LEVEL_SPREAD - _LEVEL_SPREAD**2 / 2)
         self._books = _Books(self._rng.random(slots), sizes)
         self._recent = prices[-_CHASE_POINTS:]
@@ -122,7 +123,7 @@ class SymbolFlow:
         return events
 
     def event(self, time_ns: int, kind: int, index: int, sequence: int) -> MarketEvent:
-        """Build one scheduled event; each is asked for once, in order."""
+        """Build one scheduled event; each is built once, in order."""
         if kind == Kind.QUOTE:
             return self._quote(time_ns, index, sequence)
         if kind == Kind.TRADE:
@@ -137,7 +138,7 @@ class SymbolFlow:
     def _times(self, rates: Floats) -> Ints:
         """Irregular times in a block, nanoseconds from its beginning; ``rates`` is one a second."""
         counts = self._rng.poisson(rates)
-        times = (np.repeat(np.arange(rates.size), counts) + self._rng.random(int(counts.sum()))) * 1e9
+        times = (np.repeat(np.arange(rates.size), counts) + self._rng.random(int(counts.sum()))) * NS_PER_S
         return np.sort(times.astype(np.int64))
 
     def _draw_quotes(self, times: Ints, prices: Floats) -> None:

@@ -90,5 +90,5 @@ SPOT_FLOW = FlowParameters(
     depth_power=1.3,
 )
 
-# Where a first run begins, quote units: about what was traded when the book was recorded.
+# First prices of a first run, quote units: near those at the time of the recorded book.
 FIRST_PRICES = {"BTC": 61_800.0, "ETH": 2_680.0, "SOL": 162.0}

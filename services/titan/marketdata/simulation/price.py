@@ -1,7 +1,7 @@
 """The price path: driftless, with volatility that clusters and rare jumps of both signs.
 
 Log volatility is a sum of mean-reverting waves of very different speeds, which makes its memory decay slowly as the
-recorded one does. The path is a martingale: nothing in it tells where it goes.
+recorded one does. The path is a martingale: nothing in it predicts its direction.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PricePath:
         return math.exp(self._log_price)
 
     def block(self, seconds: int) -> PriceBlock:
-        """Go on for so many seconds."""
+        """Extend the path by ``seconds``."""
         rng, parameters = self._rng, self._parameters
         waves = sum((wave.path(rng, seconds) for wave in self._waves), start=np.zeros(seconds))
         volatility = np.exp(waves)
@@ -77,14 +77,14 @@ class _Wave:
 
     def __init__(self, wave: Wave, step_s: float) -> None:
         self._keep = 0.5 ** (step_s / wave.half_life_s)
-        self._kick = wave.deviation * math.sqrt(1 - self._keep**2)
+        self._impulse = wave.deviation * math.sqrt(1 - self._keep**2)
         self._value = 0.0
 
     def path(self, rng: np.random.Generator, length: int) -> Floats:
         value, keep = self._value, self._keep
         values = []
-        for kick in (rng.standard_normal(length) * self._kick).tolist():
-            value = value * keep + kick
+        for impulse in (rng.standard_normal(length) * self._impulse).tolist():
+            value = value * keep + impulse
             values.append(value)
         self._value = value
         return np.array(values)

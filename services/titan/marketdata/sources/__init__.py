@@ -1,1 +1,1 @@
-"""Where market data comes from: recordings or a simulation, behind one interface."""
+"""Sources of market data: the choice of a source, and the simulated one."""

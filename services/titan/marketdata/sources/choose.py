@@ -1,4 +1,4 @@
-"""Which source a process plays: from its settings and, for recordings, from what the files hold."""
+"""Choice of the source: by the settings and, for recordings, by the content of the files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from titan.marketdata.position import Position
+from titan.marketdata.playback_position import PlaybackPosition
 from titan.marketdata.settings import DEFAULT_SIMULATED_SYMBOLS, MarketDataSettings
-from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
 from titan.recordings.ohlcv import COLUMNS, OhlcvSource
 from titan.recordings.replay import ReplaySource
 from titan.recordings.source import MarketSource, SourceError
@@ -17,23 +16,23 @@ _GZIP = b"\x1f\x8b"
 
 
 def open_source(
-    settings: MarketDataSettings, before: Position | None, wall_clock_ns: Callable[[], int]
+    settings: MarketDataSettings, before: PlaybackPosition | None, wall_clock_ns: Callable[[], int]
 ) -> MarketSource:
-    """Open what the settings ask for.
+    """Open the source that the settings name.
 
     Parameters
     ----------
     settings
         Checked settings.
     before
-        Where the run stood when the process ended, if it ran before; a simulation in real time goes on from its prices.
+        Position at the end of an earlier run, if any; a simulation in real time continues from its prices.
     wall_clock_ns
         The machine's UTC nanoseconds: the market time at which a simulation in real time begins.
 
     Raises
     ------
     SourceError
-        When it cannot be played.
+        When the source cannot be played.
     """
     if settings.source == "replay":
         kinds = [_is_recording(path) for path in settings.paths]
@@ -42,6 +41,9 @@ def open_source(
         if len(kinds) > 1:
             raise SourceError(f"files: {', '.join(settings.files)}; allowed are gzip recordings, or one CSV file alone")
         return OhlcvSource(settings.paths[0], settings.symbols, settings.bar_quantity == "quote")
+    # numpy comes with it: a replay does without its memory and start-up time.
+    from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
+
     symbols = settings.symbols or DEFAULT_SIMULATED_SYMBOLS
     if settings.lockstep:
         return SimulatedSource(symbols, settings.seed, lambda: FIXED_START_NS)

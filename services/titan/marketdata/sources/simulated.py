@@ -11,6 +11,7 @@ import numpy as np
 
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent
 from titan.domain.order_book import BookDiff, OrderBook
+from titan.domain.time import NS_PER_S
 from titan.marketdata.simulation.flow import SymbolFlow
 from titan.marketdata.simulation.parameters import FIRST_PRICES, PERP_FLOW, SPOT_FLOW, PriceParameters
 from titan.marketdata.simulation.price import PricePath
@@ -18,8 +19,8 @@ from titan.recordings.book_check import BestPrices, BookCheck
 from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 BLOCK_S = 5
-_BLOCK_NS = BLOCK_S * 1_000_000_000
-# Where market time begins when it is not the machine's: 2024-08-08 00:00 UTC.
+_BLOCK_NS = BLOCK_S * NS_PER_S
+# Beginning of market time when it is not the machine's: 2024-08-08 00:00 UTC.
 FIXED_START_NS = 1_723_075_200_000_000_000
 
 
@@ -27,7 +28,7 @@ class SimulatedSource:
     """Spot and perpetual of some bases, simulated.
 
     Every base has random streams of its own, so a base's path does not depend on which others are simulated. Its books
-    are rebuilt and held against its quotes like those of a recording.
+    are rebuilt and compared with its quotes like those of a recording.
 
     Parameters
     ----------
@@ -36,9 +37,9 @@ class SimulatedSource:
     seed
         Equal seeds give equal markets.
     start_ns
-        Says the market time at which it begins, when it begins: asked once.
+        Returns the market time at which the market begins; called once, at the beginning.
     first_prices
-        Where bases begin, quote units; those not named begin at their usual price.
+        First prices by base, quote units; other bases begin at their usual price.
     sequence
         Sequence of the event before the first.
 
@@ -66,8 +67,8 @@ class SimulatedSource:
         self.counts = SourceCounts()
         self._seed = seed
         self._sequence = sequence
-        given = {base: float(price) for base, price in (first_prices or {}).items()}
-        self._prices = {one.base: given.get(one.base, FIRST_PRICES[one.base]) for one in self.instruments}
+        known_prices = {base: float(price) for base, price in (first_prices or {}).items()}
+        self._prices = {one.base: known_prices.get(one.base, FIRST_PRICES[one.base]) for one in self.instruments}
 
     @cached_property
     def start_ns(self) -> int:
@@ -76,12 +77,12 @@ class SimulatedSource:
 
     @property
     def identity(self) -> str:
-        """Seed and symbols: what makes two simulations the same."""
+        """Seed and symbols: equal ones make equal simulations."""
         symbols = ",".join(one.symbol for one in self.instruments)
         return f"simulated:{self._seed}:{symbols}"
 
     def last_prices(self) -> Mapping[str, Decimal]:
-        """Where each base stands, so that a restarted market goes on there."""
+        """Last price of each base, for the continuation after a restart."""
         return {base: Decimal(repr(round(price, 4))) for base, price in self._prices.items()}
 
     def events(self) -> Iterator[MarketEvent]:
@@ -93,7 +94,7 @@ class SimulatedSource:
             )
             for one in self.instruments
         ]
-        watches = [_Watch(self.counts) for _ in flows]
+        watches = [_BookWatch(self.counts) for _ in flows]
         sequence, start_ns = self._sequence, self.start_ns
         while True:
             blocks = {base: path.block(BLOCK_S) for base, path in paths.items()}
@@ -111,7 +112,7 @@ class SimulatedSource:
             for time_ns, number, kind, index in scheduled:
                 sequence += 1
                 event = flows[number].event(time_ns, kind, index, sequence)
-                watches[number].see(event, flows[number].update_id)
+                watches[number].observe(event, flows[number].update_id)
                 yield event
             self._prices = {base: path.price for base, path in paths.items()}
             start_ns += _BLOCK_NS
@@ -120,14 +121,14 @@ class SimulatedSource:
         return np.random.default_rng((self._seed, crc32(name.encode())))
 
 
-class _Watch:
-    """Rebuilds a simulated book from its own differences and holds it against the quotes."""
+class _BookWatch:
+    """Rebuilds a simulated book from its own differences and compares it with the quotes."""
 
     def __init__(self, counts: SourceCounts) -> None:
         self._check = BookCheck(counts.checks, counts.examples)
         self._book = OrderBook()
 
-    def see(self, event: MarketEvent, update_id: int) -> None:
+    def observe(self, event: MarketEvent, update_id: int) -> None:
         if isinstance(event, QuoteEvent):
             bid, ask = Level(event.bid_price, event.bid_quantity), Level(event.ask_price, event.ask_quantity)
             self._check.on_ticker(BestPrices(update_id, bid, ask))

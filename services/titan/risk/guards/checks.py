@@ -5,11 +5,11 @@ Each is a small pure function of an :class:`~titan.risk.evaluation.Evaluation`.
 
 from __future__ import annotations
 
-from titan.domain.kinds import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
+from titan.domain.enums import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, capped
-from titan.risk.history import MINUTE_NS
 
 
 def position_effect(e: Evaluation) -> Outcome:
@@ -94,7 +94,7 @@ def posture(e: Evaluation) -> Outcome:
     if e.now_ns < e.phase.paused_until_ns:
         rules = e.limits.rules
         value = ("losses_in_a_row={} or more", rules.loss_streak_count)
-        limit: Raw = ("pause ends in {} s", (e.phase.paused_until_ns - e.now_ns) // 1_000_000_000)
+        limit: Raw = ("pause ends in {} s", (e.phase.paused_until_ns - e.now_ns) // NS_PER_S)
         return REJECT, Reason.LOSS_STREAK, value, limit, None
     if risk_state.risk_level is RiskLevel.CAUTIOUS:
         parameters = e.limits.parameters
@@ -115,7 +115,7 @@ def budget(e: Evaluation) -> Outcome:
     if not e.risk_state.equity.known:
         return REJECT, Reason.EQUITY_UNKNOWN, ("equity=unknown ({})", e.risk_state.equity.reason), "known", None
     if grant is None or grant.expired(e.now_ns):
-        value: Raw = "none" if grant is None else ("expired {} ms ago", (e.now_ns - grant.expires_at_ns) // 1_000_000)
+        value: Raw = "none" if grant is None else ("expired {} ms ago", (e.now_ns - grant.expires_at_ns) // NS_PER_MS)
         return REJECT, Reason.BUDGET_EXPIRED, value, "a live budget", None
     if grant.weight <= ZERO:
         value = ("weight={} equity={}", grant.weight, e.risk_state.equity.equity)
@@ -123,7 +123,7 @@ def budget(e: Evaluation) -> Outcome:
     if grant.state is not BudgetState.ACTIVE and grant.state is not BudgetState.THROTTLED:
         return REJECT, Reason.BUDGET_EXHAUSTED, ("state={} ({})", grant.state, grant.reason), "ACTIVE", None
     openings, most = phase.openings_ns, grant.orders_per_minute
-    if len(openings) >= most and openings[-most] > e.now_ns - MINUTE_NS:
+    if len(openings) >= most and openings[-most] > e.now_ns - NS_PER_MINUTE:
         return REJECT, Reason.ORDER_RATE, ("orders_in_a_minute={} or more", most), ("max={}", most), None
     return capped(
         e,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import REJECT, Evaluation, Outcome, Raw, capped

@@ -1,11 +1,11 @@
-"""A stack's certificate authority and its processes' certificates, as bytes; time is given, nothing is stored.
+"""A stack's certificate authority and its processes' certificates, as bytes; time is an argument, nothing is stored.
 
 A role's certificate names the role as its common name, ``<role>.titan.internal`` as DNS name (what a client checks
 when it connects, whatever the address) and ``titan://<stack>/<role>`` as URI. Keys are ECDSA P-256.
 
 ``ca.pem`` may hold several certificates: all of them are trusted, and the one that belongs to the key signs. So an
 authority is changed over without an interruption: first the new certificate is added, then its key takes over, at last
-the old certificate goes; each step makes every leaf anew.
+the old certificate goes; each step issues every leaf again.
 
 ``cryptography`` is imported when a function runs: it belongs to the extra ``operator``, and the processes, which only
 read the files, do without it.
@@ -89,18 +89,14 @@ class Authority:
         """The content of ``ca.key.pem``."""
         return _key_pem(self.key)
 
-    def trusting(self, other_pem: bytes) -> Authority:
-        """Trust further certificates beside its own: the step of a change-over."""
-        return Authority(self.certificate, self.key, self.certificate_pem + other_pem)
-
     def ends_soon(self, now: datetime) -> bool:
-        """Whether it is time to replace it."""
+        """Whether it has to be replaced now."""
         return self.certificate.not_valid_after_utc - now <= AUTHORITY_RENEWAL
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """A process's certificate with its key, and what it trusts.
+    """A process's certificate with its key, and the authorities that it trusts.
 
     Attributes
     ----------
@@ -116,7 +112,7 @@ class Leaf:
 
     @classmethod
     def read(cls, files: Mapping[str, bytes]) -> Leaf | None:
-        """The leaf of ``ca.pem``, ``cert.pem`` and ``key.pem``; None where they are no such set or match not."""
+        """The leaf of ``ca.pem``, ``cert.pem`` and ``key.pem``; None where they are no such set or do not match."""
         from cryptography import x509
         from cryptography.hazmat.primitives import serialization
 
@@ -132,7 +128,7 @@ class Leaf:
 
     @property
     def lifetime(self) -> timedelta:
-        """How long it lasts in all, in whole seconds: a certificate knows no parts of one."""
+        """Its whole validity, in whole seconds: a certificate has no fractions of one."""
         return 2 * (self.not_after - self.renew_at)
 
     def files(self) -> dict[str, bytes]:
@@ -153,7 +149,7 @@ def make_authority(now: datetime) -> Authority:
     from cryptography.x509.oid import NameOID
 
     key = ec.generate_private_key(ec.SECP256R1())
-    # The serial is part of the name, so that two authorities of one machine are told apart by it.
+    # The serial is part of the name, so that it distinguishes two authorities of one machine.
     serial = x509.random_serial_number()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"titan authority {serial:x}"[:64])])
     certificate = (
@@ -219,7 +215,7 @@ def leaf_is_good(
 ) -> bool:
     """Whether ``leaf`` is of this authority, role and stack, trusts what it trusts, and is not to be renewed yet.
 
-    One that lasts longer than ``lifetime``, which a new one would have, is to be renewed: somebody has lowered it.
+    One that lasts longer than ``lifetime``, the validity of a new one, is to be renewed: the setting was lowered.
     """
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature

@@ -1,7 +1,7 @@
-"""Who this process is: its certificate, key and trust, in files that are replaced while it runs.
+"""Identity of this process: its certificate, key and trust, in files that are replaced while it runs.
 
-``cryptography`` is not needed for it: whether key and certificate belong together is OpenSSL's to say, by the standard
-library.
+``cryptography`` is not needed for it: OpenSSL checks, through the standard library, that key and certificate belong
+together.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import grpc
 
 from titan.runtime.pki.certificates import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 
-# A process looks this often whether its files were replaced. They are, at half of their time.
-LOOK_S = 2.0
-# At the start a writer may be in the middle of it.
+# A process checks this often whether its files were replaced, which happens at half of their validity.
+RELOAD_PERIOD_S = 2.0
+# At the start a writer may be replacing the files.
 _START_TRIES = 100
 _START_PAUSE_S = 0.01
 
@@ -43,14 +43,14 @@ class Identity:
 class IdentityFiles:
     """Reads ``key.pem``, ``cert.pem`` and ``ca.pem`` of a folder, again whenever they were replaced.
 
-    What is there counts only when key and certificate belong together: in the middle of a replacement (two renames
+    The files count only when key and certificate belong together: in the middle of a replacement (two renames
     here, a swapped link in a cluster) the identity of before stays.
 
     Attributes
     ----------
     problem
-        Why the files could not be read when they were last looked at; empty when they could. The identity of before
-        goes on until then.
+        Cause for which the files could not be read at the last check; empty when they could. Until then the identity
+        of before stays.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class IdentityFiles:
     @property
     def now(self) -> Identity:
         """The newest identity that was whole; the same object until it is replaced."""
-        stamp = self._look()
+        stamp = self._stat()
         if stamp is not None and stamp != self._stamp:
             identity = self._read()
             # Unchanged bytes in new files are no new identity.
@@ -80,7 +80,7 @@ class IdentityFiles:
 
     def _first(self) -> tuple[_Stamp, Identity]:
         for _ in range(_START_TRIES):
-            stamp = self._look()
+            stamp = self._stat()
             if stamp is None:
                 break
             identity = self._read()
@@ -88,23 +88,23 @@ class IdentityFiles:
                 return stamp, identity
             time.sleep(_START_PAUSE_S)
         missing = [name for name in _FILES if not (self._directory / name).exists()]
-        what = f"missing: {', '.join(missing)}" if missing else self.problem
-        raise IdentityUnreadableError(f"tls_dir: {str(self._directory)!r} holds no identity; {what}")
+        problem = f"missing: {', '.join(missing)}" if missing else self.problem
+        raise IdentityUnreadableError(f"tls_dir: {str(self._directory)!r} holds no identity; {problem}")
 
-    def _look(self) -> _Stamp | None:
+    def _stat(self) -> _Stamp | None:
         try:
-            found = [os.stat(self._directory / name) for name in _FILES]  # noqa: PTH116 - three calls a handshake
+            stats = [os.stat(self._directory / name) for name in _FILES]  # noqa: PTH116 - three calls a handshake
         except OSError as error:
             self.problem = f"{error.filename}: {error.strerror}"
             return None
-        return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
+        return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in stats)
 
     def _read(self) -> Identity | None:
         """Key, certificate and trust of one moment; None in the middle of a replacement."""
         try:
             before = self._bytes()
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            # A password that is not asked for: an encrypted key is refused, not prompted for.
+            # With an empty password an encrypted key is refused instead of prompting for one.
             context.load_cert_chain(self._directory / CERTIFICATE_FILE, self._directory / KEY_FILE, password="")
             after = self._bytes()
         except ssl.SSLError as error:
@@ -125,7 +125,7 @@ class IdentityFiles:
 
 
 def server_credentials(files: IdentityFiles) -> grpc.ServerCredentials:
-    """Credentials that demand a certificate of the stack's own CA; each handshake shows our newest."""
+    """Return credentials that require a certificate of the stack's own CA; each handshake presents our newest."""
     shown = files.now
 
     def configuration() -> Any:
@@ -144,5 +144,5 @@ def server_credentials(files: IdentityFiles) -> grpc.ServerCredentials:
 
 
 def channel_credentials(identity: Identity) -> grpc.ChannelCredentials:
-    """Credentials that show our certificate and trust the stack's own CA only."""
+    """Return credentials that present our certificate and trust the stack's own CA only."""
     return grpc.ssl_channel_credentials(identity.authorities, identity.key, identity.certificate)

@@ -10,14 +10,15 @@ from typing import Any, Generic
 import grpc
 import grpc.aio
 
+from titan.runtime.pki.certificates import dns_name
 from titan.runtime.pki.identity import Identity, IdentityFiles, channel_credentials
 from titan.runtime.rpc.contract import Method, Req, Resp
 from titan.runtime.rpc.errors import RpcError
-from titan.runtime.rpc.options import CLIENT_OPTIONS, DOMAIN, ROLE_HEADER
+from titan.runtime.rpc.options import CLIENT_OPTIONS, ROLE_HEADER
 from titan.runtime.rpc.send_queue import SendQueue
 from titan.runtime.settings import ProcessSettings
 
-# Calls that are under way on a connection that was replaced may end by themselves for so long.
+# Time in which calls on a replaced connection may still end by themselves.
 _RETIRE_S = 10.0
 
 
@@ -55,7 +56,7 @@ class ClientStream(Generic[Req, Resp]):
             raise RpcError(error.code(), error.details() or "") from error
         except asyncio.CancelledError as error:
             # gRPC cancels the reader when the call was ended from this side, as a failed write does. Only where
-            # nobody canceled the reading task itself is that an end of the stream.
+            # the reading task itself was not canceled is that an end of the stream.
             task = asyncio.current_task()
             if not self._call.cancelled() or (task is not None and task.cancelling()):
                 raise
@@ -75,7 +76,7 @@ class ClientStream(Generic[Req, Resp]):
             raise RpcError(error.code(), error.details() or "") from error
 
     async def finish(self, timeout_s: float) -> None:
-        """Send nothing more; what was posted still arrives, and what the peer has to say is still read.
+        """Stop sending; posted messages still arrive, and the peer's remaining messages are still read.
 
         Returns when the stream has ended. A peer that goes on for longer than ``timeout_s`` is cut off.
         """
@@ -105,7 +106,7 @@ class RpcChannel:
         self.target = target
         self._metadata = ((ROLE_HEADER, settings.role),) if settings.identity == "plain" else None
         self._files = IdentityFiles(Path(settings.tls_dir)) if settings.identity == "mtls" else None
-        # Counts the connections that were made one after another.
+        # Number of connections that were made one after another.
         self.generation = 0
         self._retiring: dict[asyncio.Task[None], grpc.aio.Channel] = {}
         self._identity, self._channel = self._dial()
@@ -117,7 +118,7 @@ class RpcChannel:
 
     @property
     def identity_problem(self) -> str:
-        """Why our certificate cannot be read again; empty when it can."""
+        """Cause for which our certificate cannot be read again; empty when it can."""
         return self._files.problem if self._files is not None else ""
 
     async def renew(self, timeout_s: float = 5.0) -> None:
@@ -179,7 +180,7 @@ class RpcChannel:
             return None, grpc.aio.insecure_channel(self.target, options=CLIENT_OPTIONS)
         identity = self._files.now
         # The name is the role's: a certificate of the same CA for another role is refused here.
-        options = [*CLIENT_OPTIONS, ("grpc.ssl_target_name_override", f"{self.role}.{DOMAIN}")]
+        options = [*CLIENT_OPTIONS, ("grpc.ssl_target_name_override", dns_name(self.role))]
         return identity, grpc.aio.secure_channel(self.target, channel_credentials(identity), options=options)
 
     def _newest(self) -> grpc.aio.Channel:

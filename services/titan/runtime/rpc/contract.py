@@ -33,7 +33,7 @@ class Method(Generic[Req, Resp]):
 
     @property
     def label(self) -> str:
-        """``Service.Method``, as people and the topology say it."""
+        """``Service.Method``, as in messages and the topology."""
         return f"{self.service}.{self.name}"
 
 
@@ -64,4 +64,3 @@ PAPERVENUE_LIST_VENUE_TRADES = Method(
 PAPERVENUE_GET_ACCOUNT = Method("PaperVenue", "GetAccount", v.GetAccountRequest, v.GetAccountResponse)
 
 METHODS: tuple[Method[Any, Any], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Method))
-BY_PATH: dict[str, Method[Any, Any]] = {method.path: method for method in METHODS}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Generic
 
-from titan.runtime.pki.identity import LOOK_S
+from titan.runtime.pki.identity import RELOAD_PERIOD_S
 from titan.runtime.rpc.client import ClientStream, RpcChannel
 from titan.runtime.rpc.contract import Method, Req, Resp
 from titan.runtime.rpc.errors import RpcError
@@ -14,12 +14,12 @@ from titan.runtime.telemetry.logs import Log
 
 _FIRST_BACKOFF_S = 0.02
 _LONGEST_BACKOFF_S = 0.5
-# How long a peer may take to say the rest of what it has to say.
+# Time in which a peer may send its remaining messages.
 _FINISH_S = 1.0
 
 
 def end_process_if_broken(task: asyncio.Task[None]) -> None:
-    """Tell the loop's exception handler when a task of ours ended by a defect: the process ends (runtime.process)."""
+    """Call the loop's exception handler when a task of ours ended by a defect: the process ends (runtime.process)."""
     if not task.cancelled() and (error := task.exception()) is not None:
         message = f"{task.get_name()} broke: {error!r}"
         task.get_loop().call_exception_handler({"message": message, "exception": error, "ends_process": True})
@@ -28,12 +28,12 @@ def end_process_if_broken(task: asyncio.Task[None]) -> None:
 class Link(Generic[Req, Resp]):
     """Keeps one stream open.
 
-    A certificate that was replaced is shown at once: the new connection is made first, then the stream is ended in good
-    order (what was posted arrives, what the peer said is heard) and opened on the new one.
+    A replaced certificate is presented at once: the new connection is made first, then the stream is ended in good
+    order (messages of both sides arrive) and opened on the new one.
 
-    ``on_connect`` says what to send first on each new stream; ``on_message`` is called in order, on the event loop,
-    without a hand-off; ``on_lost`` is told why a stream ended. Nothing is queued while the peer is away: what must be
-    said again is said by ``on_connect``.
+    ``on_connect`` returns the first messages of each new stream; ``on_message`` is called in order, on the event loop,
+    without a hand-off; ``on_lost`` is called with the reason for which a stream ended. Nothing is queued while the peer
+    is away: ``on_connect`` sends the state that the peer needs again.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Link(Generic[Req, Resp]):
         return self._stream is not None and not self._renewing
 
     def start(self) -> None:
-        """Begin to connect, and go on for ever."""
+        """Connect, and reconnect until :meth:`stop`."""
         loop, label = asyncio.get_running_loop(), self._method.label
         self._tasks = [
             loop.create_task(self._run(), name=f"link {label}"),
@@ -74,13 +74,13 @@ class Link(Generic[Req, Resp]):
             task.add_done_callback(end_process_if_broken)
 
     async def stop(self) -> None:
-        """End the stream and the attempts; what was posted goes out first."""
+        """End the stream and the attempts; posted messages are sent first."""
         if self._stream is not None:
             try:
                 async with asyncio.timeout(1.0):
                     await self._stream.flush()
             except TimeoutError:
-                self._log.warning("messages were left behind at stop", pending=self._stream.pending)
+                self._log.warning("messages were not sent before the stop", pending=self._stream.pending)
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -88,27 +88,27 @@ class Link(Generic[Req, Resp]):
         await self._channel.close()
 
     def post(self, message: Req) -> bool:
-        """Send ``message`` if connected; say whether it was."""
+        """Send ``message`` if connected; return whether it was sent."""
         if self._stream is None or self._renewing:
             return False
         self._stream.post(message)
         return True
 
     async def _follow_certificate(self) -> None:
-        complained = ""
+        reported = ""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(RELOAD_PERIOD_S)
             problem = ""
             try:
                 if self._stream is not None and self._channel.outdated:
                     await self._channel.renew()
             except RpcError as error:
-                # The stream that stands is worth more than one that cannot be had.
+                # The present stream stays: a new connection cannot be made now.
                 problem = str(error)
             problem = problem or self._channel.identity_problem
-            if problem and problem != complained:
-                self._log.warning("certificate not taken up yet", reason=problem)
-            complained = problem
+            if problem and problem != reported:
+                self._log.warning("certificate not in use yet", reason=problem)
+            reported = problem
             stream = self._stream
             if stream is not None and self._generation != self._channel.generation:
                 self._renewing = True
@@ -116,7 +116,7 @@ class Link(Generic[Req, Resp]):
 
     async def _run(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
-        complained = ""
+        reported = ""
         while True:
             stream = self._channel.open(self._method)
             self._generation = self._channel.generation
@@ -129,7 +129,7 @@ class Link(Generic[Req, Resp]):
                 self._stream, connected = stream, True
                 backoff_s = _FIRST_BACKOFF_S
                 self._log.info("connected")
-                complained = ""
+                reported = ""
                 async for response in stream:
                     self._on_message(response)
             except RpcError as error:
@@ -137,7 +137,7 @@ class Link(Generic[Req, Resp]):
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
-                # A defect in our own handler: never swallowed; the process must not go on half deaf.
+                # A defect in our own handler: never swallowed, or the process would go on without this peer.
                 self.failure = error
                 self._log.exception("handler failed")
                 raise
@@ -146,14 +146,14 @@ class Link(Generic[Req, Resp]):
                 self._stream = None
                 stream.close()
             if renewed:
-                self._log.info("certificate replaced: connecting anew")
+                self._log.info("certificate replaced: reconnecting")
                 self._on_lost("certificate replaced")
                 continue
             if connected:
                 self._log.warning("connection lost", reason=reason)
                 self._on_lost(reason)
-            elif reason != complained:
-                complained = reason
+            elif reason != reported:
+                reported = reason
                 self._log.info("not reached yet", reason=reason)
             await asyncio.sleep(backoff_s)
             backoff_s = min(backoff_s * 2, _LONGEST_BACKOFF_S)

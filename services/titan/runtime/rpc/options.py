@@ -1,4 +1,4 @@
-"""How gRPC connections of this stack behave: sizes, keepalive, reconnection."""
+"""Options of the stack's gRPC connections: sizes, keepalive, reconnection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,5 @@ CLIENT_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.enable_http_proxy", 0),
 ]
 
-# Names in certificates: ROLE.titan.internal.
-DOMAIN = "titan.internal"
 # Carries the role where a stack runs without TLS.
 ROLE_HEADER = "titan-role"

@@ -40,7 +40,7 @@ class SendQueue:
             while self._queue:
                 await self._write(self._queue.popleft())
         except (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError, asyncio.CancelledError) as error:
-            # The reading side sees the same end and tells why; what was queued is told again on reconnection.
+            # The reading side gets the same end with its reason; on reconnection the state is sent again.
             self._failed = True
             self._queue.clear()
             self._on_failed(error)
@@ -50,6 +50,6 @@ class SendQueue:
             self._task = None
 
     async def flush(self) -> None:
-        """Return when everything posted so far has been taken by the transport."""
+        """Return when the transport has accepted everything posted so far."""
         while self._task is not None:
             await asyncio.wait([self._task])

@@ -31,7 +31,7 @@ _FIRST_MESSAGE_S = 1.0
 
 @dataclass(frozen=True)
 class Peer:
-    """Who calls: its role by certificate, and its address for the log."""
+    """The caller: its role by certificate, and its address for the log."""
 
     role: str
     address: str
@@ -76,7 +76,7 @@ class ServerStream(Generic[Req, Resp]):
 
 
 class RpcServer:
-    """Serves the methods of one role. A method nobody registered is UNIMPLEMENTED."""
+    """Serves the methods of one role. A method without a handler is UNIMPLEMENTED."""
 
     def __init__(self, settings: ProcessSettings, metrics: Metrics, log: Log) -> None:
         self._settings = settings
@@ -115,7 +115,7 @@ class RpcServer:
             except RpcRefused as refused:
                 await context.abort(refused.code, str(refused))
             except asyncio.CancelledError:
-                # Ours to end: the caller sees a plain end. Anything else was the caller going away.
+                # This side ended the stream: the caller sees a plain end. Otherwise the caller disconnected.
                 if not stream.closed:
                     raise
             finally:
@@ -144,7 +144,7 @@ class RpcServer:
                 credentials = server_credentials(IdentityFiles(Path(self._settings.tls_dir)))
                 self.port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise PortTakenError(f"grpc_port: {address} cannot be served on: it is taken or not ours") from error
+            raise PortTakenError(f"grpc_port: {address} cannot be served on: it is taken or not local") from error
         await server.start()
         self._server = server
 
@@ -155,10 +155,6 @@ class RpcServer:
         if self._server is not None:
             await self._server.stop(grace_s)
 
-    def count_refused(self, cause: str) -> None:
-        """Count a refusal that happened below us, in the TLS handshake."""
-        self._refused.labels(cause).inc()
-
     async def _admit(self, method: Method[Any, Any], context: Any) -> Peer:
         role = self._role_of(context)
         if may_call(role, method.path):
@@ -168,7 +164,7 @@ class RpcServer:
         message = f"{role or 'a caller without a role'} may not call {method.label}; allowed: {allowed}"
         self._log.warning("call refused", caller=role, address=context.peer(), method=method.label, allowed=allowed)
         if method.streaming:
-            # A refusal that overtakes the caller's first message reaches it as gRPC's own "internal error".
+            # A refusal that overtakes the caller's first message arrives as gRPC's own "internal error".
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(context.read(), _FIRST_MESSAGE_S)
         await context.abort(grpc.StatusCode.PERMISSION_DENIED, message)

@@ -1,7 +1,7 @@
 """Logging: structlog, to standard error, for a person's console or as JSON lines.
 
 gRPC's C core writes to file descriptor 2 by itself and is the only one that sees a failed TLS handshake. So its
-descriptor is replaced by a pipe, and what it says becomes a log line (and, for a handshake, a count) like any other.
+descriptor is replaced by a pipe, and its output becomes a log line (and, for a handshake, a count) like any other.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Log = structlog.typing.FilteringBoundLogger
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _HANDSHAKE = re.compile(r"Handshake failed.*?:([A-Z_]{6,})(?::\s*(.*))?$")
 _NATIVE_LINE = re.compile(r"^([IWEF])\d{4} [\d:.]+ +\d+ ([\w./]+:\d+)\] (.*)$")
-# Native lines that say nothing to a person who runs Titan.
+# Native lines without a meaning for a person who runs Titan.
 _NATIVE_NOISE = ("is not suitable for production", "All log messages before absl::InitializeLog", "fork_posix.cc")
 
 
 class _Unbreakable:
-    """A stream for log lines that survives a full disk: lines are lost then, and the next one that fits says so."""
+    """A stream for log lines that survives a full disk: lines are lost then, and the next written one counts them."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -47,7 +47,7 @@ class _Unbreakable:
                 self._lost = 0
             return self._stream.write(text)
         except OSError:
-            # Nobody can be told now; trading must not end because its log cannot be written.
+            # There is no place to report it; trading must not end because its log cannot be written.
             self._lost += 1
             return len(text)
 
@@ -68,7 +68,7 @@ def configure_logging(log_format: str, level: str, stream: TextIO | None = None)
     level
         ``debug``, ``info``, ``warning`` or ``error``.
     stream
-        Where lines go; standard error where None.
+        Destination of the lines; standard error where None.
     """
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
@@ -96,15 +96,15 @@ def get_logger(role: str) -> Log:
 def capture_native_log(
     loop: asyncio.AbstractEventLoop, get_log: Callable[[], Log], on_handshake: Callable[[str], None]
 ) -> TextIO:
-    """Send what native code writes to descriptor 2 through ``log``.
+    """Redirect native code's output on descriptor 2 to the log.
 
     Parameters
     ----------
     loop
         The event loop that reads the pipe.
     get_log
-        Where lines go: called for each, because only a logger made after :func:`configure_logging` was told of the
-        returned stream writes to it; an older one would write into the pipe itself, for ever.
+        Returns the logger; called for each line, because only a logger made after :func:`configure_logging` received
+        the returned stream writes to it. An older one would write into the pipe itself, for ever.
     on_handshake
         Called with the cause of each failed TLS handshake.
 

@@ -51,7 +51,7 @@ class Metrics:
     def histogram(
         self, name: str, documentation: str, labels: Sequence[str] = (), buckets: Sequence[float] = LATENCY_BUCKETS
     ) -> Histogram:
-        """A distribution, in seconds unless the name says otherwise."""
+        """A distribution, in seconds unless the name has another unit."""
         known = self._known.get(name)
         if known is None:
             known = Histogram(name, documentation, labels, registry=self.registry, buckets=buckets)

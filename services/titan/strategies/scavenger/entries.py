@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.kinds import OrderType, Side, TimeInForce
+from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import BPS, ONE, ZERO, ceil_to, floor_to
 from titan.strategies.scavenger.parameters import ScavengerParameters
 
@@ -36,5 +36,5 @@ def entry_prices(side: Side, reference: Decimal, tick: Decimal, rules: Scavenger
 
 
 def order_kind(rules: ScavengerParameters) -> tuple[OrderType, TimeInForce]:
-    """Aggressive either way: what is not taken at once is not wanted later."""
+    """Return the order type and lifetime: aggressive either way, and the rest of a partial fill is canceled."""
     return (OrderType.LIMIT if rules.order_type == "limit" else OrderType.MARKET), TimeInForce.IOC

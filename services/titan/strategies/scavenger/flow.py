@@ -1,4 +1,4 @@
-"""Spot trades around a trip: who was the aggressor, and how much more than usual."""
+"""Spot trades around a trip: their aggressor side and volume."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import deque
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 
 
 class FlowMeasure(msgspec.Struct, frozen=True):
-    """Taker volume of a window: ``imbalance`` in [-1, 1], positive in the direction asked; ``quantity`` in base units.
+    """Taker volume of a window: ``imbalance`` in [-1, 1], positive in the given direction; ``quantity`` in base units.
 
     ``takers`` counts orders, not prints: prints of one side at one venue time are one taker walking the book.
     """
@@ -30,7 +30,7 @@ class TakerFlow:
         self._trades: deque[tuple[int, int, float]] = deque()
 
     def add(self, now_ns: int, venue_ns: int, side: Side, quantity: float) -> None:
-        """Take one trade; ``quantity`` in base units. Forgets what is older than the memory."""
+        """Add one trade; ``quantity`` in base units. Trades older than the memory are dropped."""
         trades = self._trades
         trades.append((now_ns, venue_ns or now_ns, quantity if side is Side.BUY else -quantity))
         oldest = now_ns - self._keep_ns
@@ -54,5 +54,5 @@ class TakerFlow:
         return FlowMeasure(side.sign * net / gross if gross > 0.0 else 0.0, takers, gross)
 
     def forget(self) -> None:
-        """Know nothing of the past."""
+        """Clear the history."""
         self._trades.clear()

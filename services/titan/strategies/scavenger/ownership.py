@@ -1,25 +1,25 @@
-"""What the strategy has asked for and what it holds: one position at a time, closed when its time is over."""
+"""The strategy's drafts in flight and its holding: one position at a time, closed when its time is over."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from titan.domain.kinds import OrderRole, OrderState
+from titan.domain.enums import OrderRole, OrderState
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
+from titan.domain.time import NS_PER_MS, utc_day
 from titan.strategies.base import DecisionNote, Holding
 from titan.strategies.scavenger.parameters import ScavengerParameters
 
-DAY_NS = 86_400_000_000_000
 _ENDED = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.LOST})
 
 
 class Ownership:
-    """Own drafts in flight, the own share of the perpetual, and the day's count of entries.
+    """Drafts in flight, the phase's share of the perpetual, and the day's count of entries.
 
-    An entry in flight ends by Brain's refusal, by its order's end, by the position it became, or, without any news,
-    ``entry_grace_ms`` after its life. All times on the market clock.
+    An entry in flight ends by Brain's refusal, by its order's end, by the position it became, or, without any report,
+    ``entry_grace_ms`` after its time to live. All times on the market clock.
     """
 
     __slots__ = (
@@ -27,7 +27,6 @@ class Ownership:
         "_entry_intents",
         "_entry_reference",
         "_entry_until_ns",
-        "_exit_reference",
         "_exit_until_ns",
         "_rules",
         "holding",
@@ -39,7 +38,6 @@ class Ownership:
         self.holding: Holding | None = None
         self._entry_reference = 0
         self._entry_until_ns = 0
-        self._exit_reference = 0
         self._exit_until_ns = 0
         self._day = 0
         self.trades_today = 0
@@ -52,29 +50,28 @@ class Ownership:
         return self.holding.quantity if self.holding is not None else ZERO
 
     def entry_in_flight(self, now_ns: int) -> bool:
-        """Whether an entry may yet become a position."""
+        """Whether an entry may still become a position."""
         return now_ns < self._entry_until_ns
 
     def entry_sent(self, reference: int, now_ns: int) -> None:
-        """Remember the entry just drafted."""
+        """Record the entry just drafted."""
         self._entry_reference = reference
-        self._entry_until_ns = now_ns + (self._rules.ttl_ms + self._rules.entry_grace_ms) * 1_000_000
+        self._entry_until_ns = now_ns + (self._rules.ttl_ms + self._rules.entry_grace_ms) * NS_PER_MS
 
     def exit_due(self, now_ns: int) -> bool:
         """Whether the holding's time is over and no attempt to close it is under way."""
         return (
             self.holding is not None
-            and now_ns >= self.holding.opened_ns + self._rules.hold_ms * 1_000_000
+            and now_ns >= self.holding.opened_ns + self._rules.hold_ms * NS_PER_MS
             and now_ns >= self._exit_until_ns
         )
 
-    def exit_sent(self, reference: int, now_ns: int) -> None:
-        """Remember the exit just drafted; the next attempt waits ``exit_retry_ms``."""
-        self._exit_reference = reference
-        self._exit_until_ns = now_ns + self._rules.exit_retry_ms * 1_000_000
+    def exit_sent(self, now_ns: int) -> None:
+        """Record the exit just drafted; the next attempt waits ``exit_retry_ms``."""
+        self._exit_until_ns = now_ns + self._rules.exit_retry_ms * NS_PER_MS
 
     def trades_spent(self, now_ns: int) -> bool:
-        """Whether the day's ceiling is reached."""
+        """Whether the day's maximum of trades is reached."""
         self._turn_day(now_ns)
         return self.trades_today >= self._rules.max_trades_per_day
 
@@ -98,7 +95,7 @@ class Ownership:
             self.trades_today += 1
 
     def on_positions(self, holdings: Sequence[Holding]) -> None:
-        """Take the whole picture; becoming flat ends the exit that is under way."""
+        """Replace the holding by the reported one; becoming flat ends the exit that is under way."""
         before = self.holding
         self.holding = next(
             (held for held in holdings if held.symbol == self._rules.perp_symbol and held.quantity != ZERO), None
@@ -109,16 +106,16 @@ class Ownership:
             self._exit_until_ns = 0
 
     def dump_state(self) -> dict[str, int]:
-        """The day's count: the venue does not know which fills began a trade of this phase."""
+        """Return the day's count: the venue does not record which fills began a trade of this phase."""
         return {"day": self._day, "trades_today": self.trades_today}
 
     def load_state(self, state: Mapping[str, int]) -> None:
-        """Take the day's count of an earlier life; it falls away when the day has turned."""
+        """Restore the day's count of an earlier process; it is dropped when the day has changed."""
         self._day = state.get("day", 0)
         self.trades_today = state.get("trades_today", 0)
 
     def _turn_day(self, now_ns: int) -> None:
-        day = now_ns // DAY_NS
+        day = utc_day(now_ns)
         if day > self._day:
             self._day = day
             self.trades_today = 0

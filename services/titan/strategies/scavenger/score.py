@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.strategies.bars import BarWindow
 from titan.strategies.scavenger.flow import FlowMeasure
 from titan.strategies.scavenger.parameters import ScavengerParameters

@@ -1,8 +1,8 @@
 """Scavenger: structural breakout with a tripwire on the perpetual, confirmed by spot trades.
 
 A trap lies beyond each edge of the perpetual's recent range. The first trade of the perpetual across a tripwire, coming
-from inside, opens a window; when it ends, spot's takers of that window and of the time before it say whether the
-breakout is real. The setup's score goes with the intent: whether it is enough is the policy's to say, in Brain.
+from inside, opens a window. When it ends, spot's takers of that window and of the time before it confirm the breakout
+or not. The setup's score goes with the intent, and Brain's policy decides whether it is enough.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from titan.domain.enums import Action, OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
-from titan.domain.kinds import Action, OrderType, Side, TimeInForce
 from titan.domain.market import Bar, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Fill, Order
+from titan.domain.time import NS_PER_MS
 from titan.strategies.bars import BarWindow
 from titan.strategies.base import (
     NOTHING_PERMITTED,
@@ -35,7 +36,6 @@ from titan.strategies.scavenger.trips import Abort, Measured, Trip
 
 BREAKOUT_SETUP = "structural-breakout"
 TIME_EXIT_SETUP = "time-exit"
-_MS = 1_000_000
 _NOTHING: tuple[IntentDraft, ...] = ()
 
 
@@ -46,10 +46,10 @@ class Scavenger:
 
     def __init__(self, parameters: ScavengerParameters) -> None:
         self.parameters = parameters
-        bar_ns = parameters.bar_ms * _MS
+        bar_ns = parameters.bar_ms * NS_PER_MS
         self._perp = BarWindow(bar_ns, parameters.memory_bars)
         self._spot = BarWindow(bar_ns, parameters.memory_bars)
-        self._flow = TakerFlow((parameters.before_ms + parameters.confirm_ms + parameters.max_lag_ms) * _MS)
+        self._flow = TakerFlow((parameters.before_ms + parameters.confirm_ms + parameters.max_lag_ms) * NS_PER_MS)
         self._traps = (Trap(Side.BUY), Trap(Side.SELL))
         self._own = Ownership(parameters)
         self._permission = NOTHING_PERMITTED
@@ -73,7 +73,7 @@ class Scavenger:
         return self._counts
 
     def on_instruments(self, instruments: Sequence[Instrument]) -> None:
-        """Take the perpetual's tick.
+        """Store the perpetual, for its tick.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Scavenger:
         self._instrument = listed[self.parameters.perp_symbol]
 
     def warm_up(self, bars: Sequence[Bar]) -> None:
-        """Take bars of ``bar_ms`` of both symbols; others are left out."""
+        """Append bars of ``bar_ms`` of both symbols; others are ignored."""
         taken = 0
         for bar in bars:
             if bar.symbol == self.parameters.perp_symbol:
@@ -99,7 +99,7 @@ class Scavenger:
             self._set_traps()
 
     def permit(self, permission: Permission) -> None:
-        """Set what may be proposed."""
+        """Set the permission for drafts."""
         self._permission = permission
 
     def on_event(self, event: MarketEvent) -> Sequence[IntentDraft]:
@@ -173,7 +173,7 @@ class Scavenger:
                 "quantity": format_decimal(holding.quantity),
                 "average_entry_price": format_decimal(holding.average_entry_price),
                 "opened_ns": holding.opened_ns,
-                "closes_at_ns": holding.opened_ns + self.parameters.hold_ms * _MS,
+                "closes_at_ns": holding.opened_ns + self.parameters.hold_ms * NS_PER_MS,
             },
             "trades_today": self._own.trades_today,
             "max_trades_per_day": self.parameters.max_trades_per_day,
@@ -181,7 +181,7 @@ class Scavenger:
         }
 
     def _advance(self, now_ns: int) -> Sequence[IntentDraft]:
-        """Let the market clock reach ``now_ns``: bars close, a window ends, a holding's time is over."""
+        """Advance the market clock to ``now_ns``: bars close, a window ends, a holding's time is over."""
         self._now_ns = now_ns
         self._spot.advance(now_ns)
         if self._perp.advance(now_ns):
@@ -217,7 +217,7 @@ class Scavenger:
 
     @property
     def _confirm_ns(self) -> int:
-        return self.parameters.confirm_ms * _MS
+        return self.parameters.confirm_ms * NS_PER_MS
 
     def _on_crossing(self, trip: Trip) -> None:
         self._counts["trip", trip.side.name.lower()] += 1
@@ -230,7 +230,7 @@ class Scavenger:
             self._trip = trip
 
     def _obstacle(self, side: Side, now_ns: int) -> tuple[Abort, str] | None:
-        """What forbids an entry now, before anything is measured."""
+        """Return the reason that forbids an entry now, before anything is measured."""
         if now_ns >= self._permission.opening_until_ns or self._instrument is None:
             return Abort.NOT_PERMITTED, self._permission.reason
         if self._own.holding is not None:
@@ -238,14 +238,14 @@ class Scavenger:
         if self._own.entry_in_flight(now_ns):
             return Abort.ENTRY_IN_FLIGHT, "an entry waits for its fill"
         if now_ns < self._cooled_ns[side]:
-            return Abort.COOLDOWN, f"{(self._cooled_ns[side] - now_ns) // _MS} ms to go"
+            return Abort.COOLDOWN, f"{(self._cooled_ns[side] - now_ns) // NS_PER_MS} ms to go"
         if self._own.trades_spent(now_ns):
             return Abort.TRADES_SPENT, f"{self._own.trades_today} of {self.parameters.max_trades_per_day} today"
         return None
 
     def _confirm_early(self, trip: Trip, now_ns: int) -> Sequence[IntentDraft]:
-        """Fire before the window ends, once what spot's takers say is strong enough."""
-        if now_ns < trip.tripped_ns + self.parameters.settle_ms * _MS:
+        """Confirm before the window ends, once the score of spot's takers is high enough."""
+        if now_ns < trip.tripped_ns + self.parameters.settle_ms * NS_PER_MS:
             return _NOTHING
         measured = self._measure(trip, now_ns)
         if not isinstance(measured, Measured) or measured.score.total < self.parameters.early_score:
@@ -255,9 +255,9 @@ class Scavenger:
         return _NOTHING if entry is None else (entry,)
 
     def _confirm(self, trip: Trip, now_ns: int) -> IntentDraft | None:
-        """Judge a trip whose window has ended."""
-        if now_ns - trip.ends_ns > self.parameters.max_lag_ms * _MS:
-            self._abort(trip, Abort.WINDOW_OVERRUN, f"{(now_ns - trip.ends_ns) // _MS} ms late")
+        """Confirm or abort a trip whose window has ended."""
+        if now_ns - trip.ends_ns > self.parameters.max_lag_ms * NS_PER_MS:
+            self._abort(trip, Abort.WINDOW_OVERRUN, f"{(now_ns - trip.ends_ns) // NS_PER_MS} ms late")
             return None
         measured = self._measure(trip, trip.ends_ns)
         if not isinstance(measured, Measured):
@@ -266,7 +266,7 @@ class Scavenger:
         return self._entry(trip, measured)
 
     def _measure(self, trip: Trip, until_ns: int) -> Measured | tuple[Abort, str]:
-        """What the market says of a trip so far, or what is missing."""
+        """Measure a trip until ``until_ns``, or return the reason against it."""
         rules = self.parameters
         after = self._flow.measure(trip.tripped_ns, until_ns, trip.side)
         if after.takers < rules.min_spot_takers:
@@ -280,8 +280,8 @@ class Scavenger:
         spread_bps = (ask - bid) / ((ask + bid) / 2) * 10_000
         if spread_bps > rules.max_spread_bps:
             return Abort.SPREAD_TOO_WIDE, f"{spread_bps:.3f} > {rules.max_spread_bps} bps"
-        before = self._flow.measure(trip.tripped_ns - rules.before_ms * _MS, trip.tripped_ns, trip.side)
-        window_ns = rules.before_ms * _MS + until_ns - trip.tripped_ns
+        before = self._flow.measure(trip.tripped_ns - rules.before_ms * NS_PER_MS, trip.tripped_ns, trip.side)
+        window_ns = rules.before_ms * NS_PER_MS + until_ns - trip.tripped_ns
         score = score_setup(trip.side, before, after, window_ns, self._spot, spread_bps, rules)
         return Measured(quote, before, after, spread_bps, score)
 
@@ -309,13 +309,13 @@ class Scavenger:
             time_in_force=time_in_force,
             reference_price=reference,
             event_time_ns=self._now_ns,
-            ttl_ns=rules.ttl_ms * _MS,
+            ttl_ns=rules.ttl_ms * NS_PER_MS,
             limit_price=prices.limit,
             stop_price=prices.stop,
             target_price=prices.target,
             setup_score=round(score.total, 4),
-            volatility=self._perp.volatility(rules.hold_ms * _MS),
-            timeframe_ns=rules.hold_ms * _MS,
+            volatility=self._perp.volatility(rules.hold_ms * NS_PER_MS),
+            timeframe_ns=rules.hold_ms * NS_PER_MS,
             evidence={
                 "level": f"{trip.level.price:.10g}",
                 "level_touches": str(trip.level.touches),
@@ -326,7 +326,7 @@ class Scavenger:
                 "spot_takers_after": str(measured.after.takers),
                 "spot_burst_ratio": f"{score.burst_ratio:.2f}",
                 "spread_bps": f"{measured.spread_bps:.3f}",
-                "confirmed_after_ms": str((self._now_ns - trip.tripped_ns) // _MS),
+                "confirmed_after_ms": str((self._now_ns - trip.tripped_ns) // NS_PER_MS),
                 "score_imbalance": f"{score.imbalance:.3f}",
                 "score_burst": f"{score.burst:.3f}",
                 "score_spread": f"{score.spread:.3f}",
@@ -334,20 +334,20 @@ class Scavenger:
             },
         )
         self._own.entry_sent(draft.reference, self._now_ns)
-        self._cooled_ns[trip.side] = self._now_ns + rules.cooldown_ms * _MS
+        self._cooled_ns[trip.side] = self._now_ns + rules.cooldown_ms * NS_PER_MS
         self._counts["confirmation", trip.side.name.lower()] += 1
         self._counts["draft", BREAKOUT_SETUP] += 1
         self._last_outcome = self._describe(trip, "confirmed", f"score {draft.setup_score}")
         return draft
 
     def _exit(self, holding: Holding, now_ns: int) -> IntentDraft:
-        """Close the whole share: Brain checks it against what is really held."""
+        """Close the whole share: Brain checks it against the real holding."""
         side = Side.SELL if holding.quantity > ZERO else Side.BUY
         quote = self._quote
         reference = ZERO
         if quote is not None:
             reference = quote.bid_price if side is Side.SELL else quote.ask_price
-        held_ms = (now_ns - holding.opened_ns) // _MS
+        held_ms = (now_ns - holding.opened_ns) // NS_PER_MS
         draft = IntentDraft(
             reference=self._next_reference(),
             setup=TIME_EXIT_SETUP,
@@ -359,11 +359,11 @@ class Scavenger:
             # Without a quote (just restarted) the entry price stands in: an exit is never held back for a price.
             reference_price=reference if reference > ZERO else holding.average_entry_price,
             event_time_ns=now_ns,
-            ttl_ns=self.parameters.ttl_ms * _MS,
+            ttl_ns=self.parameters.ttl_ms * NS_PER_MS,
             quantity=abs(holding.quantity),
             evidence={"held_ms": str(held_ms), "hold_ms": str(self.parameters.hold_ms)},
         )
-        self._own.exit_sent(draft.reference, now_ns)
+        self._own.exit_sent(now_ns)
         self._counts["draft", TIME_EXIT_SETUP] += 1
         return draft
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.strategies.scavenger.parameters import ScavengerParameters
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.strategies.scavenger.structure import Level
 
 
 class Trap:
     """Armed by a trade inside the level, tripped by the first trade at or beyond the tripwire.
 
-    Then only a trade inside arms it again: a touch from outside is nothing, and one crossing trips once.
+    Then only a trade inside arms it again: a touch from outside does not trip, and one crossing trips once.
     """
 
     __slots__ = ("_direction", "_inside", "_wire", "armed", "level", "side")

@@ -1,4 +1,4 @@
-"""A trip: a crossing under confirmation, what is measured of it, and why it may come to nothing."""
+"""A trip: a crossing under confirmation, its measurements, and the reasons that abort it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from titan.domain.kinds import Side
+from titan.domain.enums import Side
 from titan.domain.market import QuoteEvent
 from titan.strategies.scavenger.flow import FlowMeasure
 from titan.strategies.scavenger.score import Score
@@ -14,16 +14,16 @@ from titan.strategies.scavenger.structure import Level
 
 
 class Abort(StrEnum):
-    """Why a crossing became no intent."""
+    """Reasons for which a crossing became no intent."""
 
     NOT_PERMITTED = "not_permitted"  # posture, budget or Brain does not allow opening
     POSITION_OPEN = "position_open"  # one position at a time
-    ENTRY_IN_FLIGHT = "entry_in_flight"  # an entry may yet become a position
+    ENTRY_IN_FLIGHT = "entry_in_flight"  # an entry may still become a position
     TRIP_PENDING = "trip_pending"  # another trip is being confirmed
     COOLDOWN = "cooldown"  # too soon after the last draft in this direction
     TRADES_SPENT = "trades_spent"  # the day's ceiling
     WICK_REVERSION = "wick_reversion"  # back inside the level
-    WINDOW_OVERRUN = "window_overrun"  # no word of the market when the window ended
+    WINDOW_OVERRUN = "window_overrun"  # no market event when the window ended
     FEW_SPOT_TAKERS = "few_spot_takers"  # spot did not trade
     SPOT_DISAGREES = "spot_disagrees"  # spot's takers are not on this side
     SPREAD_TOO_WIDE = "spread_too_wide"  # the perpetual's spread
@@ -42,7 +42,7 @@ class Trip(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """A trip with all that is measured of it."""
+    """A trip with its measurements."""
 
     quote: QuoteEvent
     before: FlowMeasure

@@ -9,7 +9,7 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.guarded_plane import guard
-from support.cluster.operator_faults import Place, place
+from support.cluster.operator_faults import GuardedCluster, guarded_cluster
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def plane(request: pytest.FixtureRequest, module_cluster: ControlPlane) -> Contr
 
 
 @pytest.fixture
-async def here(plane: ControlPlane, names: Iterator[str], tmp_path: Path) -> AsyncIterator[Place]:
+async def here(plane: ControlPlane, names: Iterator[str], tmp_path: Path) -> AsyncIterator[GuardedCluster]:
     """The ways to it."""
-    async with place(plane, tmp_path, names) as made:
+    async with guarded_cluster(plane, tmp_path, names) as made:
         yield made

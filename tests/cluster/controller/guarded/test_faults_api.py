@@ -10,33 +10,33 @@ import os
 import pytest
 
 from support.cluster.fault_rows import KINDS_WATCHED, ROWS, Row
-from support.cluster.operator_faults import Objects, Place, differences
-from support.cluster.stack_acts import LIFE
+from support.cluster.operator_faults import GuardedCluster, Objects, differences
+from support.cluster.stack_acts import STACK_ACTS
 
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))
 TRIED = [row for row in ROWS if CHAOS or row.sampled]
-NEEDED = LIFE[: 1 + max(LIFE.index(act) for row in TRIED for act in row.acts)]
+NEEDED = STACK_ACTS[: 1 + max(STACK_ACTS.index(act) for row in TRIED for act in row.acts)]
 NAMESPACES = [f"fault-{number:03}" for number in range(len(TRIED) + 1)]
 
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, tuple[Objects, int]]:
-    """What the acts lead to without a fault; the first test finds out."""
+    """The objects after each act without a fault; the first test records them."""
     return {}
 
 
 @pytest.mark.parametrize("row", TRIED, ids=lambda row: row.name)
 async def test_a_fault_changes_nothing_of_the_end(
-    row: Row, here: Place, expected: dict[str, tuple[Objects, int]]
+    row: Row, here: GuardedCluster, expected: dict[str, tuple[Objects, int]]
 ) -> None:
     if not expected:
         expected.update(await here.undisturbed(NEEDED))
     async with here.faulted() as at:
         at.operator(**row.settings)
-        for act in LIFE[: LIFE.index(row.acts[-1]) + 1]:
+        for act in STACK_ACTS[: STACK_ACTS.index(row.acts[-1]) + 1]:
             if act in row.acts:
                 await row.fault(at)
-            await act.do(at.scene)
+            await act.do(at.fixture)
             end = await at.through(act)
             assert differences(expected[act.name][0], end) == [], f"{act.name}: {row.why}"
             await at.checked()

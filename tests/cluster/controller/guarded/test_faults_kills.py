@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from support.cluster.operator_faults import Faulted, Objects, Place, differences
+from support.cluster.operator_faults import FaultedStack, GuardedCluster, Objects, differences
 from support.cluster.operator_process import OperatorProcess
-from support.cluster.stack_acts import DELETE, HALT, LIFE, UPGRADE
+from support.cluster.stack_acts import DELETE, HALT, STACK_ACTS, UPGRADE
 
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))
 NAMESPACES = [f"kill-{number:03}" for number in range(8)]
@@ -18,24 +18,24 @@ LIVES = ((0.05, 0.5, 0.3, 0.6, 0.4), (0.3, 0.15, 0.7, 0.3, 0.1), (0.6, 0.7, 0.1,
 SAMPLE = {UPGRADE.name: 0.5, HALT.name: 0.5, DELETE.name: 0.6}
 
 
-async def _die(at: Faulted, operator: OperatorProcess) -> None:
+async def _die(at: FaultedStack, operator: OperatorProcess) -> None:
     """Kill it at its cut, before anything it would do next; another pod of it starts at once."""
     await at.proxy.happened.wait()
     operator.kill()
     operator.start()
 
 
-async def _live(here: Place, kills: Mapping[str, float], expected: Mapping[str, tuple[Objects, int]]) -> int:
+async def _live(here: GuardedCluster, kills: Mapping[str, float], expected: Mapping[str, tuple[Objects, int]]) -> int:
     """A life with kills; return how many there were."""
     died = 0
     async with here.faulted() as at:
         operator = at.operator()
-        for turn, act in enumerate(LIFE):
+        for turn, act in enumerate(STACK_ACTS):
             if act.name in kills:
                 at.proxy.happened.clear()
                 at.proxy.cut_after(_write(kills[act.name], expected[act.name][1]), before=(turn + died) % 2 == 0)
                 at.meanwhile(_die(at, operator))
-            await act.do(at.scene)
+            await act.do(at.fixture)
             end = await at.through(act)
             died += act.name in kills
             assert differences(expected[act.name][0], end) == [], f"{act.name}, killed at {kills.get(act.name)}"
@@ -48,8 +48,8 @@ def _write(part: float, writes: int) -> int:
 
 
 @pytest.mark.timeout(600 if CHAOS else 300)
-async def test_killed_at_a_write_the_end_is_the_same(here: Place) -> None:
-    expected = await here.undisturbed(LIFE)
-    lives = [dict(zip((act.name for act in LIFE), parts, strict=True)) for parts in LIVES] if CHAOS else [SAMPLE]
+async def test_killed_at_a_write_the_end_is_the_same(here: GuardedCluster) -> None:
+    expected = await here.undisturbed(STACK_ACTS)
+    lives = [dict(zip((act.name for act in STACK_ACTS), parts, strict=True)) for parts in LIVES] if CHAOS else [SAMPLE]
     died = [await _live(here, kills, expected) for kills in lives]
     assert sum(died) == (20 if CHAOS else 3)

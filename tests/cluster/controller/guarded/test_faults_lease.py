@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from support.cluster.controller_fixture import Held, Scene
-from support.cluster.operator_faults import Faulted, Place, written
+from support.cluster.controller_fixture import ControllerFixture, HeldLease
+from support.cluster.operator_faults import FaultedStack, GuardedCluster, written
 from support.cluster.stack_acts import INSTALL
 from titan_operator.cluster.errors import ClusterError
 from titan_operator.controller.controller import StackController
@@ -19,10 +19,10 @@ NAMESPACES = [f"lease-{number}" for number in LOST_AT]
 
 
 @dataclass
-class LostAt(Held):
-    """Ours until so many writes were asked for."""
+class LostAt(HeldLease):
+    """A Lease that is held until so many writes were requested."""
 
-    at: Faulted
+    at: FaultedStack
     writes: int
 
     def is_held(self) -> bool:
@@ -30,27 +30,29 @@ class LostAt(Held):
 
 
 @pytest.mark.parametrize("writes", LOST_AT)
-async def test_nothing_is_written_from_there_on(writes: int, here: Place) -> None:
+async def test_nothing_is_written_from_there_on(writes: int, here: GuardedCluster) -> None:
     async with here.faulted() as at:
         connection = at.proxy.connection(here.token)
         lease = LostAt(at, writes)
-        scene = Scene(here.admin, connection, at.scene.namespace, at.folder / "engine", at.told, lease=lease)
-        await INSTALL.do(scene)
-        async with scene.engine() as engine:
-            while not await _lost(engine):
+        fixture = ControllerFixture(
+            here.admin, connection, at.fixture.namespace, at.folder / "engine", at.stack, lease=lease
+        )
+        await INSTALL.do(fixture)
+        async with fixture.controller() as controller:
+            while not await _lost(controller):
                 pass
             # What was asked for together with the last one that it still allowed was on its way.
             found = len(written(at.proxy))
             assert writes <= found < writes + AT_ONCE
-            assert await _lost(engine), "it goes on to ask whether the Lease is its own"
+            assert await _lost(controller), "it goes on to ask whether the Lease is its own"
         assert len(written(at.proxy)) == found
 
 
-async def _lost(engine: StackController) -> bool:
+async def _lost(controller: StackController) -> bool:
     """One pass; whether it ended because the Lease was lost."""
     lost = False
     try:
-        await engine.reconcile()
+        await controller.reconcile()
     except* ClusterError as errors:
         lost = "the Lease was lost" in str(errors.exceptions)
     return lost

@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from decimal import Decimal
 
-from support.cluster.controller_fixture import Scene
-from support.cluster.operator_faults import Place, written
+from support.cluster.controller_fixture import ControllerFixture
+from support.cluster.operator_faults import GuardedCluster, written
 from support.cluster.operator_process import LEASE_S
 from support.cluster.stack_acts import INSTALL
 from support.stack.model import quickstart
@@ -25,7 +25,7 @@ SHOW_EQUITY = (
 
 
 class Clock:
-    """Monotonic seconds that jump when a test says so."""
+    """Monotonic seconds that a test can advance."""
 
     def __init__(self) -> None:
         self.jumped_s = 0.0
@@ -34,21 +34,23 @@ class Clock:
         return time.monotonic() + self.jumped_s
 
 
-async def test_sixty_resyncs_write_one_status_a_minute(here: Place) -> None:
+async def test_sixty_resyncs_write_one_status_a_minute(here: GuardedCluster) -> None:
     clock = Clock()
     async with here.faulted() as at:
         connection = at.proxy.connection(here.token)
-        scene = Scene(here.admin, connection, at.scene.namespace, at.folder / "engine", at.told, clock=clock)
-        await INSTALL.do(scene)
-        async with scene.engine() as engine:
-            await scene.run_until(engine, lambda: INSTALL.ended(scene))
-            await scene.calm(engine, at.writes)
+        fixture = ControllerFixture(
+            here.admin, connection, at.fixture.namespace, at.folder / "engine", at.stack, clock=clock
+        )
+        await INSTALL.do(fixture)
+        async with fixture.controller() as controller:
+            await fixture.run_until(controller, lambda: INSTALL.ended(fixture))
+            await fixture.calm(controller, at.writes)
             before, began = at.writes(), time.monotonic()
             for _ in range(RESYNCS):
                 # Its equity moves all the time, as that of a stack which trades.
-                at.told.equity += Decimal("0.01")
+                at.stack.equity += Decimal("0.01")
                 clock.jumped_s += STEP_S
-                await engine.reconcile()
+                await controller.reconcile()
             least_s, lasted_s = RESYNCS * STEP_S, RESYNCS * STEP_S + time.monotonic() - began
         found = Counter((one.plural, one.subresource, one.name) for one in written(at.proxy)[before:])
         assert set(found) == {(plural, "status", name) for plural, name in SHOW_EQUITY}
@@ -57,10 +59,10 @@ async def test_sixty_resyncs_write_one_status_a_minute(here: Place) -> None:
         assert max(found.values()) <= lasted_s // 60 + 1
 
 
-async def test_a_process_beside_a_settled_stack_renews_its_lease_and_nothing_else(here: Place) -> None:
+async def test_a_process_beside_a_settled_stack_renews_its_lease_and_nothing_else(here: GuardedCluster) -> None:
     async with here.faulted() as at:
         at.operator()
-        await INSTALL.do(at.scene)
+        await INSTALL.do(at.fixture)
         await at.through(INSTALL)
         all_before, before, asked = len(at.proxy.mutations), at.writes(), len(at.proxy.requests)
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""``kubectl titan why``: the first thing that refuses, in the operator's own words, and what to do about it."""
+"""``kubectl titan why``: the first obstacle in the operator's words, and the next step."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from titan_operator.planning.gates import GateReason
 ARMED = {"posture": {"ceiling": "ARMED", "latch": "ARMED", "inForce": "ARMED"}}
 
 
-def picture(*phases: dict[str, Any], status: dict[str, Any] | None = ARMED, **spec: Any) -> StackView:
+def stack_view(*phases: dict[str, Any], status: dict[str, Any] | None = ARMED, **spec: Any) -> StackView:
     return StackView.of("desk", [policy("demo", status=status, **spec)], phases)
 
 
-def told(shown: StackView, name: str | None = None) -> list[tuple[str, str]]:
-    return [(one.where, one.sentence) for one in obstacles(shown, name)]
+def sentences(view: StackView, name: str | None = None) -> list[tuple[str, str]]:
+    return [(one.where, one.sentence) for one in obstacles(view, name)]
 
 
 def test_every_gate_and_check_has_an_advice() -> None:
@@ -30,34 +30,34 @@ def test_every_gate_and_check_has_an_advice() -> None:
 
 @pytest.mark.parametrize("kind", sorted(ADVICE))
 @pytest.mark.parametrize("status", ["False", "Unknown"])
-def test_a_gate_that_refuses_is_told_with_its_advice(kind: str, status: str) -> None:
-    shown = picture(phase("brain", conditions=[condition(kind, status, message="because")], ready=("False", kind)))
-    found = obstacles(shown, "brain")
+def test_a_refusing_gate_is_listed_with_its_advice(kind: str, status: str) -> None:
+    view = stack_view(phase("brain", conditions=[condition(kind, status, message="because")], ready=("False", kind)))
+    found = obstacles(view, "brain")
     assert [(one.where, one.sentence, one.remedy) for one in found] == [
         ("TitanPhase brain", f"{kind} is {status}: because", ADVICE[kind])
     ]
 
 
-def test_gates_are_told_in_the_operators_order_whatever_the_list() -> None:
+def test_gates_are_listed_in_the_order_of_the_operator() -> None:
     late, early = condition("PolicyInForce", "False"), condition("SpecValid", "False")
-    shown = picture(phase("brain", conditions=[late, early], ready=("False", "SpecValid")))
-    assert [sentence.split()[0] for _, sentence in told(shown)] == ["SpecValid", "PolicyInForce"]
+    view = stack_view(phase("brain", conditions=[late, early], ready=("False", "SpecValid")))
+    assert [sentence.split()[0] for _, sentence in sentences(view)] == ["SpecValid", "PolicyInForce"]
 
 
-def test_gates_that_hold_are_not_told() -> None:
-    shown = picture(phase("brain", conditions=[condition(kind, "True") for kind in ADVICE]))
-    assert told(shown) == []
+def test_passing_gates_are_not_listed() -> None:
+    view = stack_view(phase("brain", conditions=[condition(kind, "True") for kind in ADVICE]))
+    assert sentences(view) == []
 
 
 @pytest.mark.parametrize(
-    ("description", "made", "sentence", "remedy"),
+    ("description", "raw", "sentence", "remedy"),
     [
-        ("no status", phase("brain", status=None), "the operator has not looked at it yet", "see that the operator"),
+        ("no status", phase("brain", status=None), "the operator has not seen it yet", "check that the operator"),
         (
             "the API server's own first status",
             phase("brain", status={"observedGeneration": -1, "conditions": []}),
-            "the operator has not looked at it yet",
-            "see that the operator",
+            "the operator has not seen it yet",
+            "check that the operator",
         ),
         ("an earlier spec", phase("brain", observed=False), "its status is of an earlier spec", "wait"),
         (
@@ -80,8 +80,8 @@ def test_gates_that_hold_are_not_told() -> None:
         ),
     ],
 )
-def test_a_phase_that_no_gate_refuses(description: str, made: dict[str, Any], sentence: str, remedy: str) -> None:
-    first = obstacles(picture(made), None)[0]
+def test_a_phase_that_no_gate_refuses(description: str, raw: dict[str, Any], sentence: str, remedy: str) -> None:
+    first = obstacles(stack_view(raw), None)[0]
     assert (first.where, first.sentence) == ("TitanPhase brain", sentence)
     assert first.remedy.startswith(remedy)
 
@@ -89,7 +89,7 @@ def test_a_phase_that_no_gate_refuses(description: str, made: dict[str, Any], se
 @pytest.mark.parametrize(
     ("description", "status", "sentence", "remedy"),
     [
-        ("unknown", {}, "the posture in force is not known: Brain has not told it", "see the obstacles above"),
+        ("unknown", {}, "the posture in force is not known: Brain has not reported it", "see the obstacles above"),
         (
             "ceiling",
             {"posture": {"ceiling": "CLOSE_ONLY", "latch": "ARMED", "inForce": "CLOSE_ONLY"}},
@@ -111,26 +111,26 @@ def test_a_phase_that_no_gate_refuses(description: str, made: dict[str, Any], se
     ],
 )
 def test_posture(description: str, status: dict[str, Any], sentence: str, remedy: str) -> None:
-    (only,) = obstacles(picture(phase("brain"), status=status), None)
+    (only,) = obstacles(stack_view(phase("brain"), status=status), None)
     assert (only.where, only.sentence) == ("RiskPolicy demo", sentence)
     assert only.remedy.startswith(remedy)
 
 
-def test_what_a_policy_says_of_itself_comes_before_its_posture() -> None:
+def test_condition_of_a_policy_comes_before_its_posture() -> None:
     refused = condition("Ready", "False", "PolicyInForce", "brain enforces another")
-    found = obstacles(picture(phase("brain"), status={**ARMED, "conditions": [refused]}), None)
+    found = obstacles(stack_view(phase("brain"), status={**ARMED, "conditions": [refused]}), None)
     assert [(one.sentence, one.remedy) for one in found] == [
         ("Ready is False (PolicyInForce): brain enforces another", ADVICE["PolicyInForce"])
     ]
 
 
-def test_a_policy_that_nothing_pins_is_in_nobodys_way() -> None:
-    shown = StackView.of("desk", [policy("demo", status=ARMED), policy("kept")], [phase("brain")])
-    assert told(shown) == []
+def test_unpinned_policy_is_no_obstacle() -> None:
+    view = StackView.of("desk", [policy("demo", status=ARMED), policy("kept")], [phase("brain")])
+    assert sentences(view) == []
 
 
 def test_one_phase_only() -> None:
-    shown = picture(phase("brain", ready=("False", "Starting")), phase("execution"))
-    assert told(shown, "execution") == []
+    view = stack_view(phase("brain", ready=("False", "Starting")), phase("execution"))
+    assert sentences(view, "execution") == []
     with pytest.raises(Refused, match="namespace desk has no TitanPhase hunter; there are brain, execution"):
-        obstacles(shown, "hunter")
+        obstacles(view, "hunter")

@@ -1,4 +1,4 @@
-"""``kubectl titan`` without a cluster: bad input, what files alone can answer, and nobody at the other end."""
+"""``kubectl titan`` without a cluster: bad input, commands on files, and an unreachable API server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def run_titan(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     code = run_app(app, "kubectl titan", list(arguments))
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err
@@ -56,19 +56,23 @@ def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> str:
         ("no credentials", ["status"], "no cluster: not inside a pod, and KUBECONFIG ~/.kube/config does not exist"),
         ("absent kubeconfig", ["status", "--kubeconfig", "gone"], "--kubeconfig: gone is no file"),
         ("no phase named", ["release"], "Missing argument 'NAME'"),
-        ("no patience", ["halt", "--timeout", "0"], "--timeout"),
+        (
+            "no patience",
+            ["halt", "--timeout", "0"],
+            "--timeout: '0' is not allowed; allowed is a number from 1 to 3600, like",
+        ),
         ("short id", ["explain", "abc"], "ID: 'abc' is too short"),
         ("absent file", ["policy", "diff", "gone.yaml", ALPHA], "gone.yaml: cannot be read: No such file"),
         (
             "no policy in it",
             ["policy", "diff", QUICKSTART, ALPHA],
-            "quickstart.yaml: holds 0 RiskPolicy; allowed is one",
+            "quickstart.yaml: holds 0 RiskPolicy resources; allowed is a file with one",
         ),
         ("no source", ["policy", "new"], "Missing option '--from'"),
         (
             "no such rule",
             ["policy", "new", "--from", STANDARD, "--set", "a=1"],
-            "rules.a: '1' (a string): no such rule",
+            "rules.a: '1' (a string), but no rule has this name; allowed are the rules",
         ),
         (
             "nothing changed",
@@ -80,7 +84,7 @@ def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> str:
     ],
 )
 def test_bad_input(capsys: pytest.CaptureFixture[str], description: str, arguments: list[str], sentence: str) -> None:
-    code, out, err = said(capsys, *arguments)
+    code, out, err = run_titan(capsys, *arguments)
     assert (code, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1, err
@@ -97,45 +101,47 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], description: str, argumen
     ],
     ids=" ".join,
 )
-def test_nobody_at_the_other_end(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str]) -> None:
-    code, out, err = said(capsys, *arguments, "--kubeconfig", kubeconfig(tmp_path))
+def test_unreachable_api_server(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str]) -> None:
+    code, out, err = run_titan(capsys, *arguments, "--kubeconfig", kubeconfig(tmp_path))
     assert (code, out) == (3, "")
     assert "127.0.0.1:1" in err
     assert "secret-token" not in err
     assert len(err.splitlines()) == 1, err
 
 
-def test_a_context_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, _, err = said(capsys, "status", "--kubeconfig", kubeconfig(tmp_path), "--context", "there")
+def test_unknown_context(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run_titan(capsys, "status", "--kubeconfig", kubeconfig(tmp_path), "--context", "there")
     assert code == 2
     assert "contexts has no 'there'" in err
 
 
-def test_files_alone_answer_a_diff(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = said(capsys, "policy", "diff", STANDARD, ALPHA, "-o", "json")
+def test_diff_of_files_needs_no_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run_titan(capsys, "policy", "diff", STANDARD, ALPHA, "-o", "json")
     rules = {row["rule"]: row for row in json.loads(out)["rules"]}
     assert code == 0
     assert rules["twoPersonArm"] == {"rule": "twoPersonArm", "before": False, "after": True, "effect": "tighter"}
-    assert said(capsys, "policy", "diff", STANDARD, STANDARD)[:2] == (0, "no rule differs: the hashes are equal\n")
+    assert run_titan(capsys, "policy", "diff", STANDARD, STANDARD)[:2] == (0, "no rule differs: the hashes are equal\n")
 
 
 def test_a_table_fits_its_width(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = said(capsys, "policy", "diff", STANDARD, ALPHA)
+    _, out, _ = run_titan(capsys, "policy", "diff", STANDARD, ALPHA)
     assert max(len(line) for line in out.splitlines()) <= 100
     assert "onVenueFailure" not in out
 
 
 def test_a_new_policy_can_be_verified(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    code, out, _ = said(capsys, "policy", "new", "--from", STANDARD, "--set", "maxOrderNotional=5000", "--name", "mine")
+    code, out, _ = run_titan(
+        capsys, "policy", "new", "--from", STANDARD, "--set", "maxOrderNotional=5000", "--name", "mine"
+    )
     made = yaml.safe_load(out)
     assert (code, made["spec"]["posture"], made["spec"]["rules"]["maxOrderNotional"]) == (0, "CLOSE_ONLY", "5000")
     (tmp_path / "new.yaml").write_text(out)
-    assert said(capsys, "policy", "verify", "new.yaml")[0] == 0
-    _, table, _ = said(capsys, "policy", "diff", STANDARD, "new.yaml")
+    assert run_titan(capsys, "policy", "verify", "new.yaml")[0] == 0
+    _, table, _ = run_titan(capsys, "policy", "diff", STANDARD, "new.yaml")
     assert "maxOrderNotional" in table
 
 
-def test_the_name_of_the_program_says_which_command_line_it_is() -> None:
+def test_program_name_selects_the_command_line() -> None:
     folder = Path(sys.executable).parent
     shown = {
         name: subprocess.run([folder / name, "--help"], check=True, capture_output=True, text=True, timeout=30).stdout

@@ -1,4 +1,4 @@
-"""``policy pin --files``: pins change where they stand, and nothing else of a file does."""
+"""``policy pin --files``: pins change in place, and nothing else of a file changes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_only_the_pins_change(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*.y*ml")}
-    wanted, (change,) = pin_files(folder, name_of(folder / STANDARD), dry_run=False)
+    reference, (change,) = pin_files(folder, name_of(folder / STANDARD), dry_run=False)
     assert (change.path.name, change.phases) == ("quickstart.yaml", ("execution", "brain", "scavenger"))
-    assert wanted["name"] == name_of(folder / STANDARD)
+    assert reference["name"] == name_of(folder / STANDARD)
     found = load_resources((folder / "quickstart.yaml").read_text(), "quickstart.yaml")
     pins = [one.spec.policy_ref for one in found if hasattr(one.spec, "policy_ref")]
-    assert [pin.model_dump() for pin in pins] == [wanted] * 3
+    assert [pin.model_dump() for pin in pins] == [reference] * 3
     differing = [
         line
         for line, old in zip(
@@ -48,7 +48,7 @@ def test_only_the_pins_change(folder: Path) -> None:
     assert {path: path.read_bytes() for path in before if path != change.path} == {
         path: content for path, content in before.items() if path != change.path
     }
-    assert pin_files(folder, wanted["name"], dry_run=False)[1] == []
+    assert pin_files(folder, reference["name"], dry_run=False)[1] == []
 
 
 def test_there_and_back_is_the_same_file(folder: Path) -> None:
@@ -71,8 +71,8 @@ def test_quotes_comments_and_line_ends_stay(folder: Path) -> None:
         "spec: {policyRef: {hash: 'sha256:old', name: \"old\"}, image: 'a'} # there\r\n"
     )
     (folder / "quickstart.yaml").write_bytes(text.encode())
-    wanted, _ = pin_files(folder, name_of(folder / DEMO), dry_run=False)
-    changed = text.replace("'sha256:old'", wanted["hash"]).replace('"old"', wanted["name"])
+    reference, _ = pin_files(folder, name_of(folder / DEMO), dry_run=False)
+    changed = text.replace("'sha256:old'", reference["hash"]).replace('"old"', reference["name"])
     assert (folder / "quickstart.yaml").read_bytes() == changed.encode()
 
 
@@ -98,7 +98,7 @@ def test_quotes_comments_and_line_ends_stay(folder: Path) -> None:
         ),
     ],
 )
-def test_nothing_is_written_where_anything_is_wrong(
+def test_no_file_is_written_when_one_is_invalid(
     folder: Path, description: str, file: str, text: tuple[str, str], kind: type[Exception], message: str
 ) -> None:
     broken = (folder / file).read_text()
@@ -110,6 +110,6 @@ def test_nothing_is_written_where_anything_is_wrong(
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_folder_that_is_none(tmp_path: Path) -> None:
+def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"--files: .*gone is no directory"):
         pin_files(tmp_path / "gone", "demo-d7413498", dry_run=False)

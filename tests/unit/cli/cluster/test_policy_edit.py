@@ -9,7 +9,7 @@ import pytest
 from support.cluster.objects import HASH, OTHER_HASH, RULES, policy
 from titan.cli.cluster.policy_edit import base_name, edited, manifest, pin_of, rules_of
 from titan.cli.errors import BadInput
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy import parse_rules, rules_document
 from titan.domain.policy_hash import policy_hash
 from titan_operator.api import RiskPolicy
@@ -32,7 +32,7 @@ def test_settings(description: str, setting: str, key: str, value: object) -> No
     assert rules_document(edited(BEFORE, [setting])) == {**RULES, key: value}
 
 
-def test_an_approval_is_given_as_json_and_taken_away_by_nothing() -> None:
+def test_approval_is_set_as_json_and_removed_by_an_empty_value() -> None:
     approval = '{"reference": "R-1", "approvedBy": "ana", "expires": "2027-01-31T00:00:00Z"}'
     live = edited(BEFORE, ["modes=paper,live", f"liveApproval={approval}"])
     assert live.live_approval is not None
@@ -44,7 +44,7 @@ def test_an_approval_is_given_as_json_and_taken_away_by_nothing() -> None:
     ("description", "settings", "message"),
     [
         ("no value", ["maxOrderNotional"], r"--set: 'maxOrderNotional'; allowed is RULE=VALUE"),
-        ("no such rule", ["maxOrderNotionl=1"], "no such rule; allowed is maxOrderNotional?"),
+        ("no such rule", ["maxOrderNotionl=1"], "no rule has this name; did you mean maxOrderNotional?"),
         ("too much", ["maxAccountLeverage=51"], "rules.maxAccountLeverage: '51' .*from 0.1 to 50"),
         ("not canonical", ["maxOrderNotional=5e3"], "rules.maxOrderNotional: '5e3' .*canonical decimal string"),
         (
@@ -109,7 +109,7 @@ def _without_rules() -> dict[str, Any]:
         ("no spec", {"metadata": {"name": "demo"}}, "spec.rules: missing"),
     ],
 )
-def test_a_policy_that_is_not_what_it_says(description: str, document: dict[str, Any], message: str) -> None:
+def test_policy_of_another_hash_is_refused(description: str, document: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         rules_of(document, "demo")
 

@@ -10,7 +10,7 @@ from titan.cli.cluster.session import Cluster, refusal
 from titan.cli.errors import CommandError, Refused, Unreachable
 from titan_operator.cluster.errors import ApiError
 from titan_operator.cluster.errors import Unreachable as NoAnswer
-from titan_operator.cluster.kinds import RISK_POLICY
+from titan_operator.cluster.resource_kinds import RISK_POLICY
 
 DENIED = (
     "riskpolicies.titan.trading \"demo\" is forbidden: ValidatingAdmissionPolicy 'titan-loosening' with binding "
@@ -31,13 +31,13 @@ class Answers:
     list = apply = create = get
 
 
-def desk(error: Exception | None) -> Cluster:
+def cluster(error: Exception | None) -> Cluster:
     api: Any = Answers(error)
     return Cluster(api, "desk")
 
 
 @pytest.mark.parametrize(
-    ("description", "error", "said"),
+    ("description", "error", "message"),
     [
         ("admission", ApiError(422, "Invalid", DENIED), "refused by admission: ana may not arm"),
         ("RBAC", ApiError(403, "Forbidden", 'User "eve" cannot list'), 'User "eve" cannot list'),
@@ -54,12 +54,16 @@ def desk(error: Exception | None) -> Cluster:
         ),
     ],
 )
-async def test_refusals(description: str, error: ApiError, said: str) -> None:
-    assert refusal(error) == said
-    for call in (desk(error).picture(), desk(error).set_field(RISK_POLICY, "demo", {}), desk(error).who_am_i()):
-        with pytest.raises(Refused) as told:
+async def test_refusals(description: str, error: ApiError, message: str) -> None:
+    assert refusal(error) == message
+    for call in (
+        cluster(error).stack_view(),
+        cluster(error).set_field(RISK_POLICY, "demo", {}),
+        cluster(error).user_name(),
+    ):
+        with pytest.raises(Refused) as raised:
             await call
-        assert str(told.value) == said
+        assert str(raised.value) == message
 
 
 @pytest.mark.parametrize(
@@ -70,14 +74,18 @@ async def test_refusals(description: str, error: ApiError, said: str) -> None:
         ("gone", NoAnswer("GET /apis: https://127.0.0.1:1: refused")),
     ],
 )
-async def test_what_may_do_better_later_is_unreachable(description: str, error: Exception) -> None:
-    for call in (desk(error).picture(), desk(error).get(RISK_POLICY, "demo"), desk(error).page("brain", "decisions")):
+async def test_transient_errors_are_unreachable(description: str, error: Exception) -> None:
+    for call in (
+        cluster(error).stack_view(),
+        cluster(error).get(RISK_POLICY, "demo"),
+        cluster(error).page("brain", "decisions"),
+    ):
         with pytest.raises(Unreachable):
             await call
 
 
 @pytest.mark.parametrize(
-    ("description", "error", "kind", "said"),
+    ("description", "error", "kind", "message"),
     [
         ("no service", None, Refused, "namespace desk has no Service brain"),
         (
@@ -96,13 +104,13 @@ async def test_what_may_do_better_later_is_unreachable(description: str, error: 
     ],
 )
 async def test_a_page_of_a_process(
-    description: str, error: ApiError | None, kind: type[CommandError], said: str
+    description: str, error: ApiError | None, kind: type[CommandError], message: str
 ) -> None:
-    with pytest.raises(kind) as told:
-        await desk(error).page("brain", "decisions")
-    assert str(told.value) == said
+    with pytest.raises(kind) as raised:
+        await cluster(error).page("brain", "decisions")
+    assert str(raised.value) == message
 
 
-async def test_what_is_not_there_is_named() -> None:
+async def test_absent_object_is_named() -> None:
     with pytest.raises(Refused, match="namespace desk has no RiskPolicy demo"):
-        await desk(None).get(RISK_POLICY, "demo")
+        await cluster(None).get(RISK_POLICY, "demo")

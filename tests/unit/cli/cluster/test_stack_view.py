@@ -1,4 +1,4 @@
-"""What the command line reads out of a namespace: postures, pins, phases; the unknown stays unknown."""
+"""Views of a namespace: postures, pins and phases; unknown values stay unknown."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from support.cluster.objects import HASH, OTHER_HASH, phase, policy
-from titan.cli.cluster.acts import Answer, PostureCommand, Written, sentence, shows, targets_of
-from titan.cli.cluster.policies import wanted_pin
+from titan.cli.cluster.acts import ActResult, PostureCommand, WrittenAct, policies_of, sentence, status_shows
+from titan.cli.cluster.policies import pin_for
 from titan.cli.cluster.show import PHASE_COLUMNS, age, document, phase_rows, summary
 from titan.cli.cluster.stack_view import Item, StackView
 from titan.cli.errors import Refused
@@ -19,77 +19,77 @@ NOW = datetime(2026, 1, 3, 12, 0, tzinfo=UTC)
 ARMED = {"ceiling": "ARMED", "latch": "ARMED", "inForce": "ARMED", "acknowledgedBy": "execution"}
 
 
-def picture(policies: list[dict[str, Any]], phases: list[dict[str, Any]]) -> StackView:
+def stack_view(policies: list[dict[str, Any]], phases: list[dict[str, Any]]) -> StackView:
     return StackView.of("desk", policies, phases)
 
 
 def trading(**status: Any) -> StackView:
-    return picture([policy("demo", status=status or None)], [phase("brain"), phase("marketdata", pin=None)])
+    return stack_view([policy("demo", status=status or None)], [phase("brain"), phase("marketdata", pin=None)])
 
 
-def lines(shown: StackView) -> dict[str, str]:
-    return {line[:10].strip(): line[10:] for line in summary(shown)}
+def lines(view: StackView) -> dict[str, str]:
+    return {line[:10].strip(): line[10:] for line in summary(view)}
 
 
 def test_summary_of_a_stack_that_trades() -> None:
-    shown = trading(
+    view = trading(
         posture={**ARMED, "workingOrders": 2, "openPositions": 1},
         equity="199.876",
         drawdown="0.0006",
         truthScore=100,
         riskLevel="NORMAL",
     )
-    assert lines(shown) == {
+    assert lines(view) == {
         "stack": "namespace desk, policy demo",
-        "posture": "ARMED: ceiling ARMED, latch ARMED, acknowledged by execution; 2 working orders, 1 open positions",
-        "risk": "level NORMAL, truth 100",
-        "equity": "199.88 USDT, below the highest 0.06 %",
+        "posture": "ARMED: ceiling ARMED, latch ARMED, acknowledged by execution; 2 working orders, 1 open position",
+        "risk": "level NORMAL, truth score 100 of 100",
+        "equity": "199.88 USDT, drawdown 0.06 %",
     }
 
 
-def test_what_is_unknown_is_said_to_be_and_never_zero() -> None:
-    shown = lines(trading())
-    assert shown["posture"] == (
+def test_unknown_values_are_shown_as_unknown_never_as_zero() -> None:
+    view = lines(trading())
+    assert view["posture"] == (
         "unknown: ceiling CLOSE_ONLY, latch unknown; unknown working orders, unknown open positions"
     )
-    assert (shown["risk"], shown["equity"]) == ("level unknown, truth unknown", "unknown")
+    assert (view["risk"], view["equity"]) == ("level unknown, truth score unknown", "unknown")
 
 
 def test_zero_is_zero_and_not_unknown() -> None:
-    shown = lines(trading(posture={**ARMED, "workingOrders": 0, "openPositions": 0}, equity="0", truthScore=0))
-    assert shown["posture"].endswith("; 0 working orders, 0 open positions")
-    assert (shown["risk"], shown["equity"]) == ("level unknown, truth 0", "0 USDT, below the highest unknown")
+    view = lines(trading(posture={**ARMED, "workingOrders": 0, "openPositions": 0}, equity="0", truthScore=0))
+    assert view["posture"].endswith("; 0 working orders, 0 open positions")
+    assert (view["risk"], view["equity"]) == ("level unknown, truth score 0 of 100", "0 USDT, drawdown unknown")
 
 
 @pytest.mark.parametrize(
-    ("description", "answered", "said"),
+    ("description", "answered", "text"),
     [
-        ("not answered", None, "halt by ana (storm): not answered yet"),
-        ("an earlier answer", {"nonce": "n-0000000", "outcome": "Done"}, "halt by ana (storm): not answered yet"),
+        ("not acknowledged", None, "halt by ana (storm): not acknowledged yet"),
+        ("an earlier answer", {"nonce": "n-0000000", "outcome": "Done"}, "halt by ana (storm): not acknowledged yet"),
         ("done", {"nonce": "n-1111111", "outcome": "Done", "message": ""}, "halt by ana (storm): Done"),
         ("refused", {"nonce": "n-1111111", "outcome": "Refused", "message": "no"}, "halt by ana (storm): Refused, no"),
     ],
 )
-def test_the_last_act(description: str, answered: dict[str, str] | None, said: str) -> None:
+def test_the_last_act(description: str, answered: dict[str, str] | None, text: str) -> None:
     asked = {"verb": "halt", "nonce": "n-1111111", "by": "ana", "reason": "storm"}
-    shown = picture([policy("demo", act=asked, status={"act": answered} if answered else None)], [phase("brain")])
-    assert lines(shown)["act"] == said
+    view = stack_view([policy("demo", act=asked, status={"act": answered} if answered else None)], [phase("brain")])
+    assert lines(view)["act"] == text
 
 
 def test_pins_that_differ_or_hang_are_shown() -> None:
-    shown = picture(
+    view = stack_view(
         [policy("demo")], [phase("brain"), phase("execution", pin="other"), phase("scavenger", pin="other")]
     )
-    assert summary(shown)[0] == (
+    assert summary(view)[0] == (
         "stack     namespace desk, POLICIES DIFFER, so CLOSE_ONLY: demo by brain; other by execution, scavenger"
     )
-    assert summary(shown)[-1] == "policy    other is pinned by execution, scavenger, but is not there"
-    assert summary(picture([], [])) == ["stack     namespace desk, no policy is pinned"]
+    assert summary(view)[-1] == "policy    other is pinned by execution, scavenger, but does not exist"
+    assert summary(stack_view([], [])) == ["stack     namespace desk, no policy is pinned"]
 
 
 def test_rows_of_phases() -> None:
     demo = policy("demo", status={"equity": "200"})
-    shown = picture(
+    view = stack_view(
         [demo],
         [
             phase("brain", ready=("True", "Ready"), created="2026-01-01T00:00:00Z"),
@@ -99,8 +99,7 @@ def test_rows_of_phases() -> None:
         ],
     )
     found = {
-        row[0]: dict(zip([column.title for column in PHASE_COLUMNS], row, strict=True))
-        for row in phase_rows(shown, NOW)
+        row[0]: dict(zip([column.title for column in PHASE_COLUMNS], row, strict=True)) for row in phase_rows(view, NOW)
     }
     assert found["brain"] == {
         "PHASE": "brain",
@@ -126,7 +125,7 @@ def test_rows_of_phases() -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "created", "shown"),
+    ("description", "created", "view"),
     [
         ("seconds", "2026-01-03T11:58:01Z", "119s"),
         ("minutes", "2026-01-03T11:58:00Z", "2m"),
@@ -136,8 +135,8 @@ def test_rows_of_phases() -> None:
         ("unknown", "", "–"),
     ],
 )
-def test_age(description: str, created: str, shown: str) -> None:
-    assert age(created, NOW) == shown
+def test_age(description: str, created: str, view: str) -> None:
+    assert age(created, NOW) == view
 
 
 def test_document_has_null_for_what_is_unknown() -> None:
@@ -152,11 +151,13 @@ ARM = PostureCommand(ActVerb.ARM, "", 1.0)
 
 
 def test_halting_reaches_every_pinned_policy_and_arming_only_the_stacks_one() -> None:
-    torn = picture([policy("demo"), policy("other"), policy("kept")], [phase("brain"), phase("execution", pin="other")])
-    assert [item.name for item in targets_of(torn, HALT)] == ["demo", "other"]
+    torn = stack_view(
+        [policy("demo"), policy("other"), policy("kept")], [phase("brain"), phase("execution", pin="other")]
+    )
+    assert [item.name for item in policies_of(torn, HALT)] == ["demo", "other"]
     with pytest.raises(Refused, match=r"pins differ: demo by brain; other by execution; .*policy pin NAME"):
-        targets_of(torn, ARM)
-    assert [item.name for item in targets_of(trading(), ARM)] == ["demo"]
+        policies_of(torn, ARM)
+    assert [item.name for item in policies_of(trading(), ARM)] == ["demo"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_halting_reaches_every_pinned_policy_and_arming_only_the_stacks_one() ->
             "a pin of nothing",
             [policy("other")],
             [phase("brain")],
-            r"pinned is demo \(by brain\), but no such RiskPolicy",
+            r"the pinned policy does not exist: demo \(by brain\); apply it, or pin another one",
         ),
     ],
 )
@@ -176,22 +177,22 @@ def test_no_stack_to_act_on(
     description: str, policies: list[dict[str, Any]], phases: list[dict[str, Any]], message: str
 ) -> None:
     with pytest.raises(Refused, match=message):
-        targets_of(picture(policies, phases), HALT)
+        policies_of(stack_view(policies, phases), HALT)
 
 
 def test_release_goes_to_the_phases_own_policy() -> None:
-    torn = picture(
+    torn = stack_view(
         [policy("demo"), policy("other")],
         [phase("brain"), phase("execution", pin="other"), phase("marketdata", pin=None)],
     )
     for name, wanted in (("execution", "other"), ("brain", "demo"), ("marketdata", "demo")):
-        assert [item.name for item in targets_of(torn, PostureCommand(ActVerb.RELEASE, "", 1.0, name))] == [wanted]
+        assert [item.name for item in policies_of(torn, PostureCommand(ActVerb.RELEASE, "", 1.0, name))] == [wanted]
     with pytest.raises(Refused, match="has no TitanPhase hunter; there are brain, execution, marketdata"):
-        targets_of(torn, PostureCommand(ActVerb.RELEASE, "", 1.0, "hunter"))
+        policies_of(torn, PostureCommand(ActVerb.RELEASE, "", 1.0, "hunter"))
 
 
 @pytest.mark.parametrize(
-    ("description", "status", "wish", "said"),
+    ("description", "status", "command", "text"),
     [
         (
             "halted",
@@ -222,33 +223,33 @@ def test_release_goes_to_the_phases_own_policy() -> None:
         ),
     ],
 )
-def test_what_came_of_an_act(description: str, status: dict[str, Any], wish: PostureCommand, said: str) -> None:
-    assert sentence(answer(wish, Item(policy("demo", status=status))), wish) == said
+def test_outcome_of_an_act(description: str, status: dict[str, Any], command: PostureCommand, text: str) -> None:
+    assert sentence(act_result(command, Item(policy("demo", status=status))), command) == text
 
 
-def answer(wish: PostureCommand, item: Item | None, *left: str) -> Answer:
-    return Answer(Written("demo", {"verb": wish.verb.value, "nonce": "n-1"}), item, left)
+def act_result(command: PostureCommand, item: Item | None, *left: str) -> ActResult:
+    return ActResult(WrittenAct("demo", {"verb": command.verb.value, "nonce": "n-1"}), item, left)
 
 
 @pytest.mark.parametrize(
-    ("description", "wish", "left", "done", "said"),
+    ("description", "command", "left", "done", "text"),
     [
         ("all is gone", HALT, (), True, "; no phase is left that trades under it"),
         ("phases pin another", HALT, ("brain",), False, ", and brain run under another: see `kubectl titan status`"),
         ("nothing is left to arm", ARM, (), False, "; no phase is left that trades under it"),
     ],
 )
-def test_a_policy_that_goes_before_it_answers(
-    description: str, wish: PostureCommand, left: tuple[str, ...], done: bool, said: str
+def test_policy_deleted_before_its_outcome(
+    description: str, command: PostureCommand, left: tuple[str, ...], done: bool, text: str
 ) -> None:
-    gone = answer(wish, None, *left)
+    gone = act_result(command, None, *left)
     assert gone.done is done
-    assert said in sentence(gone, wish)
-    assert sentence(gone, wish).startswith(f"{wish.verb}: RiskPolicy demo was deleted before its answer was read")
+    assert text in sentence(gone, command)
+    assert sentence(gone, command).startswith(f"{command.verb}: RiskPolicy demo was deleted before its answer was read")
 
 
 @pytest.mark.parametrize(
-    ("description", "verb", "posture", "shown"),
+    ("description", "verb", "posture", "view"),
     [
         ("halted", ActVerb.HALT, {"inForce": "HALTED", "latch": "HALTED"}, True),
         ("tighter already", ActVerb.HALT, {"inForce": "FLATTEN", "latch": "FLATTEN"}, True),
@@ -259,18 +260,16 @@ def test_a_policy_that_goes_before_it_answers(
         ("a release moves no posture", ActVerb.RELEASE, {"inForce": "ARMED", "latch": "ARMED"}, True),
     ],
 )
-def test_whether_the_status_is_of_after_the_act(
-    description: str, verb: ActVerb, posture: dict[str, str], shown: bool
-) -> None:
-    assert shows(Item(policy("demo", status={"posture": posture})), PostureCommand(verb, "", 1.0)) is shown
+def test_status_follows_the_act(description: str, verb: ActVerb, posture: dict[str, str], view: bool) -> None:
+    assert status_shows(Item(policy("demo", status={"posture": posture})), PostureCommand(verb, "", 1.0)) is view
 
 
-def test_a_pin_needs_a_policy_that_is_there_and_is_what_it_says() -> None:
-    shown = trading()
-    assert wanted_pin(shown, "demo") == {"name": "demo", "hash": HASH}
+def test_pin_needs_an_existing_policy_with_the_right_hash() -> None:
+    view = trading()
+    assert pin_for(view, "demo") == {"name": "demo", "hash": HASH}
     with pytest.raises(Refused, match="has no RiskPolicy other; there are demo"):
-        wanted_pin(shown, "other")
+        pin_for(view, "other")
     with pytest.raises(Refused, match=f"the rules hash to {HASH}, spec.hash says {OTHER_HASH}"):
-        wanted_pin(picture([policy("demo", policy_hash=OTHER_HASH)], []), "demo")
+        pin_for(stack_view([policy("demo", policy_hash=OTHER_HASH)], []), "demo")
     with pytest.raises(Refused, match="is being deleted"):
-        wanted_pin(picture([policy("demo", deleting=True)], []), "demo")
+        pin_for(stack_view([policy("demo", deleting=True)], []), "demo")

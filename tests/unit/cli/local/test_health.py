@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from testcluster.ports import free_ports
 
-from titan.cli.local.health import Health, ask_health, parse_health
+from titan.cli.local.health import Health, fetch_health, parse_health
 
-NO_ANSWER = Health(False, ("its /health is no answer of a process of this stack",))
+NO_ANSWER = Health(False, ("its /health is not the answer of a process of this stack",))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,6 @@ def test_parse_health(description: str, answer: bytes, health: Health) -> None:
     assert parse_health(answer) == health
 
 
-async def test_nobody_listens() -> None:
+async def test_closed_port() -> None:
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    assert await ask_health(url) == Health(False, (f"does not listen at {url}",))
+    assert await fetch_health(url) == Health(False, (f"does not listen at {url}",))

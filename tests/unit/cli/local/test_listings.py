@@ -1,4 +1,4 @@
-"""Tables from messages: cells, and that the widest real rows stay within 100 columns."""
+"""Tables from messages: their cells, and the width of the widest real rows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from titan.cli.explain import GUARD_COLUMNS, guard_rows, headline, most_telling, print_decision
+from titan.cli.explain import GUARD_COLUMNS, NOT_BUILT, guard_rows, headline, latest_opening, print_decision
 from titan.cli.local import listings
 from titan.cli.output import Column, print_table
+from titan.risk.guards.table import GUARDS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -132,21 +133,61 @@ def test_unknown_equity_shows_no_number() -> None:
     assert listings.equity_rows(response) == [("equity", "unknown: no mark for BTC/USDT")]
 
 
+def test_equity_has_its_units_and_the_drawdown_its_name() -> None:
+    account = o.Equity(known=True, equity="199.87", fees="0.1235", drawdown="0.0006", market_time_ns=TIME_NS)
+    rows = dict(listings.equity_rows(e.GetEquityResponse(equity=account, round_trips=2)))
+    assert (rows["equity"], rows["fees"], rows["drawdown from it"]) == ("199.87 USDT", "0.1235 USDT", "0.06 %")
+    assert (rows["round trips"], rows["as of"]) == ("2", "08-08 23:54:15.123 UTC")
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        (listings.ORDER_COLUMNS, {"FILLED/TOTAL", "PRICE"}),
+        (listings.FILL_COLUMNS, {"FEE (USDT)", "PNL (USDT)"}),
+        (listings.POSITION_COLUMNS, {"PNL (USDT)", "STOP QTY"}),
+        (GUARD_COLUMNS, {"MAX SIZE\n(USDT)"}),
+    ],
+)
+def test_titles_explain_themselves(columns: Sequence[Column], titles: set[str]) -> None:
+    found = {column.title for column in columns}
+    assert titles <= found
+    assert found.isdisjoint({"AT", "COVERED", "LARGEST", "FILLED/OF", "FEE", "REALIZED", "UNREALIZED"})
+
+
+def test_every_number_of_a_guard_is_built_or_named_as_not_built() -> None:
+    assert sorted([*NOT_BUILT, *(guard.number for guard in GUARDS)]) == list(range(20))
+
+
+def test_guards_that_are_not_built_are_one_row_in_their_place() -> None:
+    rows = guard_rows(b.Decision(guards=[b.GuardResult(number=guard.number, name=guard.name) for guard in GUARDS]))
+    assert [row[0] for row in rows] == [*map(str, range(9)), "9–14", "15", "16", "17", "18", "19"]
+    assert rows[9][2] == (
+        "9 stop distance, 10 latency, 11 execution quality, 12 regime, 13 tail limits, 14 correlation"
+    )
+    assert (rows[9][1], rows[9][4]) == ("not built yet", "not checked")
+
+
+def test_a_guard_of_a_newer_brain_is_no_longer_named_as_not_built() -> None:
+    rows = guard_rows(b.Decision(guards=[b.GuardResult(number=number) for number in (8, 9, 10, 11, 12, 13, 15)]))
+    assert [row[0] for row in rows if row[1] == "not built yet"] == ["14"]
+
+
 def test_ledger_out_of_balance_is_seen() -> None:
     response = e.GetEquityResponse(equity=o.Equity(known=True, equity="200"), ledger_balanced=False)
     assert ("ledger", "NOT BALANCED") in listings.equity_rows(response)
 
 
-def test_refusal_says_why_with_the_size_that_would_have_passed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusal_shows_its_reason_and_the_size_that_would_have_passed(capsys: pytest.CaptureFixture[str]) -> None:
     print_decision(DECISION)
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 100
     flat = " ".join(printed.split())
     assert "REFUSED EDGE_TOO_SMALL: min=0.0011, edge=0.00042; largest size that would have passed: 812.34" in flat
-    assert "why score 0.731, level 61230, spot_trades 17" in flat
+    assert "why setup score 0.731 of 1, level 61230, spot_trades 17" in flat
 
 
-def test_approval_says_the_size() -> None:
+def test_approval_shows_the_size() -> None:
     taken = b.Decision(approved=True, quantity="0.003", notional="183.7035", reason=c.REASON_OK)
     assert "TAKEN   quantity 0.003, notional 183.70 USDT" in headline(taken)
 
@@ -163,9 +204,9 @@ def test_approval_says_the_size() -> None:
         ("nothing yet", [], []),
     ],
 )
-def test_most_telling(description: str, position_effects: Sequence[b.PositionEffect], found: list[str]) -> None:
+def test_latest_opening(description: str, position_effects: Sequence[b.PositionEffect], found: list[str]) -> None:
     decisions = [
         b.Decision(intent_id=str(index), position_effect=position_effect)
         for index, position_effect in enumerate(position_effects)
     ]
-    assert [decision.intent_id for decision in most_telling(decisions)] == found
+    assert [decision.intent_id for decision in latest_opening(decisions)] == found

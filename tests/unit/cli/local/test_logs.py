@@ -26,7 +26,7 @@ def test_readable(description: str, line: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "wanted", "first", "count"),
+    ("description", "lines", "first", "count"),
     [
         ("the last few", 3, "line 99997", 3),
         ("none", 0, None, 0),
@@ -34,8 +34,8 @@ def test_readable(description: str, line: str, shown: str) -> None:
         ("more than there are", 200_000, "line 0", 100_000),
     ],
 )
-def test_tail(tmp_path: Path, description: str, wanted: int, first: str | None, count: int) -> None:
+def test_tail(tmp_path: Path, description: str, lines: int, first: str | None, count: int) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text("".join(f"line {number}\n" for number in range(100_000)))
-    found = tail(path, wanted, path.stat().st_size)
-    assert (found[0] if found else None, len(found)) == (first, count)
+    read = tail(path, lines, path.stat().st_size)
+    assert (read[0] if read else None, len(read)) == (first, count)

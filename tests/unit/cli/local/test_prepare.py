@@ -1,4 +1,4 @@
-"""What ``titan up`` refuses before it writes anything."""
+"""Input that ``titan up`` refuses before it writes anything."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def files(folder: Path, act: dict[str, str] | None) -> tuple[Path, ...]:
     return (written, ROOT / "examples/quickstart.yaml")
 
 
-def test_an_act_that_nobody_here_would_carry_out_is_refused(tmp_path: Path) -> None:
-    given = files(tmp_path, {"verb": "halt", "nonce": "n0123456", "by": "ana"})
+def test_act_in_a_file_is_refused(tmp_path: Path) -> None:
+    sources = files(tmp_path, {"verb": "halt", "nonce": "n0123456", "by": "ana"})
     with pytest.raises(BadInput, match=r"spec\.act: halt is for the operator of .* `titan halt`"):
-        prepare(UpOptions(given), State(tmp_path / "state"))
+        prepare(UpOptions(sources), State(tmp_path / "state"))
     assert not (tmp_path / "state").exists()
 
 

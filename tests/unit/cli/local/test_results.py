@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from titan.cli.local.results import print_totals, totals, undone
+from titan.cli.local.results import pending_work, print_totals, totals
 from titan.cli.output import Output
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
@@ -65,11 +65,11 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
         ("projection", {}, {"projection_lag": 5}, ["5 journal records are not in the tables"]),
     ],
 )
-def test_undone(description: str, brain: dict[str, int], execution: dict[str, int], left: list[str]) -> None:
+def test_pending_work(description: str, brain: dict[str, int], execution: dict[str, int], left: list[str]) -> None:
     changed_brain, changed_execution = b.GetBrainResponse(), e.GetExecutionResponse()
     changed_brain.CopyFrom(BRAIN)
     changed_execution.CopyFrom(EXECUTION)
     for message, change in ((changed_brain, brain), (changed_execution, execution)):
         for name, value in change.items():
             setattr(message, name, value)
-    assert undone(MARKET, changed_brain, changed_execution) == left
+    assert pending_work(MARKET, changed_brain, changed_execution) == left

@@ -20,7 +20,7 @@ def test_directory_is_made_for_its_owner_and_free_again_afterwards(tmp_path: Pat
     assert state.supervisor_pid() is None
 
 
-def test_second_holder_is_told_who_holds_it(tmp_path: Path) -> None:
+def test_second_holder_gets_the_process_id_of_the_first(tmp_path: Path) -> None:
     state = State(tmp_path)
     with (
         state.hold(),
@@ -46,7 +46,7 @@ def test_no_directory_can_be_made(tmp_path: Path, description: str, below_a_file
 
 @pytest.fixture
 def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> object:
-    """A small file system of its own, mounted with the options of the test."""
+    """Mount a small file system with the options of the test."""
     path = tmp_path / "mounted"
     path.mkdir()
     made = subprocess.run(
@@ -59,18 +59,18 @@ def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> object:
 
 
 @pytest.mark.parametrize(
-    ("mounted", "said"),
+    ("mounted", "message"),
     [("ro", "cannot be written: Read-only file system"), ("size=1m", "is full; 32 MB must be free")],
     indirect=["mounted"],
 )
-def test_directory_on_a_bad_disk(mounted: Path, said: str) -> None:
-    with pytest.raises(BadInput, match=said), State(mounted).hold():
+def test_directory_on_a_bad_disk(mounted: Path, message: str) -> None:
+    with pytest.raises(BadInput, match=message), State(mounted).hold():
         pass
     assert [path.name for path in mounted.iterdir() if path.name != "lock"] == []
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "message"),
     [
         (errno.ENOSPC, "is full"),
         (errno.EDQUOT, "is full"),
@@ -78,8 +78,8 @@ def test_directory_on_a_bad_disk(mounted: Path, said: str) -> None:
         (errno.EACCES, "cannot be written: Permission denied"),
     ],
 )
-def test_sentence_of_a_bad_disk(number: int, said: str) -> None:
-    assert said in str(unwritable(Path("/x"), OSError(number, os.strerror(number))))
+def test_sentence_of_a_bad_disk(number: int, message: str) -> None:
+    assert message in str(unwritable(Path("/x"), OSError(number, os.strerror(number))))
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_locate(
 
 
 @pytest.mark.parametrize(
-    ("description", "content", "said"),
+    ("description", "content", "message"),
     [
         ("no stack", None, "holds no stack; `titan up --state"),
         ("torn", "{", "cannot be read"),
         ("something else", "[]", "no plan"),
     ],
 )
-def test_bad_plan(tmp_path: Path, description: str, content: str | None, said: str) -> None:
+def test_bad_plan(tmp_path: Path, description: str, content: str | None, message: str) -> None:
     state = State(tmp_path)
     if content is not None:
         state.plan.write_text(content)
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=message):
         state.read_plan()

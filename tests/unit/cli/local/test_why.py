@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from titan.cli.local.why import Picture, obstacles
+from titan.cli.local.why import Observed, obstacles
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -14,9 +14,9 @@ from titan.v1 import order_pb2 as o
 HASH = "sha256:aa"
 
 
-def trading() -> Picture:
-    """Everything as it must be."""
-    return Picture(
+def trading() -> Observed:
+    """Make the observed state of a stack without an obstacle."""
+    return Observed(
         brain=b.GetBrainResponse(
             posture=b.PostureState(
                 in_force=c.POSTURE_ARMED,
@@ -47,31 +47,31 @@ def trading() -> Picture:
     )
 
 
-def _never_armed(picture: Picture) -> None:
-    posture = picture.brain.posture
+def _never_armed(observed: Observed) -> None:
+    posture = observed.brain.posture
     posture.in_force = posture.latch = c.POSTURE_CLOSE_ONLY
     posture.latch_never_set = True
 
 
-def _halted(picture: Picture) -> None:
-    posture = picture.brain.posture
+def _halted(observed: Observed) -> None:
+    posture = observed.brain.posture
     posture.in_force = posture.latch = c.POSTURE_HALTED
     posture.by, posture.reason = "anna", "looks odd"
 
 
-def _ceiling(picture: Picture) -> None:
-    posture = picture.brain.posture
+def _ceiling(observed: Observed) -> None:
+    posture = observed.brain.posture
     posture.in_force = posture.ceiling = c.POSTURE_CLOSE_ONLY
 
 
-def _defensive(picture: Picture) -> None:
-    posture = picture.brain.posture
+def _defensive(observed: Observed) -> None:
+    posture = observed.brain.posture
     posture.in_force, posture.risk_level, posture.reason = c.POSTURE_CLOSE_ONLY, c.RISK_LEVEL_DEFENSIVE, "drawdown 0.11"
 
 
-def _set(path: str, value: object) -> Callable[[Picture], None]:
-    def change(picture: Picture) -> None:
-        target = picture
+def _set(path: str, value: object) -> Callable[[Observed], None]:
+    def change(observed: Observed) -> None:
+        target = observed
         *parents, last = path.split(".")
         for name in parents:
             target = target[int(name)] if name.isdigit() else getattr(target, name)
@@ -80,22 +80,22 @@ def _set(path: str, value: object) -> Callable[[Picture], None]:
     return change
 
 
-def _not_ready(picture: Picture) -> None:
-    picture.not_ready["brain"] = ("execution is away",)
+def _not_ready(observed: Observed) -> None:
+    observed.not_ready["brain"] = ("execution is away",)
 
 
-def _market_waits(picture: Picture) -> None:
-    picture.market.waiting_for.append("scavenger")
-    picture.not_ready["scavenger"] = ("does not listen",)
+def _market_waits(observed: Observed) -> None:
+    observed.market.waiting_for.append("scavenger")
+    observed.not_ready["scavenger"] = ("does not listen",)
 
 
-def _refused(picture: Picture) -> None:
-    last = picture.brain.last_decision
+def _refused(observed: Observed) -> None:
+    last = observed.brain.last_decision
     last.approved, last.reason, last.message = False, c.REASON_EDGE_TOO_SMALL, "EDGE_TOO_SMALL: min=0.001, edge=0.0004"
 
 
 @pytest.mark.parametrize(
-    ("description", "change", "where", "said", "remedy"),
+    ("description", "change", "where", "sentence", "remedy"),
     [
         ("market over", _set("market.ended", True), "market", "has ended", "titan up"),
         ("market waits", _market_waits, "market", "waits for scavenger", "titan logs scavenger"),
@@ -126,13 +126,13 @@ def _refused(picture: Picture) -> None:
     ],
 )
 def test_first_obstacle(
-    description: str, change: Callable[[Picture], None], where: str, said: str, remedy: str
+    description: str, change: Callable[[Observed], None], where: str, sentence: str, remedy: str
 ) -> None:
-    picture = trading()
-    change(picture)
-    first = obstacles(picture)[0]
+    observed = trading()
+    change(observed)
+    first = obstacles(observed)[0]
     assert first.where == where
-    assert said in first.sentence
+    assert sentence in first.sentence
     assert remedy in first.remedy
 
 
@@ -141,14 +141,14 @@ def test_nothing_in_the_way() -> None:
 
 
 def test_the_nearest_to_the_market_comes_first() -> None:
-    picture = trading()
-    _refused(picture)
-    _never_armed(picture)
-    _not_ready(picture)
-    assert [obstacle.where for obstacle in obstacles(picture)] == ["process", "posture", "decision"]
+    observed = trading()
+    _refused(observed)
+    _never_armed(observed)
+    _not_ready(observed)
+    assert [obstacle.where for obstacle in obstacles(observed)] == ["process", "posture", "decision"]
 
 
 def test_a_pause_that_is_over_is_no_obstacle() -> None:
-    picture = trading()
-    picture.brain.phases[0].paused_until_ns = 10
-    assert obstacles(picture) == []
+    observed = trading()
+    observed.brain.phases[0].paused_until_ns = 10
+    assert obstacles(observed) == []

@@ -102,7 +102,7 @@ def test_recovery_at_every_truncation_byte(synced: int) -> None:
     for cut in range(FRAMES_OFFSET, ends[-1] + 40):
         found, _ = _recovered(image[:cut])
         whole = sum(end <= cut for end in ends) - 1
-        # A frame vouches for what was synced before it, never for itself: so no cut can be told from a short write.
+        # A frame declares earlier records durable, never itself: a cut cannot be told from a short write.
         assert found == PAYLOADS[:whole]
 
 
@@ -151,7 +151,7 @@ def test_flipped_bytes_of_the_header() -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * 30, b"\x01\0" * 1000, b"\0\0\0\1"], ids=["ones", "half zeros", "late"])
-def test_garbage_behind_the_end_is_dropped_and_told(garbage: bytes) -> None:
+def test_garbage_behind_the_end_is_dropped_and_reported(garbage: bytes) -> None:
     image, end = _written(5), _ends()[-1]
     files = LossyFiles()
     files.put(FIRST, image[: end + FRAME_BYTES] + garbage)
@@ -172,7 +172,7 @@ def test_each_opening_begins_a_segment_and_older_ones_are_never_written() -> Non
         assert len(files.names(FOLDER)) == number
 
 
-def test_a_stopped_predecessor_that_goes_on_changes_nothing() -> None:
+def test_a_stopped_predecessor_that_is_resumed_changes_nothing() -> None:
     files = LossyFiles()
     stopped, _, _ = Journal.open(FOLDER, files=files)
     stopped.append(b"synced")
@@ -318,7 +318,7 @@ def test_a_kernel_that_refuses_to_write(tmp_path: Path) -> None:
     assert len(list(records)) >= 1
 
 
-def test_folder_that_cannot_be(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(JournalUnavailable, match="it is a file, not a folder"):
         Journal.open(tmp_path / "file")
@@ -333,7 +333,7 @@ def test_read_only_folder(tmp_path: Path) -> None:
         Journal.open(tmp_path / "journal")
 
 
-def test_closed_journal_says_so(tmp_path: Path) -> None:
+def test_a_closed_journal_refuses_with_its_reason(tmp_path: Path) -> None:
     journal, _, _ = Journal.open(tmp_path / "journal")
     journal.close()
     journal.close()

@@ -26,7 +26,7 @@ class LostError(AssertionError):
 
 
 class Run:
-    """A journal with what its user knows: what it appended, and how much of that was synced."""
+    """A journal, the records that its user appended, and how many of them were synced."""
 
     def __init__(self, files: LossyFiles) -> None:
         self.files = files
@@ -36,21 +36,21 @@ class Run:
 
     def open(self) -> None:
         self.journal, records, report = Journal.open(FOLDER, files=self.files, chunk_bytes=CHUNK)
-        found = [record.payload for record in records]
-        if found != self.appended[: len(found)]:
-            raise InventedError(f"{found} is no beginning of {self.appended}")
-        if len(found) < self.acknowledged:
-            raise LostError(f"{len(found)} of {self.acknowledged} acknowledged records")
-        assert report.records == len(found) == self.journal.synced_sequence
-        # What is recovered is what the user goes on from, and counts as durable.
-        self.appended = found
-        self.acknowledged = len(found)
+        recovered = [record.payload for record in records]
+        if recovered != self.appended[: len(recovered)]:
+            raise InventedError(f"{recovered} is no beginning of {self.appended}")
+        if len(recovered) < self.acknowledged:
+            raise LostError(f"{len(recovered)} of {self.acknowledged} acknowledged records")
+        assert report.records == len(recovered) == self.journal.synced_sequence
+        # The user continues from the recovered records, which are durable.
+        self.appended = recovered
+        self.acknowledged = len(recovered)
 
     def do(self, action: tuple[str, int]) -> None:
         name, number = action
         if name == "append":
             payload = random.Random(number + len(self.appended)).randbytes(number)
-            # It may be there after a cut in the middle of the call, too.
+            # After a cut in the middle of the call the record may exist, too.
             self.appended.append(payload)
             assert self.journal.append(payload) == len(self.appended)
         elif name == "sync":
@@ -99,7 +99,7 @@ SCENARIO = [
 
 
 def _cut_at_call(number: int, seed: int, *, syncs_work: bool = True) -> bool:
-    """Cut the power at a call of the scenario, go on, cut again. Answers whether the scenario has so many calls."""
+    """Cut the power at a call of the scenario, go on, cut again. Return whether the scenario has so many calls."""
     files = LossyFiles(syncs_work=syncs_work)
     files.cut_after = number
     run = Run.__new__(Run)

@@ -1,4 +1,4 @@
-"""What the API server refuses is refused by the reading of files too, with its sentence; and what it accepts is not."""
+"""Readers of files refuse what the API server refuses, with their own sentence, and accept what it accepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.crds.checkers import REFUSED
 from support.crds.manifests import Row
 from support.crds.rows import ACCEPTED, IMAGES
 from titan_operator.api import ResourceError, load_resources
-from titan_operator.api.images import read_verified_images
+from titan_operator.api.verified_images import read_verified_images
 
 
 @pytest.mark.parametrize("row", [row for row in REFUSED if row.base != "images"], ids=str)

@@ -13,8 +13,8 @@ import yaml
 
 from titan.domain.policy_rules import BooleanRule, IntegerRule
 from titan_operator.api.crds import crds
-from titan_operator.api.docs import field_texts, summary
-from titan_operator.api.fields import Model, by
+from titan_operator.api.docstrings import field_texts, summary
+from titan_operator.api.field_types import Model, by
 from titan_operator.api.rule_schemas import rule_schema
 from titan_operator.api.schemas import union_schema
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from support.stack.phase_texts import HASH, MARKET, POLICY, SCAVENGER, VENUE, phase, problems_of
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan.domain.policy import PolicyRules
 from titan_operator.api import ResourceError, RiskPolicy, load_resources, read_live
 from titan_operator.api.parameters import MarketdataParameters, PapervenueParameters

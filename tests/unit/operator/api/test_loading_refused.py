@@ -1,4 +1,4 @@
-"""What is no resource of ours: named with its field, its value and what is allowed."""
+"""Refused resources: the message names the field, its value and what is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the operator writes is what the definitions hold: the API server prunes an unknown field without a word."""
+"""The operator's statuses have only fields of the definitions: the API server prunes unknown ones silently."""
 
 from __future__ import annotations
 

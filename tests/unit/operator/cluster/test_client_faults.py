@@ -1,4 +1,4 @@
-"""What the client does when an answer is bad, late or missing: the real server gives none of these when asked to."""
+"""The client on bad, late or missing answers, which the real server does not give on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiohttp import web
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import CONFIG_MAP
+from titan_operator.cluster.resource_kinds import CONFIG_MAP
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _MANIFEST = {"metadata": {"name": "a", "namespace": "n"}, "data": {"x": "1"}}
@@ -194,7 +194,7 @@ async def test_a_refusal_is_final(api: Scripted, description: str, answer: Answe
         with pytest.raises(ApiError) as caught:
             await cluster.get(CONFIG_MAP, "a", "n")
     assert len(api.asked) == 1, description
-    names = ["forbidden", "invalid", "conflict", "not_found", "expired", "passing", "unauthorized"]
+    names = ["forbidden", "invalid", "conflict", "not_found", "expired", "transient", "unauthorized"]
     assert [name for name in names if getattr(caught.value, name)] == ([property_name] if property_name else [])
 
 

@@ -10,7 +10,7 @@ from titan_operator.cluster import events as module
 from titan_operator.cluster.errors import ApiError, Unreachable
 from titan_operator.cluster.event_types import EventType
 from titan_operator.cluster.events import Events
-from titan_operator.cluster.kinds import EVENT, Kind
+from titan_operator.cluster.resource_kinds import EVENT, Kind
 
 _PHASE = {
     "apiVersion": "titan.trading/v1alpha1",

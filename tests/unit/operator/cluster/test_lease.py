@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import LEASE, POD, Kind
 from titan_operator.cluster.lease import Holder, OperatorLease
+from titan_operator.cluster.resource_kinds import LEASE, POD, Kind
 
 _DURATION_S = 15.0
 # What a holder leaves before another may start.
@@ -81,7 +81,7 @@ def contender(store: Store, name: str, clock: Clock, changes: list[tuple[str, bo
         holder=Holder(name, uid),
         duration_s=_DURATION_S,
         log=get_logger("test"),
-        changed=lambda wait_until_held: told.append((name, wait_until_held)),
+        changed=lambda held: told.append((name, held)),
         clock_s=clock,
     )
 

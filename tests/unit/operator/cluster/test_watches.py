@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from titan_operator.cluster.kinds import CONFIG_MAP, TITAN_PHASE
+from titan_operator.cluster.resource_kinds import CONFIG_MAP, TITAN_PHASE
 from titan_operator.cluster.watches import Overdue, WatchTracker
 
 _LIMIT_S = 10.0
@@ -89,8 +89,8 @@ def test_the_oldest_debt_is_told_first_and_named() -> None:
         Overdue(TITAN_PHASE, "n", "a", 50.0, "7"),
     ]
     assert [str(item) for item in tracker.overdue(100.0)] == [
-        "ConfigMap n/b: deletion, known for 80 s, was not told by the watch",
-        "TitanPhase n/a: version 7, known for 50 s, was not told by the watch",
+        "ConfigMap n/b: deletion, known for 80 s, was not delivered by the watch",
+        "TitanPhase n/a: version 7, known for 50 s, was not delivered by the watch",
     ]
 
 

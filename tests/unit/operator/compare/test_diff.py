@@ -1,4 +1,4 @@
-"""What differs, by whose hand, and what is taken out."""
+"""Differences, the hand that made them, and the fields to remove."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ SAME: list[tuple[str, Change]] = [
 
 
 @pytest.mark.parametrize(("description", "change"), SAME)
-def test_what_is_no_difference(description: str, change: Change) -> None:
+def test_equal_values_are_no_difference(description: str, change: Change) -> None:
     made = with_defaults(brain())
     change(made)
     assert first_difference(brain(), made) is None
@@ -162,15 +162,15 @@ def test_an_opened_network_policy_is_seen() -> None:
     assert str(first_difference(policy, made)).startswith("spec.ingress: wanted [")
 
 
-def test_a_secrets_values_are_not_told() -> None:
+def test_values_of_a_secret_are_not_shown() -> None:
     wanted = {"kind": "Secret", "metadata": {"labels": {"a": "b"}}, "data": {"key.pem": "c2VjcmV0"}}
     found = first_difference(wanted, {**wanted, "data": {"key.pem": "b3RoZXI="}})
-    assert str(found) == "data[key.pem]: wanted another value, found one that is not told"
+    assert str(found) == "data[key.pem]: wanted another value, found a value that is not shown"
     label = first_difference(wanted, {**wanted, "metadata": {"labels": {"a": "c"}}})
     assert str(label) == 'metadata.labels.a: wanted "b", found "c"'
 
 
-def test_the_difference_tells_by_whose_hand() -> None:
+def test_a_difference_names_its_manager() -> None:
     made = live(brain(), others={"kubectl-edit": env_fields("TITAN_MODE", "value"), "argocd": {"f:data": {}}})
     variable(made, "TITAN_MODE")["value"] = "live"
     found = first_difference(brain(), made)
@@ -381,7 +381,7 @@ def test_fields_are_found_by_key_value_index_and_name() -> None:
         (None, None),
     ],
 )
-def test_amounts(text: object, value: object) -> None:
+def test_amounts_are_read_by_value(text: object, value: object) -> None:
     assert read_quantity(text) == (None if value is None else Decimal(str(value)))
 
 

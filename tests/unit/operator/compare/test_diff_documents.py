@@ -1,4 +1,4 @@
-"""Differences of documents at large: none with itself, none by defaults, one for anything else."""
+"""Differences of any documents: none with itself, none by defaults, one for anything else."""
 
 from __future__ import annotations
 

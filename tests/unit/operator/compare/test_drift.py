@@ -1,4 +1,4 @@
-"""What another hand changed or deleted is put back, and an Event says so; what was never there is no news."""
+"""Objects that another hand changed or deleted are restored with an Event; new objects cause none."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ DELETED: list[tuple[str, Callable[[str, str], bool], str]] = [
 
 
 @pytest.mark.parametrize(("what", "chosen", "told"), DELETED, ids=[row[0] for row in DELETED])
-def test_what_another_hand_deleted_is_made_again_and_told_once(
+def test_an_object_that_another_hand_deleted_is_made_again_with_one_event(
     what: str, chosen: Callable[[str, str], bool], told: str
 ) -> None:
     model = installed()

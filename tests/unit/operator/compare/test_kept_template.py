@@ -1,4 +1,4 @@
-"""What an upgraded operator leaves as it is."""
+"""An upgraded operator keeps the pod template of a running revision."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def not_applied_by_us(newer: Object, made: Object) -> None:
 @pytest.mark.parametrize(
     "change", [another_revision, same_version, nobody_rendered, changed_by_hand, not_applied_by_us]
 )
-def test_the_template_is_rendered_anew(change: Callable[[Object, Object], None]) -> None:
+def test_the_template_is_rendered_again(change: Callable[[Object, Object], None]) -> None:
     newer, made = upgraded(brain()), with_defaults(brain())
     change(newer, made)
     assert kept_template(newer, made) == newer

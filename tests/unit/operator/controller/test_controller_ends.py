@@ -1,4 +1,4 @@
-"""An engine never ends without a word: not by reads that fail together, and not by a cancellation of nobody's."""
+"""A controller never ends silently: not by reads that fail together, and not by a stray cancellation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from titan_operator.app import OperatorApp
 from titan_operator.cluster.errors import Unreachable
-from titan_operator.controller.gather import CHILD_KINDS, find
+from titan_operator.controller.gather import CHILD_KINDS, read_listing
 from titan_operator.settings import OperatorSettings
 
 # And its policies, phases, pods and itself.
@@ -43,7 +43,7 @@ async def test_reads_that_fail_together_are_failures_and_the_next_wait_is_no_can
     cluster: Any = Restarting(every)
     for _ in range(3):
         with pytest.raises(ExceptionGroup) as told:
-            await find(cluster, "desk")
+            await read_listing(cluster, "desk")
         assert len(told.value.exceptions) == READS
         assert all(isinstance(error, Unreachable) for error in told.value.exceptions)
         task = asyncio.current_task()
@@ -52,7 +52,7 @@ async def test_reads_that_fail_together_are_failures_and_the_next_wait_is_no_can
         await asyncio.sleep(0)
 
 
-async def test_who_is_really_cancelled_ends() -> None:
+async def test_a_canceled_read_ends() -> None:
     class Silent(Restarting):
         async def get(self, *_: object, **__: object) -> Any:
             await asyncio.Event().wait()
@@ -61,7 +61,7 @@ async def test_who_is_really_cancelled_ends() -> None:
         list = get
 
     cluster: Any = Silent(0)
-    waiting = asyncio.create_task(find(cluster, "desk"))
+    waiting = asyncio.create_task(read_listing(cluster, "desk"))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -85,6 +85,6 @@ async def test_a_part_that_ends_by_itself_ends_the_process(tmp_path: Path, work:
     names = {"operator_namespace": "system", "pod_name": "operator"}
     settings = OperatorSettings(role="operator", state_dir=tmp_path, http_port=0, namespaces=["desk"], **names)
     app = OperatorApp(settings)
-    app._spawn("engine of desk", work())
+    app._spawn("controller of desk", work())
     async with asyncio.timeout(60):
-        assert await app.failed() == f"engine of desk ended: {said}"
+        assert await app.failed() == f"controller of desk ended: {said}"

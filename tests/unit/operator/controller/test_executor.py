@@ -1,4 +1,4 @@
-"""Which effects go out together, which wait for which, and what is told when some of them fail."""
+"""Effects that are written together, effects that wait for others, and reports of failed ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, Unreachable
-from titan_operator.cluster.kinds import Kind
+from titan_operator.cluster.resource_kinds import Kind
 from titan_operator.controller.executor import AT_ONCE, EffectExecutor
 from titan_operator.reconcile.effects import Apply, Certificate, Effect
 from titan_operator.reconcile.observed import Observed
@@ -56,12 +56,14 @@ class Identity:
         await self._written.apply(Kind("Secret", "v1", "secrets"), {"metadata": {"name": f"{phase}-tls"}})
 
 
-def carry_out(written: Written, lease: Lease) -> EffectExecutor:
-    world = Observed("s", "titan-system", "1", (), (), {}, (), {}, stack=None)  # type: ignore[arg-type]
+def executor_of(written: Written, lease: Lease) -> EffectExecutor:
+    observed = Observed("s", "titan-system", "1", (), (), {}, (), {}, stack=None)  # type: ignore[arg-type]
     parts: Any = SimpleNamespace(cluster=written, lease=lease)
-    found: Any = SimpleNamespace(addresses=dict)
-    identity: Any = Identity(written)
-    return EffectExecutor("s", world, found, parts, identity, None, Backoff(time.monotonic), get_logger("test"))
+    listing: Any = SimpleNamespace(addresses=dict)
+    certificates: Any = Identity(written)
+    return EffectExecutor(
+        "s", observed, listing, parts, certificates, None, Backoff(time.monotonic), get_logger("test")
+    )
 
 
 def apply(kind: str, name: str = "scavenger") -> Apply:
@@ -82,7 +84,7 @@ async def test_what_is_mounted_is_written_together_and_the_workload_after_it() -
         with pytest.raises(TimeoutError):
             # The Service behind the Deployment is alone at the barrier: it did not go out with the first ones.
             async with asyncio.timeout(0.2):
-                await carry_out(written, Lease()).all(effects)
+                await executor_of(written, Lease()).execute(effects)
     assert set(written.begun[:5]) == set(written.ended[:5]) == {*MOUNTED, "Secret"}
     assert written.begun[5:] == ["Deployment", "Service"]
     assert written.ended[5:] == ["Deployment"]
@@ -100,7 +102,7 @@ async def test_what_runs_pods_is_written_one_by_one(kind: str) -> None:
         await asyncio.sleep(0)
         running.remove(name)
 
-    await carry_out(Written(answer), Lease()).all([apply(kind, "a"), apply(kind, "b"), apply("ConfigMap")])
+    await executor_of(Written(answer), Lease()).execute([apply(kind, "a"), apply(kind, "b"), apply("ConfigMap")])
     assert most == 1
 
 
@@ -116,11 +118,11 @@ async def test_what_failed_first_is_what_stands_first_whichever_answer_comes_fir
             raise Unreachable("no answer")
 
     written = Written(answer)
-    carried = carry_out(written, Lease())
+    executor = executor_of(written, Lease())
     async with asyncio.timeout(PATIENCE_S):
-        await carried.all([apply("ConfigMap"), apply("Service"), apply("ServiceAccount"), apply("Deployment")])
-    assert [type(error) for error in carried.failures] == [ApiError, Unreachable]
-    assert carried.failed_objects["scavenger"].startswith("ConfigMap scavenger: ")
+        await executor.execute([apply("ConfigMap"), apply("Service"), apply("ServiceAccount"), apply("Deployment")])
+    assert [type(error) for error in executor.failures] == [ApiError, Unreachable]
+    assert executor.failed_objects["scavenger"].startswith("ConfigMap scavenger: ")
     assert written.ended == ["ServiceAccount", "Deployment"], "one that fails holds up no other"
 
 
@@ -130,15 +132,15 @@ async def test_what_failed_is_left_until_its_time() -> None:
             raise Unreachable("no answer")
 
     written = Written(answer)
-    carried = carry_out(written, Lease())
+    executor = executor_of(written, Lease())
     effects: list[Effect] = [apply("ConfigMap"), apply("Service")]
-    await carried.all(effects)
-    await carried.all(effects)
+    await executor.execute(effects)
+    await executor.execute(effects)
     assert written.begun == ["ConfigMap", "Service", "Service"]
-    assert carried.failed_objects["scavenger"].startswith("ConfigMap scavenger: no answer")
+    assert executor.failed_objects["scavenger"].startswith("ConfigMap scavenger: no answer")
 
 
-async def test_the_lease_is_looked_at_before_each_lot() -> None:
+async def test_the_lease_is_checked_before_each_batch() -> None:
     lease = Lease()
 
     async def answer(_kind: str, _name: str) -> None:
@@ -146,7 +148,7 @@ async def test_the_lease_is_looked_at_before_each_lot() -> None:
 
     written = Written(answer)
     with pytest.raises(Unreachable, match="Lease was lost"):
-        await carry_out(written, lease).all([apply("ConfigMap", f"c{number}") for number in range(AT_ONCE + 3)])
+        await executor_of(written, lease).execute([apply("ConfigMap", f"c{number}") for number in range(AT_ONCE + 3)])
     assert len(written.begun) == AT_ONCE
 
 
@@ -156,19 +158,19 @@ async def test_a_defect_is_no_refusal() -> None:
             raise KeyError("a defect")
 
     with pytest.raises(KeyError, match="a defect"):
-        await carry_out(Written(answer), Lease()).all([apply("ConfigMap"), apply("Service")])
+        await executor_of(Written(answer), Lease()).execute([apply("ConfigMap"), apply("Service")])
 
 
-async def test_nobody_asked_for_a_cancellation_that_a_connection_left() -> None:
+async def test_a_cancellation_from_a_connection_is_a_failed_write() -> None:
     async def answer(_kind: str, _name: str) -> None:
         raise asyncio.CancelledError
 
-    carried = carry_out(Written(answer), Lease())
-    await carried.all([apply("ConfigMap")])
-    assert [str(error) for error in carried.failures] == ["ConfigMap scavenger: the write was canceled"]
+    executor = executor_of(Written(answer), Lease())
+    await executor.execute([apply("ConfigMap")])
+    assert [str(error) for error in executor.failures] == ["ConfigMap scavenger: the write was canceled"]
 
 
-async def test_who_cancels_the_pass_ends_it() -> None:
+async def test_canceling_the_pass_ends_it() -> None:
     begun = asyncio.Event()
 
     async def answer(_kind: str, _name: str) -> None:
@@ -176,7 +178,7 @@ async def test_who_cancels_the_pass_ends_it() -> None:
         await asyncio.Event().wait()
 
     written = Written(answer)
-    work = asyncio.create_task(carry_out(written, Lease()).all([apply("ConfigMap"), apply("Deployment")]))
+    work = asyncio.create_task(executor_of(written, Lease()).execute([apply("ConfigMap"), apply("Deployment")]))
     await begun.wait()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -11,7 +11,7 @@ from support.cluster.managed_fields import fields_of, live
 from support.stack.plans import STACK, planned
 from support.stack.rendered import STACK_ROLES, pod, rendered, workload
 from titan_operator.compare.diff import first_difference, removals
-from titan_operator.controller.gather import given, missing_secrets
+from titan_operator.controller.gather import missing_secrets, read_resource
 from titan_operator.planning.plan import Plan
 from titan_operator.render.local import LocalOptions, render_local
 from titan_operator.render.revision import revision
@@ -48,7 +48,7 @@ def test_the_job_that_upgrades_tables_has_them_and_another_list_is_another_job()
 
 
 @pytest.mark.parametrize("lines", [(), ("  imagePullSecrets: []\n",)])
-def test_none_is_as_it_was_before_there_could_be_any(lines: tuple[str, ...]) -> None:
+def test_without_pull_secrets_nothing_changes(lines: tuple[str, ...]) -> None:
     plan, other = planned(stack=stack("brain", *lines)), planned(stack=stack("brain", TWO))
     assert "imagePullSecrets" not in pod("brain", plan)
     # As it was named when there was no such field: an upgrade of the operator restarts nothing.
@@ -85,7 +85,7 @@ def test_what_is_there_is_no_difference_and_what_another_hand_added_is_taken_out
         assert [operation["path"] for operation in taken] == [path]
 
 
-def test_one_that_is_missing_is_a_difference() -> None:
+def test_a_missing_pull_secret_is_a_difference() -> None:
     wanted = workload("brain", planned(stack=stack("brain", TWO))).manifest
     without = copy.deepcopy(live(wanted))
     del without["spec"]["template"]["spec"]["imagePullSecrets"][0]
@@ -100,7 +100,7 @@ def test_one_that_is_missing_is_a_difference() -> None:
         ({"registry": frozenset({".dockerconfigjson"})}, ""),
     ],
 )
-def test_one_that_is_missing_is_named_before_a_pod_waits_for_it(keys: dict[str, frozenset[str]], said: str) -> None:
+def test_a_missing_pull_secret_is_named_before_a_pod_waits_for_it(keys: dict[str, frozenset[str]], said: str) -> None:
     raw = {"metadata": {"name": "brain"}, "spec": {"role": "brain", "imagePullSecrets": [{"name": "registry"}]}}
-    phases = [given("TitanPhase", raw)]
+    phases = [read_resource("TitanPhase", raw)]
     assert missing_secrets(phases, keys) == ({"brain": said} if said else {})

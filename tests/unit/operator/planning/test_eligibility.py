@@ -1,4 +1,4 @@
-"""Capital decides, with both numbers, and forgets nothing while equity is unknown."""
+"""Capital decides, with both numbers; the last decision stays while equity is unknown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CASES: list[tuple[str, str, str | None, bool | None, bool, str]] = [
 
 
 @pytest.mark.parametrize(("description", "role", "equity", "was", "expected", "sentence"), CASES)
-def test_dormant(
+def test_capital_decides_whether_a_phase_is_dormant(
     description: str, role: str, equity: str | None, was: bool | None, expected: bool, sentence: str
 ) -> None:
     asleep, said = dormant(role, None if equity is None else Decimal(equity), was)
@@ -50,7 +50,7 @@ def test_dormant(
 @pytest.mark.parametrize(
     ("role", "equity"), [("scavenger", 200), ("hunter", 2_500), ("sentinel", 50_000), ("brain", 0)]
 )
-def test_where_each_starts(role: str, equity: int) -> None:
+def test_each_phase_starts_at_its_equity(role: str, equity: int) -> None:
     assert starting_equity(role) == equity
 
 

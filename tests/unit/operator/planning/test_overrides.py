@@ -1,4 +1,4 @@
-"""Flags of `titan up` over the resources."""
+"""Flags of `titan up` override the resources."""
 
 from __future__ import annotations
 

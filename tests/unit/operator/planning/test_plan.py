@@ -1,4 +1,4 @@
-"""Resources become the workloads of a stack."""
+"""Resources are planned as the workloads of a stack."""
 
 from __future__ import annotations
 

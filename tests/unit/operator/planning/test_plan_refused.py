@@ -1,4 +1,4 @@
-"""Resources that make no stack: the gate that refuses, in one sentence."""
+"""Resources that make no stack are refused by a gate, in one sentence."""
 
 from __future__ import annotations
 

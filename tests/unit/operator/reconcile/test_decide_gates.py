@@ -1,4 +1,4 @@
-"""What a stack is before it runs: gates that refuse, and what a pass says and makes."""
+"""Gates refuse before anything runs; a pass reports and makes the stack."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from support.stack.edits import DEMO, PHASES, ask_image
+from support.stack.edits import DEMO, set_image
 from support.stack.model import IMAGE, Model, installed, quickstart
-from titan.domain.kinds import Posture
+from support.stack.rendered import STACK_ROLES
+from titan.domain.enums import Posture
 from titan_operator.reconcile.effects import Apply, RecordEvent, SetFinalizer
 from titan_operator.supplychain.verdict import Verdict
 
@@ -17,7 +18,7 @@ OTHER_IMAGE = "registry.test/titan@sha256:" + "c" * 64
 
 def test_an_install_settles_ready_closed_to_entries_and_costs_nothing_more() -> None:
     model = installed()
-    assert {model.condition(name)["status"] for name in (*PHASES, DEMO)} == {"True"}
+    assert {model.condition(name)["status"] for name in (*STACK_ROLES, DEMO)} == {"True"}
     assert model.in_force is Posture.CLOSE_ONLY
     assert model.ceiling is Posture.ARMED
     model.log.clear()
@@ -27,13 +28,13 @@ def test_an_install_settles_ready_closed_to_entries_and_costs_nothing_more() -> 
 
 def test_a_policy_is_shown_of_what_enforces_one() -> None:
     model = installed()
-    shown = {name: model.status(name).get("shortHash", "") for name in PHASES}
+    shown = {name: model.status(name).get("shortHash", "") for name in STACK_ROLES}
     assert shown == {"marketdata": "", "papervenue": ""} | dict.fromkeys(
         ("execution", "brain", "scavenger"), "d7413498"
     )
 
 
-def test_the_first_pass_says_only_that_it_has_seen() -> None:
+def test_the_first_pass_reports_only_that_it_has_observed() -> None:
     model = Model()
     model.create(*quickstart())
     model.step()
@@ -48,7 +49,7 @@ GATES: list[tuple[str, Callable[[Model], None], str, str]] = [
         "an image that nobody verified",
         lambda model: (
             model.verdicts.update({OTHER_IMAGE: Verdict(False, reason="Unlisted", message="not on the list")}),
-            ask_image(model, OTHER_IMAGE),
+            set_image(model, OTHER_IMAGE),
         ),
         "ImageVerified",
         "Unlisted: not on the list",
@@ -147,17 +148,17 @@ def test_finalizers_come_before_anything_is_made() -> None:
     assert kinds.index(SetFinalizer) < kinds.index(Apply)
 
 
-def test_events_are_told_once() -> None:
+def test_events_are_recorded_once() -> None:
     model = installed()
     model.admission = "the API server admits a stranger"
     model.log.clear()
     for _ in range(5):
         model.step()
     told = [effect for effect in model.log if isinstance(effect, RecordEvent)]
-    assert len(told) == len(PHASES)
+    assert len(told) == len(STACK_ROLES)
 
 
-def test_what_a_role_needs_and_whether_its_tables_are_upgraded_is_said() -> None:
+def test_missing_peers_and_tables_are_reported() -> None:
     model = installed()
     assert model.condition("brain", "DependenciesReady")["status"] == "True"
     assert model.condition("brain", "StorageMigrated")["status"] == "Unknown"

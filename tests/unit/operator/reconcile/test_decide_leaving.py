@@ -1,4 +1,4 @@
-"""Phases that leave, for good or for a while: deleted, released, suspended, dormant; none leaves a position alone."""
+"""Phases that are deleted, released, suspended or dormant: none leaves a position without Execution."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from decimal import Decimal
 
 import pytest
 
-from support.stack.edits import DEMO, PHASES, second_policy
+from support.stack.edits import DEMO, second_policy
 from support.stack.model import IMAGE, Model, installed, quickstart
-from titan.domain.kinds import Posture
+from support.stack.rendered import STACK_ROLES
+from titan.domain.enums import Posture
 from titan_operator.api.names import PROTECTED
 from titan_operator.reconcile.effects import Delete
 from titan_operator.supplychain.verdict import Verdict
 
 
 def _delete_all(model: Model) -> None:
-    for name in PHASES:
+    for name in STACK_ROLES:
         model.delete("TitanPhase", name)
     model.delete("RiskPolicy", DEMO)
 
@@ -77,7 +78,7 @@ def test_an_execution_that_does_not_answer_is_not_deleted() -> None:
     assert "does not answer" in model.condition("execution")["message"]
 
 
-@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("name", STACK_ROLES)
 def test_a_phase_that_lost_its_finalizer_by_force_leaves_its_process_until_nothing_is_open(name: str) -> None:
     model = installed(latch=Posture.ARMED, positions=1)
     del model.objects["TitanPhase", name]
@@ -148,7 +149,7 @@ def test_a_suspended_phase_steps_aside_and_rolls_nobody() -> None:
 
 def test_execution_is_never_removed_while_its_state_is_unknown() -> None:
     """Whatever is deleted, in whatever order, with a position open: no Remove of Execution is ever decided."""
-    for order in (PHASES, PHASES[::-1], ("execution", *PHASES[:2], *PHASES[3:])):
+    for order in (STACK_ROLES, STACK_ROLES[::-1], ("execution", *STACK_ROLES[:2], *STACK_ROLES[3:])):
         model = installed(positions=1)
         model.delete("RiskPolicy", DEMO)
         for name in order:

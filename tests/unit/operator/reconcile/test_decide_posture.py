@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.stack.edits import DEMO, pin, second_policy
 from support.stack.model import installed
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.reconcile.effects import ForwardAct, SetCeiling, Tighten
 
 
@@ -22,7 +22,7 @@ def test_a_ceiling_that_is_lowered_acts_at_once_and_one_that_is_raised_arms_noth
     assert (model.in_force, model.ceiling) == (Posture.HALTED, Posture.ARMED)
 
 
-def test_an_act_is_carried_once() -> None:
+def test_an_act_is_sent_once() -> None:
     model = installed()
     model.act("arm", "nonce-0001")
     model.settle()

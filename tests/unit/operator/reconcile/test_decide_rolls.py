@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from support.stack.edits import PHASES, ask_image, pin, second_policy
+from support.stack.edits import pin, second_policy, set_image
 from support.stack.model import IMAGE, NEXT_IMAGE, Model, installed, quickstart
-from titan.domain.kinds import Posture
+from support.stack.rendered import STACK_ROLES
+from titan.domain.enums import Posture
 from titan_operator.reconcile.effects import Apply
 from titan_operator.reconcile.rollout import DEADLINE_S, revision_of
 from titan_operator.supplychain.verdict import Verdict
@@ -33,7 +34,7 @@ def test_a_new_policy_closes_the_stack_drains_execution_and_rolls_it_first() -> 
         if isinstance(effect, Apply) and effect.kind in ("StatefulSet", "Deployment")
     ]
     assert rolled == ["execution", "brain", "scavenger"]
-    assert {model.condition(name)["status"] for name in PHASES} == {"True"}
+    assert {model.condition(name)["status"] for name in STACK_ROLES} == {"True"}
     assert model.status("standard-aca777d7")["inForce"]["execution"] == other["spec"]["hash"]
     assert model.in_force is Posture.CLOSE_ONLY
     # The old rules are nobody's now.
@@ -49,7 +50,7 @@ def test_a_new_policy_closes_the_stack_drains_execution_and_rolls_it_first() -> 
 )
 def test_execution_is_not_replaced_before_it_is_drained(what: str, field: str, value: object, says: str) -> None:
     model = installed(**{field: value})
-    ask_image(model, NEXT_IMAGE)
+    set_image(model, NEXT_IMAGE)
     model.settle()
     assert model.pods["execution-0"]["image"] == IMAGE, what
     assert says in model.condition("execution")["message"]
@@ -58,7 +59,7 @@ def test_execution_is_not_replaced_before_it_is_drained(what: str, field: str, v
 def test_execution_that_does_not_answer_is_not_replaced_while_it_is_ready() -> None:
     model = installed()
     model.answers = False
-    ask_image(model, NEXT_IMAGE)
+    set_image(model, NEXT_IMAGE)
     model.settle()
     assert model.pods["execution-0"]["image"] == IMAGE
     assert "does not answer" in model.condition("execution")["message"]
@@ -66,7 +67,7 @@ def test_execution_that_does_not_answer_is_not_replaced_while_it_is_ready() -> N
 
 def test_roles_roll_one_at_a_time() -> None:
     model = installed(broken={NEXT_IMAGE})
-    ask_image(model, NEXT_IMAGE)
+    set_image(model, NEXT_IMAGE)
     model.settle()
     # Execution's new pod does not come up: nobody else has moved.
     assert {pod["image"] for name, pod in model.pods.items() if name != "execution-0"} == {IMAGE}
@@ -95,7 +96,7 @@ def test_execution_waits_for_a_roll_that_has_begun_and_no_longer_than_it_may_las
 def test_a_roll_that_fails_goes_back_by_itself_disarmed_and_is_not_tried_again() -> None:
     model = installed(latch=Posture.ARMED, broken={NEXT_IMAGE})
     good = model.status("execution")["revision"]["lastVerified"]
-    ask_image(model, NEXT_IMAGE)
+    set_image(model, NEXT_IMAGE)
     model.settle()
     model.waited_s = DEADLINE_S + 1
     model.settle()
@@ -114,7 +115,7 @@ def test_a_roll_that_fails_goes_back_by_itself_disarmed_and_is_not_tried_again()
     assert "failed" not in model.status("execution")["revision"]
 
 
-def test_a_pod_that_tells_another_hash_is_never_verified() -> None:
+def test_a_pod_that_reports_another_hash_is_never_verified() -> None:
     model = Model(verdicts={IMAGE: Verdict(True, "a")}, lies="sha256:" + "f" * 64)
     model.create(*quickstart())
     model.settle()

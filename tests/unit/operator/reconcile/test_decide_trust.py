@@ -1,12 +1,13 @@
-"""What a stack does when the trust in its image changes: new images wait, what runs goes on, and revoked is revoked."""
+"""Changes of trust in an image: new images wait, running ones go on, revoked ones are revoked."""
 
 from __future__ import annotations
 
 import pytest
 
-from support.stack.edits import DEMO, PHASES, ask_image
+from support.stack.edits import DEMO, set_image
 from support.stack.model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
-from titan.domain.kinds import Posture
+from support.stack.rendered import STACK_ROLES
+from titan.domain.enums import Posture
 from titan_operator.api.names import POLICY_SEQUENCE
 from titan_operator.reconcile.effects import Certificate, RecordEvent
 from titan_operator.supplychain.verdict import REVOKED, Verdict
@@ -38,7 +39,7 @@ def test_an_image_that_runs_goes_on_when_it_could_not_be_verified_anew(reason: s
     assert (verified["status"], verified["reason"]) == ("True", "VerifiedBefore")
     assert f"{reason}: so it is" in verified["message"]
     # Without certificates that are renewed, a stack ends by itself.
-    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(PHASES)
+    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(STACK_ROLES)
 
 
 def test_an_image_that_runs_goes_on_under_another_risk_policy_when_it_could_not_be_verified_anew() -> None:
@@ -60,7 +61,7 @@ def test_a_new_image_waits_and_says_by_which_reason(reason: str, stalled: str | 
     model.verdicts[NEXT_IMAGE] = Verdict(False, NEXT_DIGEST, reason, "so it is")
     # Nobody asked for it before: it is on no list.
     model.ever_listed.discard(NEXT_DIGEST)
-    ask_image(model, NEXT_IMAGE)
+    set_image(model, NEXT_IMAGE)
     model.settle()
     assert model.pods == pods
     verified = model.condition("execution", "ImageVerified")
@@ -84,7 +85,7 @@ def test_an_image_that_is_listed_but_runs_nowhere_waits_too() -> None:
     model = installed()
     assert NEXT_DIGEST in model.ever_listed
     model.verdicts[NEXT_IMAGE] = Verdict(False, NEXT_DIGEST, "KeyExpired", "on 2026-01-01")
-    ask_image(model, NEXT_IMAGE)
+    set_image(model, NEXT_IMAGE)
     model.settle()
     assert model.condition("brain", "ImageVerified")["reason"] == "KeyExpired"
 
@@ -96,12 +97,12 @@ def test_a_revoked_image_is_reported_of_what_runs_and_ends_nothing_by_itself() -
     model.log.clear()
     model.settle()
     assert model.pods == pods
-    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(PHASES)
+    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(STACK_ROLES)
     verified = model.condition("execution", "ImageVerified")
     assert (verified["status"], verified["reason"]) == ("False", "Revoked")
     assert (model.condition("execution")["status"], model.in_force) == ("False", Posture.ARMED)
     events = _announced(model, "Revoked")
-    assert len(events) == len(PHASES)
+    assert len(events) == len(STACK_ROLES)
     assert all(DIGEST in event.note for event in events)
 
 
@@ -109,7 +110,7 @@ def test_a_revoked_image_that_runs_is_reported_while_an_untrusted_one_is_asked_f
     model = installed()
     _revoke(model)
     model.verdicts[NEXT_IMAGE] = Verdict(False, NEXT_DIGEST, "NoSignature", "none is there")
-    ask_image(model, NEXT_IMAGE)
+    set_image(model, NEXT_IMAGE)
     model.settle()
     verified = model.condition("brain", "ImageVerified")
     assert (verified["status"], verified["reason"]) == ("False", "Revoked")
@@ -121,7 +122,7 @@ def test_a_trusted_image_takes_the_place_of_a_revoked_one() -> None:
     for drain in (False, True):
         model = installed()
         _revoke(model, drain=drain)
-        ask_image(model, NEXT_IMAGE)
+        set_image(model, NEXT_IMAGE)
         model.settle()
         assert {pod["image"] for pod in model.pods.values()} == {NEXT_IMAGE}
         assert model.condition("execution", "ImageVerified")["reason"] == "Verified"
@@ -132,7 +133,7 @@ def test_nothing_goes_back_to_a_revoked_image() -> None:
     _revoke(model)
     model.broken.add(NEXT_IMAGE)
     model.waited_s = 1e6
-    ask_image(model, NEXT_IMAGE)
+    set_image(model, NEXT_IMAGE)
     model.settle()
     assert IMAGE not in {pod["image"] for name, pod in model.pods.items() if model.phase_of(name) == "execution"}
     assert model.condition("execution")["status"] == "False"
@@ -145,8 +146,8 @@ def test_a_revoked_image_is_drained_where_the_trust_policy_says_so() -> None:
     model.settle()
     # Closed to entries, and everything is there until nothing is open.
     assert model.in_force is Posture.CLOSE_ONLY
-    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(PHASES)
-    assert {model.phase_of(name) for name in model.pods} == set(PHASES)
+    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(STACK_ROLES)
+    assert {model.phase_of(name) for name in model.pods} == set(STACK_ROLES)
     assert model.status("execution")["phase"] == "Draining"
     assert model.condition("execution", "ImageVerified")["reason"] == "Revoked"
     model.positions = 0
@@ -159,11 +160,11 @@ def test_a_revoked_image_is_drained_also_while_the_stack_is_refused() -> None:
     model = installed(admission="the API server admits a stranger")
     model.admission = ""
     model.settle()
-    assert len(model.pods) == len(PHASES)
+    assert len(model.pods) == len(STACK_ROLES)
     model.admission = "the API server admits a stranger"
     model.log.clear()
     model.settle()
-    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(PHASES)
+    assert {effect.role for effect in model.log if isinstance(effect, Certificate)} == set(STACK_ROLES)
     _revoke(model, drain=True)
     model.settle()
     assert model.pods == {}

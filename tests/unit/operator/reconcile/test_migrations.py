@@ -1,4 +1,4 @@
-"""Tables in PostgreSQL: what is rendered for them, and that a Job upgrades them before an image is started on them."""
+"""Tables in PostgreSQL: their objects, and the Job that upgrades them before an image starts on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from support.stack.model import IMAGE, NEXT_IMAGE, Model, documents, installed, quickstart
 from support.stack.plans import OPTIONS, planned
 from titan_operator.api import names
-from titan_operator.controller.gather import given, missing_secrets
+from titan_operator.controller.gather import missing_secrets, read_resource
 from titan_operator.planning.plan import Plan
 from titan_operator.reconcile.effects import RecordEvent
 from titan_operator.reconcile.rollout import revision_of
@@ -256,11 +256,13 @@ def test_a_secret_that_is_missing_is_named_and_nothing_starts() -> None:
 
 
 def test_each_key_that_a_phase_needs_is_looked_for() -> None:
-    phases = [given("TitanPhase", raw) for raw in documents("examples/quickstart.yaml") if raw["kind"] == "TitanPhase"]
+    phases = [
+        read_resource("TitanPhase", raw) for raw in documents("examples/quickstart.yaml") if raw["kind"] == "TitanPhase"
+    ]
     raws = {
         item.name: dict(item.raw, spec={**item.raw["spec"], "databaseSecretRef": {"name": "db"}}) for item in phases
     }
-    asked = [given("TitanPhase", raws[name]) for name in WITH_TABLES]
+    asked = [read_resource("TitanPhase", raws[name]) for name in WITH_TABLES]
     for keys, says in (
         ({}, "spec.databaseSecretRef: Secret db is not there"),
         ({"db": frozenset({"password"})}, "spec.databaseSecretRef: Secret db lacks url"),

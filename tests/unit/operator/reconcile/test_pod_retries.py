@@ -1,4 +1,4 @@
-"""Refused workloads are woken, and only when what they ask for is admitted."""
+"""Refused workloads are retried only once their images are admitted."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from titan_operator.reconcile.pod_retries import NUDGED, POD, pod_retries
 SINCE = "2026-11-21T10:00:00Z"
 
 
-def world(*, status: str = "True", annotations: dict[str, str] | None = None) -> Observed:
+def observed(*, status: str = "True", annotations: dict[str, str] | None = None) -> Observed:
     model = installed()
     child = model.objects["Deployment", "brain"]
     refused = {"type": "ReplicaFailure", "status": status, "lastTransitionTime": SINCE}
     child["status"] = {**child.get("status", {}), "conditions": [refused]}
     child["metadata"]["annotations"] = {**(child["metadata"].get("annotations") or {}), **(annotations or {})}
-    return model.world()
+    return model.observed()
 
 
-def test_a_refused_deployment_whose_image_is_listed_is_woken() -> None:
-    assert pod_retries(world()) == [Annotate("Deployment", "brain", NUDGED, SINCE)]
+def test_a_refused_deployment_whose_image_is_listed_is_retried() -> None:
+    assert pod_retries(observed()) == [Annotate("Deployment", "brain", NUDGED, SINCE)]
 
 
-def test_refused_again_later_it_is_woken_again() -> None:
-    assert pod_retries(world(annotations={NUDGED: "2026-11-20T10:00:00Z"})) == [
+def test_a_later_refusal_is_retried_again() -> None:
+    assert pod_retries(observed(annotations={NUDGED: "2026-11-20T10:00:00Z"})) == [
         Annotate("Deployment", "brain", NUDGED, SINCE)
     ]
 
@@ -37,13 +37,16 @@ def test_refused_again_later_it_is_woken_again() -> None:
 @pytest.mark.parametrize(
     ("description", "given"),
     [
-        ("nothing of it is refused", world(status="False")),
-        ("it was woken for this already", world(annotations={NUDGED: SINCE})),
-        ("its image is not listed", replace(world(), listed=frozenset())),
-        ("admission is not in order", replace(world(), admission="the API server admits an image that nobody listed")),
+        ("nothing of it is refused", observed(status="False")),
+        ("it was woken for this already", observed(annotations={NUDGED: SINCE})),
+        ("its image is not listed", replace(observed(), listed=frozenset())),
+        (
+            "admission is not in order",
+            replace(observed(), admission="the API server admits an image that nobody listed"),
+        ),
     ],
 )
-def test_nothing_is_woken_while(description: str, given: Observed) -> None:
+def test_nothing_is_retried_while(description: str, given: Observed) -> None:
     assert pod_retries(given) == [], description
 
 
@@ -54,7 +57,7 @@ def podless(waited_s: float, *, woken: str = "") -> Observed:
     if woken:
         metadata = model.objects["StatefulSet", "execution"]["metadata"]
         metadata["annotations"] = {**(metadata.get("annotations") or {}), NUDGED: woken}
-    return replace(model.world(), waited_s={("execution", POD): waited_s})
+    return replace(model.observed(), waited_s={("execution", POD): waited_s})
 
 
 @pytest.mark.parametrize(
@@ -69,15 +72,15 @@ def podless(waited_s: float, *, woken: str = "") -> Observed:
         (5.0, "9", "2"),
     ],
 )
-def test_a_stateful_set_without_a_pod_is_woken_ever_less_often(waited_s: float, woken: str, wanted: str) -> None:
+def test_a_stateful_set_without_a_pod_is_retried_ever_less_often(waited_s: float, woken: str, wanted: str) -> None:
     expected = [Annotate("StatefulSet", "execution", NUDGED, wanted)] if wanted else []
     assert pod_retries(podless(waited_s, woken=woken)) == expected
 
 
-def test_it_is_not_woken_for_an_image_that_is_refused_still() -> None:
+def test_a_stateful_set_is_not_retried_while_its_image_is_refused() -> None:
     assert pod_retries(replace(podless(8.0), listed=frozenset())) == []
 
 
 def test_how_long_it_has_no_pod_is_remembered() -> None:
     assert ("execution", POD) in decide(podless(0.0)).waits_for
-    assert ("execution", POD) not in decide(installed().world()).waits_for
+    assert ("execution", POD) not in decide(installed().observed()).waits_for

@@ -1,9 +1,9 @@
-"""Signed policies: one is required where that is said, and an older one than was in force is refused."""
+"""Signed policies: one is required where the setting says so, and one older than was in force is refused."""
 
 from __future__ import annotations
 
 from support.stack.model import IMAGE, Model, documents, quickstart
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.api.names import POLICY_SEQUENCE
 from titan_operator.supplychain.verdict import Verdict
 

@@ -1,4 +1,4 @@
-"""A ceiling of FLATTEN is asked for until nothing is open, and not once more."""
+"""A ceiling of FLATTEN is sent until nothing is open, and not once more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from support.stack.model import installed
-from titan.domain.kinds import Posture
+from titan.domain.enums import Posture
 from titan_operator.reconcile.effects import Tighten
 from titan_operator.reconcile.posture import posture_effects
 from titan_operator.stack.view import BrainView, ExecutionView, StackView
@@ -52,5 +52,5 @@ def test_flatten_is_asked_for_until_nothing_is_open(
         if kind == "RiskPolicy":
             model.edit(kind, name, lambda raw: raw["spec"].update(posture="FLATTEN"))
     said = StackView(BrainView(HASH, Posture.FLATTEN, brain, brain), own)
-    effects = posture_effects(replace(model.world(), stack=said))
+    effects = posture_effects(replace(model.observed(), stack=said))
     assert [effect.posture for effect in effects if isinstance(effect, Tighten)] == [Posture.FLATTEN] * asked

@@ -1,4 +1,4 @@
-"""When a status is worth a write: another word at once, another number once a minute."""
+"""A status is written at once for another text, and once a minute for another number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan becomes processes of this machine."""
+"""A plan is rendered as processes of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes another revision, and what does not."""
+"""Changes that make another revision, and changes that do not."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from support.stack.plans import OPTIONS, STACK, planned
+from support.stack.rendered import STACK_ROLES
 from titan_operator.planning.plan import Plan
 from titan_operator.render.kubernetes import render_kubernetes
 from titan_operator.render.revision import revision
 
-STACK_ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 TRADING = ("execution", "brain", "scavenger")
 
 

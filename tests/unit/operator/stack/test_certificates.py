@@ -13,7 +13,7 @@ import pytest
 
 from titan.runtime.pki.certificates import Leaf
 from titan_operator.cluster.client import Cluster
-from titan_operator.cluster.kinds import Kind
+from titan_operator.cluster.resource_kinds import Kind
 from titan_operator.settings import OperatorSettings
 from titan_operator.stack.certificates import StackCertificates
 

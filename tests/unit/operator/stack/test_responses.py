@@ -1,4 +1,4 @@
-"""What processes say becomes the operator's records: nothing is invented where they say nothing."""
+"""Responses of processes as the operator's records: an unset field stays None."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from titan.domain.kinds import Posture, RiskLevel
+from titan.domain.enums import Posture, RiskLevel
 from titan.domain.reasons import Reason
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c

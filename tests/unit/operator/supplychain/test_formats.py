@@ -20,7 +20,7 @@ from titan_operator.supplychain.formats.oci import Layer, read_layers
 from titan_operator.supplychain.formats.simple_signing import PAYLOAD_TYPE, read_payload, read_signature
 from titan_operator.supplychain.keys import KeyFormatError, load_public_key
 from titan_operator.supplychain.refusals import Refused
-from titan_operator.supplychain.signatures import Asked, check_blob, check_bundle, check_simple_signing
+from titan_operator.supplychain.signature_checks import Requirements, check_blob, check_bundle, check_simple_signing
 from titan_operator.supplychain.trust import TrustPolicyError, load_trust_policy, read_trust_policy
 
 DIGEST = "sha256:" + "a" * 64
@@ -34,7 +34,7 @@ STATEMENT = {
 PAYLOAD = {"critical": {"image": {"docker-manifest-digest": DIGEST}, "type": "cosign container image signature"}}
 MANIFEST = {"schemaVersion": 2, "layers": [{"digest": DIGEST, "size": 3, "mediaType": PAYLOAD_TYPE}]}
 TRUST = trust_policy()
-ASKED = Asked(read_trust_policy(TRUST), "images", (), datetime(2026, 11, 21, tzinfo=UTC))
+ASKED = Requirements(read_trust_policy(TRUST), "images", (), datetime(2026, 11, 21, tzinfo=UTC))
 
 _leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 _json = st.recursive(

@@ -1,4 +1,4 @@
-"""What is mounted decides, and takes effect while the operator runs; what is broken changes nothing."""
+"""Mounted files take effect while the operator runs; an invalid file changes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIGEST = "sha256:" + "b" * 64
 
 
 class Told:
-    """A verifier that says which trust policy it was made for."""
+    """A verifier that names the trust policy for which it was made."""
 
     def __init__(self, policy: TrustPolicy, logins: Mapping[str, Login]) -> None:
         self.policy, self.logins = policy, dict(logins)

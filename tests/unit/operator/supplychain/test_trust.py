@@ -1,4 +1,4 @@
-"""Trust policies: what is wrong is named by its field, and the hash is of what is said, not of how."""
+"""Trust policies: a problem names its field, and the hash covers the content, not its spelling."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from support.risk.changes import Change, unchanged
 from support.risk.scene import HASH, NOW, OTHER_HASH, PERP, close, decide, equity, hold, risk_state
+from titan.domain.enums import PositionEffect, Posture, RiskLevel, Side, Verdict
 from titan.domain.equity import Equity
 from titan.domain.intents import Intent
-from titan.domain.kinds import PositionEffect, Posture, RiskLevel, Side, Verdict
 from titan.domain.reasons import Reason
 from titan.domain.truth import TruthSnapshot
 

@@ -23,8 +23,8 @@ from support.risk.scene import (
     risk_state,
     rules,
 )
+from titan.domain.enums import BudgetState, OrderType, PositionEffect, Posture, RiskLevel, Side, Verdict
 from titan.domain.equity import Equity
-from titan.domain.kinds import BudgetState, OrderType, PositionEffect, Posture, RiskLevel, Side, Verdict
 from titan.domain.reasons import Reason
 from titan.domain.truth import TruthSnapshot
 from titan.risk.guards.table import GUARDS

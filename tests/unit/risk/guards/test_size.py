@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from support.risk.changes import Change, granted, phase, setting, unchanged
 from support.risk.scene import ETH, NOW, PERP, budget, decide, equity, intent, reserved, risk_state, rules
-from titan.domain.kinds import OrderType, RiskLevel, TimeInForce, Verdict
+from titan.domain.enums import OrderType, RiskLevel, TimeInForce, Verdict
 from titan.domain.reasons import Reason
 
 SHRINKS: list[tuple[str, Change, dict[str, Any], int, str]] = [

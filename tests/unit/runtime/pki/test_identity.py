@@ -26,7 +26,7 @@ def put(directory: Path, files: dict[str, bytes]) -> None:
         temporary.replace(directory / name)
 
 
-def test_what_is_replaced_is_taken_up_and_what_is_not_is_the_same_object(tmp_path: Path) -> None:
+def test_a_replaced_identity_is_used_and_an_unreplaced_one_is_the_same_object(tmp_path: Path) -> None:
     first, second = new_leaf(), new_leaf()
     put(tmp_path, first.files())
     files = IdentityFiles(tmp_path)

@@ -1,4 +1,4 @@
-"""The wire contract and the domain say the same: enum numbers, methods, topology."""
+"""The wire contract and the domain agree: enum numbers, methods, topology."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 import pytest
 from google.protobuf.descriptor import EnumDescriptor
 
-from titan.domain import kinds
+from titan.domain import enums as kinds
 from titan.domain.reasons import Reason
 from titan.runtime.rpc.contract import METHODS
 from titan.runtime.topology import CALLERS, ROLES, may_call, peers_of

@@ -42,12 +42,12 @@ async def test_messages_go_out_in_the_order_in_which_they_were_posted() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        # What grpc raises when the peer was killed between two messages: neither an RpcError nor public by name.
+        # The error of grpc when the peer was killed between two messages: neither an RpcError nor public by name.
         grpc.aio.InternalError("Failed execute_batch"),
         asyncio.InvalidStateError("RPC already finished."),
     ],
 )
-async def test_a_peer_that_died_is_told_once_and_nothing_is_queued_for_it(error: BaseException) -> None:
+async def test_a_dead_peer_is_reported_once_and_nothing_is_queued_for_it(error: BaseException) -> None:
     unhandled: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
     transport = Transport(error, breaks_at=2)

@@ -1,4 +1,4 @@
-"""A log that cannot be written ends nothing, and says afterwards what was lost."""
+"""A log that cannot be written ends nothing, and counts the lost lines afterwards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FullDisk(io.StringIO):
         return super().write(text)
 
 
-def test_a_full_disk_loses_lines_and_says_so_later() -> None:
+def test_a_full_disk_loses_lines_and_counts_them_later() -> None:
     stream = FullDisk()
     try:
         configure_logging("json", "info", stream)

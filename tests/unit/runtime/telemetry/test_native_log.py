@@ -1,4 +1,4 @@
-"""What native code writes to descriptor 2 becomes one log line each; in a process whose own descriptor it is."""
+"""Lines that native code writes to descriptor 2 become log lines, in a process whose own descriptor it is."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support.cluster.listed_operator import Listed
+from support.cluster.listed_operator import ListVerifier
 from support.podrunner.small_pods import container, pod_spec
 from support.podrunner.spec import Mount, NotYetError, Translation, contents, environment, expand, refusals
 from support.podrunner.volumes import Volumes, publish
@@ -172,7 +172,7 @@ async def test_the_list_of_images_is_read_for_each_question(tmp_path: Path) -> N
     file = tmp_path / "images"
     image = "titan/titan@sha256:" + "1" * 64
     file.write_text("")
-    verifier = Listed(file)
+    verifier = ListVerifier(file)
     refused = await verifier.verify(image)
     assert (refused.verified, refused.reason) == (False, "NotListed")
     file.write_text(f"{image}\n")
@@ -189,9 +189,9 @@ async def test_a_revoked_image_is_refused_for_that_though_it_is_listed(tmp_path:
     file = tmp_path / "images"
     image, other = ("titan/titan@sha256:" + digit * 64 for digit in "12")
     file.write_text(f"{image}\n{other}\nrevoked {revoked}\n")
-    verdict = await Listed(file).verify(image)
+    verdict = await ListVerifier(file).verify(image)
     assert (verdict.verified, verdict.reason) == (False, "Revoked")
-    assert (await Listed(file).verify(other)).verified
+    assert (await ListVerifier(file).verify(other)).verified
 
 
 @pytest.mark.parametrize(("lifetime_s", "asked"), [(3600, 1), (0, 2)])

@@ -8,9 +8,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from support.stack.both_accounts import BothBooks, disagreements
+from support.stack.both_accounts import BothAccounts, disagreements
 from titan.domain.account import Account
-from titan.domain.kinds import OrderRole, OrderState, OrderType, Side, TimeInForce
+from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.ledger import LedgerAccount
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Holding
@@ -64,7 +64,7 @@ def their_order(order: Order, state: VenueOrderState) -> WorkingOrder:
     )
 
 
-def agreeing() -> BothBooks:
+def agreeing() -> BothAccounts:
     """An entry that is filled, its position, and the stop that covers it."""
     entry = our_order("entry", OrderRole.ENTRY, Side.BUY, OrderType.LIMIT, OrderState.FILLED, ONE)
     stop = our_order("stop", OrderRole.STOP, Side.SELL, OrderType.STOP_MARKET, OrderState.ACKED, Decimal(0))
@@ -110,19 +110,19 @@ def agreeing() -> BothBooks:
         trades=[trade],
         positions={SYMBOL: PositionState(ONE, Decimal(100))},
     )
-    return BothBooks(ours, venue, {})
+    return BothAccounts(ours, venue, {})
 
 
-def change_order(books: BothBooks, name: str, copy_as: str = "", **changes: object) -> None:
+def change_order(books: BothAccounts, name: str, copy_as: str = "", **changes: object) -> None:
     order = msgspec.structs.replace(books.ours.orders[name], **changes)
     books.ours.orders[copy_as or name] = order
 
 
-def unbalance(books: BothBooks) -> None:
+def unbalance(books: BothAccounts) -> None:
     books.ours.ledger.balances[LedgerAccount.ASSETS, "USDT"] += ONE
 
 
-def change_fill(books: BothBooks, **changes: object) -> None:
+def change_fill(books: BothAccounts, **changes: object) -> None:
     books.ours.fills[0] = msgspec.structs.replace(books.ours.fills[0], **changes)
 
 
@@ -184,7 +184,7 @@ def test_books_that_agree() -> None:
         ("a ledger that does not balance", unbalance, "the ledger does not balance"),
     ],
 )
-def test_each_difference_is_seen(description: str, doctor: Callable[[BothBooks], object], sentence: str) -> None:
+def test_each_difference_is_seen(description: str, doctor: Callable[[BothAccounts], object], sentence: str) -> None:
     books = agreeing()
     doctor(books)
     assert any(line.startswith(sentence) for line in disagreements(books)), (description, disagreements(books))

@@ -1,4 +1,4 @@
-"""What the canary thinks of policies and bindings that it reads; the chart's own are what the rows start from."""
+"""The probe's checks of policies and bindings; the rows start from the chart's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lists of images: what was verified stays, what is revoked goes, and what is known needs nobody."""
+"""The lists of images: verified images stay, revoked ones are removed, and listed ones need no verifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from titan_operator.admission.rules.verified_images import (
     revocation_reason,
     with_revocation,
 )
-from titan_operator.api.images import MAX_IMAGES, PinnedImage, RevokedImage, VerifiedImage, VerifiedImagesSpec
+from titan_operator.api.verified_images import MAX_IMAGES, PinnedImage, RevokedImage, VerifiedImage, VerifiedImagesSpec
 from titan_operator.supplychain.verdict import REVOKED, TrustTerms, Verdict
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"

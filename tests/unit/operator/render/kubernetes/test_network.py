@@ -1,4 +1,4 @@
-"""NetworkPolicies against the topology's table, judged by an evaluator: every edge, allowed and forbidden."""
+"""NetworkPolicies against the topology's table, by an evaluator: every edge, allowed and forbidden."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from support.stack.plans import OPTIONS, STACK, planned
+from support.stack.rendered import STACK_ROLES
 from titan.runtime.topology import ROLES, peers_of
 from titan_operator.api import names
 from titan_operator.render.kubernetes import render_kubernetes
 
-STACK_ROLES = ("marketdata", "papervenue", "execution", "brain", "scavenger")
 NAMESPACE, OPERATOR = OPTIONS.namespace, OPTIONS.operator_namespace
 
 

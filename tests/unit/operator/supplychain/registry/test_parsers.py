@@ -1,4 +1,4 @@
-"""What registries write, read: good things to the letter, bad things with one kind of error, whatever comes."""
+"""Readers of registries' documents: good ones exactly, and one kind of error for any bad input."""
 
 from __future__ import annotations
 

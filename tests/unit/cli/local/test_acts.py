@@ -1,0 +1,58 @@
+"""Sentences about the posture: what ``titan up`` finds in an old state, and what came of an act."""
+
+from __future__ import annotations
+
+import pytest
+
+from titan.cli.local.acts import kept, sentence
+from titan.v1 import brain_pb2 as b
+from titan.v1 import common_pb2 as c
+
+
+@pytest.mark.parametrize(
+    ("description", "latch", "ceiling", "by", "text"),
+    [
+        ("armed", c.POSTURE_ARMED, c.POSTURE_ARMED, "anna", "Resumed: ARMED (set by anna)."),
+        (
+            "halted",
+            c.POSTURE_HALTED,
+            c.POSTURE_ARMED,
+            "anna",
+            'Still HALTED (set by anna). Run "titan arm" to resume.',
+        ),
+        (
+            "flattened, by a latch without a name",
+            c.POSTURE_FLATTEN,
+            c.POSTURE_ARMED,
+            "",
+            'Still FLATTEN (set by an unknown person). Run "titan arm" to resume.',
+        ),
+        (
+            "armed below a ceiling, where arming would not help",
+            c.POSTURE_ARMED,
+            c.POSTURE_CLOSE_ONLY,
+            "anna",
+            "Still CLOSE_ONLY: the ceiling of the RiskPolicy. The latch is ARMED (set by anna).",
+        ),
+    ],
+)
+def test_posture_of_an_old_state(description: str, latch: c.Posture, ceiling: c.Posture, by: str, text: str) -> None:
+    assert kept(b.PostureState(latch=latch, ceiling=ceiling, by=by)) == text
+
+
+@pytest.mark.parametrize(
+    ("orders", "positions", "text"),
+    [
+        (1, 1, "HALTED, acknowledged by execution: 1 working order, 1 open position"),
+        (2, 0, "HALTED, acknowledged by execution: 2 working orders, 0 open positions"),
+    ],
+)
+def test_acknowledgement_counts_in_words(orders: int, positions: int, text: str) -> None:
+    response = b.SetPostureResponse(
+        done=True,
+        posture=b.PostureState(in_force=c.POSTURE_HALTED),
+        acknowledged_by="execution",
+        working_orders=orders,
+        open_positions=positions,
+    )
+    assert sentence(response) == text
