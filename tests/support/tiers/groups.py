@@ -12,7 +12,7 @@ import pytest
 
 # Modules that share a fixture of the session, by the beginning of their path.
 TOGETHER = {
-    "tests/service/supplychain/test_verifier": "what cosign signed",
+    "tests/service/operator/supplychain/test_verifier": "what cosign signed",
     "tests/service/brain/": "one PostgreSQL",
     # Each of these stacks computes all the time: beside each other they only slow each other down.
     **dict.fromkeys(
@@ -48,7 +48,7 @@ FIRST = (
     "tests/service/stack/test_up_looked_at.py",
     "tests/service/stack/test_seeds.py",
     "tests/service/stack/test_up_certificates.py",
-    "tests/service/supplychain/test_verifier",
+    "tests/service/operator/supplychain/test_verifier",
     "tests/service/storage/test_database_away.py",
     "tests/service/execution/test_recovery.py",
     "tests/service/stack/test_up.py",
