@@ -71,7 +71,7 @@ class StackController:
         self._wake.set()
 
     async def run(self) -> None:
-        """Reconcile until cancelled."""
+        """Reconcile until canceled."""
         while True:
             pause = await self._guarded_pass()
             try:

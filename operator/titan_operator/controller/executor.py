@@ -126,7 +126,7 @@ class EffectExecutor:
             self._backoff.done(kind, name)
             return
         if isinstance(answer, asyncio.CancelledError):
-            # Nobody here cancelled it: a connection that ends may look so, and must not end the pass.
+            # Nobody here canceled it: a connection that ends may look so, and must not end the pass.
             answer = Unreachable(f"{_describe(effect)}: the write was canceled")
         if not isinstance(answer, ClusterError):
             raise answer
