@@ -7,6 +7,7 @@ block by a name that the kernel keeps as long as the process lives.
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 from contextlib import closing, suppress
@@ -36,13 +37,10 @@ def block() -> int:
         except OSError:
             claim.close()
             continue
-        _claims.append(claim)
+        # The name lasts as long as the process.
+        atexit.register(claim.close)
         return FIRST + number * SIZE
     raise RuntimeError(f"ports: all {BLOCKS} blocks are claimed by other processes")
-
-
-# Closed with the process, so that the name lasts as long.
-_claims: list[socket.socket] = []
 
 
 @cache
