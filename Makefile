@@ -13,6 +13,8 @@ ARGS ?=
 SLOWEST := --durations=10
 # More processes than cores: most of these tests wait for other processes. support/tiers/groups.py has the groups.
 SPREAD := --numprocesses=4 --dist=loadgroup
+# Control planes and whole stacks compute more than they wait.
+SPREAD_CLUSTER := --numprocesses=3 --dist=loadgroup
 # The first interpreter that is new enough; lazily, so that `make help` needs none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)
@@ -85,7 +87,7 @@ service: dev ## Each process over real gRPC, and whole stacks
 	@$(BIN)/python -m pytest tests/service $(SPREAD) $(SLOWEST) $(ARGS)
 
 clustertests: dev tools ## The operator, charts and CRDs on a real API server
-	@$(BIN)/python -m pytest tests/cluster $(SPREAD) $(SLOWEST) $(ARGS)
+	@$(BIN)/python -m pytest tests/cluster $(SPREAD_CLUSTER) $(SLOWEST) $(ARGS)
 
 images: dev ## The container images, with their sizes against their budgets; as root, on Debian or its kin
 	@ci/tools/apt

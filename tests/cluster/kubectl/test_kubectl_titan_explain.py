@@ -147,7 +147,7 @@ def test_decisions_are_explained_guard_by_guard(desk: Desk) -> None:
 def test_a_brain_that_has_decided_nothing_or_has_no_such_page(desk: Desk) -> None:
     with serving() as port:
         desk.run_at(port)
-        assert desk.explain()[2].startswith("titan: nothing has been decided yet")
+        assert desk.explain()[2].startswith("titan: no decision yet")
     with serving(page="/else") as port:
         desk.run_at(port)
         told = desk.explain()

@@ -66,7 +66,7 @@ def test_a_new_image_is_drained_rolled_and_reconciled_with_the_position_kept(sta
     held, before = stack.held(), stack.pods()
     with stack.watched() as watch:
         set_images(stack, NEXT)
-        stack.at.wait("no entries", lambda: stack.latch() is Posture.CLOSE_ONLY)
+        stack.at.wait("no entries", lambda: {stack.latch(), stack.latch("brain")} == {Posture.CLOSE_ONLY})
         with stack.watched(cap=Posture.CLOSE_ONLY):
             settled(stack)
     assert (stack.held(), stack.covered, watch.most) == (held, True, 1)

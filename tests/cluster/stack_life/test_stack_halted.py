@@ -56,7 +56,7 @@ def _helm(at: Installation, *arguments: str) -> None:
 def _entries(stack: RunningStack) -> float:
     """Orders that open, as Execution has counted them since it runs."""
     address = stack.pods()["execution"]["status"]["podIP"]
-    return total(samples(address, ROLES["execution"].http_port), "titan_place_taken_total", position_effect="OPENING")
+    return total(samples(address, ROLES["execution"].http_port), "titan_place_taken_total", lane="OPENING")
 
 
 def _armed(stack: RunningStack) -> None:

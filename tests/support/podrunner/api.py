@@ -83,11 +83,16 @@ class Api:
         async with self._session.get(path, params=query, timeout=timeout) as answer:
             if answer.status >= 400:
                 raise ApiError(answer.status, await answer.text())
-            async for line in answer.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    return
-                yield event["type"], event["object"]
+            try:
+                async for line in answer.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        return
+                    yield event["type"], event["object"]
+            finally:
+                # The end of a TLS session by handshake would outlast the event loop.
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()
 
 
 class Cache:
