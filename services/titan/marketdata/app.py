@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from pathlib import Path
 
 import grpc
@@ -62,6 +63,8 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         self._resume_after = before.step if before is not None else 0
         if before is not None and endless:
             view.resume(before.step, before.market_time_ns, before.sequence)
+        # An endless market without its position is another one, whose steps begin anew. A recording is always the same.
+        run = identity if not endless else (before.run if before is not None else "") or uuid.uuid4().hex
         over = endless and before is not None and before.ended
         steps = cut_steps(source, settings.step_ns, settings.duration_s * NS_PER_S, view.step)
         self._player = MarketPlayer(
@@ -74,6 +77,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             lockstep=settings.lockstep,
             pace=Pace(settings.speed_factor, catch_up=not settings.lockstep),
             required=settings.required_subscribers,
+            run=run,
             metrics=self.metrics,
             log=self.log,
         )

@@ -18,7 +18,7 @@ class PlaybackPosition(msgspec.Struct, frozen=True):
     """The last finished step.
 
     ``identity`` is the source's; ``sequence`` that of the last event; ``prices`` in quote units by base currency, for a
-    source that goes on from them.
+    source that goes on from them. ``run`` names the numbering of steps and sequences.
     """
 
     identity: str
@@ -27,6 +27,7 @@ class PlaybackPosition(msgspec.Struct, frozen=True):
     sequence: int
     ended: bool = False
     prices: dict[str, str] = {}
+    run: str = ""
 
 
 class PlaybackError(Exception):

@@ -69,6 +69,8 @@ class MarketPlayer:
         Whether steps wait for acknowledgements.
     required
         Names of the subscribers without which the market does not start, and in lockstep does not go on.
+    run
+        Name of the numbering of steps and sequences. Subscribers forget the numbers of another run.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class MarketPlayer:
         lockstep: bool,
         pace: Pace,
         required: Sequence[str],
+        run: str,
         metrics: Metrics,
         log: Log,
     ) -> None:
@@ -96,6 +99,7 @@ class MarketPlayer:
         self._step_ns = step_ns
         self._pace = pace
         self._required = tuple(required)
+        self._run = run
         self._log = log
         self._subscribers: dict[str, Subscriber] = {}
         self._current: Step | None = None
@@ -179,7 +183,7 @@ class MarketPlayer:
         self._steps_total.inc()
         prices = {base: str(price) for base, price in self.source.last_prices().items()}
         self._position.write(
-            PlaybackPosition(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices)
+            PlaybackPosition(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices, self._run)
         )
 
     def _publish(self, subscriber: Subscriber, batches: StepBatches, step: Step, due_ns: int) -> None:
@@ -214,6 +218,7 @@ class MarketPlayer:
             lockstep=self.lockstep,
             step_ns=self._step_ns,
             market_time_ns=self.view.market_time_ns,
+            run=self._run,
             instruments=[instrument_to_wire(one) for one in instruments],
             history=[bar_to_wire(bar) for bar in bars],
         )

@@ -45,6 +45,9 @@ class MarketClock:
 class MarketFeed:
     """One subscription that survives the loss of either side without showing an event twice.
 
+    Steps and sequences count within one run of the market. A marketdata that lost its state begins another run: then
+    the numbers of the former run are forgotten, or its events would be taken for known ones.
+
     ``on_batch`` is awaited batch by batch. A step is acknowledged when ``on_batch`` returned for the batch that
     completes it: in lockstep the market waits for that.
     """
@@ -66,6 +69,7 @@ class MarketFeed:
         self.last_step = -1
         self._working_step = -1
         self._last_sequence = 0
+        self._run = ""
         self._on_hello = on_hello
         self._on_batch = on_batch
         self._log = log
@@ -124,6 +128,11 @@ class MarketFeed:
 
     def _receive(self, response: pb.SubscribeResponse) -> None:
         if response.HasField("hello"):
+            if self.hello is not None and response.hello.run != self._run:
+                self._log.warning("the market begins anew", after_step=self.last_step, before=self._run)
+                self.last_step = self._working_step = -1
+                self._last_sequence = 0
+            self._run = response.hello.run
             self.hello = response.hello
             self._on_hello(response.hello)
         else:
@@ -144,7 +153,11 @@ class MarketFeed:
             if batch.market_time_ns:
                 self.clock.advance(batch.market_time_ns, running=not self.lockstep and not batch.end_of_market)
             self._events.inc(len(batch.events))
+            run = self._run
             await self._on_batch(batch)
+            if run != self._run:
+                # The numbers of this batch are those of a run that has ended meanwhile.
+                continue
             if batch.events:
                 self._last_sequence = max(self._last_sequence, batch.events[-1].sequence)
             if batch.end_of_market:

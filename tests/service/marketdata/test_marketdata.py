@@ -13,14 +13,19 @@ import grpc
 import pytest
 
 from support.market.recordings import START_NS, spot_lines, write
+from support.processes.waiting import until
 from support.stack.local_processes import Stack
+from titan.brain.settings import BrainSettings
 from titan.marketdata import player
 from titan.marketdata.app import MarketDataApp
 from titan.marketdata.settings import MarketDataSettings
+from titan.runtime.market_feed import MarketFeed
 from titan.runtime.process import StartError, running
 from titan.runtime.rpc.client import ClientStream, RpcChannel
 from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
 from titan.runtime.rpc.errors import RpcError
+from titan.runtime.telemetry.logs import get_logger
+from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import common_pb2
 from titan.v1 import market_pb2 as pb
 
@@ -343,3 +348,30 @@ async def test_a_simulation_in_real_time_goes_on_after_a_restart(stack: Stack) -
     assert second[0].market_time_ns > first[-1].market_time_ns
     move = Decimal(second[0].quote.bid_price) / Decimal(first[-1].quote.bid_price) - 1
     assert abs(move) < Decimal("0.005")
+
+
+@pytest.mark.parametrize(("description", "lost"), [("its state is kept", False), ("its state is lost", True)])
+async def test_a_feed_goes_on_with_a_restarted_market(
+    stack: Stack, tmp_path: Path, description: str, lost: bool
+) -> None:
+    """A pod of marketdata has no volume: its successor counts from one, and its prices must not pass for known ones."""
+    own = stack.settings(MarketDataSettings, "marketdata", step_ms=10, required_subscribers=("brain",))
+    subscriber = stack.settings(BrainSettings, "brain", phases=("scavenger",))
+    batches: list[pb.MarketBatch] = []
+
+    async def receive(batch: pb.MarketBatch) -> None:
+        batches.append(batch)
+
+    feed = MarketFeed(subscriber, [pb.CHANNEL_QUOTES], lambda _hello: None, receive, Metrics(), get_logger("brain"))
+    try:
+        async with running(MarketDataApp(own)):
+            feed.start()
+            await until(lambda: feed.last_step >= 100 and feed.connected, "a hundred steps")
+        before, last = len(batches), feed.last_step
+        if lost:
+            (Path(own.state_dir) / "position.json").unlink()
+        async with running(MarketDataApp(own)):
+            await until(lambda: any(batch.events for batch in batches[before:]), "prices after the restart")
+            assert (batches[-1].step < last) is lost, description
+    finally:
+        await feed.stop()

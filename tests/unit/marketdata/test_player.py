@@ -54,6 +54,7 @@ async def test_a_subscriber_that_comes_while_the_past_is_read_gets_the_state_at_
         step_ns=STEP_NS,
         lockstep=True,
         pace=Pace(0, catch_up=False),
+        run="a run",
         required=("brain",),
         metrics=Metrics(),
         log=get_logger("marketdata"),
@@ -69,7 +70,7 @@ async def test_a_subscriber_that_comes_while_the_past_is_read_gets_the_state_at_
     assert [step.step for step in steps] == list(range(46, 62))
     assert steps[-1].end_of_market
     assert player.ended
-    assert position.read() == PlaybackPosition("a", 61, steps[-1].market_time_ns, 6, ended=True)
+    assert position.read() == PlaybackPosition("a", 61, steps[-1].market_time_ns, 6, ended=True, run="a run")
     position.close()
 
 
