@@ -306,6 +306,7 @@ def test_a_hash_of_other_bytes_and_two_policies_are_refused_with_both_values(pla
     for role in ("execution", "brain", "scavenger"):
         plain.patch(role, {"policyRef": {"name": name, "hash": right}})
     plain.delete("riskpolicy", forged["name"], pinned["name"])
+    at.wait("one policy again", lambda: [item["metadata"]["name"] for item in at.list("riskpolicies", PLAIN)] == [name])
     at.wait_ready(PLAIN)
     assert uids == {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
 
