@@ -16,7 +16,7 @@ import structlog
 
 from titan.domain.enums import Side
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
-from titan.domain.order_book import BookDiff, BookState, OrderBook
+from titan.domain.order_book import BookDiff, DiffResult, OrderBook
 from titan.recordings.binance import Message, Print, Recording, Snapshot, Ticker
 from titan.recordings.book_check import BestPrices, BookCheck
 from titan.recordings.source import SourceCounts, SourceError, instrument_of
@@ -144,11 +144,11 @@ class _Player:
         return self._on_diff(receive_ns, message, sequence)
 
     def _on_diff(self, receive_ns: int, diff: BookDiff, sequence: int) -> list[MarketEvent]:
-        was = self._book.state
-        if self._book.on_diff(diff):
+        result = self._book.on_diff(diff)
+        if result is DiffResult.APPLIED:
             self._check_best()
             return [self._diff_event(receive_ns, diff, sequence + 1)]
-        if was is BookState.VALID and self._book.state is BookState.BROKEN:
+        if result is DiffResult.GAP:
             self._counts.gaps += 1
             _log.warning("book_gap", symbol=self._symbol, after_id=self._book.last_id, next_id=diff.first_id)
             return [self._unknown_event(receive_ns, diff.event_time_ns, sequence + 1)]

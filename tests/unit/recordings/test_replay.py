@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -55,6 +56,20 @@ def test_a_gap_empties_the_book_and_is_counted(tmp_path: Path) -> None:
     books = [event for event in source.events() if isinstance(event, BookEvent)]
     assert [(one.snapshot, len(one.bids)) for one in books] == [(True, 1), (False, 1), (True, 0)]
     assert source.counts.gaps == 1
+
+
+@pytest.mark.parametrize("name", [FUTURES, SPOT])
+def test_a_doubled_line_changes_nothing(tmp_path: Path, name: str) -> None:
+    lines = gzip.decompress((RECORDED.folder / name).read_bytes()).splitlines(keepends=True)[:1_500]
+    once, twice = tmp_path / "once.gz", tmp_path / "twice.gz"
+    once.write_bytes(gzip.compress(b"".join(lines)))
+    # Quotes are left as they are: they replace one another.
+    twice.write_bytes(gzip.compress(b"".join(line if b'"bookTicker' in line else line * 2 for line in lines)))
+    source, doubled = ReplaySource([once]), ReplaySource([twice])
+    assert list(doubled.events()) == list(source.events())
+    assert doubled.counts.checks == source.counts.checks
+    assert doubled.counts.gaps == 0
+    assert (source.counts.repeated_trades, doubled.counts.repeated_trades) == (0, sum(b'"e":"trade"' in x for x in lines))
 
 
 def test_files_are_merged_by_receive_time_whatever_their_order(tmp_path: Path) -> None:
