@@ -1,7 +1,8 @@
 """Recordings of Binance's raw websocket, several at once, in receive order.
 
 Nothing is shown before its receipt: a book appears when its snapshot line was received, and a book whose chain of
-differences has a hole goes empty (a snapshot without levels) until the next snapshot.
+differences has a hole goes empty (a snapshot without levels) until the next snapshot. A trade that is recorded twice is
+shown once: bars, taker flow and the paper venue add up what they see.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from titan.domain.order_book import BookDiff, DiffResult, OrderBook
 from titan.recordings.binance import Message, Print, Recording, Snapshot, Ticker
 from titan.recordings.book_check import BestPrices, BookCheck
 from titan.recordings.source import SourceCounts, SourceError, instrument_of
+from titan.recordings.trade_ids import TradeIds
 
 _log = structlog.get_logger(__name__)
 
@@ -105,6 +107,7 @@ class _Player:
         self._symbol = symbol
         self._counts = counts
         self._book = OrderBook()
+        self._trade_ids = TradeIds()
 
     def play(self, receive_ns: int, message: Message, sequence: int) -> list[MarketEvent]:
         """Return the events of one message; their sequence follows ``sequence``."""
@@ -124,6 +127,9 @@ class _Player:
                 )
             ]
         if isinstance(message, Print):
+            if not self._trade_ids.add(message.trade_id):
+                self._counts.repeated_trades += 1
+                return []
             if not message.price or not message.quantity:
                 return []
             side = Side.SELL if message.buyer_is_maker else Side.BUY
