@@ -20,6 +20,7 @@ FIRST_MS, END_MS = FIRST_NS // NS_PER_MS, END_NS // NS_PER_MS
 # Ids are signed 64-bit integers in databases.
 LAST_ID = 2**63 - 1
 NUMBER_END = Decimal(10) ** 18
+_PLACES = 18
 
 Amount = str | int | float
 
@@ -108,7 +109,7 @@ ABSENT = -1
 
 
 def bar_number(text: str, field: str, *, positive: bool) -> Decimal:
-    """Read a number of a bar; unlike a venue's, it may have an exponent, as files written from floats do.
+    """Read a price (positive) or a volume of a bar; it may have an exponent, as files written from floats do.
 
     Raises
     ------
@@ -117,9 +118,20 @@ def bar_number(text: str, field: str, *, positive: bool) -> Decimal:
     """
     try:
         value = Decimal(text)
+        # Comparing raises for NaN.
+        fits = ZERO <= value < NUMBER_END and not (positive and (not value or _places(text, value) > _PLACES))
     except ArithmeticError:
-        value = Decimal("NaN")
-    least = "above 0" if positive else "from 0 on"
-    if not value.is_finite() or value < ZERO or (positive and not value) or value >= NUMBER_END:
-        raise ValueError(f"{field}: {text!r} is not allowed; allowed are decimals {least} and below 10^18")
+        fits = False
+    if not fits:
+        allowed = f"above 0 and below 10^18, with at most {_PLACES} places" if positive else "from 0 on and below 10^18"
+        raise ValueError(f"{field}: {text!r} is not allowed; allowed are decimals {allowed}")
     return value
+
+
+def _places(text: str, value: Decimal) -> int:
+    """Count the decimal places, or bound them: a short text without exponent cannot have too many."""
+    if len(text) <= _PLACES and "e" not in text and "E" not in text:
+        return 0
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return -exponent

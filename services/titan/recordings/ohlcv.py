@@ -36,6 +36,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Bar(msgspec.Struct, frozen=True):
+    """Prices in quote units, volume in base units."""
+
     start_ns: int
     open: Decimal
     high: Decimal
@@ -105,9 +107,7 @@ class OhlcvSource:
         sequence = trades = 0
         before = ZERO
         for bar in self._bars():
-            quantity = max(
-                floor_to(self._base_volume(bar) / _TRADES_PER_BAR, instrument.quantity_step), instrument.min_quantity
-            )
+            quantity = max(floor_to(bar.volume / _TRADES_PER_BAR, instrument.quantity_step), instrument.min_quantity)
             closed_ns = bar.start_ns + self._interval_ns
             for part, price in enumerate(bar.path()):
                 time_ns = closed_ns + part * self._interval_ns // _TRADES_PER_BAR
@@ -158,28 +158,29 @@ class OhlcvSource:
         return times[0][1], interval
 
     def _bars(self) -> Iterator[_Bar]:
+        tick = self.instruments[0].tick_size
         for number, row in self._rows():
             try:
-                numbers = [
+                first, high, low, last, volume = [
                     fields.bar_number(row[column], column, positive=column != "volume") for column in COLUMNS[1:]
                 ]
             except ValueError as error:
                 raise self._error(number, str(error)) from error
-            bar = _Bar(self._time_ns(number, row["timestamp"]), *numbers)
-            if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
+            start_ns = self._time_ns(number, row["timestamp"])
+            if not low <= min(first, last) <= max(first, last) <= high:
                 raise self._error(
-                    number,
-                    f"open, close: {bar.open}, {bar.close} are not allowed; allowed is from low {bar.low} to high "
-                    f"{bar.high}",
+                    number, f"open, close: {first}, {last} are not allowed; allowed is from low {low} to high {high}"
                 )
-            if self._base_volume(bar) >= fields.NUMBER_END:
-                raise self._error(
-                    number, f"volume: {bar.volume} at {bar.close} is not allowed; allowed is below 10^18 base units"
-                )
-            yield bar
-
-    def _base_volume(self, bar: _Bar) -> Decimal:
-        return bar.volume / bar.close if self._volume_in_quote else bar.volume
+            if low <= tick:
+                raise self._error(number, f"low: {low} is not allowed; allowed is above the tick size, {tick}")
+            if self._volume_in_quote:
+                volume /= last
+                if volume >= fields.NUMBER_END:
+                    raise self._error(
+                        number,
+                        f"volume: {row['volume']} at {last} is not allowed; allowed is below 10^18 base units",
+                    )
+            yield _Bar(start_ns, first, high, low, last, volume)
 
     def _time_ns(self, number: int, text: str) -> int:
         try:

@@ -105,10 +105,8 @@ NOT_ABOVE_0 = r"is not allowed; allowed are decimals above 0 and below 10\^18"
 
 
 def test_a_volume_too_large_for_the_wire_is_refused_where_it_stands(tmp_path: Path) -> None:
-    bars = HEADER + at(0) + at(1).replace("100,110,99,105,8", "1e-9,1e-9,1e-9,1e-9,1e12")
-    with pytest.raises(
-        SourceError, match=r"line 3: volume: 1E\+12 at 1E-9 is not allowed; allowed is below 10\^18 base"
-    ):
+    bars = HEADER + at(0) + at(1).replace("100,110,99,105,8", "1,1,1,.2,9e17").replace("1,.2", ".2,.2")
+    with pytest.raises(SourceError, match=r"line 3: volume: 9e17 at 0.2 is not allowed; allowed is below 10\^18 base"):
         source(tmp_path, bars, quote=True)
 
 
