@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+
+# Entries of the caches of market numbers, 0.4 kB each. A process that subscribes to no book never fills the larger one.
+_KNOWN_NUMBERS = 4_096
+_KNOWN_LEVELS = 16_384
 
 EnumType = TypeVar("EnumType", bound=IntEnum)
 
@@ -62,6 +67,22 @@ def read_amount(text: str, field: str) -> Decimal:
     if value < ZERO:
         raise ValueError(f"{field}: {text} is below 0")
     return value
+
+
+@lru_cache(_KNOWN_NUMBERS)
+def market_number(text: str) -> Decimal:
+    """Read a price or quantity of a market event, of 0 (also when empty) or more; most recur, so results are kept.
+
+    Raises
+    ------
+    ValueError
+        For a decimal that is not canonical or is below 0.
+    """
+    return read_amount(text, "price or quantity")
+
+
+level_number = lru_cache(_KNOWN_LEVELS)(market_number.__wrapped__)
+"""The same for the numbers of book levels, with a cache of their own."""
 
 
 def read_positive(text: str, field: str) -> Decimal:
