@@ -76,6 +76,28 @@ def test_a_doubled_line_changes_nothing(tmp_path: Path, name: str) -> None:
     )
 
 
+def test_a_trade_is_shown_once_by_its_id_and_symbol(tmp_path: Path) -> None:
+    lines, trade = spot_lines(), spot_lines()[4][1]
+    newer = copy.deepcopy(trade)
+    newer["data"] |= {"t": 79}
+    # Told again much later, and behind a newer one; the id between them was late.
+    late = copy.deepcopy(trade)
+    late["data"] |= {"t": 78}
+    lines += [(70, newer), (80, trade), (90, late), (100, newer)]
+    # Another symbol has ids of its own.
+    eth = write(tmp_path / "b.gz", spot_lines("ETHUSDT"))
+    source = ReplaySource([write(tmp_path / "a.gz", lines), eth])
+    events = list(source.events())
+    assert [(one.symbol, one.trade_id) for one in events if isinstance(one, TradeEvent)] == [
+        ("BTC/USDT", "77"),
+        ("ETH/USDT", "77"),
+        ("BTC/USDT", "79"),
+        ("BTC/USDT", "78"),
+    ]
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert source.counts.repeated_trades == 2
+
+
 def test_files_are_merged_by_receive_time_whatever_their_order(tmp_path: Path) -> None:
     eth = write(tmp_path / "b.gz", spot_lines("ETHUSDT"), START_NS + 5_000_000)
     btc = write(tmp_path / "a.gz", spot_lines())
