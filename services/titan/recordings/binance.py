@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
 from titan.domain.market import Level
+from titan.domain.numbers import ZERO
 from titan.domain.order_book import BookDiff
 from titan.domain.symbols import is_perp, normalise_symbol
 from titan.recordings import fields
@@ -24,7 +25,7 @@ from titan.recordings.source import SourceError
 # Lines of a recording that are read to identify it before anything is started.
 HEAD_LINES = 20_000
 
-_Levels = list[tuple[fields.Amount, fields.Amount]]
+_Levels = list[tuple[Decimal, Decimal]]
 
 
 class _Data(msgspec.Struct, gc=False):
@@ -37,12 +38,12 @@ class _Data(msgspec.Struct, gc=False):
     U: int = fields.ABSENT
     u: int = fields.ABSENT
     pu: int | None = None
-    b: fields.Amount | _Levels = []
-    a: fields.Amount | _Levels = []
-    B: fields.Amount | None = None
-    A: fields.Amount | None = None
-    p: fields.Amount | None = None
-    q: fields.Amount | None = None
+    b: Decimal | _Levels = []
+    a: Decimal | _Levels = []
+    B: Decimal | None = None
+    A: Decimal | None = None
+    p: Decimal | None = None
+    q: Decimal | None = None
     t: int = fields.ABSENT
     m: bool = False
     X: str = ""
@@ -90,31 +91,36 @@ Message = Snapshot | BookDiff | Ticker | Print
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def _levels(pairs: fields.Amount | _Levels, name: str) -> tuple[Level, ...]:
-    if not isinstance(pairs, list):
-        raise ValueError(f"{name}: {pairs!r} is not allowed; allowed is a list of levels [price, quantity]")  # noqa: TRY004
+def _levels(pairs: Decimal | _Levels, name: str) -> tuple[Level, ...]:
+    if isinstance(pairs, Decimal):
+        raise ValueError(f"{name}: '{pairs}' is not allowed; allowed is a list of levels [price, quantity]")  # noqa: TRY004
+    exact, end = fields.EXACT.add, fields.NUMBER_END
     try:
-        return tuple([Level(fields.price(price), fields.quantity(quantity)) for price, quantity in pairs])
-    except ValueError:
+        # Their sum is exact and below the bound only where both are; comparing raises for NaN.
+        for price, quantity in pairs:
+            if not (price > ZERO and quantity >= ZERO and exact(price, quantity) < end):
+                raise _unfit(pairs, name)
+    except ArithmeticError as error:
+        raise _unfit(pairs, name) from error
+    return tuple([Level(price, quantity) for price, quantity in pairs])
+
+
+def _unfit(pairs: _Levels, name: str) -> ValueError:
+    """Name the first number of the levels that is not allowed."""
+    try:
         for index, (price, quantity) in enumerate(pairs):
-            _named(fields.price, price, f"price of {name}[{index}]")
-            _named(fields.quantity, quantity, f"quantity of {name}[{index}]")
-        raise
-
-
-def _named(read: Callable[[fields.Amount], Decimal], value: fields.Amount, name: str) -> Decimal:
-    """Read a number; the error names its field."""
-    try:
-        return read(value)
+            fields.number(price, f"price of {name}[{index}]", positive=True)
+            fields.number(quantity, f"quantity of {name}[{index}]")
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        return error
+    return ValueError(f"{name}: a price and its quantity have together more than 19 digits; allowed are at most 19")
 
 
-def _level(price: fields.Amount | _Levels, quantity: fields.Amount | None, names: str) -> Level:
+def _level(price: Decimal | _Levels, quantity: Decimal | None, names: str) -> Level:
     """Read one side of a ticker, 0 where it is empty; ``names`` are those of its two fields."""
-    if isinstance(price, list) or quantity is None:
-        raise ValueError(f"{names[0]}, {names[1]}: {price!r}, {quantity!r} are not allowed; allowed are two decimals")
-    return Level(_named(fields.quantity, price, names[0]), _named(fields.quantity, quantity, names[1]))
+    if not isinstance(price, Decimal) or quantity is None:
+        raise ValueError(f"{names[0]}, {names[1]}: not two decimals; allowed are a price and a quantity")
+    return Level(fields.number(price, names[0]), fields.number(quantity, names[1]))
 
 
 def _message(line: _Line) -> Message | None:
@@ -132,8 +138,8 @@ def _message(line: _Line) -> Message | None:
         return BookDiff(first_id, last_id, previous_id, time_ns, _levels(data.b, "b"), _levels(data.a, "a"))
     if data.e == "trade":
         if data.p is None or data.q is None:
-            raise ValueError(f"p, q: {data.p!r}, {data.q!r} are not allowed; a trade has a price and a quantity")
-        price, quantity = _named(fields.quantity, data.p, "p"), _named(fields.quantity, data.q, "q")
+            raise ValueError(f"p, q: {data.p}, {data.q} are not allowed; a trade has a price and a quantity")
+        price, quantity = fields.number(data.p, "p"), fields.number(data.q, "q")
         return Print(fields.identifier(data.t, "t"), fields.event_ns(data.T, "T"), price, quantity, data.m)
     if data.e in ("bookTicker", "") and data.B is not None:
         last_id, time_ns = fields.identifier(data.u, "u"), fields.event_ns(data.T, "T")

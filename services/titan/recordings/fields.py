@@ -5,9 +5,7 @@ The range is the wire's: a canonical decimal has at most 18 digits before and 18
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
-from functools import lru_cache
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 
 from titan.domain.numbers import ZERO
 from titan.domain.time import NS_PER_MS, NS_PER_S
@@ -20,41 +18,28 @@ FIRST_MS, END_MS = FIRST_NS // NS_PER_MS, END_NS // NS_PER_MS
 # Ids are signed 64-bit integers in databases.
 LAST_ID = 2**63 - 1
 NUMBER_END = Decimal(10) ** 18
-_PLACES = 18
 
-Amount = str | int | float
-
-_PLAIN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
-_DIGITS = "at most 18 digits before and after the point, without sign or exponent"
-# Prices and quantities recur: most are known from an earlier line.
-_KNOWN = 16_384
+# Raises for what the wire cannot carry: more than 18 places, or more than 19 digits.
+EXACT = Context(prec=19, Emin=0, Emax=18, traps=[InvalidOperation, Inexact, Overflow])
+_DIGITS = "and below 10^18, with at most 19 digits, 18 of them behind the point"
 
 
-@lru_cache(_KNOWN)
-def quantity(text: Amount) -> Decimal:
-    """Read a quantity, or a price that may be 0.
+def number(value: Decimal, field: str, *, positive: bool = False) -> Decimal:
+    """Check one number; a price of a level is above 0.
 
     Raises
     ------
     ValueError
-        With value and allowed range; the caller adds the field.
+        When it is not finite or out of range: field, value and what is allowed.
     """
-    if not isinstance(text, str) or not _PLAIN.fullmatch(text):
-        raise ValueError(f"{text!r} is not allowed; allowed are decimals in quotes from 0 on, {_DIGITS}")
-    return Decimal(text)
-
-
-@lru_cache(_KNOWN)
-def price(text: Amount) -> Decimal:
-    """Read a price above 0.
-
-    Raises
-    ------
-    ValueError
-        With value and allowed range; the caller adds the field.
-    """
-    if not isinstance(text, str) or not _PLAIN.fullmatch(text) or not (value := Decimal(text)):
-        raise ValueError(f"{text!r} is not allowed; allowed are decimals in quotes above 0, {_DIGITS}")
+    try:
+        # Comparing raises for NaN.
+        fits = (value > ZERO if positive else value >= ZERO) and EXACT.plus(value) < NUMBER_END
+    except ArithmeticError:
+        fits = False
+    if not fits:
+        least = "above 0" if positive else "from 0 on"
+        raise ValueError(f"{field}: '{value}' is not allowed; allowed are decimals {least} {_DIGITS}")
     return value
 
 
@@ -109,7 +94,7 @@ ABSENT = -1
 
 
 def bar_number(text: str, field: str, *, positive: bool) -> Decimal:
-    """Read a price (positive) or a volume of a bar; it may have an exponent, as files written from floats do.
+    """Read a price (positive) or a volume of a bar.
 
     Raises
     ------
@@ -118,20 +103,10 @@ def bar_number(text: str, field: str, *, positive: bool) -> Decimal:
     """
     try:
         value = Decimal(text)
-        # Comparing raises for NaN.
-        fits = ZERO <= value < NUMBER_END and not (positive and (not value or _places(text, value) > _PLACES))
+        fits = ZERO <= value < NUMBER_END and not (positive and not EXACT.plus(value))
     except ArithmeticError:
         fits = False
     if not fits:
-        allowed = f"above 0 and below 10^18, with at most {_PLACES} places" if positive else "from 0 on and below 10^18"
+        allowed = f"above 0 {_DIGITS}" if positive else "from 0 on and below 10^18"
         raise ValueError(f"{field}: {text!r} is not allowed; allowed are decimals {allowed}")
     return value
-
-
-def _places(text: str, value: Decimal) -> int:
-    """Count the decimal places, or bound them: a short text without exponent cannot have too many."""
-    if len(text) <= _PLACES and "e" not in text and "E" not in text:
-        return 0
-    exponent = value.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return -exponent

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from titan.domain.numbers import ZERO, format_decimal, parse_decimal
 
-# Entries of the caches of market numbers, 0.4 kB each. A process that subscribes to no book never fills the larger one.
-_KNOWN_NUMBERS = 4_096
-_KNOWN_LEVELS = 16_384
+_END = Decimal(10) ** 18
 
 EnumType = TypeVar("EnumType", bound=IntEnum)
 
@@ -69,20 +66,24 @@ def read_amount(text: str, field: str) -> Decimal:
     return value
 
 
-@lru_cache(_KNOWN_NUMBERS)
 def market_number(text: str) -> Decimal:
-    """Read a price or quantity of a market event, of 0 (also when empty) or more; most recur, so results are kept.
+    """Read a price or quantity of a market event, of 0 (also when empty) or more and below 10^18.
+
+    It is for hot paths: the sender writes canonical decimals, so only the value is checked.
 
     Raises
     ------
     ValueError
-        For a decimal that is not canonical or is below 0.
+        For what is no number, not finite or out of range.
     """
-    return read_amount(text, "price or quantity")
-
-
-level_number = lru_cache(_KNOWN_LEVELS)(market_number.__wrapped__)
-"""The same for the numbers of book levels, with a cache of their own."""
+    try:
+        value = Decimal(text or ZERO)
+        # Comparing raises for NaN.
+        if ZERO <= value < _END:
+            return value
+    except ArithmeticError:
+        pass  # refused below
+    raise ValueError(f"price or quantity: {text!r} is not allowed; allowed are decimals from 0 on and below 10^18")
 
 
 def read_positive(text: str, field: str) -> Decimal:

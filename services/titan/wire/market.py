@@ -11,7 +11,6 @@ from titan.domain.numbers import format_decimal
 from titan.v1 import market_pb2 as pb
 from titan.wire.fields import (
     enum_number,
-    level_number,
     market_number,
     read_amount,
     read_decimal,
@@ -109,7 +108,7 @@ def _event(wire: pb.MarketEvent, kind: str | None) -> MarketEvent:
 
 
 def _levels(levels: Iterable[pb.Level]) -> tuple[Level, ...]:
-    return tuple([Level(level_number(level.price), level_number(level.quantity)) for level in levels])
+    return tuple([Level(market_number(level.price), market_number(level.quantity)) for level in levels])
 
 
 def instrument_to_wire(instrument: Instrument) -> pb.Instrument:

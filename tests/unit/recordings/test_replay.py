@@ -173,8 +173,8 @@ def received(index: int, time: object):
     return change
 
 
-NOT_FROM_0 = "is not allowed; allowed are decimals in quotes from 0 on"
-NOT_ABOVE_0 = "is not allowed; allowed are decimals in quotes above 0"
+NOT_FROM_0 = "is not allowed; allowed are decimals from 0 on"
+NOT_ABOVE_0 = "is not allowed; allowed are decimals above 0"
 NO_TIME = "is not allowed; allowed are nanoseconds from 946684800000000000 to 7258118399999999999"
 
 
@@ -212,22 +212,25 @@ def test_refused_before_anything_is_started(tmp_path: Path, description: str, ch
             rf"line 6: price of a\[1\]: '0' {NOT_ABOVE_0}",
             4,
         ),
-        ("a level of JSON numbers", changed(5, b=[[100, "1"]]), rf"line 6: price of b\[0\]: 100 {NOT_ABOVE_0}", 4),
         ("no list of levels", changed(5, b="1"), r"line 6: b: '1' is not allowed; allowed is a list of levels", 4),
         ("ticker NaN", changed(6, b="NaN"), rf"line 7: b: 'NaN' {NOT_FROM_0}", 5),
         ("ticker infinite", changed(6, a="Infinity"), rf"line 7: a: 'Infinity' {NOT_FROM_0}", 5),
         ("ticker quantity infinite", changed(6, A="-Infinity"), rf"line 7: A: '-Infinity' {NOT_FROM_0}", 5),
-        ("ticker with levels", changed(6, a=[["1", "1"]]), r"line 7: a, A: \[.*\], '2.00' are not allowed", 5),
+        (
+            "ticker with levels",
+            changed(6, a=[["1", "1"]]),
+            r"line 7: a, A: not two decimals; allowed are a price and a quantity",
+            5,
+        ),
         ("level infinite", changed(5, a=[["Infinity", "1"]]), rf"line 6: price of a\[0\]: 'Infinity' {NOT_ABOVE_0}", 4),
         ("level signaling NaN", changed(5, a=[["1", "sNaN"]]), rf"line 6: quantity of a\[0\]: 'sNaN' {NOT_FROM_0}", 4),
-        ("an exponent", changed(5, a=[["1e400", "1"]]), rf"line 6: price of a\[0\]: '1e400' {NOT_ABOVE_0}", 4),
-        ("a small exponent", changed(5, a=[["1", "1e-400"]]), rf"line 6: quantity of a\[0\]: '1e-400' {NOT_FROM_0}", 4),
+        ("an exponent", changed(5, a=[["1e400", "1"]]), rf"line 6: price of a\[0\]: '1E\+400' {NOT_ABOVE_0}", 4),
+        ("a small exponent", changed(5, a=[["1", "1e-400"]]), rf"line 6: quantity of a\[0\]: '1E-400' {NOT_FROM_0}", 4),
         ("19 places", changed(5, a=[["1", "0." + "1" * 19]]), rf"line 6: quantity of a\[0\]: '0.1+' {NOT_FROM_0}", 4),
-        ("an underscore", changed(5, a=[["1_0", "1"]]), rf"line 6: price of a\[0\]: '1_0' {NOT_ABOVE_0}", 4),
-        ("other digits", changed(5, a=[["٣", "1"]]), rf"line 6: price of a\[0\]: '٣' {NOT_ABOVE_0}", 4),
         ("a number beyond a float", replaced(5, '"u": 15', '"u": 1e400'), r"line 6: not 'receive_ns json': ", 4),
+        ("digits apart", changed(5, a=[["123456789012", "0.123456789012"]]), r"line 6: a: a price and its quantity", 4),
         ("trade infinite", changed(4, p="Infinity"), rf"line 5: p: 'Infinity' {NOT_FROM_0}", 3),
-        ("trade without price", without(4, "p"), r"line 5: p, q: None, '0.5' are not allowed; a trade has", 3),
+        ("trade without price", without(4, "p"), r"line 5: p, q: None, 0.5 are not allowed; a trade has", 3),
         ("trade without id", without(4, "t"), r"line 5: t: none is not allowed; allowed are integers from 0 to", 3),
         (
             "trade id above 64 bits",

@@ -58,10 +58,11 @@ def level_quantity(wire: pb.MarketEvent, text: str) -> None:
     wire.book.bids[0].quantity = text
 
 
-BAD = ["NaN", "sNaN", "Infinity", "-Infinity", "1e400", "1E+3", "+1", "-1", "1_0", " 1", "1.0", "٣", "1" * 19]
+NONE = ["NaN", "sNaN", "Infinity", "-Infinity", "1e400", "-1", "x", "1" * 19]
+BAD = [*NONE, "1E+3", "+1", "1_0", " 1", "1.0", "٣"]
 
 
-@pytest.mark.parametrize("text", BAD)
+@pytest.mark.parametrize("text", NONE)
 @pytest.mark.parametrize(
     ("event", "change", "says"),
     [
@@ -77,7 +78,7 @@ def test_a_number_that_is_not_allowed(
 ) -> None:
     wire = event_to_wire(event)
     change(wire, text)
-    with pytest.raises(ValueError, match=r"is not a canonical decimal|is below 0") as caught:
+    with pytest.raises(ValueError, match="is not allowed; allowed are decimals from 0 on and below") as caught:
         event_from_wire(wire)
     assert str(caught.value).startswith(says)
     assert text in str(caught.value)
