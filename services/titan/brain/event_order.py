@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
 
 from titan.brain.execution_client import ExecutionClient
 from titan.brain.intent_handler import IntentHandler
@@ -15,6 +14,7 @@ from titan.risk.state_updater import StateUpdater
 from titan.v1 import brain_pb2 as b
 from titan.v1 import market_pb2 as m
 from titan.wire.brain import budget_to_wire, posture_to_wire
+from titan.wire.fields import market_number
 from titan.wire.market import instrument_from_wire
 
 
@@ -120,7 +120,9 @@ class BrainCore:
         for event in batch.events:
             if event.HasField("quote") and (symbol_state := symbols.get(event.symbol)) is not None:
                 quote = event.quote
-                symbol_state.quote(Decimal(quote.bid_price), Decimal(quote.ask_price), event.market_time_ns)
+                bid = market_number(quote.bid_price)
+                ask = market_number(quote.ask_price)
+                symbol_state.quote(bid, ask, event.market_time_ns)
 
     def _decide_waiting(self) -> None:
         for session in self._phases.by_id.values():

@@ -2,7 +2,8 @@
 
 Spot chains differences by their first id (``U`` is the previous ``u`` + 1), USD-M futures by the previous id they
 carry (``pu``). Differences that come before a snapshot are kept and checked when it arrives. A hole in the chain makes
-the book *broken* until the next snapshot, since a book with a hole shows prices that do not exist.
+the book *broken* until the next snapshot, since a book with a hole shows prices that do not exist. A difference that is
+not newer than the book is no hole: a venue or a recorder may send one twice.
 """
 
 from __future__ import annotations
@@ -84,6 +85,15 @@ class BookState(Enum):
     BROKEN = "broken, waiting for a snapshot"
 
 
+class DiffResult(Enum):
+    """The effect of a difference on the book."""
+
+    APPLIED = "applied"
+    OLDER = "not newer than the book"
+    KEPT = "kept for a snapshot"
+    GAP = "a hole in the chain, kept for a snapshot"
+
+
 class OrderBook:
     """The book of one symbol.
 
@@ -124,30 +134,32 @@ class OrderBook:
         self._waiting = []
         applied = []
         for index, diff in enumerate(waiting):
-            if not self.on_diff(diff):
+            result = self.on_diff(diff)
+            if result is DiffResult.GAP:
                 self._waiting = waiting[index:]
                 break
-            applied.append(diff)
-            on_applied()
+            if result is DiffResult.APPLIED:
+                applied.append(diff)
+                on_applied()
         return applied
 
-    def on_diff(self, diff: BookDiff) -> bool:
-        """Apply a difference; False when it was not applied: kept for a snapshot, older than the book, or a gap."""
+    def on_diff(self, diff: BookDiff) -> DiffResult:
+        """Apply a difference, where it follows the book."""
         if self.state is not BookState.VALID:
             self._keep(diff)
-            return False
+            return DiffResult.KEPT
         if diff.last_id <= self.last_id:
-            return False
+            return DiffResult.OLDER
         if not (_follows(diff, self.last_id) if self._chained else _bridges(diff, self.last_id)):
             self.gaps += 1
             self.state = BookState.BROKEN
             self._keep(diff)
-            return False
+            return DiffResult.GAP
         self.bids.apply(diff.bids)
         self.asks.apply(diff.asks)
         self.last_id = diff.last_id
         self._chained = True
-        return True
+        return DiffResult.APPLIED
 
     def _keep(self, diff: BookDiff) -> None:
         self._waiting.append(diff)

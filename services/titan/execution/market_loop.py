@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 
 from titan.domain.enums import Posture
 from titan.domain.numbers import ZERO
@@ -21,6 +20,7 @@ from titan.execution.venue_updates import VenueUpdates
 from titan.runtime.market_feed import MarketFeed
 from titan.v1 import market_pb2
 from titan.venues.paper import PaperVenue
+from titan.wire.fields import market_number
 
 _PULSE_S = 0.1
 _PULSES_PER_SECOND = 10
@@ -63,7 +63,8 @@ class MarketLoop:
         """Take the quotes of a batch; where it completes a step, bring the step to its end."""
         for event in batch.events:
             if event.HasField("quote"):
-                bid, ask = Decimal(event.quote.bid_price or 0), Decimal(event.quote.ask_price or 0)
+                bid = market_number(event.quote.bid_price)
+                ask = market_number(event.quote.ask_price)
                 if bid > ZERO and ask > ZERO:
                     self._valuer.marks.update(event.symbol, (bid + ask) / 2, event.market_time_ns)
         if batch.snapshot or not batch.step_complete:

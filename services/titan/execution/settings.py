@@ -12,6 +12,8 @@ from titan.storage.schema import BadDatabaseUrlError, read_url
 
 # A lease is renewed each fifth of its length.
 _RENEWALS_PART = 0.2
+# A day in milliseconds: no time of Execution is longer, and an infinite one would switch its check off.
+_GREATEST = 86_400_000
 
 
 class ExecutionSettings(ProcessSettings, kw_only=True, frozen=True):
@@ -77,8 +79,8 @@ def check_settings(settings: ExecutionSettings) -> None:
         ("margin_leverage", 1),
     ):
         value = getattr(settings, field)
-        if not value >= least:
-            raise StartError(f"{field}: {value} is not allowed; allowed are numbers from {least} on")
+        if not least <= value <= _GREATEST:
+            raise StartError(f"{field}: {value} is not allowed; allowed are numbers from {least} to {_GREATEST}")
     least_lease_s = settings.receive_window_ms / 1000 / (1 - 2 * _RENEWALS_PART)
     if settings.lease_s < least_lease_s:
         raise StartError(

@@ -171,6 +171,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             "step": player.view.step,
             "market_time_ns": player.view.market_time_ns,
             "events": player.view.sequence,
+            "repeated_trades": counts.repeated_trades,
             "book_checks": {
                 "checked": counts.checks.checked,
                 "mismatches": counts.checks.mismatches,

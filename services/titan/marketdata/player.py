@@ -117,6 +117,9 @@ class MarketPlayer:
         )
         self._mismatches = metrics.gauge("titan_market_book_mismatches", "Checks whose best prices differed.")
         self._gaps = metrics.gauge("titan_market_book_gaps", "Holes in the chain of book differences.")
+        self._repeated_trades = metrics.gauge(
+            "titan_market_repeated_trades", "Trades dropped because their id had been shown before."
+        )
         self._connected = metrics.gauge("titan_market_subscribers", "Subscribers connected.")
         self._lag = metrics.gauge("titan_market_lag_seconds", "How late the last step was published.")
 
@@ -179,6 +182,7 @@ class MarketPlayer:
         self._checks.set(counts.checks.checked)
         self._mismatches.set(counts.checks.mismatches)
         self._gaps.set(counts.gaps)
+        self._repeated_trades.set(counts.repeated_trades)
         self._events_total.inc(len(step.events))
         self._steps_total.inc()
         prices = {base: str(price) for base, price in self.source.last_prices().items()}

@@ -27,6 +27,7 @@ import msgspec
 from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
 from titan.domain.market import Level, TradeEvent
+from titan.domain.notional import notional_price
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueOrder, VenueOrderState, VenueReject, VenueTrade
@@ -284,7 +285,8 @@ class OrderMatcher:
     def _unaffordable(self, order: WorkingOrder, instrument: Instrument, book: Book) -> Refusal | None:
         if order.reduce_only:
             return None
-        quantity, price = order.remaining_quantity, order.limit_price
+        quantity = order.remaining_quantity
+        price = notional_price(order.side, order.limit_price, book.best_bid or ZERO)
         if order.type is not OrderType.LIMIT:
             # The whole quantity that it would get, at the dearest price: never too little.
             levels = book.walk(order.side, quantity, None)

@@ -10,15 +10,16 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
 from titan.domain.market import Level
+from titan.domain.numbers import ZERO
 from titan.domain.order_book import BookDiff
-from titan.domain.symbols import normalise_symbol
-from titan.domain.time import NS_PER_MS
+from titan.domain.symbols import is_perp, normalise_symbol
+from titan.recordings import fields
 from titan.recordings.source import SourceError
 
 # Lines of a recording that are read to identify it before anything is started.
@@ -34,8 +35,8 @@ class _Data(msgspec.Struct, gc=False):
     e: str = ""
     E: int = 0
     T: int = 0
-    U: int = 0
-    u: int = 0
+    U: int = fields.ABSENT
+    u: int = fields.ABSENT
     pu: int | None = None
     b: Decimal | _Levels = []
     a: Decimal | _Levels = []
@@ -43,7 +44,7 @@ class _Data(msgspec.Struct, gc=False):
     A: Decimal | None = None
     p: Decimal | None = None
     q: Decimal | None = None
-    t: int = 0
+    t: int = fields.ABSENT
     m: bool = False
     X: str = ""
 
@@ -90,21 +91,36 @@ Message = Snapshot | BookDiff | Ticker | Print
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-def _levels(pairs: Decimal | _Levels) -> tuple[Level, ...]:
+def _levels(pairs: Decimal | _Levels, name: str) -> tuple[Level, ...]:
     if isinstance(pairs, Decimal):
-        pairs = [(pairs, Decimal(-1))]  # a number in place of levels: refused below
-    levels = tuple([Level(price, quantity) for price, quantity in pairs])
-    for level in levels:
-        # Comparing raises for NaN, so a level that is no number does not pass either.
-        if level.quantity < 0 or level.price <= 0:
-            raise ValueError(f"price {level.price} with quantity {level.quantity} is no level")
-    return levels
+        raise ValueError(f"{name}: '{pairs}' is not allowed; allowed is a list of levels [price, quantity]")  # noqa: TRY004
+    exact, end = fields.EXACT.add, fields.NUMBER_END
+    try:
+        # Their sum is exact and below the bound only where both are; comparing raises for NaN.
+        for price, quantity in pairs:
+            if not (price > ZERO and quantity >= ZERO and exact(price, quantity) < end):
+                raise _unfit(pairs, name)
+    except ArithmeticError as error:
+        raise _unfit(pairs, name) from error
+    return tuple([Level(price, quantity) for price, quantity in pairs])
 
 
-def _level(price: Decimal | _Levels, quantity: Decimal | None) -> Level:
-    if not isinstance(price, Decimal) or quantity is None or price < 0 or quantity < 0:
-        raise ValueError(f"price {price} with quantity {quantity} is no level")
-    return Level(price, quantity)
+def _unfit(pairs: _Levels, name: str) -> ValueError:
+    """Name the first number of the levels that is not allowed."""
+    try:
+        for index, (price, quantity) in enumerate(pairs):
+            fields.number(price, f"price of {name}[{index}]", positive=True)
+            fields.number(quantity, f"quantity of {name}[{index}]")
+    except ValueError as error:
+        return error
+    return ValueError(f"{name}: a price and its quantity have together more than 19 digits; allowed are at most 19")
+
+
+def _level(price: Decimal | _Levels, quantity: Decimal | None, names: str) -> Level:
+    """Read one side of a ticker, 0 where it is empty; ``names`` are those of its two fields."""
+    if not isinstance(price, Decimal) or quantity is None:
+        raise ValueError(f"{names[0]}, {names[1]}: not two decimals; allowed are a price and a quantity")
+    return Level(fields.number(price, names[0]), fields.number(quantity, names[1]))
 
 
 def _message(line: _Line) -> Message | None:
@@ -112,16 +128,22 @@ def _message(line: _Line) -> Message | None:
     if data is None:
         if not line.last_update_id:
             return None
-        return Snapshot(line.last_update_id, line.T * NS_PER_MS, _levels(line.bids), _levels(line.asks))
+        last_id = fields.identifier(line.last_update_id, "lastUpdateId")
+        time_ns = fields.event_ns(line.T, "T")
+        return Snapshot(last_id, time_ns, _levels(line.bids, "bids"), _levels(line.asks, "asks"))
     if data.e == "depthUpdate":
-        time_ms = data.T or data.E
-        return BookDiff(data.U, data.u, data.pu, time_ms * NS_PER_MS, _levels(data.b), _levels(data.a))
+        time_ns = fields.event_ns(data.T, "T") or fields.event_ns(data.E, "E")
+        first_id, last_id = fields.identifier(data.U, "U"), fields.identifier(data.u, "u")
+        previous_id = None if data.pu is None else fields.identifier(data.pu, "pu")
+        return BookDiff(first_id, last_id, previous_id, time_ns, _levels(data.b, "b"), _levels(data.a, "a"))
     if data.e == "trade":
-        if data.p is None or data.q is None or data.p < 0 or data.q < 0:
-            raise ValueError(f"price {data.p} with quantity {data.q} is no trade")
-        return Print(data.t, data.T * NS_PER_MS, data.p, data.q, data.m)
+        if data.p is None or data.q is None:
+            raise ValueError(f"p, q: {data.p}, {data.q} are not allowed; a trade has a price and a quantity")
+        price, quantity = fields.number(data.p, "p"), fields.number(data.q, "q")
+        return Print(fields.identifier(data.t, "t"), fields.event_ns(data.T, "T"), price, quantity, data.m)
     if data.e in ("bookTicker", "") and data.B is not None:
-        return Ticker(data.u, data.T * NS_PER_MS, _level(data.b, data.B), _level(data.a, data.A))
+        last_id, time_ns = fields.identifier(data.u, "u"), fields.event_ns(data.T, "T")
+        return Ticker(last_id, time_ns, _level(data.b, data.B, "bB"), _level(data.a, data.A, "aA"))
     return None
 
 
@@ -165,11 +187,12 @@ class Recording:
         Raises
         ------
         SourceError
-            At the line that cannot be read: truncated gzip, no JSON, a number that is none, a falling time, another
-            symbol.
+            At the line that cannot be read: truncated gzip, no JSON, a number or time out of range, a falling time,
+            another symbol or product.
         """
         name = ""
         before = 0
+        perp = is_perp(self.symbol)
         for receive_ns, number, line in self._lines():
             if receive_ns < before:
                 raise self._error(number, f"received at {receive_ns}, before the line above it ({before})")
@@ -181,10 +204,14 @@ class Recording:
                     raise self._error(
                         number, f"symbol {data.s!r} in a recording of {name!r}; one file holds one symbol"
                     )
+                if data.e == "depthUpdate" and (data.pu is not None) is not perp:
+                    raise self._error(
+                        number, f"pu: {data.pu} in a recording of {self.symbol}; only USD-M futures have it"
+                    )
             try:
                 message = _message(line)
-            except (ValueError, InvalidOperation) as error:
-                raise self._error(number, str(error) or "a number is not a number") from error
+            except ValueError as error:
+                raise self._error(number, str(error)) from error
             if message is not None:
                 yield receive_ns, message
 
@@ -195,9 +222,12 @@ class Recording:
                 for number, raw in enumerate(file, start=1):
                     head, _, body = raw.partition(b" ")
                     try:
-                        yield int(head), number, _decode(body)
-                    except (ValueError, msgspec.DecodeError) as error:
+                        receive_ns, line = fields.receive_ns(head), _decode(body)
+                    except msgspec.DecodeError as error:
                         raise self._error(number, f"not 'receive_ns json': {error}") from error
+                    except ValueError as error:
+                        raise self._error(number, str(error)) from error
+                    yield receive_ns, number, line
         except EOFError as error:
             raise self._error(number, "the file is truncated here") from error
         except (OSError, zlib.error) as error:

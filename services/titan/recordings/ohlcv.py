@@ -5,23 +5,29 @@ when it closes, so its four trades (open, then the extreme nearer to the open, t
 the volume each) are shown at 0, 1/4, 1/2 and 3/4 of the interval *after* it: the bar is rebuilt exactly, one interval
 late. Before each trade a quote and a book of one level a side stand one tick apart around its price. Their size is the
 trade's: the file has no book, and a simulated fill should not be larger than the traded volume.
+
+The interval is the most frequent distance between two bars. A distance that is a multiple of it is a hole. Any other
+distance is refused: a bar would be shown before its end, or time would fall.
 """
 
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from hashlib import sha256
+from itertools import islice, pairwise
 from pathlib import Path
 
 import msgspec
 
 from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
-from titan.domain.numbers import ZERO, floor_to
+from titan.domain.numbers import ZERO, floor_to, format_decimal
 from titan.domain.time import NS_PER_DAY, NS_PER_S
+from titan.recordings import fields
 from titan.recordings.source import SourceCounts, SourceError, instrument_of
 
 COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
@@ -30,6 +36,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class _Bar(msgspec.Struct, frozen=True):
+    """Prices in quote units, volume in base units."""
+
     start_ns: int
     open: Decimal
     high: Decimal
@@ -59,7 +67,8 @@ class OhlcvSource:
     Raises
     ------
     SourceError
-        When the file cannot be read, its columns are others, or not exactly one symbol is given.
+        When the file cannot be read, its columns are others, its bars are not of one length, or not exactly one symbol
+        is given.
     """
 
     name = "replay"
@@ -72,12 +81,8 @@ class OhlcvSource:
         self._volume_in_quote = volume_in_quote
         self.instruments = (instrument_of(symbols[0], "symbols"),)
         self.counts = SourceCounts()
-        bars = self._bars()
-        first, second = next(bars, None), next(bars, None)
-        if first is None or second is None:
-            raise SourceError(f"{path}: fewer than two bars; their distance is the length of a bar")
-        self._interval_ns = second.start_ns - first.start_ns
-        self.start_ns = first.start_ns + self._interval_ns
+        first_ns, self._interval_ns = self._find_interval()
+        self.start_ns = first_ns + self._interval_ns
 
     @property
     def identity(self) -> str:
@@ -102,8 +107,7 @@ class OhlcvSource:
         sequence = trades = 0
         before = ZERO
         for bar in self._bars():
-            total = bar.volume / bar.close if self._volume_in_quote else bar.volume
-            quantity = max(floor_to(total / _TRADES_PER_BAR, instrument.quantity_step), instrument.min_quantity)
+            quantity = max(floor_to(bar.volume / _TRADES_PER_BAR, instrument.quantity_step), instrument.min_quantity)
             closed_ns = bar.start_ns + self._interval_ns
             for part, price in enumerate(bar.path()):
                 time_ns = closed_ns + part * self._interval_ns // _TRADES_PER_BAR
@@ -127,26 +131,69 @@ class OhlcvSource:
                 sequence += 3 if bar.volume else 2
                 before = price
 
+    def _find_interval(self) -> tuple[int, int]:
+        """Return the begin of the first bar and the length of a bar, in nanoseconds."""
+        for _ in islice(self._bars(), 2):
+            # Their numbers are read as well: most unusable files are refused before anything is started.
+            pass
+        times = [(number, self._time_ns(number, row["timestamp"])) for number, row in self._rows()]
+        if len(times) < 2:
+            raise SourceError(f"{self._path}: fewer than two bars; their distance is the length of a bar")
+        distances = [(number, after - before) for (_, before), (number, after) in pairwise(times)]
+        for number, distance in distances:
+            if distance <= 0:
+                raise self._error(
+                    number, f"timestamp: {_seconds(distance)} s after the bar above it; allowed are later times"
+                )
+        counts = Counter(distance for _, distance in distances)
+        # Of two that are equally frequent the longer one is a hole.
+        interval = min(counts, key=lambda distance: (-counts[distance], distance))
+        for number, distance in distances:
+            if distance % interval:
+                raise self._error(
+                    number,
+                    f"timestamp: {_seconds(distance)} s after the bar above it; allowed are multiples of the interval, "
+                    f"{_seconds(interval)} s",
+                )
+        return times[0][1], interval
+
     def _bars(self) -> Iterator[_Bar]:
-        before_ns = 0
+        tick = self.instruments[0].tick_size
         for number, row in self._rows():
             try:
-                time = datetime.fromisoformat(row["timestamp"])
-                prices = [Decimal(row[column]) for column in COLUMNS[1:]]
-            except (ValueError, InvalidOperation) as error:
-                raise self._error(number, f"{dict(row)} is no bar") from error
-            if not all(price.is_finite() for price in prices):
-                raise self._error(number, f"{dict(row)} is no bar")
-            bar = _Bar(_nanoseconds(time), *prices)
-            if (
-                not (ZERO < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high)
-                or bar.volume < 0
-            ):
-                raise self._error(number, "open and close must lie between low and high, above 0, with a volume ≥ 0")
-            if bar.start_ns <= before_ns:
-                raise self._error(number, f"{row['timestamp']} is not after the bar above it")
-            before_ns = bar.start_ns
-            yield bar
+                first, high, low, last, volume = [
+                    fields.bar_number(row[column], column, positive=column != "volume") for column in COLUMNS[1:]
+                ]
+            except ValueError as error:
+                raise self._error(number, str(error)) from error
+            start_ns = self._time_ns(number, row["timestamp"])
+            if not low <= min(first, last) <= max(first, last) <= high:
+                raise self._error(
+                    number, f"open, close: {first}, {last} are not allowed; allowed is from low {low} to high {high}"
+                )
+            if low <= tick:
+                raise self._error(number, f"low: {low} is not allowed; allowed is above the tick size, {tick}")
+            if self._volume_in_quote:
+                volume /= last
+                if volume >= fields.NUMBER_END:
+                    raise self._error(
+                        number,
+                        f"volume: {row['volume']} at {last} is not allowed; allowed is below 10^18 base units",
+                    )
+            yield _Bar(start_ns, first, high, low, last, volume)
+
+    def _time_ns(self, number: int, text: str) -> int:
+        try:
+            time = datetime.fromisoformat(text)
+            time_ns = _nanoseconds(time)
+        except (ValueError, OverflowError):
+            time_ns = 0
+        if not fields.FIRST_NS <= time_ns < fields.END_NS:
+            raise self._error(
+                number,
+                f"timestamp: {text!r} is not allowed; allowed are times like 2024-08-08 23:54:17, of 2000 to 2199",
+            )
+        return time_ns
 
     def _rows(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         try:
@@ -164,6 +211,10 @@ class OhlcvSource:
 
     def _error(self, number: int, problem: str) -> SourceError:
         return SourceError(f"{self._path}: line {number}: {problem}")
+
+
+def _seconds(duration_ns: int) -> str:
+    return format_decimal(Decimal(duration_ns) / NS_PER_S)
 
 
 def _nanoseconds(time: datetime) -> int:

@@ -1,7 +1,8 @@
 """Recordings of Binance's raw websocket, several at once, in receive order.
 
 Nothing is shown before its receipt: a book appears when its snapshot line was received, and a book whose chain of
-differences has a hole goes empty (a snapshot without levels) until the next snapshot.
+differences has a hole goes empty (a snapshot without levels) until the next snapshot. A trade that is recorded twice is
+shown once: bars, taker flow and the paper venue add up what they see.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import structlog
 
 from titan.domain.enums import Side
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
-from titan.domain.order_book import BookDiff, BookState, OrderBook
+from titan.domain.order_book import BookDiff, DiffResult, OrderBook
 from titan.recordings.binance import Message, Print, Recording, Snapshot, Ticker
 from titan.recordings.book_check import BestPrices, BookCheck
 from titan.recordings.source import SourceCounts, SourceError, instrument_of
+from titan.recordings.trade_ids import TradeIds
 
 _log = structlog.get_logger(__name__)
 
@@ -105,6 +107,7 @@ class _Player:
         self._symbol = symbol
         self._counts = counts
         self._book = OrderBook()
+        self._trade_ids = TradeIds()
 
     def play(self, receive_ns: int, message: Message, sequence: int) -> list[MarketEvent]:
         """Return the events of one message; their sequence follows ``sequence``."""
@@ -124,6 +127,9 @@ class _Player:
                 )
             ]
         if isinstance(message, Print):
+            if not self._trade_ids.add(message.trade_id):
+                self._counts.repeated_trades += 1
+                return []
             if not message.price or not message.quantity:
                 return []
             side = Side.SELL if message.buyer_is_maker else Side.BUY
@@ -144,11 +150,11 @@ class _Player:
         return self._on_diff(receive_ns, message, sequence)
 
     def _on_diff(self, receive_ns: int, diff: BookDiff, sequence: int) -> list[MarketEvent]:
-        was = self._book.state
-        if self._book.on_diff(diff):
+        result = self._book.on_diff(diff)
+        if result is DiffResult.APPLIED:
             self._check_best()
             return [self._diff_event(receive_ns, diff, sequence + 1)]
-        if was is BookState.VALID and self._book.state is BookState.BROKEN:
+        if result is DiffResult.GAP:
             self._counts.gaps += 1
             _log.warning("book_gap", symbol=self._symbol, after_id=self._book.last_id, next_id=diff.first_id)
             return [self._unknown_event(receive_ns, diff.event_time_ns, sequence + 1)]

@@ -21,12 +21,14 @@ class SourceCounts:
     """Observations of a source so far.
 
     ``examples`` are the first book mismatches in words; ``unused_snapshots`` are book snapshots that were older than
-    the book or did not reach the differences kept for them.
+    the book or did not reach the differences kept for them; ``repeated_trades`` are trades that were dropped because
+    their id had been shown for the symbol before.
     """
 
     checks: CheckCounts = field(default_factory=CheckCounts)
     gaps: int = 0
     unused_snapshots: int = 0
+    repeated_trades: int = 0
     examples: list[str] = field(default_factory=list)
 
 
@@ -56,7 +58,9 @@ class MarketSource(Protocol):
     def counts(self) -> SourceCounts: ...  # noqa: D102
 
     def events(self) -> Iterator[MarketEvent]:
-        """Yield all events from the first; ``sequence`` counts from 1, ``market_time_ns`` never falls.
+        """Yield all events from the first.
+
+        ``sequence`` counts from 1, ``market_time_ns`` never falls, and each trade id of a symbol comes once.
 
         Raises
         ------

@@ -10,6 +10,7 @@ import msgspec
 from titan.domain.decisions import Decision, GuardResult
 from titan.domain.enums import Action, PositionEffect, Side, Verdict
 from titan.domain.intents import Intent
+from titan.domain.notional import notional_price
 from titan.domain.numbers import ONE, ZERO, floor_to
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import Evaluation, Outcome, Raw
@@ -77,13 +78,13 @@ class RiskEngine:
             if evaluation.position_effect is reducing and guard.number == 1:
                 quantity = evaluation.intent.quantity
                 outcomes.extend([_EXEMPT] * (len(GUARDS) - 2))
-                return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.price)
+                return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.notional_price)
         notional = evaluation.notional
         assert notional is not None  # guard 3 bounds it
         if evaluation.scale is not ONE:
             notional *= evaluation.scale
-        quantity = floor_to(notional / evaluation.price, evaluation.symbol.instrument.quantity_step)
-        return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.price)
+        quantity = floor_to(notional / evaluation.notional_price, evaluation.symbol.instrument.quantity_step)
+        return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.notional_price)
 
     def record(self, assessment: Assessment) -> Decision:
         """Write out an assessment as a decision with its explain record."""
@@ -207,7 +208,7 @@ def reserve(risk_state: RiskState, intent: Intent, decision: Decision) -> None:
         symbol=intent.symbol,
         side=intent.side,
         quantity=decision.quantity,
-        price=price,
+        price=notional_price(intent.side, price, symbol.bid),
         loss_fraction=loss,
         stop_price=intent.stop_price,
         setup=intent.setup,

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from titan.domain.enums import OrderType, PositionEffect, Side, TimeInForce, Verdict
 from titan.domain.intents import Intent
+from titan.domain.notional import notional_price
 from titan.domain.numbers import ONE, ZERO, ceil_to
 from titan.domain.reasons import Reason
 from titan.risk.limits import Limits
@@ -26,11 +27,14 @@ class Evaluation:
     Attributes
     ----------
     price
-        Quote units: the limit price, or the far side of the quote, or (no quote) the intent's own reference.
+        Quote units: the limit price, or the far side of the quote, or (no quote) the intent's own reference. It is the
+        worst price for the phase, at which stop and target distances are measured.
+    notional_price
+        Quote units: the highest price at which the order can fill, at which its size is measured.
     least
-        Quote units: the smallest notional that the instrument accepts at ``price`` after ``scale`` is applied.
+        Quote units at ``notional_price``: the smallest size that the instrument accepts after ``scale`` is applied.
     notional
-        Quote units: the largest size so far; None while nothing has bounded it. It only shrinks.
+        Quote units at ``notional_price``: the largest size so far; None while nothing has bounded it. It only shrinks.
     scale
         Factor on the final size, at a risk level worse than NORMAL.
     loss_fraction
@@ -43,6 +47,7 @@ class Evaluation:
         "limits",
         "loss_fraction",
         "notional",
+        "notional_price",
         "now_ns",
         "phase",
         "position_effect",
@@ -72,11 +77,13 @@ class Evaluation:
         else:
             price = intent.reference_price
         self.price = price
+        self.notional_price = notional_price(intent.side, price, symbol.bid)
         instrument = symbol.instrument
         least = instrument.min_quantity
         if price and least * price < instrument.min_notional:
             least = ceil_to(instrument.min_notional / price, instrument.quantity_step)
-        self.least = least * price
+        # The venue measures its minimum at the limit price.
+        self.least = least * self.notional_price
         self.notional: Decimal | None = intent.max_notional or None
         self.scale = ONE
         self.loss_fraction = ZERO

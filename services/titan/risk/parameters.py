@@ -7,8 +7,23 @@ from itertools import pairwise
 
 import msgspec
 
-from titan.domain.numbers import ZERO
+from titan.domain.numbers import ONE, ZERO
 from titan.domain.time import NS_PER_S
+
+_END = Decimal(10) ** 18
+
+
+def _check_decimal(field: str, value: Decimal) -> None:
+    if not value.is_finite() or not ZERO <= value < _END:
+        raise ValueError(f"{field}: {value} is not allowed; allowed are decimals from 0 on and below 10^18")
+
+
+def _check_range(parameters: msgspec.Struct) -> None:
+    """Refuse a Decimal that is no finite amount: NaN would raise where it is compared, not where it is read."""
+    for field in parameters.__struct_fields__:
+        value = getattr(parameters, field)
+        if isinstance(value, Decimal):
+            _check_decimal(field, value)
 
 
 class PhaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +40,18 @@ class PhaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     margin_use_max: Decimal
     daily_drawdown_reduce: Decimal
     daily_drawdown_halt: Decimal
+
+    def __post_init__(self) -> None:
+        """Check the range of each number.
+
+        Raises
+        ------
+        ValueError
+            One sentence: field, value, what is allowed.
+        """
+        _check_range(self)
+        if self.margin_leverage < ONE:
+            raise ValueError(f"margin_leverage: {self.margin_leverage} is not allowed; allowed are multiples from 1 on")
 
 
 class TailPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,6 +136,19 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     mark_confirmed_after_ns: int = NS_PER_S
     risk_level_dwell_ns: int = 600 * NS_PER_S
     loss_streak_window_ns: int = 3_600 * NS_PER_S
+
+    def __post_init__(self) -> None:
+        """Check the range of each number.
+
+        Raises
+        ------
+        ValueError
+            One sentence: field, value, what is allowed.
+        """
+        _check_range(self)
+        for bounds in self.leverage_tiers:
+            for value in bounds:
+                _check_decimal("leverage_tiers", value)
 
     def kelly_scale(self, alpha: float) -> float:
         """Interpolate the factor on the Kelly fraction at tail exponent ``alpha``."""

@@ -14,6 +14,7 @@ from titan.domain.budgets import Budget
 from titan.domain.enums import OrderRole, Posture, RiskLevel
 from titan.domain.equity import Equity
 from titan.domain.instruments import Instrument
+from titan.domain.notional import notional_price
 from titan.domain.numbers import BPS, ONE, ZERO
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Position
@@ -243,7 +244,7 @@ class RiskState:
             listed = self.symbols.get(entry.symbol)
             if listed is None:
                 continue
-            notional = entry.remaining * (entry.price or listed.mid)
+            notional = entry.remaining * (notional_price(entry.side, entry.price, listed.bid) or listed.mid)
             listed.reserved_notional += notional
             signed = entry.remaining * entry.side.sign
             listed.entries[entry.phase_id] = listed.entries.get(entry.phase_id, ZERO) + signed

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from titan.domain.numbers import ZERO, format_decimal, parse_decimal
 
+_END = Decimal(10) ** 18
+
 EnumType = TypeVar("EnumType", bound=IntEnum)
 
 
@@ -62,6 +64,26 @@ def read_amount(text: str, field: str) -> Decimal:
     if value < ZERO:
         raise ValueError(f"{field}: {text} is below 0")
     return value
+
+
+def market_number(text: str) -> Decimal:
+    """Read a price or quantity of a market event, of 0 (also when empty) or more and below 10^18.
+
+    It is for hot paths: the sender writes canonical decimals, so only the value is checked.
+
+    Raises
+    ------
+    ValueError
+        For what is no number, not finite or out of range.
+    """
+    try:
+        value = Decimal(text or ZERO)
+        # Comparing raises for NaN.
+        if ZERO <= value < _END:
+            return value
+    except ArithmeticError:
+        pass  # refused below
+    raise ValueError(f"price or quantity: {text!r} is not allowed; allowed are decimals from 0 on and below 10^18")
 
 
 def read_positive(text: str, field: str) -> Decimal:

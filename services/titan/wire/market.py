@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Iterable
 
 from titan.domain.enums import Side
 from titan.domain.instruments import Instrument
 from titan.domain.market import Bar, BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
 from titan.domain.numbers import format_decimal
 from titan.v1 import market_pb2 as pb
-from titan.wire.fields import enum_number
+from titan.wire.fields import (
+    enum_number,
+    market_number,
+    read_amount,
+    read_decimal,
+    read_enum,
+    read_positive,
+)
 
 
 def event_to_wire(event: MarketEvent) -> pb.MarketEvent:
@@ -51,9 +58,16 @@ def event_from_wire(wire: pb.MarketEvent) -> MarketEvent:
     Raises
     ------
     ValueError
-        When the message holds none of the known events.
+        When the message holds none of the known events, or a number that is not canonical or below 0.
     """
     kind = wire.WhichOneof("event")
+    try:
+        return _event(wire, kind)
+    except ValueError as error:
+        raise ValueError(f"market event {wire.sequence} of {wire.symbol!r}: {kind}: {error}") from error
+
+
+def _event(wire: pb.MarketEvent, kind: str | None) -> MarketEvent:
     if kind == "quote":
         quote = wire.quote
         return QuoteEvent(
@@ -61,10 +75,10 @@ def event_from_wire(wire: pb.MarketEvent) -> MarketEvent:
             symbol=wire.symbol,
             event_time_ns=wire.event_time_ns,
             market_time_ns=wire.market_time_ns,
-            bid_price=Decimal(quote.bid_price),
-            bid_quantity=Decimal(quote.bid_quantity),
-            ask_price=Decimal(quote.ask_price),
-            ask_quantity=Decimal(quote.ask_quantity),
+            bid_price=market_number(quote.bid_price),
+            bid_quantity=market_number(quote.bid_quantity),
+            ask_price=market_number(quote.ask_price),
+            ask_quantity=market_number(quote.ask_quantity),
         )
     if kind == "trade":
         trade = wire.trade
@@ -74,9 +88,9 @@ def event_from_wire(wire: pb.MarketEvent) -> MarketEvent:
             event_time_ns=wire.event_time_ns,
             market_time_ns=wire.market_time_ns,
             trade_id=trade.trade_id,
-            price=Decimal(trade.price),
-            quantity=Decimal(trade.quantity),
-            taker_side=Side(trade.taker_side),
+            price=market_number(trade.price),
+            quantity=market_number(trade.quantity),
+            taker_side=read_enum(Side, trade.taker_side, "taker_side"),
         )
     if kind == "book":
         book = wire.book
@@ -87,10 +101,14 @@ def event_from_wire(wire: pb.MarketEvent) -> MarketEvent:
             market_time_ns=wire.market_time_ns,
             snapshot=book.snapshot,
             update_id=book.update_id,
-            bids=tuple([Level(Decimal(level.price), Decimal(level.quantity)) for level in book.bids]),
-            asks=tuple([Level(Decimal(level.price), Decimal(level.quantity)) for level in book.asks]),
+            bids=_levels(book.bids),
+            asks=_levels(book.asks),
         )
-    raise ValueError(f"market event {wire.sequence} of {wire.symbol!r} holds {kind!r}; known are quote, trade and book")
+    raise ValueError("is not known; allowed are quote, trade and book")
+
+
+def _levels(levels: Iterable[pb.Level]) -> tuple[Level, ...]:
+    return tuple([Level(market_number(level.price), market_number(level.quantity)) for level in levels])
 
 
 def instrument_to_wire(instrument: Instrument) -> pb.Instrument:
@@ -114,22 +132,28 @@ def instrument_to_wire(instrument: Instrument) -> pb.Instrument:
 
 
 def instrument_from_wire(wire: pb.Instrument) -> Instrument:
-    """Read an instrument."""
+    """Read an instrument.
+
+    Raises
+    ------
+    ValueError
+        For a number that is not canonical or out of range.
+    """
     return Instrument(
         symbol=wire.symbol,
         kind="perp" if wire.kind == "perp" else "spot",
         base=wire.base,
         quote=wire.quote,
         settle=wire.settle,
-        tick_size=Decimal(wire.tick_size),
-        quantity_step=Decimal(wire.quantity_step),
-        min_quantity=Decimal(wire.min_quantity),
-        min_notional=Decimal(wire.min_notional),
-        contract_size=Decimal(wire.contract_size),
-        maker_fee_bps=Decimal(wire.maker_fee_bps),
-        taker_fee_bps=Decimal(wire.taker_fee_bps),
-        max_margin_leverage=Decimal(wire.max_margin_leverage),
-        maintenance_margin=Decimal(wire.maintenance_margin),
+        tick_size=read_positive(wire.tick_size, "tick_size"),
+        quantity_step=read_positive(wire.quantity_step, "quantity_step"),
+        min_quantity=read_positive(wire.min_quantity, "min_quantity"),
+        min_notional=read_amount(wire.min_notional, "min_notional"),
+        contract_size=read_positive(wire.contract_size, "contract_size"),
+        maker_fee_bps=read_decimal(wire.maker_fee_bps, "maker_fee_bps"),
+        taker_fee_bps=read_decimal(wire.taker_fee_bps, "taker_fee_bps"),
+        max_margin_leverage=read_positive(wire.max_margin_leverage, "max_margin_leverage"),
+        maintenance_margin=read_amount(wire.maintenance_margin, "maintenance_margin"),
     )
 
 
@@ -148,14 +172,20 @@ def bar_to_wire(bar: Bar) -> pb.Bar:
 
 
 def bar_from_wire(wire: pb.Bar) -> Bar:
-    """Read a bar."""
+    """Read a bar.
+
+    Raises
+    ------
+    ValueError
+        For a number that is not canonical or out of range.
+    """
     return Bar(
         symbol=wire.symbol,
         start_ns=wire.start_ns,
         end_ns=wire.end_ns,
-        open=Decimal(wire.open),
-        high=Decimal(wire.high),
-        low=Decimal(wire.low),
-        close=Decimal(wire.close),
-        quantity=Decimal(wire.quantity),
+        open=read_positive(wire.open, "bar.open"),
+        high=read_positive(wire.high, "bar.high"),
+        low=read_positive(wire.low, "bar.low"),
+        close=read_positive(wire.close, "bar.close"),
+        quantity=read_amount(wire.quantity, "bar.quantity"),
     )

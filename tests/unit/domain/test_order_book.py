@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titan.domain.market import Level
-from titan.domain.order_book import BookDiff, BookSide, BookState, OrderBook
+from titan.domain.order_book import BookDiff, BookSide, BookState, DiffResult, OrderBook
 
 
 def levels(*pairs: tuple[str, str]) -> tuple[Level, ...]:
@@ -20,6 +20,7 @@ def diff(first: int, last: int, previous: int | None = None, bids=(), asks=()) -
     return BookDiff(first, last, previous, 0, levels(*bids), levels(*asks))
 
 
+APPLIED, OLDER, KEPT, GAP = DiffResult.APPLIED, DiffResult.OLDER, DiffResult.KEPT, DiffResult.GAP
 BIDS, ASKS = levels(("99", "1"), ("98", "2")), levels(("101", "1"), ("102", "2"))
 
 
@@ -30,30 +31,37 @@ def opened(last_id: int = 100) -> OrderBook:
 
 
 @pytest.mark.parametrize(
-    ("description", "first", "second", "applied"),
+    ("description", "first", "second", "results"),
     [
-        ("spot: overlaps the snapshot, then chains by first id", diff(95, 105), diff(106, 110), (True, True)),
-        ("spot: begins right after the snapshot", diff(101, 105), diff(106, 110), (True, True)),
-        ("spot: a hole after the snapshot", diff(102, 105), diff(106, 110), (False, False)),
-        ("spot: a hole later", diff(101, 105), diff(107, 110), (True, False)),
-        ("spot: an overlap later is a broken chain too", diff(101, 105), diff(105, 110), (True, False)),
-        ("spot: older than the snapshot is passed over", diff(90, 100), diff(101, 110), (False, True)),
-        ("futures: overlaps the snapshot, then chains by pu", diff(90, 105, 80), diff(300, 310, 105), (True, True)),
-        ("futures: pu is the snapshot's id", diff(200, 205, 100), diff(300, 310, 205), (True, True)),
-        ("futures: a hole after the snapshot", diff(200, 205, 150), diff(300, 310, 205), (False, False)),
-        ("futures: a hole later", diff(90, 105, 80), diff(300, 310, 107), (True, False)),
+        ("spot: overlaps the snapshot, then chains by first id", diff(95, 105), diff(106, 110), (APPLIED, APPLIED)),
+        ("spot: begins right after the snapshot", diff(101, 105), diff(106, 110), (APPLIED, APPLIED)),
+        ("spot: a hole after the snapshot", diff(102, 105), diff(106, 110), (GAP, KEPT)),
+        ("spot: a hole later", diff(101, 105), diff(107, 110), (APPLIED, GAP)),
+        ("spot: an overlap later is a broken chain too", diff(101, 105), diff(105, 110), (APPLIED, GAP)),
+        ("spot: older than the snapshot is passed over", diff(90, 100), diff(101, 110), (OLDER, APPLIED)),
+        (
+            "futures: overlaps the snapshot, then chains by pu",
+            diff(90, 105, 80),
+            diff(300, 310, 105),
+            (APPLIED, APPLIED),
+        ),
+        ("futures: pu is the snapshot's id", diff(200, 205, 100), diff(300, 310, 205), (APPLIED, APPLIED)),
+        ("futures: a hole after the snapshot", diff(200, 205, 150), diff(300, 310, 205), (GAP, KEPT)),
+        ("futures: the same again is older, no hole", diff(90, 105, 80), diff(90, 105, 80), (APPLIED, OLDER)),
+        ("spot: the same again is older, no hole", diff(101, 105), diff(101, 105), (APPLIED, OLDER)),
+        ("futures: a hole later", diff(90, 105, 80), diff(300, 310, 107), (APPLIED, GAP)),
     ],
 )
-def test_chaining(description: str, first: BookDiff, second: BookDiff, applied: tuple[bool, bool]) -> None:
+def test_chaining(description: str, first: BookDiff, second: BookDiff, results: tuple[DiffResult, DiffResult]) -> None:
     book = opened()
-    assert (book.on_diff(first), book.on_diff(second)) == applied, description
+    assert (book.on_diff(first), book.on_diff(second)) == results, description
 
 
 def test_differences_before_the_snapshot_are_kept_and_applied_on_it() -> None:
     book = OrderBook()
     calls: list[int] = []
     kept = [diff(90, 95, bids=[("97", "9")]), diff(96, 103, bids=[("99.5", "3")]), diff(104, 106, asks=[("101", "0")])]
-    assert not any(book.on_diff(one) for one in kept)
+    assert {book.on_diff(one) for one in kept} == {KEPT}
     assert book.state is BookState.WAITING
     applied = book.on_snapshot(100, BIDS, ASKS, lambda: calls.append(book.last_id))
     assert applied == kept[1:]
@@ -63,12 +71,36 @@ def test_differences_before_the_snapshot_are_kept_and_applied_on_it() -> None:
     assert Decimal(97) not in book.bids.levels
 
 
+FUTURES_DIFFS = [diff(80, 95, 70), diff(96, 105, 95), diff(150, 160, 105, bids=[("99.5", "3")]), diff(170, 180, 160)]
+SPOT_DIFFS = [diff(90, 95), diff(96, 105), diff(106, 110, bids=[("99.5", "3")]), diff(111, 115)]
+
+
+@pytest.mark.parametrize("diffs", [SPOT_DIFFS, FUTURES_DIFFS], ids=["spot", "futures"])
+@given(data=st.data())
+def test_a_repeated_difference_changes_nothing(diffs: list[BookDiff], data: st.DataObject) -> None:
+    snapshot_at = data.draw(st.integers(0, len(diffs)), label="differences before the snapshot")
+    # Each difference may come again at once, or later behind newer ones.
+    again = data.draw(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=4), label="(which, how late)")
+    sent = [(float(index), one) for index, one in enumerate(diffs)]
+    sent += [(which + late + 0.5, diffs[which]) for which, late in again]
+    book = OrderBook()
+    for moment, one in sorted(sent, key=lambda each: each[0]):
+        if book.state is BookState.WAITING and moment >= snapshot_at:
+            assert book.on_snapshot(100, BIDS, ASKS, lambda: None) is not None
+        assert book.on_diff(one) is not GAP
+    if book.state is BookState.WAITING:
+        applied = book.on_snapshot(100, BIDS, ASKS, lambda: None)
+        assert applied == diffs[1:]
+    assert (book.state, book.last_id, book.gaps) == (BookState.VALID, diffs[-1].last_id, 0)
+    assert book.bids.best() == Level(Decimal("99.5"), Decimal(3))
+
+
 def test_a_gap_breaks_the_book_until_the_next_snapshot() -> None:
     book = opened()
-    assert book.on_diff(diff(101, 105))
-    assert not book.on_diff(diff(107, 110, bids=[("99.9", "1")]))
+    assert book.on_diff(diff(101, 105)) is APPLIED
+    assert book.on_diff(diff(107, 110, bids=[("99.9", "1")])) is GAP
     assert (book.state, book.gaps) == (BookState.BROKEN, 1)
-    assert not book.on_diff(diff(111, 112))
+    assert book.on_diff(diff(111, 112)) is KEPT
     assert book.on_snapshot(109, BIDS, ASKS, lambda: None) is not None
     assert (book.state, book.last_id, book.gaps) == (BookState.VALID, 112, 1)
     assert book.bids.best().price == Decimal("99.9")

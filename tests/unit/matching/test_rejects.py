@@ -157,6 +157,13 @@ SENDS: list[Case] = [
         "INSUFFICIENT_MARGIN: required=10302, available=10000",
     ),
     (
+        "a sale far below the bid is measured at the bid, where it would fill",
+        ("sell", "3.4"),
+        {"limit": "30000"},
+        Reason.INSUFFICIENT_MARGIN,
+        "INSUFFICIENT_MARGIN: required=10302, available=10000",
+    ),
+    (
         "spot costs all of it",
         ("buy", "0.2", SPOT),
         {},

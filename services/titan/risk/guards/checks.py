@@ -32,7 +32,7 @@ def position_effect(e: Evaluation) -> Outcome:
         e.position_effect = PositionEffect.REDUCING
         return PASS, OK, value, limit, None
     # Any excess makes the whole order opening; the phase's own size then bounds it.
-    e.notional = intent.quantity * e.price
+    e.notional = intent.quantity * e.notional_price
     return PASS, OK, ("lane=OPENING quantity={}", intent.quantity), limit, None
 
 

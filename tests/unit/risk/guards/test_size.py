@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.risk.changes import Change, granted, phase, setting, unchanged
-from support.risk.scene import ETH, NOW, PERP, budget, decide, equity, intent, reserved, risk_state, rules
-from titan.domain.enums import OrderType, RiskLevel, TimeInForce, Verdict
+from support.risk.scene import ETH, NOW, PERP, budget, decide, equity, hold, intent, reserved, risk_state, rules
+from titan.domain.enums import Action, OrderType, RiskLevel, Side, TimeInForce, Verdict
+from titan.domain.intents import Intent
 from titan.domain.reasons import Reason
+from titan.risk.engine import reserve
+from titan.risk.state import RiskState
 
 SHRINKS: list[tuple[str, Change, dict[str, Any], int, str]] = [
     ("the requested notional", unchanged, {"max_notional": Decimal(130)}, 3, "0.002"),
@@ -42,6 +45,77 @@ def test_one_dollar_more_of_room_passes() -> None:
     assert less.reason is Reason.BELOW_MINIMUM
     assert less.largest_notional == Decimal("122.4691")
     assert "minimum=122.4692" in less.message
+
+
+def a_sale(limit_price: str, **fields: Any) -> Intent:
+    return intent(
+        side=Side.SELL,
+        order_type=OrderType.LIMIT,
+        limit_price=Decimal(limit_price),
+        reference_price=Decimal(limit_price),
+        **{"stop_price": Decimal(limit_price) + 600, "target_price": Decimal(limit_price) - 2_000, **fields},
+    )
+
+
+def rich(**changed: Any) -> RiskState:
+    made = risk_state(rules(max_loss_per_trade=Decimal(1), max_daily_loss=Decimal(10**9), **changed))
+    made.equity = equity("100000", day_start_equity=Decimal(100_000))
+    made.phases["scavenger"].budget = budget(max_notional=Decimal(10**6))
+    return made
+
+
+def test_a_sale_below_the_bid_is_measured_at_the_bid() -> None:
+    """It fills at the bid, 61,234.5: 0.165 would be sold for 10,103.69, 0.163 for 9,981.22."""
+    made = rich(max_order_notional=Decimal(10_000))
+    intent_ = a_sale("60600")
+    decision = decide(made, intent_)
+    assert decision.approved, decision.message
+    assert (decision.quantity, decision.notional) == (Decimal("0.163"), Decimal("9981.2235"))
+    # Stop and target are measured at the limit, the worst price for the phase.
+    assert decision.reference_price == Decimal(60_600)
+    reserve(made, intent_, decision)
+    made.refresh()
+    assert made.gross_notional == Decimal("9981.2235")
+    # After a restart Execution's working order has only its limit price.
+    held = made.reservations.entries[intent_.intent_id]
+    made.reservations.entries[intent_.intent_id] = msgspec.structs.replace(held, price=Decimal(60_600))
+    made.refresh()
+    assert made.gross_notional == Decimal("9981.2235")
+
+
+def test_a_close_beyond_the_share_is_measured_at_the_bid() -> None:
+    made = hold(rich(max_order_notional=Decimal(10_000)), "0.001")
+    decision = decide(made, a_sale("60600", action=Action.CLOSE, quantity=Decimal("0.165")))
+    assert decision.approved, decision.message
+    assert (decision.quantity, decision.notional) == (Decimal("0.163"), Decimal("9981.2235"))
+
+
+def test_the_venues_minimum_is_measured_at_the_limit() -> None:
+    """100 USDT at 45,000 are 0.003 BTC, which would fill for 183.7035; at the bid 0.002 would be enough."""
+    for room, quantity in (("183.7035", "0.003"), ("183.7034", "0")):
+        decision = decide(rich(max_order_notional=Decimal(room)), a_sale("45000"))
+        assert decision.quantity == Decimal(quantity)
+        assert decision.reason is (Reason.OK if decision.approved else Reason.BELOW_MINIMUM)
+
+
+@given(
+    side=st.sampled_from(Side),
+    ticks=st.integers(-400_000, 400_000),
+    room=st.decimals(150, 200_000, places=2),
+)
+def test_no_limit_order_can_fill_for_more_than_the_largest_order(side: Side, ticks: int, room: Decimal) -> None:
+    made = rich(max_order_notional=room)
+    held = made.symbols[PERP]
+    limit_price = held.bid + ticks * held.instrument.tick_size
+    stop, target = limit_price - side.sign * 600, limit_price + side.sign * 2_000
+    order = a_sale(str(limit_price), stop_price=stop, target_price=target)
+    decision = decide(made, msgspec.structs.replace(order, side=side))
+    if not decision.approved:
+        return
+    # A purchase fills at its limit or below, a sale at its limit or, while that is below the bid, at the bid.
+    dearest = limit_price if side is Side.BUY else max(limit_price, held.bid)
+    assert decision.notional == decision.quantity * dearest <= room
+    assert held.instrument.refusal(decision.quantity, limit_price, held.bid) is None
 
 
 def test_a_maker_pays_less_and_so_needs_less_edge() -> None:
