@@ -222,7 +222,10 @@ async def test_a_newer_subscription_of_the_same_role_ends_the_older_one(stack: S
 
 
 async def test_a_truncated_recording_is_played_to_the_truncation_and_then_fails(stack: Stack, tmp_path: Path) -> None:
-    lines = spot_lines() + [(70 + index, spot_lines()[4][1]) for index in range(3_000)]
+    trade = spot_lines()[4][1]
+    # Each under an id of its own: a trade that comes again is no trade.
+    trades = [trade | {"data": trade["data"] | {"t": trade["data"]["t"] + number}} for number in range(1, 3_001)]
+    lines = spot_lines() + [(70 + index, one) for index, one in enumerate(trades)]
     path = write(tmp_path / "cut.gz", lines)
     path.write_bytes(path.read_bytes()[:-600])
     app = MarketDataApp(settings(stack, [str(path)], required_subscribers=("brain",), step_ms=100))
