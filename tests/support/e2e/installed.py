@@ -21,7 +21,7 @@ FIRST_LIFETIME_S = 180
 # The demo's policy pauses a phase that loses three times in a row, and whoever trades all the time for fees alone does;
 # it asks for an edge, of which such trips leave ever less: here a good score counts for more, and targets are far; and
 # what a trade may lose of an equity that fees have eaten from must still be enough for the venue's least quantity.
-# Small orders pay small fees: a phase that lost 5 % of its allocation in a day opens nothing more, on a slow machine too.
+# Small orders pay small fees: a phase that lost 5 % of its allocation in a day opens nothing more that day.
 RULES = {
     "scoreLift": "0.5",
     "maxLossPerTrade": "0.02",
