@@ -31,7 +31,7 @@ RULES = {
     "drawdownEmergency": "0.4",
     "maxDailyLossFraction": "0.5",
     "equityFloor": "80",
-    "maxOrderNotional": "100",
+    "maxOrderNotional": "150",
 }
 
 
