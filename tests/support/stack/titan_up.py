@@ -96,7 +96,7 @@ class LocalStack:
             assert time.monotonic() < deadline_s, f"not printed within {timeout_s} s: {sentence!r}: {self.stderr}"
             time.sleep(0.05)
 
-    def wait_ready(self, name: str, other_than_pid: int = 0, timeout_s: float = 30) -> int:
+    def wait_ready(self, name: str, other_than_pid: int = 0, timeout_s: float = 120) -> int:
         """Wait until a process is ready, with another pid than ``other_than_pid``, and return its pid."""
         deadline_s = time.monotonic() + timeout_s
         while True:
