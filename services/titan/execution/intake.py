@@ -162,6 +162,9 @@ class OrderIntake:
 
     def _check(self, request: execution_pb2.PlaceOrder) -> Intake | Rejection:
         if self.closing:
+            # An Execution that stops because its journal failed names the cause, not the stop.
+            if problem := self._store.journal.failed:
+                return Rejection.of(Reason.JOURNAL_UNAVAILABLE, problem)
             return Rejection.of(Reason.SHUTTING_DOWN, "this Execution is stopping")
         if (rejection := self.register_term(request.term)) is not None:
             return rejection

@@ -233,6 +233,11 @@ async def test_a_journal_that_does_not_sync_sends_nothing_and_ends(quick: Scene)
     assert refusal.reason == c.REASON_JOURNAL_UNAVAILABLE
     assert quick.app is not None
     assert "cannot sync" in await quick.app.failed()
+    # It is stopping by now, and still names the cause.
+    quick.brain.place("i2")
+    refusal = await quick.brain.refusal("i2")
+    assert refusal.reason == c.REASON_JOURNAL_UNAVAILABLE
+    assert "Input/output error" in refusal.message
     assert quick.venue_orders() == {}
 
 
