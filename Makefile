@@ -22,12 +22,12 @@ PROTOS := $(wildcard protos/titan/v1/*.proto)
 
 .PHONY: help install dev up cluster tools generate test lint breaking unit service clustertests images release nodetests e2e chaos bench lock clean
 
-help: ## What can be made
+help: ## The targets of this file
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(BIN)/.titan ## What runs, in .venv, from requirements.lock (by itself before `make up`)
+install: $(BIN)/.titan ## The programs that run, in .venv, from requirements.lock (by itself before `make up`)
 
-dev: $(BIN)/.requirements-dev ## What developing needs as well, from requirements-dev.lock (by itself before all the rest)
+dev: $(BIN)/.requirements-dev ## The packages of development as well, from requirements-dev.lock (by itself before all the rest)
 
 # An environment whose making was interrupted has a Python and no pip.
 $(BIN)/.environment:
@@ -61,7 +61,7 @@ cluster: dev tools ## A real Kubernetes control plane with Titan installed on th
 tools: ## The pinned Go tools of the test cluster, built into a cache: some minutes, once
 	@PYTHON=$(PYTHON) ci/tools/build > /dev/null
 
-generate: dev ## What is made from the typed models: CRDs, the charts' copies, their READMEs
+generate: dev ## The files made from the typed models: CRDs, the charts' copies, their READMEs
 	@$(BIN)/python ci/generate.py
 
 test: dev ## Everything that a change must pass: lint, then unit, service and cluster tests

@@ -66,7 +66,7 @@ RECORDINGS = Path(os.environ.get("TITAN_DATA_DIR") or ROOT.parent / "shared" / "
 
 
 def percentile(values: list[int], share: float) -> float:
-    """In microseconds."""
+    """Quantiles in microseconds."""
     return sorted(values)[int(share * (len(values) - 1))] / 1e3
 
 

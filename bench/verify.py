@@ -35,7 +35,7 @@ P50_MS = 30.0
 
 
 class Lists:
-    """Where the lists of images are kept, in memory: the API server is not what is measured."""
+    """Keeps the lists of images in memory: the API server is not what is measured."""
 
     def __init__(self) -> None:
         self._stored: dict[str, Any] | None = None

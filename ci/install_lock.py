@@ -75,7 +75,7 @@ def _complete(info: Path) -> bool:
 
 
 class _Progress:
-    """What pip has done, read from the lines that it prints."""
+    """Pip's progress, read from the lines that it prints."""
 
     def __init__(self, lock: Path) -> None:
         self.lock = lock.name

@@ -59,7 +59,7 @@ class Image:
         return found
 
     def blob(self, digest: str) -> Path:
-        """Where the bytes of that digest are."""
+        """The file with the bytes of that digest."""
         return self.layout / "blobs" / digest.replace(":", "/")
 
     def json(self, digest: str) -> dict[str, Any]:

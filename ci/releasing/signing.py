@@ -17,7 +17,7 @@ _REGISTRY = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?(/[a-z0-9]+([
 
 @dataclass(frozen=True)
 class Registry:
-    """Where images are pushed: ``prefix/NAME@sha256:…``.
+    """The target of a push: ``prefix/NAME@sha256:…``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How large images are, and how large they may be (images/budgets.yaml)."""
+"""The sizes of images, against their budgets (images/budgets.yaml)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Size:
-    """Of one image, in bytes.
+    """The sizes of one image, in bytes.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ SystemdCgroup = false
 
 
 def socket_path(place: Place) -> Path:
-    """Where it listens."""
+    """The socket on which it listens."""
     return place.state / "containerd.sock"
 
 

@@ -46,7 +46,7 @@ __all__ = ["LOOPBACK", "ClusterError", "ControlPlane", "Site", "end_leftovers"]
 
 @dataclass(frozen=True)
 class Site:
-    """Where a control plane is.
+    """The address and the files of a control plane.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ class Node:
 
     @property
     def registry(self) -> str:
-        """Where its registry is."""
+        """The address of its registry."""
         return registry.address(self.place)
 
     # Life

@@ -1,4 +1,4 @@
-"""What one node takes of this machine, and how it gives that back: network namespace, cgroups, mounts, settings.
+"""The parts of this machine that one node takes and gives back: network namespace, cgroups, mounts, settings.
 
 Each node has a number, and by that a name, addresses and a folder below ``/run/titan`` which says whose it is. So a
 node whose owner was killed is found and removed by the next one, wherever its files are.
@@ -55,22 +55,22 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Of its network namespace, its cgroup and its link."""
+        """The name of its network namespace, its cgroup and its link."""
         return f"titan{self.number}"
 
     @property
     def host_address(self) -> str:
-        """Where the node sees this machine."""
+        """The address at which the node reaches this machine."""
         return f"10.213.{self.number}.1"
 
     @property
     def address(self) -> str:
-        """Where this machine and the pods see the node."""
+        """The address at which this machine and the pods reach the node."""
         return f"10.213.{self.number}.2"
 
     @property
     def state(self) -> Path:
-        """For sockets and pods' file systems: a short path, on a file system that ends with the machine."""
+        """The folder of sockets and pods' file systems: a short path, on a file system that ends with the machine."""
         return STATES / self.name
 
     @property

@@ -104,7 +104,7 @@ def end_leftovers(folder: Path) -> list[str]:
 
 
 def start_time(pid: int) -> str:
-    """When a process started, in ticks since the machine did; empty where there is none."""
+    """The start of a process, in ticks since the machine's; empty where there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -18,7 +18,7 @@ NAME = "registry"
 
 
 def address(place: Place) -> str:
-    """How images are named: ``ADDRESS/name@sha256:…``."""
+    """The form of images' names: ``ADDRESS/name@sha256:…``."""
     return f"{place.address}:{PORT}"
 
 

@@ -40,7 +40,7 @@ class LeaseTimes(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     duration_ns: int = 5 * NS_PER_S
-    """From a renewal to the expiry."""
+    """The time from a renewal to the expiry."""
     receive_window_ns: int = 2 * NS_PER_S
     """The venue refuses a request that arrives later than this after the time it is signed with."""
     skew_ns: int = NS_PER_S // 2

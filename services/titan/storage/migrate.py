@@ -39,7 +39,7 @@ def upgrade(url: str, schema: Schema) -> None:
 
 
 async def upgrade_async(url: str, schema: Schema) -> None:
-    """As :func:`upgrade`, within a running event loop."""
+    """Do what :func:`upgrade` does, within a running event loop."""
     engine = make_engine(url, schema, _STATEMENT_S)
     try:
         async with engine.begin() as connection:

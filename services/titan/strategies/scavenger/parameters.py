@@ -41,7 +41,7 @@ class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     level_bars: Annotated[int, Meta(ge=4, le=2_000)] = 5
     """Closed bars in which a level is looked for."""
     min_level_bars: Annotated[int, Meta(ge=3, le=2_000)] = 4
-    """How many of them there must be at least."""
+    """Their least number."""
     memory_bars: Annotated[int, Meta(ge=4, le=10_000)] = 60
     """Bars over which volatility and usual volume are measured."""
     swing_bars: Annotated[int, Meta(ge=1, le=500)] = 1
@@ -49,23 +49,23 @@ class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     min_touches: Annotated[int, Meta(ge=1, le=100)] = 1
     """Bars that must have reached the level."""
     touch_tolerance_bps: Annotated[float, Meta(ge=0.0, le=50.0)] = 0.3
-    """How near to the level counts as having reached it."""
+    """The distance from the level that counts as having reached it."""
     min_range_bps: Annotated[float, Meta(ge=0.0, le=1_000.0)] = 0.3
     """Least range from low to high."""
     tripwire_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.05
-    """How far beyond the level a trade of the perpetual trips it."""
+    """The distance beyond the level at which a trade of the perpetual trips it."""
     before_ms: Annotated[int, Meta(ge=100, le=60_000)] = 1_000
-    """Since when before the trip spot trades count."""
+    """The time before the trip from which spot trades count."""
     settle_ms: Annotated[int, Meta(ge=0, le=60_000)] = 200
-    """Since when after the trip an early score is enough."""
+    """The time after the trip from which an early score is enough."""
     early_score: _Fraction = 0.64
     """The score that is enough before confirm_ms."""
     confirm_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_500
-    """When after the trip what is there is judged as it is."""
+    """The time after the trip at which the evidence is judged as it stands."""
     max_lag_ms: Annotated[int, Meta(ge=50, le=10_000)] = 250
     """A judgement that is later than this aborts."""
     wick_tolerance_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.0
-    """How far back inside the level aborts; the basis alone moves the perpetual by about half a basis point."""
+    """The distance back inside that aborts; the basis alone moves the perpetual by about half a basis point."""
     min_spot_takers: Annotated[int, Meta(ge=1, le=10_000)] = 1
     """Least number of spot orders after the trip."""
     min_imbalance: _Fraction = 0.1
@@ -81,23 +81,23 @@ class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     weight_spread: _Fraction = 0.1
     """Weight of the spread in the score."""
     weight_alignment: _Fraction = 0.3
-    """Weight of where spot stands in its own range of level_bars."""
+    """Weight of the place of spot in its own range of level_bars."""
     order_type: Literal["market", "limit"] = "market"
     """market, or an aggressive limit."""
     limit_markup_bps: Annotated[float, Meta(ge=0.0, le=50.0)] = 2.0
-    """How far through the touch a limit goes."""
+    """The distance through the touch of a limit price."""
     stop_bps: Annotated[float, Meta(ge=1.0, le=1_000.0)] = 60.0
     """Distance of the stop from the reference price."""
     target_bps: Annotated[float, Meta(ge=1.0, le=5_000.0)] = 90.0
     """Distance of the target from the reference price."""
     hold_ms: Annotated[int, Meta(ge=1_000, le=604_800_000)] = 30_000
-    """After this what is held is closed."""
+    """The longest time that a position is held before it is closed."""
     exit_retry_ms: Annotated[int, Meta(ge=200, le=600_000)] = 2_000
     """Time between attempts to close."""
     ttl_ms: Annotated[int, Meta(ge=200, le=600_000)] = 5_000
     """Life of an order."""
     entry_grace_ms: Annotated[int, Meta(ge=0, le=600_000)] = 10_000
-    """How long after its life an entry without news is forgotten."""
+    """The time after its life at which an entry without news is forgotten."""
     cooldown_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 5_000
     """Pause after a draft, per direction."""
     max_trades_per_day: Annotated[int, Meta(ge=1, le=10_000)] = 20
