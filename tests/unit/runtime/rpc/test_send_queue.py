@@ -57,3 +57,69 @@ async def test_a_dead_peer_is_reported_once_and_nothing_is_queued_for_it(error: 
     await transport.outbox.flush()
     assert (transport.taken, transport.failures, transport.outbox.pending) == ([1], [error], 0)
     assert not unhandled
+
+
+async def test_a_message_that_finds_the_stream_free_is_handed_over_at_once() -> None:
+    handed: list[int] = []
+    gate = asyncio.Event()
+
+    async def write(message: StepMarker) -> None:
+        handed.append(message.step)
+        await gate.wait()
+
+    outbox = SendQueue(write, lambda error: pytest.fail(str(error)))
+    outbox.post(StepMarker(step=1))
+    outbox.post(StepMarker(step=2))
+    assert (handed, outbox.pending) == ([1], 1)
+    gate.set()
+    await outbox.flush()
+    assert (handed, outbox.pending) == ([1, 2], 0)
+
+
+async def test_a_transport_that_never_waits_needs_no_task() -> None:
+    handed: list[int] = []
+
+    async def write(message: StepMarker) -> None:
+        handed.append(message.step)
+
+    outbox = SendQueue(write, lambda error: pytest.fail(str(error)))
+    for step in range(3):
+        outbox.post(StepMarker(step=step))
+    assert handed == [0, 1, 2]
+    await outbox.flush()
+
+
+async def test_an_end_met_while_posting_is_reported_in_a_later_turn_and_once() -> None:
+    failures: list[BaseException] = []
+    error = asyncio.InvalidStateError("RPC already finished.")
+
+    async def write(_message: StepMarker) -> None:
+        raise error
+
+    outbox = SendQueue(write, failures.append)
+    outbox.post(StepMarker(step=1))
+    outbox.post(StepMarker(step=2))
+    assert not failures
+    await asyncio.sleep(0)
+    assert failures == [error]
+
+
+async def test_a_cancellation_reaches_a_write_that_was_begun_in_post() -> None:
+    failures: list[BaseException] = []
+    ended: list[str] = []
+
+    async def write(_message: StepMarker) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    outbox = SendQueue(write, failures.append)
+    outbox.post(StepMarker(step=1))
+    await asyncio.sleep(0)
+    [task] = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    task.cancel()
+    await outbox.flush()
+    assert ended == ["cancelled"]
+    assert [type(error) for error in failures] == [asyncio.CancelledError]
