@@ -112,7 +112,7 @@ async def test_a_cancellation_reaches_a_write_that_was_begun_in_post() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            ended.append("cancelled")
+            ended.append("canceled")
             raise
 
     outbox = SendQueue(write, failures.append)
@@ -121,5 +121,5 @@ async def test_a_cancellation_reaches_a_write_that_was_begun_in_post() -> None:
     [task] = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     task.cancel()
     await outbox.flush()
-    assert ended == ["cancelled"]
+    assert ended == ["canceled"]
     assert [type(error) for error in failures] == [asyncio.CancelledError]
