@@ -143,10 +143,12 @@ class Container:
                 process.terminate()
             exited = asyncio.ensure_future(process.wait())
             hurried = asyncio.ensure_future((hurry or asyncio.Event()).wait())
-            await asyncio.wait({exited, hurried}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
-            hurried.cancel()
-            kill_group(process.pid)
-            await exited
+            try:
+                await asyncio.wait({exited, hurried}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                hurried.cancel()
+                kill_group(process.pid)
+                await exited
 
     async def finish(self, grace_s: float, hurry: asyncio.Event | None = None) -> None:
         """End it for good, once nothing runs it any longer."""

@@ -182,9 +182,11 @@ class PodLife:
     async def _refresh_volumes(self) -> None:
         while True:
             again = asyncio.ensure_future(self._sources_changed.wait())
-            await self.volumes.refresh(self.pod)
-            await asyncio.wait({again}, timeout=max(0.0, min(self.volumes.token_due_in_s(), _LONG_S)))
-            again.cancel()
+            try:
+                await self.volumes.refresh(self.pod)
+                await asyncio.wait({again}, timeout=max(0.0, min(self.volumes.token_due_in_s(), _LONG_S)))
+            finally:
+                again.cancel()
 
     def _prepare(self, spec: Object) -> Prepared:
         status = {"podIP": self.address, "hostIP": NODE_ADDRESS}
