@@ -30,6 +30,8 @@ import msgspec
 import uvloop
 import yaml
 
+# Figures only: gRPC writes a line for each connection that ends. It reads this when it is imported.
+os.environ["GRPC_VERBOSITY"] = "NONE"
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench"), str(ROOT / "ci")]
 
@@ -126,20 +128,28 @@ class Bench:
         for port, onward, role, next_role in ((second, 0, "execution", "-"), (first, second, "brain", "execution")):
             tls = "-" if self.identity == "plain" else str(self.stack.tls(role))
             arguments = [port, onward, ORDER_BYTES, tls, next_role, self.folder / "execution" / f"floor-{onward}.json"]
-            self.children[f"floor {role}"] = subprocess.Popen(
-                [sys.executable, str(ROOT / "bench" / "_floor.py"), *map(str, arguments)]
-            )
+            self.spawn(f"floor {role}", [str(ROOT / "bench" / "_floor.py"), *map(str, arguments)], dict(os.environ))
 
     def launch(self, role: str, command: list[str], settings: Any) -> None:
         environment = {**self.stack.environment(settings), "BENCH_OUTPUT": str(self.folder / f"{role}.json")}
-        self.children[role] = subprocess.Popen([sys.executable, *command], env=environment)
+        self.spawn(role, command, environment)
+
+    def spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        """Start a process; its lines go to a file, which is shown only when it fails."""
+        with self.log_file(name).open("wb") as log:
+            self.children[name] = subprocess.Popen(
+                [sys.executable, *command], env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def log_file(self, name: str) -> Path:
+        return self.folder / f"{name.replace(' ', '-')}.log"
 
     def stop(self) -> None:
         for child in reversed(self.children.values()):
             child.terminate()
         for name, child in self.children.items():
             if child.wait(20) != 0:
-                raise RuntimeError(f"{name} ended with {child.returncode}")
+                raise RuntimeError(f"{name} ended with {child.returncode}:\n{self.log_file(name).read_text()[-4000:]}")
 
     async def ready(self, role: str) -> None:
         port = self.stack.http_ports[role]
@@ -308,7 +318,7 @@ def resident_mb(pid: int) -> int:
 
 def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    configure_logging("console", "warning")
+    configure_logging("console", "error")
     documents = []
     # A folder on the disk that the stack would use, not a file system in memory.
     (ROOT / ".titan").mkdir(exist_ok=True)
