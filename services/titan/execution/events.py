@@ -30,3 +30,5 @@ class ExecutionEvents:
     """Everything is closed, and the latch is at HALTED."""
     posture_changed: Callable[[], None]
     """The posture in force may have changed."""
+    evidence_contradicted: Callable[[str], None]
+    """Another store holds what the journal should hold and does not, with one sentence."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from titan.domain.account import Account, Change
 from titan.domain.instruments import PAPER_INSTRUMENTS
-from titan.domain.journal_records import Fact, Intake, Record
+from titan.domain.journal_records import Fact, Intake, LatchChange, Record
+from titan.domain.recovery import JournalMemory
 from titan.durable.journal.journal import Journal, RecoveryReport
 from titan.execution.events import ExecutionEvents, RecordListener
 from titan.runtime.process import StartError
@@ -126,14 +127,24 @@ def count_changes(metrics: Metrics) -> RecordListener:
 
 
 def open_journal(
-    folder: Path, on_sync: Callable[[int], None], listener: RecordListener
-) -> tuple[Journal, Account, int, RecoveryReport]:
-    """Open the journal and fold it into an account; ``listener`` receives each record with the change it made.
+    folder: Path,
+    on_sync: Callable[[int], None],
+    listener: RecordListener,
+    before_writing: Callable[[RecoveryReport], None] | None = None,
+) -> tuple[Journal, Account, JournalMemory, RecoveryReport]:
+    """Open the journal and fold it into an account.
+
+    Parameters
+    ----------
+    listener
+        Receives each record with the change it made.
+    before_writing
+        See :meth:`Journal.open`.
 
     Returns
     -------
     tuple
-        The journal, the account, the market time of the last record, and the report of the recovery.
+        The journal, the account, what the records say about other files, and the report of the recovery.
 
     Raises
     ------
@@ -142,21 +153,22 @@ def open_journal(
     StartError
         When a record is not one of this program's.
     """
-    journal, records, report = Journal.open(folder, on_sync=on_sync)
+    journal, records, report = Journal.open(folder, on_sync=on_sync, before_writing=before_writing)
     account = Account(PAPER_INSTRUMENTS)
-    last_ns = fold(account, ((record.sequence, record.payload) for record in records), listener)
-    return journal, account, last_ns, report
+    memory = fold(account, ((record.sequence, record.payload) for record in records), listener)
+    return journal, account, memory, report
 
 
-def fold(account: Account, records: Iterable[tuple[int, bytes]], listener: RecordListener) -> int:
-    """Apply the journal's records to an account; return the market time of the last one.
+def fold(account: Account, records: Iterable[tuple[int, bytes]], listener: RecordListener) -> JournalMemory:
+    """Apply the journal's records to an account; return what they say about other files.
 
     Raises
     ------
     StartError
         When a record does not fit; names its sequence.
     """
-    last_ns = 0
+    last_ns = term = 0
+    latch = None
     for sequence, payload in records:
         try:
             record = decode_record(payload)
@@ -165,4 +177,7 @@ def fold(account: Account, records: Iterable[tuple[int, bytes]], listener: Recor
             raise StartError(f"journal record {sequence} cannot be read: {error}") from error
         listener(sequence, record, change)
         last_ns = max(last_ns, record.market_time_ns)
-    return last_ns
+        term = max(term, record.term)
+        if isinstance(record.fact, LatchChange):
+            latch = record.fact.posture
+    return JournalMemory(last_ns=last_ns, latch=latch, term=term)

@@ -11,13 +11,32 @@ from titan.domain.enums import DriftClass, Posture, RiskLevel
 from titan.domain.journal_records import LatchChange
 from titan.domain.posture import PostureInputs, lowers_latch
 from titan.domain.reasons import Reason
+from titan.domain.recovery import JournalMemory, start_doubts
 from titan.domain.time import NS_PER_S
 from titan.domain.truth import Drift
+from titan.durable.journal.journal import RecoveryReport
 from titan.durable.latch import Latch, LatchRefused, LatchUnavailable
 from titan.execution.journalled_account import JournalledAccount
+from titan.runtime.process import StartError
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2
+
+
+def lower_for_cut(latch: Latch, report: RecoveryReport) -> None:
+    """Lower the latch to CLOSE_ONLY for a journal that was cut, before its next segment hides that.
+
+    Raises
+    ------
+    StartError
+        When the latch cannot be stored: a restart would arm on a journal without its end.
+    """
+    if not report.cut:
+        return
+    try:
+        latch.tighten(Posture.CLOSE_ONLY, "execution", report.message)
+    except LatchUnavailable as error:
+        raise StartError(f"{report.message}; {error.reason}") from error
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -62,6 +81,16 @@ class PostureKeeper:
         self._log = log
         gauge = metrics.gauge("titan_posture", "Posture in force: 1 FLATTEN, 2 HALTED, 3 CLOSE_ONLY, 4 ARMED.")
         gauge.set_function(lambda: float(self.in_force))
+
+    def start(self, report: RecoveryReport, memory: JournalMemory) -> None:
+        """Lower the latch for what the recovered journal contradicts, and record that it was cut."""
+        latch = self.latch
+        if report.cut:
+            self._log.error("journal was cut; only a person arms", report=report.message)
+            self._store.write(LatchChange(posture=latch.posture, by="execution", reason=report.message))
+        for doubt in start_doubts(memory, latch.posture, latch.never_set, self._store.term):
+            self._log.error("start with a contradiction; only a person arms", reason=doubt.message)
+            self.tighten(doubt.posture, "execution", doubt.message)
 
     @property
     def inputs(self) -> PostureInputs:
@@ -136,6 +165,8 @@ class PostureKeeper:
         except LatchUnavailable as error:
             return Outcome(False, Reason.JOURNAL_UNAVAILABLE, error.reason)
         self._store.write(LatchChange(posture=posture, by=by, reason=reason, nonce=nonce))
+        # After a power cut a latch above the journal's last act would be taken for an older file.
+        self._store.sync()
         self._log.warning("posture raised", posture=posture.name, by=by, reason=reason)
         return Outcome(True, message=f"latch is {self.latch.posture.name}")
 

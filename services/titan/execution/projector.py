@@ -19,6 +19,8 @@ from titan.domain.account import Account, Change
 from titan.domain.journal_records import Adoption, Record
 from titan.domain.ledger import Transaction
 from titan.domain.numbers import format_decimal
+from titan.domain.recovery import tables_ahead
+from titan.execution.events import ExecutionEvents
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.storage.execution_tables import HEAD, fills, ledger, orders, positions, projection, round_trips
@@ -41,16 +43,20 @@ class Projector:
         The reason for which the tables cannot be written; None when they can.
     """
 
-    def __init__(self, engine: AsyncEngine, account: Account, metrics: Metrics, log: Log) -> None:
+    def __init__(
+        self, engine: AsyncEngine, account: Account, events: ExecutionEvents, metrics: Metrics, log: Log
+    ) -> None:
         self.problem: SchemaProblem | None = None
         self._engine = engine
         self._account = account
+        self._events = events
         self._log = log
         self._queue: deque[tuple[int, Record, Change]] = deque()
         # Sequence of the last record in the tables; None while it has to be read from them.
         self._stored: int | None = None
-        # Highest sequence that this process has written.
+        # Highest sequence that this process has written, and the last one of the recovered journal.
         self._written = 0
+        self._recovered = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -69,8 +75,9 @@ class Projector:
         self._idle.clear()
         self._wake.set()
 
-    def start(self) -> None:
-        """Start the task that writes."""
+    def start(self, recovered: int) -> None:
+        """Start the task that writes; ``recovered`` is the sequence of the recovered journal's last record."""
+        self._recovered = recovered
         self._task = asyncio.get_running_loop().create_task(self._run(), name="projector")
 
     async def stop(self) -> None:
@@ -128,6 +135,12 @@ class Projector:
                 f"database: the tables are set back to {done}, from {self._written}; restart Execution: it fills them"
             )
             self._report_problem(SchemaProblem(reason, away=True))
+            return None
+        if ahead := tables_ahead(done, max(self._recovered, self._written)):
+            problem = SchemaProblem(ahead, away=False)
+            if problem != self.problem:
+                self._events.evidence_contradicted(ahead)
+            self._report_problem(problem)
             return None
         if self.problem:
             self._log.info("tables are written again", lag=self.lag)

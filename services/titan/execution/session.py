@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.domain.account import Change
+from titan.domain.enums import Posture
 from titan.domain.equity import Marks
 from titan.domain.journal_records import Record
 from titan.domain.order_intake import OrderIntakeRules
@@ -25,7 +26,7 @@ from titan.execution.flatten import Flattener
 from titan.execution.intake import OrderIntake
 from titan.execution.journalled_account import JournalledAccount, count_changes, open_journal
 from titan.execution.market_loop import MarketLoop
-from titan.execution.posture_keeper import PostureKeeper
+from titan.execution.posture_keeper import PostureKeeper, lower_for_cut
 from titan.execution.projector import Projector
 from titan.execution.protector import Protector
 from titan.execution.queries import Queries
@@ -74,15 +75,20 @@ class TradingSession:
             reconciled=self._on_reconciled,
             flatten_finished=self._on_flatten_finished,
             posture_changed=self._on_posture_changed,
+            evidence_contradicted=self._on_evidence_contradicted,
         )
         state = Path(settings.state_dir)
         syncs = metrics.histogram("titan_journal_sync_seconds", "Durations of fdatasync.")
         backlog: list[tuple[int, Record, Change]] = []
-        journal, account, self._floor_ns, self.report = open_journal(
-            state / "journal", lambda duration_ns: syncs.observe(duration_ns / 1e9), lambda *each: backlog.append(each)
+        latch = Latch.load(state / "latch.json")
+        journal, account, self._memory, self.report = open_journal(
+            state / "journal",
+            lambda duration_ns: syncs.observe(duration_ns / 1e9),
+            lambda *each: backlog.append(each),
+            lambda report: lower_for_cut(latch, report),
         )
         self._count = count_changes(metrics)
-        self.projector = Projector(database, account, metrics, log)
+        self.projector = Projector(database, account, events, metrics, log)
         for each in backlog:
             self.projector.enqueue(*each)
         self.feed = MarketFeed(
@@ -97,7 +103,6 @@ class TradingSession:
         self.store = store = JournalledAccount(journal, account, lambda: self.now_ns, lease.term, events)
         self.venue = PaperVenue(settings, log)
         self.sender = Sender(settings, store, self.venue, lease, metrics)
-        latch = Latch.load(state / "latch.json")
         self.posture = PostureKeeper(latch, store, policy.hash, settings.brain_silence_s, metrics, log)
         self.protector = Protector(settings, store, self.sender, metrics, log)
         self.venue_updates = VenueUpdates(store, self.sender, self.protector, events, metrics, log)
@@ -158,14 +163,15 @@ class TradingSession:
     @property
     def now_ns(self) -> int:
         """Market time; after a restart not before the journal's last record."""
-        return max(self.feed.clock.now_ns, self._floor_ns)
+        return max(self.feed.clock.now_ns, self._memory.last_ns)
 
     def start(self) -> None:
         """Mark orders under way UNKNOWN, connect, reconcile, and trade."""
         self._log.info("journal recovered", report=self.report.message, records=self.store.journal.last_sequence)
+        self.posture.start(self.report, self._memory)
         self.reconciler.mark_sent_unknown()
         self.store.notify()
-        self.projector.start()
+        self.projector.start(self.report.records)
         self.venue.start(self.venue_updates.receive, self._venue_connected, self._venue_lost)
         self.feed.start()
         self._run(self.reconciler.run(), "reconciler")
@@ -242,6 +248,10 @@ class TradingSession:
         self.brain.finish_flatten()
 
     def _on_posture_changed(self) -> None:
+        self.market.enforce_posture()
+
+    def _on_evidence_contradicted(self, reason: str) -> None:
+        self.posture.tighten(Posture.CLOSE_ONLY, "execution", reason)
         self.market.enforce_posture()
 
     def _on_batch(self, batch: market_pb2.MarketBatch) -> Awaitable[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from testcluster.ports import free_ports
 from support.processes.execution_scene import execution_settings, policy_document, scene
 from support.processes.waiting import until
 from support.stack.local_processes import Stack
+from titan.domain.enums import Posture
 from titan.execution.app import ExecutionApp
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.process import StartError, running
@@ -188,3 +190,49 @@ async def test_a_graceful_stop_leaves_no_entry_resting(stack: Stack) -> None:
         requests = made.venue.venue.engine.state.pending
         await until(lambda: list(requests.values()), "the cancel reached the venue")
         assert [type(each.request).__name__ for each in requests.values()] == ["CancelOrder"], "the stop stays"
+
+
+async def test_a_journal_that_was_cut_after_an_orderly_stop_is_reported_and_only_a_person_arms(stack: Stack) -> None:
+    async with scene(stack) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        url = stack.database("execution")
+        await until(lambda: made.session.projector.lag == 0, "tables are written")
+        whole = made.session.store.journal.last_sequence
+        assert made.app is not None
+        await made.app.stop()
+        (journal,) = (Path(made.settings.state_dir) / "journal").iterdir()
+        with journal.open("r+b") as file:
+            file.truncate(journal.stat().st_size * 3 // 4)
+        app = ExecutionApp(elsewhere(made.settings))
+        async with running(app):
+            session = app.session
+            assert session is not None
+            assert session.posture.latch.posture is Posture.CLOSE_ONLY
+            assert "was cut, and records after" in session.posture.cause
+            assert session.report.records < whole
+            # The tables were written before: they hold the records that the journal lost, and are kept as evidence.
+            await until(lambda: session.projector.problem, "the tables are compared with the journal")
+            assert f"records up to {whole}, the journal ends at {session.report.records}" in session.not_ready()[-1]
+            assert (await rows(url))["sequence"] == whole
+        app = ExecutionApp(elsewhere(made.settings))
+        async with running(app):
+            assert app.session is not None
+            assert not app.session.report.cut
+            assert app.session.posture.latch.posture is Posture.CLOSE_ONLY, "a restart arms nothing"
+
+
+async def test_a_latch_and_a_lease_that_were_deleted_beside_the_journal_are_missed(stack: Stack) -> None:
+    async with scene(stack) as made:
+        await made.market.step()
+        assert made.app is not None
+        await made.app.stop()
+        state = Path(made.settings.state_dir)
+        (state / "latch.json").unlink()
+        shutil.rmtree(state / "lease")
+        app = ExecutionApp(elsewhere(made.settings))
+        async with running(app):
+            assert app.session is not None
+            latch = app.session.posture.latch
+            assert (latch.posture, latch.never_set) == (Posture.HALTED, False)
+            assert "the latch is missing, and the journal's last act set it to ARMED" in latch.reason

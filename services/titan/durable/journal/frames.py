@@ -8,6 +8,10 @@ a write that power or a kill cut short. Sectors reach a disk in any order, so wh
 
 After each sync a *mark* (a frame without payload, with the last sequence) is left where the next frame will begin. It
 declares the last records durable too, and the next frame overwrites it.
+
+So a segment ends in one of two ways. An orderly close cuts the file right after the mark. A process that was killed
+leaves a mark or zeros behind its last frame: there is always room for a mark. A file that ends otherwise was cut by
+something else, and what stood behind its end is not known (:attr:`FileEnd.CUT`).
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import NamedTuple
 
 MAGIC = b"TITANJNL"
@@ -31,6 +36,17 @@ _WINDOW_BYTES = 1 << 20
 
 ReadAt = Callable[[int, int], bytes]
 """``read_at(length, offset)``; returns fewer bytes than requested only at the end of the file."""
+
+
+class FileEnd(Enum):
+    """How a segment's file ends."""
+
+    CLOSED = "closed"
+    """Right after the mark: an orderly close, and no record followed."""
+    RESERVED = "reserved"
+    """In reserved zeros: the process was killed, and no whole record followed."""
+    CUT = "cut"
+    """In neither: the file is shorter than it was, and records that were synced may be missing."""
 
 
 class HeaderError(ValueError):
@@ -187,12 +203,28 @@ def _occurrences(data: bytes, needle: bytes) -> Iterator[int]:
         at = data.find(needle, at + 1)
 
 
-def last_nonzero(read_at: ReadAt, offset: int) -> int:
-    """Return the offset after the last nonzero byte from ``offset`` on; ``offset`` when there is none."""
+def last_nonzero(read_at: ReadAt, offset: int) -> tuple[int, int]:
+    """Return the offset after the last nonzero byte from ``offset`` on, and the file's end.
+
+    The former is ``offset`` when there is no such byte.
+    """
     last = position = offset
     while window := read_at(_WINDOW_BYTES, position):
         kept = len(window.rstrip(b"\0"))
         if kept:
             last = position + kept
         position += len(window)
-    return last
+    return last, position
+
+
+def file_end(scan: FrameScan, last: int, size: int) -> FileEnd:
+    """Tell how a scanned segment ends; ``last`` and ``size`` are :func:`last_nonzero` of ``scan.tail``.
+
+    Fewer zeros than a frame's head prove nothing: a frame's length may begin with zeros. A mark in front of the end
+    proves that no record followed, since the next one would have overwritten it.
+    """
+    if last == size == scan.tail and scan.tail > scan.end:
+        return FileEnd.CLOSED
+    if size - last >= FRAME_BYTES or (last == scan.tail and scan.tail > scan.end):
+        return FileEnd.RESERVED
+    return FileEnd.CUT

@@ -96,6 +96,7 @@ class Journal:
         files: FileOps = OS_FILES,
         chunk_bytes: int = CHUNK_BYTES,
         on_sync: Callable[[int], None] | None = None,
+        before_writing: Callable[[RecoveryReport], None] | None = None,
     ) -> tuple[Journal, Iterator[Record], RecoveryReport]:
         """Recover the existing segments, and begin a new one behind them.
 
@@ -111,6 +112,8 @@ class Journal:
             Bytes reserved at a time.
         on_sync
             Called after each sync with its duration in ns.
+        before_writing
+            Called with the report before anything is written: the new segment hides that the one before was cut.
 
         Returns
         -------
@@ -127,6 +130,8 @@ class Journal:
         try:
             files.make_folder(folder)
             recovered = recover(files, folder)
+            if before_writing is not None:
+                before_writing(recovered.report)
             journal = cls(folder, files, chunk_bytes, on_sync)
             journal._begin_segment(recovered)
         except OSError as error:
@@ -135,8 +140,8 @@ class Journal:
 
     @property
     def room_bytes(self) -> int:
-        """Number of reserved bytes that are not used yet."""
-        return max(0, self._allocated - self._end)
+        """Number of reserved bytes that records can use; the place of the last mark is not among them."""
+        return max(0, self._allocated - self._end - FRAME_BYTES)
 
     def append(self, payload: bytes) -> int:
         """Write a record; not durable before :meth:`sync`.
@@ -159,8 +164,11 @@ class Journal:
             raise ValueError(f"payload: {len(payload)} bytes; allowed are 1 to {MAX_PAYLOAD_BYTES}")
         sequence = self.last_sequence + 1
         frame = encode_frame(sequence, self.synced_sequence, payload, self._seed)
-        if self._end + len(frame) > self._allocated:
-            self._reserve(len(frame))
+        # A mark always fits behind the last record: a file without one and without zeros was cut.
+        if self._end + len(frame) + FRAME_BYTES > self._allocated:
+            self._reserve(len(frame) + FRAME_BYTES)
+            if len(frame) > self.room_bytes:
+                raise self._fail(f"cannot write record {sequence}: {os.strerror(errno.ENOSPC)}")
         try:
             self._write(frame, self._end)
         except OSError as error:
@@ -226,7 +234,7 @@ class Journal:
                 self.sync()
                 try:
                     # The mark stays: it declares the last records durable.
-                    self._files.ftruncate(self._descriptor, min(self._allocated, self._end + FRAME_BYTES))
+                    self._files.ftruncate(self._descriptor, self._end + FRAME_BYTES)
                     self._fdatasync(self._descriptor)
                 except OSError as error:
                     raise self._fail(f"cannot close: {error.strerror}") from error
@@ -274,11 +282,10 @@ class Journal:
 
     def _mark(self) -> None:
         """Write a mark behind the last record: it declares all records durable. The next frame overwrites it."""
-        if self._end + FRAME_BYTES <= self._allocated:
-            try:
-                self._write(encode_frame(self.last_sequence, self.synced_sequence, b"", self._seed), self._end)
-            except OSError as error:
-                raise self._fail(f"cannot write the mark: {error.strerror}") from error
+        try:
+            self._write(encode_frame(self.last_sequence, self.synced_sequence, b"", self._seed), self._end)
+        except OSError as error:
+            raise self._fail(f"cannot write the mark: {error.strerror}") from error
 
     def _reserve(self, at_least: int) -> None:
         zeros = self._zeros if at_least <= len(self._zeros) else bytes(at_least)

@@ -14,11 +14,13 @@ from typing import NamedTuple
 from titan.durable.journal.file_ops import FileOps
 from titan.durable.journal.frames import (
     FRAMES_OFFSET,
+    FileEnd,
     Frame,
     FrameScan,
     HeaderError,
     ReadAt,
     SegmentHeader,
+    file_end,
     frames_after,
     last_nonzero,
 )
@@ -70,6 +72,13 @@ class RecoveryReport:
     """Whole frames within ``dropped_bytes``; they follow a broken one and were not synced either."""
     dropped_at: str
     """File and offset of the dropped bytes; empty when nothing was dropped."""
+    ended_in: str = ""
+    """The file written last and the offset at which it ends, for a file that was cut; else empty."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the last file was cut by something that is no crash: synced records may be missing."""
+        return bool(self.ended_in)
 
     @property
     def message(self) -> str:
@@ -79,10 +88,15 @@ class RecoveryReport:
         text = f"journal {self.folder}: {self.records} records in {self.segments} files"
         if self.carried:
             text += f", the last {self.carried} synced again"
-        if self.dropped_bytes:
+        if self.cut:
             text += (
-                f"; dropped {self.dropped_bytes} bytes at {self.dropped_at}: a write that was cut short before its sync"
+                f"; {self.ended_in}, ends neither in the mark of an orderly close nor in reserved zeros: the file was "
+                f"cut, and records after {self.records} may be missing"
             )
+        if self.dropped_bytes:
+            text += f"; dropped {self.dropped_bytes} bytes at {self.dropped_at}"
+            if not self.cut:
+                text += ": a write that was cut short before its sync"
             if self.dropped_frames:
                 text += f" (with {self.dropped_frames} whole records after it, not synced either)"
         return text
@@ -139,7 +153,7 @@ def recover(files: FileOps, folder: Path) -> Recovered:
     if not numbers:
         return Recovered((), 0, 0, RecoveryReport(folder, 0, 0, 0, 0, 0, ""))
     path = folder / segment_name(numbers[-1])
-    scan, dropped_bytes, dropped_frames = _check_last(files, path, headers[-1])
+    scan, dropped_bytes, dropped_frames, cut_at = _check_last(files, path, headers[-1])
     last = scan.next_sequence - 1
     segments.append(Segment(path, headers[-1], last))
     report = RecoveryReport(
@@ -150,6 +164,7 @@ def recover(files: FileOps, folder: Path) -> Recovered:
         dropped_bytes=dropped_bytes,
         dropped_frames=dropped_frames,
         dropped_at=f"{path.name}, offset {scan.end}" if dropped_bytes else "",
+        ended_in=f"{path.name}, {cut_at} bytes" if cut_at else "",
     )
     return Recovered(tuple(segments), last, scan.durable_sequence, report)
 
@@ -202,8 +217,14 @@ def _check_older(files: FileOps, path: Path, header: SegmentHeader, last_sequenc
             pass
 
 
-def _check_last(files: FileOps, path: Path, header: SegmentHeader) -> tuple[FrameScan, int, int]:
-    """Scan the segment written last; return the scan and the bytes and frames dropped after its end."""
+def _check_last(files: FileOps, path: Path, header: SegmentHeader) -> tuple[FrameScan, int, int, int]:
+    """Scan the segment written last.
+
+    Returns
+    -------
+    tuple
+        The scan, the bytes and the frames dropped after its end, and the size of a file that was cut (else 0).
+    """
     with _reading(files, path) as read_at:
         scan = FrameScan(read_at, header)
         for _ in scan:
@@ -211,7 +232,7 @@ def _check_last(files: FileOps, path: Path, header: SegmentHeader) -> tuple[Fram
         if scan.durable_sequence >= scan.next_sequence:
             what = f"no whole record is here, but those up to {scan.durable_sequence} were synced"
             raise JournalCorrupt(path, scan.end, scan.next_sequence, what)
-        stop = last_nonzero(read_at, scan.tail)
+        stop, size = last_nonzero(read_at, scan.tail)
         dropped = 0
         for frame in frames_after(read_at, scan.end, stop, scan.next_sequence, header.seed):
             if frame.durable_sequence >= scan.next_sequence:
@@ -221,7 +242,8 @@ def _check_last(files: FileOps, path: Path, header: SegmentHeader) -> tuple[Fram
                 )
                 raise JournalCorrupt(path, scan.end, scan.next_sequence, what)
             dropped += bool(frame.payload)
-        return scan, stop - scan.end if stop > scan.tail else 0, dropped
+        cut_at = size if file_end(scan, stop, size) is FileEnd.CUT else 0
+        return scan, stop - scan.end if stop > scan.tail else 0, dropped, cut_at
 
 
 @contextlib.contextmanager

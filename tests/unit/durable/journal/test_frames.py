@@ -74,4 +74,4 @@ def test_a_whole_frame_behind_a_broken_one_is_found(description: str, sequence: 
 
 @pytest.mark.parametrize(("data", "start", "last"), [(b"", 0, 0), (b"ab\0\0", 0, 2), (bytes(9), 4, 4), (b"a\0b", 1, 3)])
 def test_last_nonzero(data: bytes, start: int, last: int) -> None:
-    assert last_nonzero(_reading(data), start) == last
+    assert last_nonzero(_reading(data), start) == (last, len(data))

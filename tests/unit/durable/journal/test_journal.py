@@ -15,7 +15,7 @@ from support.tiers.abilities import needs
 from support.tiers.sweeps import swept
 from titan.durable.journal.file_ops import OS_FILES
 from titan.durable.journal.frames import FRAME_BYTES, FRAMES_OFFSET, MAX_PAYLOAD_BYTES
-from titan.durable.journal.journal import Journal, JournalCorrupt, JournalUnavailable
+from titan.durable.journal.journal import Journal, JournalCorrupt, JournalUnavailable, RecoveryReport
 
 FOLDER = Path("/journal")
 FIRST, SECOND = FOLDER / "00000001.journal", FOLDER / "00000002.journal"
@@ -38,6 +38,12 @@ def _recovered(image: bytes) -> tuple[list[bytes], int]:
     files.put(FIRST, image)
     _, records, report = Journal.open(FOLDER, files=files, chunk_bytes=64)
     return [record.payload for record in records], report.dropped_bytes
+
+
+def _report(image: bytes) -> RecoveryReport:
+    files = LossyFiles()
+    files.put(FIRST, image)
+    return Journal.open(FOLDER, files=files, chunk_bytes=64)[2]
 
 
 def _ends() -> list[int]:
@@ -104,6 +110,63 @@ def test_recovery_at_every_truncation_byte(synced: int) -> None:
         whole = sum(end <= cut for end in ends) - 1
         # A frame declares earlier records durable, never itself: a cut cannot be told from a short write.
         assert found == PAYLOADS[:whole]
+
+
+def test_a_file_that_ends_neither_in_the_mark_nor_in_zeros_was_cut() -> None:
+    files = LossyFiles()
+    journal, _, _ = Journal.open(FOLDER, files=files, chunk_bytes=4096)
+    for payload in PAYLOADS:
+        journal.append(payload)
+    journal.close()
+    closed = files.content(FIRST)
+    whole = len(closed) - FRAME_BYTES
+    assert not _report(closed).cut
+    for size in range(FRAMES_OFFSET, len(closed)):
+        report = _report(closed[:size])
+        assert report.cut, size
+        assert f"00000001.journal, {size} bytes, ends neither in the mark" in report.message
+        assert f"records after {report.records} may be missing" in report.message
+        assert "before its sync" not in report.message
+    for zeros in range(FRAME_BYTES + 1):
+        assert _report(closed[:whole] + bytes(zeros)).cut is (zeros < FRAME_BYTES)
+
+
+@pytest.mark.parametrize("synced", [0, 3, 5])
+def test_a_process_that_was_killed_leaves_a_mark_or_zeros_at_any_size(synced: int) -> None:
+    for chunk in range(FRAME_BYTES, 900, 23):
+        files = LossyFiles()
+        journal, _, _ = Journal.open(FOLDER, files=files, chunk_bytes=chunk)
+        for number, payload in enumerate(PAYLOADS, start=1):
+            journal.append(payload)
+            if number == synced:
+                journal.sync()
+            report = _report(files.content(FIRST))
+            assert (report.cut, report.records) == (False, number), chunk
+
+
+def test_a_write_that_a_kill_cut_short_is_no_cut_file() -> None:
+    image, ends = _written(3), _ends()
+    for offset in range(ends[4] + 1, ends[5]):
+        report = _report(image[:offset] + bytes(len(image) - offset))
+        assert (report.cut, report.records, report.dropped_frames) == (False, 4, 0)
+        assert "cut short before its sync" in report.message or not report.dropped_bytes
+
+
+def test_the_report_comes_before_anything_is_written() -> None:
+    files = LossyFiles()
+    files.put(FIRST, _written(3)[: _ends()[2]])
+
+    def refuse(report: RecoveryReport) -> None:
+        assert report.cut
+        assert files.names(FOLDER) == [FIRST.name]
+        raise ValueError("not now")
+
+    with pytest.raises(ValueError, match="not now"):
+        Journal.open(FOLDER, files=files, before_writing=refuse)
+    _, _, report = Journal.open(FOLDER, files=files)
+    assert report.cut
+    _, _, report = Journal.open(FOLDER, files=files)
+    assert not report.cut, "the next segment is in order"
 
 
 def test_truncated_header_is_an_error() -> None:
@@ -249,7 +312,7 @@ def test_full_disk_fails_the_append_once_and_for_good() -> None:
     journal.reserve()
     assert "cannot reserve space: No space left on device" in journal.space_problem
     room = journal.room_bytes
-    assert room == 1500 - FRAMES_OFFSET - 2 * FRAME_BYTES - 800
+    assert room == 1500 - FRAMES_OFFSET - 3 * FRAME_BYTES - 800
     journal.append(b"z" * (room - FRAME_BYTES))
     journal.sync()
     with pytest.raises(JournalUnavailable, match=r"00000001\.journal: cannot write record 4: No space left on device"):
@@ -309,7 +372,7 @@ def test_a_kernel_that_refuses_to_write(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (6000, before[1]))
     try:
         for _ in range(3):
-            journal.append(b"x" * 1000)
+            journal.append(b"x" * 990)
         with pytest.raises(JournalUnavailable, match="File too large"):
             journal.append(b"x" * 1000)
     finally:

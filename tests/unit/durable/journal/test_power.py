@@ -34,7 +34,7 @@ class Run:
         self.acknowledged = 0
         self.open()
 
-    def open(self) -> None:
+    def open(self, *, crashed: bool = True) -> None:
         self.journal, records, report = Journal.open(FOLDER, files=self.files, chunk_bytes=CHUNK)
         recovered = [record.payload for record in records]
         if recovered != self.appended[: len(recovered)]:
@@ -42,6 +42,7 @@ class Run:
         if len(recovered) < self.acknowledged:
             raise LostError(f"{len(recovered)} of {self.acknowledged} acknowledged records")
         assert report.records == len(recovered) == self.journal.synced_sequence
+        assert crashed or not report.cut, report.message
         # The user continues from the recovered records, which are durable.
         self.appended = recovered
         self.acknowledged = len(recovered)
@@ -62,11 +63,11 @@ class Run:
             self.journal.close()
             self.acknowledged = len(self.appended)
             self.files = self.files.power_cut(nothing_unsynced)
-            self.open()
+            self.open(crashed=False)
         elif name == "kill":
             everything = self.appended
             self.files = self.files.kill()
-            self.open()
+            self.open(crashed=False)
             assert self.appended == everything
         elif name == "cut":
             rng = random.Random(number)
