@@ -43,5 +43,5 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def age_ns(self) -> int:
-        """Sum of the hops: how long it has been on its way, on no clock but each machine's own."""
+        """Sum of the hops, each on its machine's own clock; a lower bound, since a hop may be measured by nobody."""
         return sum(duration for _, duration in self.hops)

@@ -20,25 +20,50 @@ class MarketClock:
     """Market time in UTC nanoseconds; never goes back.
 
     In lockstep it stands at the last batch. In real time it runs on with the machine's monotonic clock, so that a
-    price goes stale although the feed is silent.
+    price goes stale although the feed is silent. A batch that comes late does not hold it back: ages that are measured
+    on it are never too small, however long this process was stopped or busy.
+
+    Parameters
+    ----------
+    monotonic_ns
+        The machine's monotonic clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._monotonic_ns = monotonic_ns
         self._last_ns = 0
+        self._floor_ns = 0
         self._advanced_monotonic_ns = 0
         self._running = False
+        self._rejoined = False
 
     @property
     def now_ns(self) -> int:
         """Market time now; 0 before the first batch."""
         if not self._running:
-            return self._last_ns
-        return self._last_ns + time.monotonic_ns() - self._advanced_monotonic_ns
+            return max(self._floor_ns, self._last_ns)
+        return max(self._floor_ns, self._last_ns + self._monotonic_ns() - self._advanced_monotonic_ns)
 
-    def advance(self, market_time_ns: int, running: bool) -> None:
-        """Move to a batch's time; ``running`` where the clock runs on from there."""
-        self._last_ns = max(self.now_ns if running else self._last_ns, market_time_ns)
-        self._advanced_monotonic_ns = time.monotonic_ns()
+    def rejoin(self) -> None:
+        """Follow the next step's time, also a lower one: a market that was stopped has not moved meanwhile.
+
+        The clock then stands until the market has caught up. Without this, every age would be too great by the time
+        of the stop, for ever.
+        """
+        self._rejoined = True
+
+    def advance(self, market_time_ns: int, running: bool, snapshot: bool = False) -> None:
+        """Move to a batch's time; ``running`` where the clock runs on from there.
+
+        The market may wait for others after it sent a ``snapshot``, so the clock is not set by that one.
+        """
+        now_ns = self.now_ns
+        if running and self._rejoined and not snapshot:
+            self._rejoined = False
+            self._floor_ns, self._last_ns = now_ns, market_time_ns
+        else:
+            self._last_ns = max(now_ns if running else self._last_ns, market_time_ns)
+        self._advanced_monotonic_ns = self._monotonic_ns()
         self._running = running
 
 
@@ -133,6 +158,7 @@ class MarketFeed:
                 self.last_step = self._working_step = -1
                 self._last_sequence = 0
             self._run = response.hello.run
+            self.clock.rejoin()
             self.hello = response.hello
             self._on_hello(response.hello)
         else:
@@ -151,7 +177,8 @@ class MarketFeed:
                 continue
             self._working_step = batch.step + 1 if batch.snapshot else batch.step
             if batch.market_time_ns:
-                self.clock.advance(batch.market_time_ns, running=not self.lockstep and not batch.end_of_market)
+                running = not self.lockstep and not batch.end_of_market
+                self.clock.advance(batch.market_time_ns, running, snapshot=batch.snapshot)
             self._events.inc(len(batch.events))
             run = self._run
             await self._on_batch(batch)

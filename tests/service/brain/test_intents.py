@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from support.processes.brain_scene import PERP, START_NS, FakePhase, scene, until
+from support.processes.brain_scene import PERP, FakePhase, scene, until
 from support.stack.local_processes import Stack
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
@@ -89,8 +89,9 @@ async def test_a_repeated_intent_gets_its_first_decision(stack: Stack) -> None:
 async def test_a_killed_phase_that_sends_the_same_event_with_a_new_id_is_refused(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
-        await made.phase.submit(event_time_ns=START_NS)
-        twin = await made.phase.submit(event_time_ns=START_NS)
+        event_ns = made.market.clock.now_ns
+        await made.phase.submit(event_time_ns=event_ns)
+        twin = await made.phase.submit(event_time_ns=event_ns)
         assert twin.reason == c.REASON_DUPLICATE_INTENT
         assert len(made.execution.of("order")) == 1
 

@@ -17,6 +17,7 @@ from support.stack.local_processes import REPOSITORY, Stack
 from titan.brain.app import BrainApp
 from titan.brain.settings import BrainSettings
 from titan.domain.instruments import PAPER_INSTRUMENTS
+from titan.runtime.market_feed import MarketClock
 from titan.runtime.process import running
 from titan.runtime.rpc.client import ClientStream, RpcChannel
 from titan.runtime.rpc.contract import (
@@ -52,6 +53,7 @@ class FakeMarket:
         self.lockstep = lockstep
         self.acked = -1
         self.step = -1
+        self.clock = MarketClock()
         self.streams: list[ServerStream[m.SubscribeRequest, m.SubscribeResponse]] = []
         self._sequence = itertools.count(1)
 
@@ -75,6 +77,7 @@ class FakeMarket:
         """Post one step with one quote."""
         self.step += 1
         self.now_ns = getattr(self, "now_ns", START_NS) + jump_ns
+        self.clock.advance(self.now_ns, running=not self.lockstep and not end)
         event = m.MarketEvent(
             sequence=next(self._sequence),
             symbol=PERP,
@@ -167,8 +170,9 @@ class FakeExecution:
 class FakePhase:
     """A phase's stream to Brain."""
 
-    def __init__(self, stack: Stack, phase_id: str = "scavenger") -> None:
+    def __init__(self, stack: Stack, phase_id: str = "scavenger", now_ns: Callable[[], int] = lambda: START_NS) -> None:
         self.phase_id = phase_id
+        self.now_ns = now_ns
         self.channel = RpcChannel(stack.client(phase_id), "brain")
         self.received: list[b.SubmitResponse] = []
         self.failure = ""
@@ -223,7 +227,7 @@ class FakePhase:
             "stop_price": "61112.1",
             "target_price": "61540.8",
             "setup_score": 0.8,
-            "event_time_ns": START_NS + number,
+            "event_time_ns": self.now_ns() + number,
             "ttl_ns": 5_000_000_000,
             "policy_hash": self.policy_hash,
             "hops": [c.Hop(name="phase", duration_ns=100_000)],
@@ -247,7 +251,7 @@ class Scene:
         )
         self.market = FakeMarket(stack, lockstep)
         self.execution = FakeExecution(stack, self.policy_hash)
-        self.phases = {phase: FakePhase(stack, phase) for phase in phases}
+        self.phases = {phase: FakePhase(stack, phase, lambda: self.market.clock.now_ns) for phase in phases}
         self.cli = RpcChannel(stack.client("cli"), "brain")
         self.operator = RpcChannel(stack.client("operator"), "brain")
 

@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from support.risk.changes import Change, granted, phase, setting, unchanged
 from support.risk.scene import (
@@ -48,6 +50,15 @@ def test_an_intent_that_passes_every_guard() -> None:
 
 REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
     ("1 seen before", unchanged, {}, 1, Reason.DUPLICATE_INTENT, "intent_id=018f0000"),
+    (
+        "1 its hop to Brain is measured by nobody, and Brain was stopped for two seconds",
+        unchanged,
+        {"hops": (("phase", 800_000),), "event_time_ns": NOW - 2 * SECOND},
+        1,
+        Reason.SIGNAL_TOO_OLD,
+        "age_ms=2000, max=1000",
+    ),
+    ("1 its event has no time", unchanged, {"event_time_ns": 0}, 1, Reason.SIGNAL_TOO_OLD, "max=1000"),
     (
         "1 older than a second by its hops",
         unchanged,
@@ -273,6 +284,21 @@ def test_in_lockstep_age_is_market_time() -> None:
     slow_machine = intent(hops=(("phase", 9 * SECOND),))
     assert decide(made, slow_machine).approved
     assert decide(made, slow_machine, now_ns=NOW + 1_000_000_001).reason is Reason.SIGNAL_TOO_OLD
+
+
+@given(
+    waited_ns=st.integers(0, 10 * SECOND),
+    hops=st.lists(st.integers(0, 4 * SECOND), max_size=3),
+    measured=st.lists(st.booleans(), min_size=3, max_size=3),
+)
+def test_a_hop_that_nobody_measured_makes_no_signal_younger(
+    waited_ns: int, hops: list[int], measured: list[bool]
+) -> None:
+    """The event lies all hops and a wait back on the market clock; any of them may be missing from the intent."""
+    now_ns = NOW + waited_ns + sum(hops)
+    told = tuple((f"hop-{n}", hop) for n, (hop, known) in enumerate(zip(hops, measured, strict=False)) if known)
+    decision = decide(risk_state(), intent(hops=told), now_ns=now_ns)
+    assert (decision.reason is Reason.SIGNAL_TOO_OLD) is (now_ns - NOW > SECOND)
 
 
 def test_an_unknown_symbol_or_phase_is_an_invalid_intent() -> None:
