@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.enums import Posture, RiskLevel
+from titan.domain.equity import EQUITY_MAX_AGE_NS
 from titan.domain.reasons import Reason
 from titan.v1 import brain_pb2, execution_pb2, order_pb2
 from titan.wire.orders import equity_from_wire
@@ -20,7 +21,7 @@ def brain_view(message: brain_pb2.GetBrainResponse) -> BrainView:
         For a posture or level without a name, or text that is no decimal; the message names it.
     """
     posture = message.posture
-    equity = equity_from_wire(message.equity) if message.equity.known else None
+    equity = equity_from_wire(message.equity) if message.equity.known and not _stale(message) else None
     return BrainView(
         policy_hash=message.policy_hash,
         ceiling=Posture(posture.ceiling) if posture.ceiling else None,
@@ -30,7 +31,7 @@ def brain_view(message: brain_pb2.GetBrainResponse) -> BrainView:
         reason=posture.reason,
         by=posture.by,
         latch_never_set=posture.latch_never_set,
-        equity=equity.equity if equity is not None else None,
+        equity=equity.confirmed_equity if equity is not None else None,
         drawdown=equity.drawdown if equity is not None else None,
         truth_score=_score(message.truth),
         execution_connected=message.execution_connected,
@@ -98,6 +99,12 @@ def tighten_ack(message: execution_pb2.TightenResponse) -> Ack:
         working_orders=result.working_orders,
         open_positions=result.open_positions,
     )
+
+
+def _stale(message: brain_pb2.GetBrainResponse) -> bool:
+    """Whether Execution has not reported for too long; a Brain of before this field does not say it."""
+    as_of_ns = message.equity_as_of_ns
+    return bool(as_of_ns) and message.market_time_ns - as_of_ns > EQUITY_MAX_AGE_NS
 
 
 def _phase(state: brain_pb2.PhaseState) -> PhaseView:

@@ -40,7 +40,7 @@ class BrainView:
     reason, by
         Reason of the posture in force, and the user who last moved the latch.
     equity
-        Quote units; None while Execution has not reported it.
+        Quote units, at confirmed prices; None while Execution has not reported it for 10 s of market time.
     drawdown
         Fraction of the peak; None while equity is unknown.
     truth_score

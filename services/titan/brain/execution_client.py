@@ -47,6 +47,8 @@ class ExecutionClient:
         place.
     flatten_act
         The last act that requested FLATTEN: its second answer reports the account flat.
+    reported_ns
+        Market time of the last step of which Execution has reported everything.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class ExecutionClient:
         self.connected = False
         self.holding = False
         self.flatten_act = 0
+        self.reported_ns = 0
         self.pending: dict[str, e.PlaceOrder] = {}
         self._term = term
         self._policy_hash = policy_hash
@@ -182,6 +185,7 @@ class ExecutionClient:
         kind = message.WhichOneof("message")
         if kind == "marker":
             self.release()
+            self.reported_ns = max(self.reported_ns, message.marker.market_time_ns)
             self.marker.advance(message.marker.step)
         elif kind == "act":
             self._listener.on_report(message)

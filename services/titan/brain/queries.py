@@ -92,6 +92,7 @@ def snapshot_to_wire(snapshot: BrainSnapshot) -> b.GetBrainResponse:
         mode=snapshot.mode,
         decisions_unsaved=snapshot.decisions_unsaved,
         database_problem=snapshot.database_problem,
+        equity_as_of_ns=snapshot.equity_as_of_ns,
     )
     if snapshot.last_decision is not None:
         response.last_decision.CopyFrom(snapshot.last_decision)

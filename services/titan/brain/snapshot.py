@@ -59,6 +59,8 @@ class BrainSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         Orders that Execution has neither accepted nor refused.
     positions
         Net positions at Brain's own marks, with each phase's share.
+    equity_as_of_ns
+        Market time up to which Execution has reported; equity is as of then.
     decisions
         Count of decisions by reason number, ascending.
     decisions_unsaved
@@ -73,6 +75,7 @@ class BrainSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     term: int
     posture: PostureState
     equity: Equity
+    equity_as_of_ns: int
     truth: TruthSnapshot
     execution_connected: bool
     execution_policy_hash: str
@@ -132,6 +135,7 @@ class SnapshotTaker:
             term=self._term,
             posture=self._controller.state,
             equity=risk_state.equity,
+            equity_as_of_ns=max(risk_state.equity.market_time_ns, self._execution.reported_ns),
             truth=risk_state.truth,
             execution_connected=self._execution.connected,
             execution_policy_hash=risk_state.execution_hash,

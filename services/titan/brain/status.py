@@ -10,6 +10,7 @@ from titan.brain.snapshot import BrainSnapshot, PhaseSnapshot
 from titan.domain.equity import Equity
 from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_MS
 from titan.v1 import brain_pb2 as b
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def status_page(snapshot: BrainSnapshot) -> dict[str, object]:
             "risk_level": posture.risk_level.name,
         },
         "equity": _equity(snapshot.equity),
+        "equity_age_ms": max(0, market.market_time_ns - snapshot.equity_as_of_ns) // NS_PER_MS
+        if snapshot.equity_as_of_ns
+        else None,
         "truth": {"score": snapshot.truth.score, "unresolved": snapshot.truth.unresolved}
         if snapshot.truth.known
         else None,
@@ -93,6 +97,9 @@ def _equity(equity: Equity) -> dict[str, object] | None:
         return None
     return {
         "equity": _fixed(equity.equity),
+        "confirmed_equity": _fixed(equity.confirmed_equity),
+        "oldest_price_ns": equity.oldest_mark_ns or None,
+        "net_deposits": _fixed(equity.net_deposits),
         "realized_pnl": _fixed(equity.realized_pnl),
         "unrealized_pnl": _fixed(equity.unrealized_pnl),
         "fees": _fixed(equity.fees),

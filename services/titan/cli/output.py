@@ -159,6 +159,11 @@ def time_of_day(time_ns: int) -> str:
     return clock(time_ns)[6:14] if time_ns else UNKNOWN
 
 
+def age(then_ns: int, now_ns: int) -> str:
+    """Format the time that has passed between two market times, in seconds; unknown where one of them is."""
+    return f"{max(0, now_ns - then_ns) / 1e9:.1f} s old" if then_ns and now_ns else "of unknown age"
+
+
 def short_id(identifier: str) -> str:
     """Shorten an intent id to a beginning that is mostly unique; ``explain`` accepts it."""
     return identifier[:SHORT_ID]

@@ -20,6 +20,7 @@ from titan.domain.journal_records import (
     HighWaterMark,
     Intake,
     LatchChange,
+    PeakMove,
     Record,
     Refusal,
 )
@@ -68,6 +69,8 @@ class Account:
         self.fees = ZERO
         self.ledger = Ledger()
         self.peak = Peak()
+        # Nonces of rebases: each works once, for ever.
+        self.rebases: set[str] = set()
         self.brain_term = 0
         self.trade_ids: set[tuple[str, str]] = set()
         self.fills: list[Fill] = []
@@ -99,7 +102,8 @@ class Account:
         elif isinstance(fact, BrainTerm):
             self.brain_term = max(self.brain_term, fact.term)
         elif isinstance(fact, Deposit):
-            self.peak = self.peak.deposited(fact.amount)
+            moved = self.peak.transferred if fact.in_proportion else self.peak.shifted
+            self.peak = moved(fact.amount)
             return self._transfer(
                 LedgerAccount.DEPOSITS, fact.asset, fact.amount, fact.reference, record.market_time_ns
             )
@@ -111,6 +115,10 @@ class Account:
             )
         elif isinstance(fact, HighWaterMark):
             self.peak = msgspec.structs.replace(self.peak, high_water_mark=max(self.peak.high_water_mark, fact.equity))
+        elif isinstance(fact, PeakMove):
+            self.peak = msgspec.structs.replace(self.peak, high_water_mark=fact.high_water_mark, unsettled=ZERO)
+            if fact.nonce:
+                self.rebases.add(fact.nonce)
         elif isinstance(fact, Adoption):
             return self._adopt(fact, record.market_time_ns)
         else:
@@ -127,6 +135,7 @@ class Account:
         """Return the inputs of equity other than marks."""
         return Valuation(
             assets=self.ledger.assets(),
+            net_deposits=self.ledger.net_deposits(),
             holdings=self.holdings,
             realized_pnl=sum(self.realized.values(), ZERO),
             fees=self.fees,

@@ -8,22 +8,29 @@ from decimal import Decimal
 import msgspec
 
 from titan.domain.instruments import Instrument
+from titan.domain.marks import Mark, Marks
 from titan.domain.numbers import ONE, ZERO
 from titan.domain.orders import PRECISION
 from titan.domain.positions import Holding
-from titan.domain.time import NS_PER_MS, utc_day
+from titan.domain.time import NS_PER_MS, NS_PER_S, utc_day
+
+# A reported equity that is older, on the market clock, is unknown to the operator and an obstacle for people.
+EQUITY_MAX_AGE_NS = 10 * NS_PER_S
 
 
 class Equity(msgspec.Struct, frozen=True, kw_only=True):
     """Worth in USDT. Where ``known`` is false only ``reason`` means anything: unknown is not zero.
 
-    ``equity`` = ``cash`` + spot inventory at mark + ``unrealized_pnl``; ``realized_pnl`` gross of ``fees``;
-    ``drawdown`` a fraction, peak to now.
+    ``equity`` = ``cash`` + spot inventory at mark + ``unrealized_pnl``; ``realized_pnl`` gross of ``fees``.
+    ``confirmed_equity`` is the same at confirmed marks: all that ratchets reads it. ``drawdown`` is its fraction below
+    the peak. ``net_deposits`` are deposits less withdrawals. ``oldest_mark_ns`` is the market time of the oldest mark
+    in it; 0 where it needs none.
     """
 
     known: bool
     reason: str = ""
     equity: Decimal = ZERO
+    confirmed_equity: Decimal = ZERO
     cash: Decimal = ZERO
     unrealized_pnl: Decimal = ZERO
     realized_pnl: Decimal = ZERO
@@ -32,77 +39,49 @@ class Equity(msgspec.Struct, frozen=True, kw_only=True):
     high_water_mark: Decimal = ZERO
     drawdown: Decimal = ZERO
     margin_used: Decimal = ZERO
+    net_deposits: Decimal = ZERO
     market_time_ns: int = 0
-
-
-class Mark(msgspec.Struct, frozen=True, gc=False):
-    """A price to value things at, in quote units, with the market time of its print."""
-
-    price: Decimal
-    market_time_ns: int
-
-
-class Marks:
-    """The last plausible price of each symbol.
-
-    A print that jumps by more than ``wild_fraction`` counts only when a second print confirms it. Until then the old
-    mark stands, and ages.
-    """
-
-    def __init__(self, wild_fraction: Decimal = Decimal("0.05")) -> None:
-        self._wild_fraction = wild_fraction
-        self._marks: dict[str, Mark] = {}
-        self._candidates: dict[str, Decimal] = {}
-
-    def update(self, symbol: str, price: Decimal, market_time_ns: int) -> None:
-        """Apply a print (quote units); a price of 0 or less is ignored."""
-        if price <= ZERO:
-            return
-        last = self._marks.get(symbol)
-        if last is not None and self._wild(price, last.price):
-            candidate = self._candidates.get(symbol)
-            self._candidates[symbol] = price
-            if candidate is None or self._wild(price, candidate):
-                return
-        self._candidates.pop(symbol, None)
-        self._marks[symbol] = Mark(price, market_time_ns)
-
-    def get(self, symbol: str) -> Mark | None:
-        """The mark of a symbol, or None while there was no print."""
-        return self._marks.get(symbol)
-
-    def _wild(self, price: Decimal, reference: Decimal) -> bool:
-        return abs(price - reference) > self._wild_fraction * reference
+    oldest_mark_ns: int = 0
 
 
 class Peak(msgspec.Struct, frozen=True, kw_only=True):
     """References of drawdown and of the day's loss; 0: no known equity yet.
 
-    ``day`` counts UTC days since the epoch.
+    ``day`` counts UTC days since the epoch. ``unsettled`` is the sum of transfers that the high-water mark does not
+    contain yet: it moves in proportion, so only the next known equity can settle them.
     """
 
     high_water_mark: Decimal = ZERO
     day_start_equity: Decimal = ZERO
     day: int = -1
+    unsettled: Decimal = ZERO
 
     def observed(self, equity: Decimal, market_time_ns: int) -> Peak:
-        """After a known equity was seen: a new day starts with it, and the mark follows it up."""
+        """After a known, confirmed equity: transfers are settled, a new day starts with it, the peak follows it up."""
         day = utc_day(market_time_ns)
         new_day = day > self.day
         return Peak(
-            high_water_mark=max(self.high_water_mark, equity),
+            high_water_mark=max(self._settled_mark(equity), equity),
             day_start_equity=equity if new_day else self.day_start_equity,
             day=day if new_day else self.day,
         )
 
-    def deposited(self, amount: Decimal) -> Peak:
-        """After a deposit (or, negative, a withdrawal): both move by its amount, so that it is no profit or loss."""
+    def transferred(self, amount: Decimal) -> Peak:
+        """After a deposit (or, negative, a withdrawal): it is no profit or loss, and leaves the drawdown as it was."""
         if self.day < 0:
             return self
-        return Peak(
+        return msgspec.structs.replace(
+            self, day_start_equity=self.day_start_equity + amount, unsettled=self.unsettled + amount
+        )
+
+    def shifted(self, amount: Decimal) -> Peak:
+        """After a transfer that was recorded when both still moved by its amount."""
+        if self.day < 0:
+            return self
+        return msgspec.structs.replace(
+            self,
             high_water_mark=self.high_water_mark + amount,
             day_start_equity=self.day_start_equity + amount,
-            day=self.day,
         )
 
     def drawdown(self, equity: Decimal) -> Decimal:
@@ -111,11 +90,21 @@ class Peak(msgspec.Struct, frozen=True, kw_only=True):
             return ZERO
         return ((self.high_water_mark - equity) / self.high_water_mark).quantize(PRECISION)
 
+    def _settled_mark(self, equity: Decimal) -> Decimal:
+        """Move the peak by the ratio of equity after and before the transfers."""
+        if not self.unsettled:
+            return self.high_water_mark
+        before = equity - self.unsettled
+        if before <= ZERO:
+            return equity
+        return (self.high_water_mark * equity / before).quantize(PRECISION)
+
 
 class Valuation(msgspec.Struct, frozen=True, kw_only=True):
     """Inputs of equity other than marks: amounts in the named currency, fees and profit in quote units."""
 
     assets: Mapping[str, Decimal]
+    net_deposits: Mapping[str, Decimal]
     holdings: Mapping[str, Holding]
     realized_pnl: Decimal
     fees: Decimal
@@ -158,45 +147,60 @@ def value_account(
     Returns
     -------
     Equity
-        Unknown, with the reason, as soon as one mark is missing or stale.
+        Unknown, with the reason, as soon as one mark is missing, unconfirmed or stale.
     """
-    missing = _missing_mark(_needed_marks(valuation, instruments, quote), marks, now_ns, max_mark_age_ns)
-    if missing:
-        return unknown(missing, now_ns)
+    needed: dict[str, Mark] = {}
+    for symbol in _needed_marks(valuation, instruments, quote):
+        mark = marks.get(symbol)
+        if problem := _mark_problem(symbol, mark, now_ns, max_mark_age_ns):
+            return unknown(problem, now_ns)
+        assert mark is not None
+        needed[symbol] = mark
     cash = valuation.assets.get(quote, ZERO)
-    inventory = sum(
-        (amount * _price(marks, f"{asset}/{quote}") for asset, amount in valuation.assets.items() if asset != quote),
-        ZERO,
-    )
-    unrealized = margin = ZERO
+    inventory = unrealized = unconfirmed = margin = ZERO
+    for asset, amount in valuation.assets.items():
+        if asset != quote and amount != ZERO:
+            mark = needed[f"{asset}/{quote}"]
+            inventory += amount * mark.price
+            unconfirmed += amount * mark.unconfirmed
     for symbol, holding in valuation.holdings.items():
         instrument = instruments.get(symbol)
         if holding.quantity == ZERO or instrument is None or instrument.kind == "spot":
             continue
-        price = _price(marks, symbol)
-        unrealized += holding.unrealized_pnl(price)
+        mark = needed[symbol]
+        unrealized += holding.unrealized_pnl(mark.price)
+        unconfirmed += holding.quantity * mark.unconfirmed
         leverage = max(ONE, min(margin_leverage, instrument.max_margin_leverage))
-        margin += (abs(holding.quantity) * price / leverage).quantize(PRECISION)
+        margin += (abs(holding.quantity) * mark.price / leverage).quantize(PRECISION)
     equity = (cash + inventory + unrealized).quantize(PRECISION)
-    peak = valuation.peak.observed(equity, now_ns)
+    confirmed = (equity - unconfirmed).quantize(PRECISION)
+    peak = valuation.peak.observed(confirmed, now_ns)
     return Equity(
         known=True,
         equity=equity,
+        confirmed_equity=confirmed,
         cash=cash,
         unrealized_pnl=unrealized,
         realized_pnl=valuation.realized_pnl,
         fees=valuation.fees,
         day_start_equity=peak.day_start_equity,
         high_water_mark=peak.high_water_mark,
-        drawdown=peak.drawdown(equity),
+        drawdown=peak.drawdown(confirmed),
         margin_used=margin,
+        net_deposits=valuation.net_deposits.get(quote, ZERO),
         market_time_ns=now_ns,
+        oldest_mark_ns=min((mark.market_time_ns for mark in needed.values()), default=0),
     )
 
 
-def _price(marks: Marks, symbol: str) -> Decimal:
-    mark = marks.get(symbol)
-    return mark.price if mark is not None else ZERO
+def exposures(holdings: Mapping[str, Holding], marks: Marks) -> dict[str, Decimal]:
+    """Compute the notional of each open position in quote units, without sign; 0 while it has no price."""
+    held: dict[str, Decimal] = {}
+    for symbol, holding in holdings.items():
+        if holding.quantity != ZERO:
+            mark = marks.get(symbol)
+            held[symbol] = abs(holding.quantity) * mark.price if mark is not None else ZERO
+    return held
 
 
 def _needed_marks(valuation: Valuation, instruments: Mapping[str, Instrument], quote: str) -> Iterable[str]:
@@ -209,12 +213,12 @@ def _needed_marks(valuation: Valuation, instruments: Mapping[str, Instrument], q
             yield symbol
 
 
-def _missing_mark(symbols: Iterable[str], marks: Marks, now_ns: int, max_age_ns: int) -> str:
-    for symbol in symbols:
-        mark = marks.get(symbol)
-        if mark is None:
-            return f"no price of {symbol} yet"
-        age_ns = now_ns - mark.market_time_ns
-        if age_ns > max_age_ns:
-            return f"price of {symbol} is {age_ns // NS_PER_MS} ms old, allowed are {max_age_ns // NS_PER_MS}"
+def _mark_problem(symbol: str, mark: Mark | None, now_ns: int, max_age_ns: int) -> str:
+    if mark is None:
+        return f"no price of {symbol} yet"
+    age_ns = now_ns - mark.market_time_ns
+    if age_ns > max_age_ns:
+        return f"price of {symbol} is {age_ns // NS_PER_MS} ms old, allowed are {max_age_ns // NS_PER_MS}"
+    if mark.confirmed is None:
+        return f"price of {symbol} is not confirmed: it needs a second print"
     return ""

@@ -74,11 +74,16 @@ class BrainTerm(msgspec.Struct, frozen=True):
 
 
 class Deposit(msgspec.Struct, frozen=True, kw_only=True):
-    """Money came in (positive) or went out; ``amount`` in units of ``asset``."""
+    """Money came in (positive) or went out; ``amount`` in units of ``asset``.
+
+    The peak follows in proportion, by a :class:`PeakMove`. Records of before that rule (``in_proportion`` False) moved
+    it by the amount.
+    """
 
     asset: str
     amount: Decimal
     reference: str
+    in_proportion: bool = True
 
 
 class DayStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +99,15 @@ class HighWaterMark(msgspec.Struct, frozen=True):
     equity: Decimal
 
 
+class PeakMove(msgspec.Struct, frozen=True, kw_only=True):
+    """The peak was set to this equity, in quote units: by transfers, or by a person's rebase with its ``nonce``."""
+
+    high_water_mark: Decimal
+    by: str
+    reason: str
+    nonce: str = ""
+
+
 class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     """A position (signed base units) or a balance, as the venue has it; the other pair is empty."""
 
@@ -104,7 +118,20 @@ class Adoption(msgspec.Struct, frozen=True, kw_only=True):
     amount: Decimal = ZERO
 
 
-Fact = Intake | Order | Fill | Refusal | LatchChange | BrainTerm | Drift | Deposit | DayStart | HighWaterMark | Adoption
+Fact = (
+    Intake
+    | Order
+    | Fill
+    | Refusal
+    | LatchChange
+    | BrainTerm
+    | Drift
+    | Deposit
+    | DayStart
+    | HighWaterMark
+    | PeakMove
+    | Adoption
+)
 
 
 class Record(msgspec.Struct, frozen=True):

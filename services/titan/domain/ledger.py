@@ -80,6 +80,14 @@ class Ledger:
             if account is LedgerAccount.ASSETS and amount != ZERO
         }
 
+    def net_deposits(self) -> dict[str, Decimal]:
+        """Return deposits less withdrawals by currency, without zeros."""
+        return {
+            currency: -amount
+            for (account, currency), amount in self.balances.items()
+            if account is LedgerAccount.DEPOSITS and amount != ZERO
+        }
+
     @property
     def balanced(self) -> bool:
         """Whether the whole ledger sums to zero in every currency."""

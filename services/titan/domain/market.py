@@ -59,11 +59,6 @@ class QuoteEvent(msgspec.Struct, frozen=True, gc=False):
     ask_price: Decimal
     ask_quantity: Decimal
 
-    @property
-    def mid_price(self) -> Decimal:
-        """Middle of bid and ask, in quote units."""
-        return (self.bid_price + self.ask_price) / 2
-
 
 MarketEvent = BookEvent | TradeEvent | QuoteEvent
 

@@ -10,9 +10,9 @@ import msgspec
 
 from titan.domain.account import Account
 from titan.domain.enums import PositionEffect, Side
-from titan.domain.equity import Mark, Marks
 from titan.domain.instruments import Instrument
 from titan.domain.journal_records import Intake, Refusal
+from titan.domain.marks import Mark, Marks
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
 from titan.domain.policy import mode_problem

@@ -285,6 +285,8 @@ class BrainSession:
 def _equal_for_brain(equity: Equity, sent: Equity | None) -> bool:
     """Whether nothing by which Brain decides has changed."""
     return sent is not None and (
-        (equity.known, equity.equity, equity.cash, equity.margin_used, equity.high_water_mark)
-        == (sent.known, sent.equity, sent.cash, sent.margin_used, sent.high_water_mark)
+        (equity.known, equity.equity, equity.confirmed_equity, equity.cash, equity.margin_used)
+        == (sent.known, sent.equity, sent.confirmed_equity, sent.cash, sent.margin_used)
+        and (equity.high_water_mark, equity.day_start_equity, equity.net_deposits)
+        == (sent.high_water_mark, sent.day_start_equity, sent.net_deposits)
     )

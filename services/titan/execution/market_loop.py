@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from titan.domain.enums import Posture
-from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueMarker
 from titan.execution.brain_session import BrainSession
@@ -61,12 +60,12 @@ class MarketLoop:
 
     async def on_batch(self, batch: market_pb2.MarketBatch) -> None:
         """Take the quotes of a batch; where it completes a step, bring the step to its end."""
+        marks = self._valuer.marks
         for event in batch.events:
             if event.HasField("quote"):
                 bid = market_number(event.quote.bid_price)
                 ask = market_number(event.quote.ask_price)
-                if bid > ZERO and ask > ZERO:
-                    self._valuer.marks.update(event.symbol, (bid + ask) / 2, event.market_time_ns)
+                marks.update(event.symbol, bid, ask, event.market_time_ns, self._feed.run, event.sequence)
         if batch.snapshot or not batch.step_complete:
             if not self._feed.lockstep:
                 self.react()

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.domain.account import Change
 from titan.domain.enums import Posture
-from titan.domain.equity import Marks
 from titan.domain.journal_records import Record
+from titan.domain.marks import Marks
 from titan.domain.order_intake import OrderIntakeRules
 from titan.domain.policy_hash import Policy
 from titan.domain.reasons import Reason

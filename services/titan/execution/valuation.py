@@ -7,9 +7,10 @@ from decimal import Decimal
 import msgspec
 
 from titan.domain.enums import OrderRole
-from titan.domain.equity import Equity, Marks, Peak, value_account
-from titan.domain.journal_records import DayStart, Deposit, HighWaterMark
-from titan.domain.numbers import ZERO
+from titan.domain.equity import Equity, Peak, exposures, value_account
+from titan.domain.journal_records import DayStart, Deposit, HighWaterMark, PeakMove
+from titan.domain.marks import Marks
+from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
 from titan.domain.positions import PhaseShare, Position
 from titan.domain.time import NS_PER_MS
@@ -44,10 +45,11 @@ class Valuer:
         self._funded = bool(store.account.ledger.transactions)
 
     def record_deposit(self, deposit: Deposit) -> None:
-        """Journal a deposit or a withdrawal: it moves the peak and is no profit."""
+        """Journal a deposit or a withdrawal: it moves the peak in proportion and is no profit."""
         self._store.write(deposit)
-        self._peak = self._peak.deposited(deposit.amount)
+        self._peak = self._peak.transferred(deposit.amount)
         self._funded = True
+        self.value()
 
     def value(self) -> Equity:
         """Value the account now, and journal a new day or a higher peak."""
@@ -58,14 +60,19 @@ class Valuer:
         )
         if equity.known and not self._funded:
             equity = Equity(known=False, reason="no balance has been read from the venue yet", market_time_ns=now_ns)
-        if equity.known and now_ns:
-            self._record_peak(equity.equity, now_ns)
+        if equity.known:
+            self.marks.set_exposure(exposures(self._account.holdings, self.marks), equity.confirmed_equity)
+            if now_ns:
+                self._record_peak(equity.confirmed_equity, now_ns)
         self.equity = equity
         return equity
 
     def _record_peak(self, equity: Decimal, now_ns: int) -> None:
         before = self._peak
         self._peak = before.observed(equity, now_ns)
+        if before.unsettled:
+            reason = f"transfers of {format_decimal(before.unsettled)}: the drawdown stays"
+            self._store.write(PeakMove(high_water_mark=self._peak.high_water_mark, by="execution", reason=reason))
         if self._peak.day != before.day:
             self._store.write(DayStart(equity=equity, high_water_mark=self._peak.high_water_mark))
         elif self._peak.high_water_mark > self._account.peak.high_water_mark * (1 + PEAK_STEP):

@@ -15,6 +15,7 @@ import msgspec
 
 from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, QuoteEvent
+from titan.domain.marks import mid_price
 from titan.domain.numbers import ZERO
 
 
@@ -132,9 +133,9 @@ class Book:
 
     @property
     def mid_price(self) -> Decimal | None:
-        """Middle of best bid and ask, or None where a side is empty."""
+        """Middle of best bid and ask, or None where a side is empty or they cross."""
         bids, asks = self._bids.prices, self._asks.prices
-        return (bids[-1] + asks[0]) / 2 if bids and asks else None
+        return mid_price(bids[-1], asks[0]) if bids and asks else None
 
     def level_quantity(self, side: Side, price: Decimal) -> Decimal:
         """Base units on display at ``price`` among the bids (``BUY``) or asks; 0 where there is no such level."""

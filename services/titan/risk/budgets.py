@@ -17,7 +17,7 @@ def grant(risk_state: RiskState, phase: PhaseState, allocation: Allocation, now_
     """Make the phase's next budget from the risk state at ``now_ns`` of the market clock."""
     parameters = risk_state.limits.parameters
     weight = allocation.weights.get(phase.phase_id, ZERO) if risk_state.equity.known else ZERO
-    allocated = risk_state.equity.equity * weight if risk_state.equity.known else ZERO
+    allocated = risk_state.equity.confirmed_equity * weight if risk_state.equity.known else ZERO
     leverage = min(allocation.max_leverage, risk_state.limits.max_account_leverage)
     state, reason = budget_state(risk_state, phase, weight, allocated, now_ns)
     opens = state in (BudgetState.ACTIVE, BudgetState.THROTTLED)
@@ -49,7 +49,7 @@ def budget_state(
     if not risk_state.equity.known:
         return BudgetState.CLOSE_ONLY, f"equity unknown: {risk_state.equity.reason}"
     if weight <= ZERO:
-        return BudgetState.CLOSE_ONLY, f"no weight at equity {risk_state.equity.equity:.2f}"
+        return BudgetState.CLOSE_ONLY, f"no weight at equity {risk_state.equity.confirmed_equity:.2f}"
     lost = max(ZERO, -phase.history.day_result(now_ns))
     if lost >= phase.parameters.daily_drawdown_halt * allocated:
         return BudgetState.CLOSE_ONLY, f"the phase lost {lost:.2f} of {allocated:.2f} today"

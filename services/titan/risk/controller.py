@@ -198,7 +198,10 @@ class RiskController:
                 self.allocation = Allocation({}, ONE, risk_state.limits.max_account_leverage)
             return
         self.allocation, following = allocate(
-            risk_state.equity.equity, tuple(risk_state.phases), self.allocation_state, risk_state.limits.parameters
+            risk_state.equity.confirmed_equity,
+            tuple(risk_state.phases),
+            self.allocation_state,
+            risk_state.limits.parameters,
         )
         if following != self.allocation_state:
             self.allocation_state = following

@@ -132,8 +132,6 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     cautious_waits_rank: int = 2
     daily_loss_cautious: Decimal = Decimal("0.5")
     daily_loss_defensive: Decimal = Decimal("0.75")
-    # A mark that stands so long without another print is no outlier.
-    mark_confirmed_after_ns: int = NS_PER_S
     risk_level_dwell_ns: int = 600 * NS_PER_S
     loss_streak_window_ns: int = 3_600 * NS_PER_S
 

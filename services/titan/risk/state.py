@@ -14,6 +14,7 @@ from titan.domain.budgets import Budget
 from titan.domain.enums import OrderRole, Posture, RiskLevel
 from titan.domain.equity import Equity
 from titan.domain.instruments import Instrument
+from titan.domain.marks import mid_price
 from titan.domain.notional import notional_price
 from titan.domain.numbers import BPS, ONE, ZERO
 from titan.domain.orders import Fill, Order
@@ -104,12 +105,12 @@ class SymbolState(Held):
         self.entries: dict[str, Decimal] = {}
 
     def quote(self, bid: Decimal, ask: Decimal, market_time_ns: int) -> None:
-        """Apply the best bid and ask; a one-sided quote is no price, and the previous one ages."""
-        if not (bid and ask):
+        """Apply the best bid and ask; the previous one ages where they are one-sided, crossed or older."""
+        mid = mid_price(bid, ask)
+        if mid is None or market_time_ns < self.quote_ns:
             return
-        self.bid, self.ask, self.quote_ns = bid, ask, market_time_ns
-        self.mid = (bid + ask) / 2
-        self.spread = max(ZERO, ask - bid) / self.mid
+        self.bid, self.ask, self.mid, self.quote_ns = bid, ask, mid, market_time_ns
+        self.spread = (ask - bid) / mid
         self.cost_maker = self.fees_maker + self.spread
         self.cost_taker = self.fees_taker + self.spread
 
@@ -260,7 +261,8 @@ class RiskState:
         for phase_id, phase in self.phases.items():
             phase.used_notional, phase.margin_used = used[phase_id], margin[phase_id]
         self.gross_notional, self.worst_case = gross, worst
-        self.day_loss = daily_loss(self.equity)
+        # A new trade counts a loss that only one print shows, too.
+        self.day_loss = daily_loss(self.equity, min(self.equity.equity, self.equity.confirmed_equity))
 
     def entries_open(self, symbol: str) -> int:
         """Count the entry orders on ``symbol`` that are decided and not final."""

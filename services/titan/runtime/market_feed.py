@@ -127,6 +127,11 @@ class MarketFeed:
         return self.hello is not None and self.hello.lockstep
 
     @property
+    def run(self) -> str:
+        """The run of the market whose steps and sequences count now; empty before the hello."""
+        return self._run
+
+    @property
     def label(self) -> str:
         """Label of the market, for everything that shows its prices; empty before the hello."""
         return self.hello.label if self.hello is not None else ""

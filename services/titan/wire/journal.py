@@ -12,6 +12,7 @@ from titan.domain.journal_records import (
     HighWaterMark,
     Intake,
     LatchChange,
+    PeakMove,
     Record,
     Refusal,
 )
@@ -109,11 +110,16 @@ def encode_record(record: Record) -> bytes:
     elif isinstance(fact, Deposit):
         message.deposit.asset, message.deposit.reference = fact.asset, fact.reference
         message.deposit.amount = format_decimal(fact.amount)
+        message.deposit.in_proportion = fact.in_proportion
     elif isinstance(fact, DayStart):
         message.day_start.equity = format_decimal(fact.equity)
         message.day_start.high_water_mark = format_decimal(fact.high_water_mark)
     elif isinstance(fact, HighWaterMark):
         message.high_water_mark.equity = format_decimal(fact.equity)
+    elif isinstance(fact, PeakMove):
+        message.peak_move.high_water_mark = format_decimal(fact.high_water_mark)
+        message.peak_move.by, message.peak_move.reason = fact.by, fact.reason
+        message.peak_move.nonce = fact.nonce
     elif isinstance(fact, Adoption):
         message.adoption.symbol, message.adoption.asset = fact.symbol, fact.asset
         message.adoption.quantity = format_decimal(fact.quantity)
@@ -168,7 +174,9 @@ def _fact(message: journal_pb2.JournalRecord) -> Fact:
     if kind == "deposit":
         deposit = message.deposit
         amount = parse_decimal(deposit.amount, "deposit.amount")
-        return Deposit(asset=deposit.asset, amount=amount, reference=deposit.reference)
+        return Deposit(
+            asset=deposit.asset, amount=amount, reference=deposit.reference, in_proportion=deposit.in_proportion
+        )
     if kind == "day_start":
         return DayStart(
             equity=parse_decimal(message.day_start.equity, "day_start.equity"),
@@ -176,6 +184,14 @@ def _fact(message: journal_pb2.JournalRecord) -> Fact:
         )
     if kind == "high_water_mark":
         return HighWaterMark(parse_decimal(message.high_water_mark.equity, "high_water_mark.equity"))
+    if kind == "peak_move":
+        move = message.peak_move
+        return PeakMove(
+            high_water_mark=parse_decimal(move.high_water_mark, "peak_move.high_water_mark"),
+            by=move.by,
+            reason=move.reason,
+            nonce=move.nonce,
+        )
     if kind == "adoption":
         adoption = message.adoption
         return Adoption(

@@ -205,21 +205,28 @@ def equity_to_wire(equity: Equity) -> order_pb2.Equity:
         drawdown=format_decimal(equity.drawdown),
         margin_used=format_decimal(equity.margin_used),
         market_time_ns=equity.market_time_ns,
+        confirmed_equity=format_decimal(equity.confirmed_equity),
+        net_deposits=format_decimal(equity.net_deposits),
+        oldest_mark_ns=equity.oldest_mark_ns,
     )
 
 
 def equity_from_wire(message: order_pb2.Equity) -> Equity:
-    """Read equity.
+    """Read equity. An Execution of before confirmed prices sends none: then its equity is what it confirms.
 
     Raises
     ------
     ValueError
         For a decimal that is not canonical; names the field.
     """
+    worth = read_decimal(message.equity, "equity.equity")
     return Equity(
         known=message.known,
         reason=message.reason,
-        equity=read_decimal(message.equity, "equity.equity"),
+        equity=worth,
+        confirmed_equity=(
+            read_decimal(message.confirmed_equity, "equity.confirmed_equity") if message.confirmed_equity else worth
+        ),
         cash=read_decimal(message.cash, "equity.cash"),
         unrealized_pnl=read_decimal(message.unrealized_pnl, "equity.unrealized_pnl"),
         realized_pnl=read_decimal(message.realized_pnl, "equity.realized_pnl"),
@@ -228,7 +235,9 @@ def equity_from_wire(message: order_pb2.Equity) -> Equity:
         high_water_mark=read_decimal(message.high_water_mark, "equity.high_water_mark"),
         drawdown=read_decimal(message.drawdown, "equity.drawdown"),
         margin_used=read_decimal(message.margin_used, "equity.margin_used"),
+        net_deposits=read_decimal(message.net_deposits, "equity.net_deposits"),
         market_time_ns=message.market_time_ns,
+        oldest_mark_ns=message.oldest_mark_ns,
     )
 
 

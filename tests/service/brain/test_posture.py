@@ -85,7 +85,8 @@ async def test_an_emergency_flattens_and_latches_until_a_person_arms(stack: Stac
             # One outlier changes nothing; the second print confirms it.
             worse = o.Equity()
             worse.CopyFrom(equity)
-            worse.equity, worse.drawdown, worse.market_time_ns = "160", "0.2", START_NS + step
+            worse.equity, worse.market_time_ns = "160", START_NS + step
+            worse.confirmed_equity, worse.drawdown = ("200", "0") if step == 1 else ("160", "0.2")
             made.execution.post(equity=worse)
             if step == 1:
                 await until(lambda: made.app.risk_state.equity.equity == 160, "the print")

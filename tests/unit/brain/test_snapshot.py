@@ -73,7 +73,8 @@ FULL = BrainSnapshot(
     policy_hash=HASH,
     term=3,
     posture=POSTURE,
-    equity=equity("199.5", drawdown=Decimal("0.0025"), fees=Decimal("0.3")),
+    equity=equity("199.5", drawdown=Decimal("0.0025"), fees=Decimal("0.3"), net_deposits=Decimal(200)),
+    equity_as_of_ns=NOW - 1_500_000_000,
     truth=TruthSnapshot(known=True, score=98, unresolved=1),
     execution_connected=True,
     execution_policy_hash=HASH,
@@ -93,6 +94,7 @@ FULL = BrainSnapshot(
 UNKNOWN: dict[str, Any] = {
     "market": MarketSnapshot(label="", connected=False, lockstep=False, step=-1, market_time_ns=0, ended=False),
     "equity": Equity(known=False, reason="not reported"),
+    "equity_as_of_ns": 0,
     "truth": TruthSnapshot(known=False),
     "execution_connected": False,
     "execution_policy_hash": "",
@@ -130,11 +132,15 @@ def test_status_shows_every_field() -> None:
         },
         "equity": {
             "equity": "199.5",
+            "confirmed_equity": "199.5",
+            "oldest_price_ns": None,
+            "net_deposits": "200",
             "realized_pnl": "0",
             "unrealized_pnl": "0",
             "fees": "0.3",
             "drawdown": "0.0025",
         },
+        "equity_age_ms": 1500,
         "truth": {"score": 98, "unresolved": 1},
         "execution": {"connected": True, "policy_hash": HASH, "unanswered": 1},
         "exposure": {
@@ -179,6 +185,7 @@ def test_status_shows_unknown_as_null() -> None:
         "ended": False,
     }
     assert (page["equity"], page["truth"], page["last_decision"]) == (None, None, None)
+    assert page["equity_age_ms"] is None
     assert page["execution"] == {"connected": False, "policy_hash": None, "unanswered": 1}
     assert (page["positions"], page["database"]) == ({}, "ok")
 
@@ -229,6 +236,7 @@ def test_the_wire_form_shows_every_field() -> None:
         "decisions": [{"reason": "REASON_OK", "count": "2"}, {"reason": "REASON_SCORE_TOO_LOW", "count": "3"}],
         "last_decision": {"intent_id": "i", "approved": True, "message": "OK"},
         "market_time_ns": str(NOW),
+        "equity_as_of_ns": str(NOW - 1_500_000_000),
         "market_label": "SIMULATED MARKET",
         "policy_hash": HASH,
         "mode": "paper",

@@ -24,6 +24,7 @@ from titan.domain.journal_records import (
     HighWaterMark,
     Intake,
     LatchChange,
+    PeakMove,
     Record,
     Refusal,
 )
@@ -32,6 +33,7 @@ from titan.domain.orders import Fill, Order, TransitionError
 from titan.domain.position_effect import classify
 from titan.domain.positions import Holding
 from titan.domain.reasons import Reason
+from titan.domain.time import NS_PER_DAY
 from titan.domain.truth import Drift
 
 D = Decimal
@@ -206,8 +208,29 @@ def test_terms_and_peaks_only_rise(journal: Journal) -> None:
     journal.write(HighWaterMark(D(110)))
     assert journal.account.brain_term == 5
     assert journal.account.peak.high_water_mark == D(120)
-    journal.write(Deposit(asset="USDT", amount=D(50), reference="more"))
-    assert (journal.account.peak.high_water_mark, journal.account.peak.day_start_equity) == (D(170), D(150))
+    journal.write(Deposit(asset="USDT", amount=D(50), reference="more", in_proportion=False))
+    assert (journal.account.peak.high_water_mark, journal.account.peak.day_start_equity) == (D(170), D(150)), (
+        "a record of before peaks moved in proportion"
+    )
+
+
+def test_a_transfer_waits_for_the_next_known_equity(journal: Journal) -> None:
+    journal.write(DayStart(equity=D(960), high_water_mark=D(1000)))
+    journal.write(Deposit(asset="USDT", amount=D(-700), reference="out"))
+    peak = journal.account.peak
+    assert (peak.high_water_mark, peak.day_start_equity, peak.unsettled) == (D(1000), D(260), D(-700))
+    assert journal.account.valuation().net_deposits == {"USDT": D(-700)}
+    settled = peak.observed(D(260), NS_PER_DAY)
+    journal.write(PeakMove(high_water_mark=settled.high_water_mark, by="execution", reason="transfers"))
+    assert journal.account.peak.drawdown(D(260)) == D("0.04")
+    assert journal.account.peak.unsettled == 0
+
+
+def test_a_rebase_sets_the_peak_and_its_nonce_is_used(journal: Journal) -> None:
+    journal.write(DayStart(equity=D(800), high_water_mark=D(1000)))
+    journal.write(PeakMove(high_water_mark=D(800), by="ana", reason="after the flash crash", nonce="n1"))
+    assert (journal.account.peak.high_water_mark, journal.account.peak.day_start_equity) == (D(800), D(800))
+    assert journal.account.rebases == {"n1"}
 
 
 def test_a_refusal_is_remembered_as_the_first_result(journal: Journal) -> None:

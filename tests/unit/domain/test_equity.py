@@ -1,13 +1,16 @@
-"""Equity: known only with fresh marks; deposits are no profit; wild prints wait for a second one."""
+"""Equity: known only with fresh, confirmed marks; transfers are no profit and leave the drawdown as it was."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from titan.domain.equity import Equity, Marks, Peak, Valuation, value_account
+from titan.domain.equity import Equity, Peak, Valuation, value_account
 from titan.domain.instruments import PAPER_INSTRUMENTS
+from titan.domain.marks import Marks
 from titan.domain.positions import Holding
 from titan.domain.time import NS_PER_DAY
 
@@ -21,6 +24,7 @@ def value(
 ) -> Equity:
     valuation = Valuation(
         assets={key: D(amount) for key, amount in assets.items()},
+        net_deposits={"USDT": D(150)},
         holdings={key: Holding(D(quantity), D(price)) for key, (quantity, price) in holdings.items()},
         realized_pnl=D(3),
         fees=D(1),
@@ -30,10 +34,12 @@ def value(
 
 
 def marks(**prices: tuple[int, int]) -> Marks:
-    """Marks of perp and spot as (price, age in milliseconds)."""
+    """Marks of perp and spot as (price, age in milliseconds), each printed twice."""
     made = Marks()
     for name, (price, age_ms) in prices.items():
-        made.update({"perp": PERP, "spot": SPOT}[name], D(price), NOW - age_ms * 1_000_000)
+        for sequence in (1, 2):
+            at_ns = NOW - age_ms * 1_000_000
+            made.update({"perp": PERP, "spot": SPOT}[name], D(price), D(price), at_ns, "run", sequence)
     return made
 
 
@@ -75,6 +81,8 @@ def test_worth(
     worth = value(assets, holdings, marks(**prices))
     assert worth.known, description
     assert (worth.equity, worth.unrealized_pnl, worth.margin_used) == (D(equity), D(unrealized), D(margin))
+    assert worth.confirmed_equity == worth.equity, description
+    assert worth.net_deposits == D(150)
 
 
 @pytest.mark.parametrize(
@@ -111,27 +119,64 @@ def test_the_day_starts_with_its_first_known_equity_and_the_peak_stays() -> None
     assert peak.drawdown(D(230)) == D(0)
 
 
-def test_deposits_and_withdrawals_are_no_profit_and_no_drawdown() -> None:
-    peak = Peak().observed(D(200), NS_PER_DAY).deposited(D(100))
-    assert peak.drawdown(D(300)) == D(0)
-    assert peak.deposited(D(-150)).drawdown(D(150)) == D(0)
-    assert Peak().deposited(D(100)) == Peak(), "before the first equity there is nothing to move"
-
-
-def test_one_wild_print_does_not_count_and_two_do() -> None:
-    book = marks(perp=(60000, 0))
-    book.update(PERP, D(30000), NOW + 1)
-    mark = book.get(PERP)
-    assert mark is not None
-    assert (mark.price, mark.market_time_ns) == (D(60000), NOW), "the old mark stands, and ages"
-    book.update(PERP, D(60010), NOW + 2)
-    book.update(PERP, D(30000), NOW + 3)
-    assert book.get(PERP).price == D(60010), "a normal print in between clears the suspicion"  # type: ignore[union-attr]
-    book.update(PERP, D(30100), NOW + 4)
-    assert book.get(PERP).price == D(30100)  # type: ignore[union-attr]
-
-
-def test_what_is_no_price_is_no_mark() -> None:
+def test_one_print_is_not_enough_to_value_a_position() -> None:
     book = Marks()
-    book.update(PERP, D(0), NOW)
-    assert book.get(PERP) is None
+    book.update(PERP, D(60000), D(60000), NOW, "run", 1)
+    worth = value({"USDT": "200"}, {PERP: ("0.01", "60000")}, book)
+    assert worth.reason == f"price of {PERP} is not confirmed: it needs a second print"
+    book.update(PERP, D(60000), D(60000), NOW, "run", 1)
+    assert not value({"USDT": "200"}, {PERP: ("0.01", "60000")}, book).known, "the same print again is one print"
+    book.update(PERP, D(60000), D(60000), NOW, "run", 2)
+    assert value({"USDT": "200"}, {PERP: ("0.01", "60000")}, book).known
+
+
+def test_equity_follows_a_print_that_peak_and_drawdown_wait_for() -> None:
+    book, held = marks(perp=(60000, 10)), {PERP: ("0.01", "60000")}
+    book.update(PERP, D(60100), D(60100), NOW - 5_000_000, "run", 3)
+    worth = value({"USDT": "200"}, held, book, Peak(high_water_mark=D(200), day_start_equity=D(200), day=100))
+    assert (worth.equity, worth.confirmed_equity, worth.high_water_mark) == (D(201), D(200), D(200))
+    assert worth.oldest_mark_ns == NOW - 5_000_000
+    book.update(PERP, D(60100), D(60100), NOW, "run", 4)
+    assert value({"USDT": "200"}, held, book).high_water_mark == D(201)
+
+
+def test_a_withdrawal_leaves_the_drawdown_and_moves_the_day_by_its_amount() -> None:
+    peak = Peak(high_water_mark=D(1000), day_start_equity=D(980), day=1)
+    after = peak.transferred(D(-700)).observed(D(260), NS_PER_DAY)
+    assert peak.drawdown(D(960)) == after.drawdown(D(260)) == D("0.04")
+    assert after.day_start_equity == D(280)
+
+
+@given(
+    st.decimals(1, 10**6, places=2),
+    st.decimals(0, "0.9", places=4),
+    st.lists(st.decimals("-0.9", 5, places=3), min_size=1, max_size=4),
+)
+def test_no_transfer_changes_the_drawdown(equity: Decimal, drawdown: Decimal, fractions: list[Decimal]) -> None:
+    """Each transfer is a fraction of the equity then; all of them come while equity is unknown, or one by one."""
+    peak = Peak(high_water_mark=equity / (1 - drawdown), day_start_equity=equity, day=1)
+    single, together, now = peak, peak, equity
+    for fraction in fractions:
+        amount = now * fraction
+        now += amount
+        single = single.transferred(amount).observed(now, NS_PER_DAY)
+        together = together.transferred(amount)
+    together = together.observed(now, NS_PER_DAY)
+    for after in (single, together):
+        assert abs(after.drawdown(now) - peak.drawdown(equity)) < D("1e-6")
+        assert abs(now - after.day_start_equity) < D("1e-6"), "no profit, no loss"
+
+
+@pytest.mark.parametrize(
+    ("description", "peak", "amount", "equity", "high_water_mark"),
+    [
+        ("before the first equity there is nothing to move", Peak(), 100, 100, 100),
+        ("into an empty account", Peak(high_water_mark=D(0), day=1), 100, 100, 100),
+        ("everything is taken out", Peak(high_water_mark=D(250), day_start_equity=D(200), day=1), -200, 0, 0),
+        ("into an account with debts", Peak(high_water_mark=D(250), day=1), 100, 50, 50),
+    ],
+)
+def test_transfers_at_the_edges(description: str, peak: Peak, amount: int, equity: int, high_water_mark: int) -> None:
+    after = peak.transferred(D(amount)).observed(D(equity), NS_PER_DAY)
+    assert after.high_water_mark == D(high_water_mark), description
+    assert after.drawdown(D(equity)) == 0

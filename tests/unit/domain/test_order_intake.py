@@ -10,9 +10,9 @@ import pytest
 
 from titan.domain.account import Account
 from titan.domain.enums import OrderRole, OrderType, PositionEffect, Posture, Side, TimeInForce
-from titan.domain.equity import Marks
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.journal_records import Intake, Record, Refusal
+from titan.domain.marks import Marks
 from titan.domain.order_intake import IntakeState, OrderIntakeRules, first_result, is_kept, stale_term
 from titan.domain.orders import Fill
 from titan.domain.policy_hash import Policy, read_policy
@@ -82,7 +82,7 @@ class Scene:
         self.policy = policy
         self.account = Account(PAPER_INSTRUMENTS)
         self.marks = Marks()
-        self.marks.update(PERP, D(60000), NOW_NS)
+        self.marks.update(PERP, D(60000), D(60000), NOW_NS, "run", 1)
         self.rules = OrderIntakeRules(policy, mode, self.account, self.marks)
 
     def hold(self, quantity: str) -> None:

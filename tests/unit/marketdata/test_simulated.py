@@ -10,6 +10,7 @@ import pytest
 
 from support.tiers.sweeps import CHAOS
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
+from titan.domain.marks import mid_price
 from titan.marketdata.simulation.parameters import PriceParameters
 from titan.marketdata.simulation.price import PricePath
 from titan.marketdata.sources.simulated import FIXED_START_NS, SimulatedSource
@@ -125,6 +126,12 @@ def test_rebuilt_books_equal_the_quotes_and_trades_happen_at_the_best_price() ->
     assert trades > 300
 
 
+def middle(quote: QuoteEvent) -> Decimal:
+    mid = mid_price(quote.bid_price, quote.ask_price)
+    assert mid is not None
+    return mid
+
+
 def test_spread_depth_and_basis_are_of_the_recorded_order() -> None:
     levels: dict[str, dict[bool, dict[Decimal, Decimal]]] = {}
     spreads, basis, depths = [], [], []
@@ -135,7 +142,7 @@ def test_spread_depth_and_basis_are_of_the_recorded_order() -> None:
             if event.symbol == PERP:
                 spreads.append(event.ask_price - event.bid_price)
             if len(last) == 2:
-                basis.append(float(last[PERP].mid_price / last[SPOT].mid_price - 1) * 1e4)
+                basis.append(float(middle(last[PERP]) / middle(last[SPOT]) - 1) * 1e4)
         elif isinstance(event, BookEvent) and event.symbol == PERP:
             sides = levels.setdefault(event.symbol, {True: {}, False: {}})
             for is_bid, changes in ((True, event.bids), (False, event.asks)):
@@ -155,7 +162,7 @@ def test_a_run_that_goes_on_begins_at_its_last_prices() -> None:
     events = stretch(source, 1)
     assert events[0].sequence == 42
     assert isinstance(events[0], QuoteEvent)
-    assert abs(events[0].mid_price / 50_000 - 1) < Decimal("0.002")
+    assert abs(middle(events[0]) / 50_000 - 1) < Decimal("0.002")
     assert abs(source.last_prices()["BTC"] / 50_000 - 1) < Decimal("0.01")
 
 

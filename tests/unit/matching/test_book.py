@@ -121,3 +121,9 @@ def test_the_ladder_is_the_sorted_dictionary_and_nothing_is_taken_that_is_not_th
         found = book.walk(Side.BUY, D(1000), None)
         assert [level.price for level in found] == sorted(level.price for level in found)
         assert all(ZERO < level.quantity <= on_display[level.price] for level in found)
+
+
+def test_a_crossed_book_has_no_middle() -> None:
+    book = Book()
+    book.apply(event("101x1", "100x1", snapshot=True))
+    assert (book.best_bid, book.best_ask, book.mid_price) == (D(101), D(100), None)

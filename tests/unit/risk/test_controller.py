@@ -156,3 +156,22 @@ def test_unknown_equity_allocates_nothing_and_keeps_the_hysteresis() -> None:
     assert made.controller.allocation_state == AllocationState(1, ("scavenger",))
     assert made.recorder.of("budget") == [("scavenger-1-1", BudgetState.CLOSE_ONLY)]
     assert made.recorder.of("allocation") == []
+
+
+def test_one_print_enters_no_tier_and_makes_no_phase_eligible() -> None:
+    """Equity 2,400 shows 2,510 once: hunter, which starts at 2,500, would stay eligible down to 2,250."""
+    made = Controlled()
+    for number, (shown, confirmed) in enumerate((("2400", 2400), ("2510", 2400), ("2400", 2400))):
+        made.state.equity = equity(shown, confirmed_equity=Decimal(confirmed), day_start_equity=Decimal(2400))
+        made.controller.evaluate(NOW + number * 5 * SECOND)
+        assert made.controller.allocation_state.eligible == ("scavenger",)
+    made.state.equity = equity("2510", day_start_equity=Decimal(2400))
+    made.controller.evaluate(NOW + 20 * SECOND)
+    assert made.controller.allocation_state.eligible == ("scavenger", "hunter")
+
+
+def test_a_new_trade_counts_a_loss_that_one_print_shows() -> None:
+    made = Controlled()
+    made.state.equity = equity("193", confirmed_equity=Decimal(200))
+    made.controller.evaluate(NOW)
+    assert (made.state.day_loss, made.controller.level.level) == (7, RiskLevel.NORMAL)

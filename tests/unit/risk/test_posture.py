@@ -70,24 +70,18 @@ def printed(number: int, amount: str = "200", **changed: Any) -> Equity:
     ],
 )
 def test_thresholds(description: str, facts: dict[str, Any], level: RiskLevel) -> None:
-    state = level_after(level_after(RiskLevelState(), printed(1, **facts)), printed(2, **facts))
+    state = level_after(RiskLevelState(), printed(1, **facts))
     assert state.level is level, description
 
 
-def test_one_outlier_changes_nothing_and_a_second_print_confirms_it() -> None:
-    first = level_after(RiskLevelState(), printed(1, "100"))
-    assert first.level is RiskLevel.NORMAL
-    assert level_after(first, printed(1, "100")).level is RiskLevel.NORMAL, "the same print twice is one print"
-    assert level_after(level_after(first, printed(2)), printed(3, "100")).level is RiskLevel.NORMAL, (
-        "a good one between resets it"
-    )
-    assert level_after(first, printed(2, "100")).level is RiskLevel.EMERGENCY
-    stands = level_after(first, printed(1, "100"), at_ns=NOW + SECOND)
-    assert stands.level is RiskLevel.EMERGENCY, "a mark that stands for a second is confirmed"
-
-
-def test_two_prints_agree_on_the_milder_one() -> None:
-    assert level_after(level_after(RiskLevelState(), printed(1, "100")), printed(2, "189")).level is RiskLevel.CAUTIOUS
+def test_a_worth_that_one_print_shows_changes_nothing_however_long_it_stands() -> None:
+    """Neither time nor another event confirms it: only the confirmed worth counts."""
+    shown = {"confirmed_equity": Decimal(200), "drawdown": Decimal(0)}
+    state = level_after(RiskLevelState(), printed(1, "100", **shown))
+    state = level_after(state, printed(2, "99", **shown))
+    state = level_after(state, printed(2, "99", **shown), at_ns=NOW + 60 * SECOND)
+    assert state == RiskLevelState()
+    assert level_after(state, printed(3, "100")).level is RiskLevel.EMERGENCY, "confirmed, it counts at once"
 
 
 def test_low_truth_needs_no_second_print() -> None:
@@ -128,6 +122,10 @@ def test_the_level_never_falls_within_ten_minutes(facts: list[tuple[Decimal, int
 def test_the_state_survives_storage() -> None:
     state = level_after(RiskLevelState(), printed(1, "100"))
     assert msgspec.json.decode(msgspec.json.encode(state), type=RiskLevelState) == state
+    stored = b'{"level":4,"reason":"loss","pending":2,"pending_print_ns":7,"pending_since_ns":9,"calmer_since_ns":5}'
+    assert msgspec.json.decode(stored, type=RiskLevelState) == RiskLevelState(
+        RiskLevel.EMERGENCY, "loss", calmer_since_ns=5
+    ), "a state of before prices were confirmed"
 
 
 FACTS = ArmingFacts(

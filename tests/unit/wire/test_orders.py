@@ -78,6 +78,9 @@ POSITION = Position(
 EQUITY = Equity(
     known=True,
     equity=D(201),
+    confirmed_equity=D("200.5"),
+    net_deposits=D(190),
+    oldest_mark_ns=4,
     cash=D(200),
     unrealized_pnl=D(1),
     realized_pnl=D(3),
@@ -129,6 +132,12 @@ TRIP = RoundTrip(
 def test_round_trip(record: Any, there: Any, back: Any) -> None:
     message = there(record)
     assert back(type(message).FromString(message.SerializeToString())) == record
+
+
+def test_an_execution_that_confirms_no_price_confirms_its_equity() -> None:
+    message = wire.equity_to_wire(EQUITY)
+    message.ClearField("confirmed_equity")
+    assert wire.equity_from_wire(message).confirmed_equity == D(201)
 
 
 def test_unknown_equity_carries_no_numbers() -> None:

@@ -12,6 +12,7 @@ from titan.cli.local.state import State
 from titan.cli.output import (
     Column,
     Output,
+    age,
     clock,
     document,
     number,
@@ -192,6 +193,7 @@ def equity_rows(response: e.GetEquityResponse) -> list[tuple[str, str]]:
         return [("equity", f"unknown: {account.reason}")]
     return [
         ("equity", usdt(account.equity, 4)),
+        ("at prices printed twice", usdt(account.confirmed_equity, 4)),
         ("cash", usdt(account.cash, 4)),
         ("unrealized PNL", usdt(account.unrealized_pnl, 4)),
         ("realized PNL, before fees", usdt(account.realized_pnl, 4)),
@@ -200,7 +202,13 @@ def equity_rows(response: e.GetEquityResponse) -> list[tuple[str, str]]:
         ("highest equity", usdt(account.high_water_mark, 4)),
         ("drawdown from it", percent(account.drawdown)),
         ("margin used", usdt(account.margin_used, 4)),
+        ("deposits less withdrawals", usdt(account.net_deposits, 4)),
         ("round trips", str(response.round_trips)),
         ("ledger", "balanced" if response.ledger_balanced else "NOT BALANCED"),
         ("as of", f"{clock(account.market_time_ns)} UTC"),
+        ("oldest price in it", _price_age(account)),
     ]
+
+
+def _price_age(account: o.Equity) -> str:
+    return age(account.oldest_mark_ns, account.market_time_ns) if account.oldest_mark_ns else "none is needed"

@@ -16,6 +16,7 @@ from titan.cli.output import (
     UNKNOWN,
     Column,
     Output,
+    age,
     clock,
     counted,
     document,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b
     from titan.v1 import execution_pb2 as e
     from titan.v1 import market_pb2 as m
+
+# Execution reports many times a second. An equity that is older is shown with its age.
+_LATE_NS = 2_000_000_000
 
 PROCESS_COLUMNS = (
     Column("PROCESS"),
@@ -149,11 +153,19 @@ def _posture_line(snapshot: StackSnapshot) -> tuple[str, str]:
 def _equity_line(snapshot: StackSnapshot) -> tuple[str, str]:
     if snapshot.brain is None:
         return "equity", "unknown"
-    equity = snapshot.brain.equity
+    equity, now_ns = snapshot.brain.equity, snapshot.brain.market_time_ns
+    old = f", {age(snapshot.brain.equity_as_of_ns, now_ns)}" if _shows_age(snapshot.brain) else ""
     if not equity.known:
-        return "equity", f"unknown: {equity.reason or 'no reason given'}"
+        return "equity", f"unknown: {equity.reason or 'no reason given'}{old}"
+    if old and equity.oldest_mark_ns:
+        old += f", prices {age(equity.oldest_mark_ns, now_ns)}"
     earned = f"realized {usdt(equity.realized_pnl, 4)} before fees, fees {usdt(equity.fees, 4)}"
-    return "equity", f"{usdt(equity.equity, 2)}, {earned}, drawdown {percent(equity.drawdown)}"
+    return "equity", f"{usdt(equity.equity, 2)}{old}, {earned}, drawdown {percent(equity.drawdown)}"
+
+
+def _shows_age(brain: b.GetBrainResponse) -> bool:
+    """Whether Execution is late; a fresh equity needs no age, which would change with every look."""
+    return brain.market_time_ns - brain.equity_as_of_ns > _LATE_NS
 
 
 def _orders_line(snapshot: StackSnapshot) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from titan.cli.obstacles import Obstacle
-from titan.cli.output import counted, truth_score, word
+from titan.cli.output import age, counted, truth_score, word
+from titan.domain.equity import EQUITY_MAX_AGE_NS
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b
@@ -118,6 +119,10 @@ def _knowledge(observed: Observed) -> list[Obstacle]:
         differences = counted(truth.unresolved, "unresolved difference")
         sentence = f"{differences} between journal and venue, {truth_score(truth.score)}"
         blocking.append(Obstacle("truth", sentence, "`titan status -o json` shows them"))
+    brain = observed.brain
+    if brain.equity_as_of_ns and brain.market_time_ns - brain.equity_as_of_ns > EQUITY_MAX_AGE_NS:
+        sentence = f"equity and truth are {age(brain.equity_as_of_ns, brain.market_time_ns)}: execution reports nothing"
+        blocking.append(Obstacle("equity", sentence, "`titan logs execution` shows why"))
     if not observed.brain.equity.known:
         sentence = f"equity is unknown: {observed.brain.equity.reason or 'no reason given'}"
         blocking.append(

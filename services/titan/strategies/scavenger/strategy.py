@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from titan.domain.enums import Action, OrderType, Side, TimeInForce
 from titan.domain.instruments import Instrument
 from titan.domain.market import Bar, MarketEvent, QuoteEvent, TradeEvent
+from titan.domain.marks import mid_price
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Fill, Order
 from titan.domain.time import NS_PER_MS
@@ -274,8 +275,8 @@ class Scavenger:
         if after.imbalance < rules.min_imbalance:
             return Abort.SPOT_DISAGREES, f"imbalance {after.imbalance:.3f} < {rules.min_imbalance}"
         quote = self._quote
-        if quote is None or quote.bid_price <= ZERO or quote.ask_price <= ZERO:
-            return Abort.NO_QUOTE, "the perpetual has no two-sided quote"
+        if quote is None or mid_price(quote.bid_price, quote.ask_price) is None:
+            return Abort.NO_QUOTE, "the perpetual's quote is absent, one-sided or crossed"
         bid, ask = float(quote.bid_price), float(quote.ask_price)
         spread_bps = (ask - bid) / ((ask + bid) / 2) * 10_000
         if spread_bps > rules.max_spread_bps:

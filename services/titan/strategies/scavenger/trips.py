@@ -27,7 +27,7 @@ class Abort(StrEnum):
     FEW_SPOT_TAKERS = "few_spot_takers"  # spot did not trade
     SPOT_DISAGREES = "spot_disagrees"  # spot's takers are not on this side
     SPREAD_TOO_WIDE = "spread_too_wide"  # the perpetual's spread
-    NO_QUOTE = "no_quote"  # no two-sided quote of the perpetual yet
+    NO_QUOTE = "no_quote"  # no quote of the perpetual that has a middle
     UNPRICEABLE = "unpriceable"  # stop or target would not be above zero
 
 

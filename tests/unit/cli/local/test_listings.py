@@ -135,8 +135,11 @@ def test_unknown_equity_shows_no_number() -> None:
 
 def test_equity_has_its_units_and_the_drawdown_its_name() -> None:
     account = o.Equity(known=True, equity="199.87", fees="0.1235", drawdown="0.0006", market_time_ns=TIME_NS)
+    account.confirmed_equity, account.net_deposits, account.oldest_mark_ns = "199.5", "200", TIME_NS - 300_000_000
     rows = dict(listings.equity_rows(e.GetEquityResponse(equity=account, round_trips=2)))
     assert (rows["equity"], rows["fees"], rows["drawdown from it"]) == ("199.87 USDT", "0.1235 USDT", "0.06 %")
+    assert (rows["at prices printed twice"], rows["deposits less withdrawals"]) == ("199.5 USDT", "200 USDT")
+    assert rows["oldest price in it"] == "0.3 s old"
     assert (rows["round trips"], rows["as of"]) == ("2", "08-08 23:54:15.123 UTC")
 
 

@@ -31,6 +31,18 @@ def test_every_number_explains_itself() -> None:
     }
 
 
+def test_an_old_equity_shows_its_age_and_that_of_its_prices() -> None:
+    second = 1_000_000_000
+    equity = o.Equity(known=True, equity="200", realized_pnl="0", fees="0", drawdown="0", oldest_mark_ns=87 * second)
+    brain = b.GetBrainResponse(equity=equity, equity_as_of_ns=88 * second, market_time_ns=100 * second)
+    shown = lines(StackSnapshot(brain, None, None, {}, {}))["equity"]
+    assert shown.startswith("200 USDT, 12.0 s old, prices 13.0 s old, realized 0 USDT")
+    brain.equity.CopyFrom(o.Equity(known=False, reason="no price"))
+    assert lines(StackSnapshot(brain, None, None, {}, {}))["equity"] == "unknown: no price, 12.0 s old"
+    brain.equity_as_of_ns = 99 * second
+    assert lines(StackSnapshot(brain, None, None, {}, {}))["equity"] == "unknown: no price"
+
+
 def test_unknown_values_are_no_numbers() -> None:
     shown = lines(StackSnapshot(b.GetBrainResponse(), None, None, {}, {}))
     assert shown["posture"].endswith("truth score unknown")

@@ -27,6 +27,22 @@ def test_a_brain_that_knows_nothing_yet() -> None:
     assert view.phases == {"hunter": PhaseView(connected=False)}
 
 
+@pytest.mark.parametrize(
+    ("description", "as_of_ns", "equity"),
+    [
+        ("a Brain that does not say its age", 0, Decimal("199.4")),
+        ("as old as may be", 10_000_000_000, Decimal("199.4")),
+        ("Execution reports nothing", 9_999_999_999, None),
+    ],
+)
+def test_an_old_equity_is_unknown(description: str, as_of_ns: int, equity: Decimal | None) -> None:
+    reported = o.Equity(known=True, equity="199.5", confirmed_equity="199.4", drawdown="0.01")
+    message = b.GetBrainResponse(
+        posture=POSTURE, equity=reported, equity_as_of_ns=as_of_ns, market_time_ns=20_000_000_000
+    )
+    assert brain_view(message).equity == equity, description
+
+
 def test_a_brain_that_trades() -> None:
     equity = o.Equity(known=True, drawdown="0.01")
     for field in ("cash", "unrealized_pnl", "realized_pnl", "fees", "day_start_equity", "margin_used"):
