@@ -19,9 +19,13 @@ class ActVerb(StrEnum):
     HALT = "halt"
     FLATTEN = "flatten"
     RELEASE = "release"
+    REBASE = "rebase"
 
 
-# The posture that an act requests of Brain and Execution; a release is the operator's own.
+# Acts that loosen: each needs a verb of its own in the cluster, and is for the policy that the stack pins.
+LOOSENING = frozenset({ActVerb.ARM, ActVerb.REBASE})
+
+# The posture that an act requests of Brain and Execution; a rebase is Execution's, a release the operator's own.
 POSTURE_OF = {
     ActVerb.ARM: Posture.ARMED,
     ActVerb.CLOSE_ONLY: Posture.CLOSE_ONLY,
@@ -43,6 +47,12 @@ def _phase_is_released(act: ActSpec) -> ValueError | None:
     return RuleError(act.phase, "a phase only where verb is release")
 
 
+def _rebase_has_a_reason(act: ActSpec) -> ValueError | None:
+    if act.reason is not None or act.verb != ActVerb.REBASE:
+        return None
+    return RuleError(act.verb, "an act with its reason")
+
+
 class ActSpec(Model):
     """One act of a person, carried out once.
 
@@ -56,11 +66,17 @@ class ActSpec(Model):
             "phase: allowed only where verb is release",
             _phase_is_released,
         ),
+        Check(
+            "self.verb != 'rebase' || has(self.reason)",
+            "reason: needed where verb is rebase",
+            _rebase_has_a_reason,
+        ),
     )
 
     verb: Annotated[str, by(WordRule(_VERBS, ""))]
     """The action. arm: trade, as far as the ceiling allows. closeOnly: open nothing new. halt: only protect positions.
-    flatten: close everything. release: let a TitanPhase that is being deleted go with positions open."""
+    flatten: close everything. release: let a TitanPhase that is being deleted go with positions open. rebase:
+    measure drawdown from the present equity on, where the account is flat and not armed; it needs a reason."""
     nonce: Annotated[str, by(_NONCE)]
     """Identifies this act; a new act needs a new nonce."""
     by: Annotated[str, by(_USER)]

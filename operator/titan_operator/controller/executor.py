@@ -250,11 +250,14 @@ class EffectExecutor:
     async def _forward_act(self, effect: ForwardAct) -> None:
         act = effect.act
         self.requeue_after_s = min(self.requeue_after_s, SOON_S)
-        posture = POSTURE_OF[act.verb]
         reason = act.reason or f"kubectl: {act.verb.value}"
         if act.verb is ActVerb.ARM:
             await self._arm(effect, reason)
             return
+        if act.verb is ActVerb.REBASE:
+            await self._rebase(effect, reason)
+            return
+        posture = POSTURE_OF[act.verb]
         acks = await self._send_posture(posture, act.by, reason, act.nonce)
         execution = acks.get("execution")
         if execution is not None and execution.done:
@@ -287,6 +290,16 @@ class EffectExecutor:
         problems = f": {'; '.join(ack.preconditions)}" if ack.preconditions else ""
         # An approval is for now: one that did not arrive is not sent later.
         self._record_act(effect.policy, act, done=ack.done, message=f"{ack.message}{problems}" or ack.reason)
+
+    async def _rebase(self, effect: ForwardAct, reason: str) -> None:
+        assert self._client is not None
+        act = effect.act
+        if "execution" not in self._addresses:
+            message = "Execution does not run: rebase again when it does"
+            self._record_act(effect.policy, act, done=False, message=message)
+            return
+        ack = await self._client.rebase(self._addresses["execution"], act.by, reason, act.nonce)
+        self._record_act(effect.policy, act, done=ack.done, message=ack.message or ack.reason)
 
     def _execution_name(self) -> str:
         phase = self._observed.phase("execution")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from titan.domain.enums import Posture
 from titan.domain.posture import resolve_flatten
 from titan_operator.api import RiskPolicy
-from titan_operator.api.acts import ActVerb
+from titan_operator.api.acts import LOOSENING, ActVerb
 from titan_operator.reconcile.effects import Effect, ForwardAct, RecordActResult, SetCeiling, Tighten
 from titan_operator.reconcile.observed import Observed, ObservedResource
 
@@ -67,10 +67,9 @@ def _acts(policies: Sequence[ObservedResource], observed: Observed) -> list[Effe
                 subject = f"TitanPhase {act.phase} is not" if act.phase else "no TitanPhase is"
                 message = f"{subject} being deleted: there is nothing to release"
                 effects.append(RecordActResult(policy.name, act, False, message))
-        elif act.verb is ActVerb.ARM and policy.name not in names:
-            effects.append(
-                RecordActResult(policy.name, act, False, f"no TitanPhase pins {policy.name}: it cannot arm anything")
-            )
+        elif act.verb in LOOSENING and policy.name not in names:
+            message = f"no TitanPhase pins {policy.name}: it cannot {act.verb.value} anything"
+            effects.append(RecordActResult(policy.name, act, False, message))
         else:
             effects.append(ForwardAct(policy.name, act))
     return effects

@@ -17,6 +17,7 @@ from titan.runtime.rpc.contract import (
     BRAIN_SET_CEILING,
     BRAIN_SET_POSTURE,
     EXECUTION_GET_EXECUTION,
+    EXECUTION_REBASE_PEAK,
     EXECUTION_TIGHTEN,
     Method,
 )
@@ -24,7 +25,7 @@ from titan.runtime.rpc.errors import RpcError
 from titan.runtime.settings import ProcessSettings
 from titan.runtime.telemetry.logs import Log
 from titan.v1 import brain_pb2, execution_pb2
-from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
+from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, rebase_ack, tighten_ack
 from titan_operator.stack.view import Ack, BrainView, ExecutionView, StackView
 
 ROLE = "operator"
@@ -121,6 +122,11 @@ class StackClient:
             reason=reason,
         )
         return await self._send(EXECUTION, address, EXECUTION_TIGHTEN, request, tighten_ack)
+
+    async def rebase(self, address: str, by: str, reason: str, nonce: str) -> Ack:
+        """Send a person's rebase of the peak to Execution, which carries each nonce out once."""
+        request = execution_pb2.RebasePeakRequest(by=by, reason=reason, nonce=nonce)
+        return await self._send(EXECUTION, address, EXECUTION_REBASE_PEAK, request, rebase_ack)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -88,6 +88,17 @@ def ceiling_ack(message: brain_pb2.SetCeilingResponse) -> Ack:
     return Ack(done=message.done, reason=_reason(message.reason), message=message.message)
 
 
+def rebase_ack(message: execution_pb2.RebasePeakResponse) -> Ack:
+    """Read Execution's answer to a rebase."""
+    return Ack(
+        done=message.done,
+        reason=_reason(message.reason),
+        message=message.message,
+        acknowledged_by="execution",
+        preconditions=tuple(message.preconditions),
+    )
+
+
 def tighten_ack(message: execution_pb2.TightenResponse) -> Ack:
     """Read Execution's answer to a tightening."""
     result = message.result

@@ -25,6 +25,8 @@ policy_app = typer.Typer(help="Hash and verify risk policies.")
 app.add_typer(policy_app, name="policy")
 add_policy_files(policy_app)
 add_verify_image(app)
+paper_app = typer.Typer(help="Play money at the paper venue of this stack.")
+app.add_typer(paper_app, name="paper")
 db_app = typer.Typer(help="The tables of a stack that does not run.")
 app.add_typer(db_app, name="db")
 
@@ -45,6 +47,7 @@ StateOption = Annotated[
 LimitOption = Annotated[
     int, typer.Option("--limit", "-n", min=1, max=10_000, help="Highest number of rows, newest first.")
 ]
+AmountArgument = Annotated[str, typer.Argument(metavar="AMOUNT", help="USDT, like 100 or 12.5.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Reason, stored with the act.")]
 
 
@@ -214,6 +217,34 @@ def flatten(state: StateOption = None, output: OutputOption = Output.TABLE, reas
     from titan.v1 import common_pb2 as c
 
     tighten(locate(state), output, c.POSTURE_FLATTEN, reason)
+
+
+@app.command()
+def rebase(
+    reason: Annotated[str, typer.Option("--reason", help="Reason, journalled with the act.")],
+    state: StateOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Measure drawdown from the present equity on: an act of the risk officer on a flat account that is not armed."""
+    from titan.cli.local.acts import rebase as run_rebase
+
+    run_rebase(locate(state), output, reason)
+
+
+@paper_app.command("deposit")
+def paper_deposit(amount: AmountArgument, state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Add play money: no profit, and the drawdown stays as it is."""
+    from titan.cli.local.paper import read_amount, transfer
+
+    transfer(locate(state), output, read_amount(amount))
+
+
+@paper_app.command("withdraw")
+def paper_withdraw(amount: AmountArgument, state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Take play money out, as far as it is free: no loss, and the drawdown stays as it is."""
+    from titan.cli.local.paper import read_amount, transfer
+
+    transfer(locate(state), output, -read_amount(amount))
 
 
 @db_app.command("upgrade")

@@ -131,6 +131,16 @@ class Account:
         """Number of symbols with an open net position."""
         return sum(holding.quantity != ZERO for holding in self.holdings.values())
 
+    @property
+    def closable_positions(self) -> int:
+        """Number of symbols with a net position that is not below the instrument's minimum."""
+        return sum(
+            abs(holding.quantity) >= instrument.min_quantity
+            if (instrument := self.instruments.get(symbol)) is not None
+            else holding.quantity != ZERO
+            for symbol, holding in self.holdings.items()
+        )
+
     def valuation(self) -> Valuation:
         """Return the inputs of equity other than marks."""
         return Valuation(

@@ -15,6 +15,9 @@ from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 
+# Currency of an account's deposits and of its settlement.
+ACCOUNT_CURRENCY = "USDT"
+
 
 class VenueOrderState(IntEnum):
     """States of an order at the venue; the numbers are those of the wire contract."""
@@ -150,10 +153,21 @@ class VenueMarker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VenueHeartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """The private stream works. A ``last_trade_sequence`` beyond the last trade received means that one was missed."""
+    """The private stream works. A ``last_trade_sequence`` beyond the last trade received means that one was missed.
+
+    ``deposits`` are deposits less withdrawals; None where the venue does not report them.
+    """
 
     wall_time_ns: int
     last_trade_sequence: int
+    deposits: Decimal | None = None
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """Money in (positive) or out, in :data:`ACCOUNT_CURRENCY`; done once by its id."""
+
+    transfer_id: str
+    amount: Decimal
 
 
 class VenuePosition(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Queries of people and the operator to Execution, and their way to lower the posture."""
+"""Queries of people and the operator to Execution, and their acts: to lower the posture, to rebase the peak."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from titan.execution.brain_session import BrainSession
 from titan.execution.journalled_account import JournalledAccount
 from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.projector import Projector
+from titan.execution.rebaser import RebaseAct, Rebaser
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
 from titan.execution.valuation import Valuer
@@ -20,6 +21,7 @@ from titan.runtime.rpc.contract import (
     EXECUTION_LIST_FILLS,
     EXECUTION_LIST_ORDERS,
     EXECUTION_LIST_POSITIONS,
+    EXECUTION_REBASE_PEAK,
     EXECUTION_TIGHTEN,
 )
 from titan.runtime.rpc.errors import RpcRefused
@@ -44,6 +46,7 @@ class Queries:
         posture: PostureKeeper,
         valuer: Valuer,
         reconciler: Reconciler,
+        rebaser: Rebaser,
         brain: BrainSession,
         sender: Sender,
         projector: Projector,
@@ -55,6 +58,7 @@ class Queries:
         self._posture = posture
         self._valuer = valuer
         self._reconciler = reconciler
+        self._rebaser = rebaser
         self._brain = brain
         self._sender = sender
         self._projector = projector
@@ -64,6 +68,7 @@ class Queries:
     def serve(self, server: RpcServer) -> None:
         """Register the methods."""
         server.unary(EXECUTION_TIGHTEN, self._tighten)
+        server.unary(EXECUTION_REBASE_PEAK, self._rebase)
         server.unary(EXECUTION_GET_EXECUTION, self._execution)
         server.unary(EXECUTION_LIST_ORDERS, self._orders)
         server.unary(EXECUTION_LIST_FILLS, self._fills)
@@ -100,6 +105,16 @@ class Queries:
         result = self._brain.act_result(0, outcome)
         self._brain.send_act(result)
         return pb.TightenResponse(result=result)
+
+    async def _rebase(self, request: pb.RebasePeakRequest, peer: Peer) -> pb.RebasePeakResponse:
+        for field in ("by", "reason", "nonce"):
+            if not getattr(request, field).strip():
+                message = f"{field}: '' is not allowed; a rebase names its person, its reason and a new nonce"
+                raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, message)
+        response = self._rebaser.rebase(RebaseAct(f"{request.by} ({peer.role})", request.reason, request.nonce))
+        self._store.notify()
+        self._brain.send_equity(self._valuer.equity)
+        return response
 
     async def _execution(self, _request: pb.GetExecutionRequest, _peer: Peer) -> pb.GetExecutionResponse:
         counts, journal = self.counts(), self._store.journal

@@ -10,11 +10,10 @@ import msgspec
 
 from titan.domain.enums import DriftClass, OrderRole, OrderState
 from titan.domain.journal_records import Deposit
-from titan.domain.ledger import LedgerAccount
-from titan.domain.numbers import format_decimal
+from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
 from titan.domain.truth import UNKNOWN_TRUTH, Drift, TruthSnapshot, after_pass, after_silence, points_lost_to_silence
-from titan.domain.venue import VenueAccount, VenueOrder, VenueTrade
+from titan.domain.venue import ACCOUNT_CURRENCY, VenueAccount, VenueOrder, VenueTrade
 from titan.domain.venue_comparison import adoptions, compare, next_exit, recognise
 from titan.domain.venue_news import after_venue_order
 from titan.execution.events import ExecutionEvents
@@ -34,7 +33,6 @@ _TRADES_PAGE = 500
 _SAME_MOMENT_TRIES = 20
 # Pause between two requested passes, and while an order is still in doubt.
 _PAUSE_S = 0.2
-_QUOTE = "USDT"
 
 
 class Reconciler:
@@ -296,11 +294,11 @@ class Reconciler:
         return None
 
     def _record_deposits(self, venue_account: VenueAccount) -> None:
-        known = -self._account.ledger.balance(LedgerAccount.DEPOSITS, _QUOTE)
+        known = self._account.ledger.net_deposits().get(ACCOUNT_CURRENCY, ZERO)
         if venue_account.deposits != known:
             reference = f"{self._venue.name} {format_decimal(venue_account.deposits)}"
             self._valuer.record_deposit(
-                Deposit(asset=_QUOTE, amount=venue_account.deposits - known, reference=reference)
+                Deposit(asset=ACCOUNT_CURRENCY, amount=venue_account.deposits - known, reference=reference)
             )
 
     def _resend(self, lost_exits: Iterable[Order]) -> None:

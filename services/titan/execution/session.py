@@ -30,6 +30,7 @@ from titan.execution.posture_keeper import PostureKeeper, lower_for_cut
 from titan.execution.projector import Projector
 from titan.execution.protector import Protector
 from titan.execution.queries import Queries
+from titan.execution.rebaser import Rebaser
 from titan.execution.reconciler import Reconciler
 from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
@@ -153,6 +154,7 @@ class TradingSession:
             self.posture,
             self.valuer,
             self.reconciler,
+            Rebaser(store, self.posture, self.valuer, self.reconciler, log),
             self.brain,
             self.sender,
             self.projector,

@@ -51,6 +51,13 @@ class Valuer:
         self._funded = True
         self.value()
 
+    def rebase(self, high_water_mark: Decimal, by: str, reason: str, nonce: str) -> None:
+        """Journal and sync a person's new peak, in quote units."""
+        self._store.write(PeakMove(high_water_mark=high_water_mark, by=by, reason=reason, nonce=nonce))
+        self._store.sync()
+        self._peak = self._store.account.peak
+        self.value()
+
     def value(self) -> Equity:
         """Value the account now, and journal a new day or a higher peak."""
         now_ns = self._store.now_ns

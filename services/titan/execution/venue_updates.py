@@ -5,9 +5,18 @@ from __future__ import annotations
 import time
 
 from titan.domain.enums import OrderState
+from titan.domain.numbers import ZERO
 from titan.domain.orders import Order, OrderEvent, OrderEventKind, TransitionError, apply
 from titan.domain.reasons import Reason
-from titan.domain.venue import RequestKind, VenueHeartbeat, VenueMarker, VenueOrder, VenueReject, VenueTrade
+from titan.domain.venue import (
+    ACCOUNT_CURRENCY,
+    RequestKind,
+    VenueHeartbeat,
+    VenueMarker,
+    VenueOrder,
+    VenueReject,
+    VenueTrade,
+)
 from titan.domain.venue_news import after_reject, after_venue_order, fill_from_trade
 from titan.execution.events import ExecutionEvents
 from titan.execution.journalled_account import JournalledAccount
@@ -67,6 +76,9 @@ class VenueUpdates:
         if isinstance(update, VenueHeartbeat):
             if update.last_trade_sequence > max(self._account.venue_cursor, self.settled_sequence):
                 self._report_misfit("missed_trade", f"venue is at trade {update.last_trade_sequence}", "")
+            known = self._account.ledger.net_deposits().get(ACCOUNT_CURRENCY, ZERO)
+            if update.deposits not in (None, known):
+                self._events.reconciliation_requested(f"deposits at the venue are {update.deposits}, here {known}")
             return
         if isinstance(update, VenueTrade):
             self.streamed.add(update.sequence)

@@ -19,6 +19,7 @@ import msgspec
 
 from titan.domain.instruments import Instrument
 from titan.domain.market import BookEvent, MarketEvent, QuoteEvent, TradeEvent
+from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
     AmendOrder,
@@ -26,6 +27,7 @@ from titan.domain.venue import (
     OrderRequest,
     RequestKind,
     SendOrder,
+    Transfer,
     VenueOrder,
     VenuePosition,
     VenueReject,
@@ -34,6 +36,9 @@ from titan.domain.venue import (
 from titan.matching.checks import Refusal, amend_problem
 from titan.matching.order_matcher import OrderMatcher, OrderUpdate
 from titan.matching.state import PendingRequest, VenueDelta, VenueState, WorkingOrder
+
+# Margins are quotients; in a message they have this many places.
+_SHOWN = Decimal("1e-8")
 
 
 def kind_of(request: OrderRequest) -> RequestKind:
@@ -119,6 +124,34 @@ class MatchingEngine:
             message=message,
             market_time_ns=self._state.market_time_ns,
         )
+
+    # --- transfers ---------------------------------------------------------------------------------------------------
+
+    def transferred(self, transfer: Transfer) -> bool:
+        """Whether a transfer of this id was made."""
+        return any(each.transfer_id == transfer.transfer_id for each in self._state.transfers)
+
+    def admit_transfer(self, transfer: Transfer) -> VenueDelta | Refusal:
+        """Return the record of a new transfer, to be stored before :meth:`make_transfer`, or the reason against it."""
+        state, account = self._state, self._matcher.account
+        if transfer.amount < ZERO:
+            # Unrealised profit is no cash yet, and margin in use stays.
+            free = max(ZERO, min(account.available(), account.cash))
+            if -transfer.amount > free:
+                numbers = (
+                    f"amount={format_decimal(-transfer.amount)}, available={format_decimal(free.quantize(_SHOWN))}"
+                )
+                return Reason.INSUFFICIENT_MARGIN, f"INSUFFICIENT_MARGIN: {numbers}"
+        return VenueDelta(
+            last_sequence=state.last_sequence,
+            market_time_ns=state.market_time_ns,
+            balances={**state.balances, self._currency: account.cash + transfer.amount},
+            transfer=transfer,
+        )
+
+    def make_transfer(self, delta: VenueDelta) -> None:
+        """Move the money of a stored transfer."""
+        self._state.apply(delta)
 
     # --- the market --------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import msgspec
 from titan.domain.enums import OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
-from titan.domain.venue import OrderRequest, VenueOrder, VenueOrderState, VenueTrade
+from titan.domain.venue import OrderRequest, Transfer, VenueOrder, VenueOrderState, VenueTrade
 from titan.matching.book import TakenLevel
 
 # Average prices are quotients: this is their last place. Cash and quantities are exact.
@@ -106,10 +106,14 @@ class VenueDelta(msgspec.Struct, kw_only=True, omit_defaults=True, tag=True):
     balances: dict[str, Decimal] | None = None
     positions: dict[str, PositionState] = {}
     taken: dict[str, tuple[TakenLevel, ...]] = {}
+    transfer: Transfer | None = None
 
 
 class VenueState(msgspec.Struct, kw_only=True, tag=True):
-    """The venue's state. Balances by asset in its own units; positions by symbol; requests by number."""
+    """The venue's state. Balances by asset in its own units; positions by symbol; requests by number.
+
+    ``deposits`` are deposits less withdrawals, the first balance included; ``transfers`` those after it.
+    """
 
     last_sequence: int = 0
     market_time_ns: int = 0
@@ -122,6 +126,7 @@ class VenueState(msgspec.Struct, kw_only=True, tag=True):
     trades: list[VenueTrade] = []
     last_trade_sequence: int = 0
     taken: dict[str, tuple[TakenLevel, ...]] = {}
+    transfers: list[Transfer] = []
 
     def apply(self, delta: VenueDelta) -> None:
         """Apply one delta."""
@@ -145,6 +150,9 @@ class VenueState(msgspec.Struct, kw_only=True, tag=True):
             else:
                 self.positions.pop(symbol, None)
         self.taken.update(delta.taken)
+        if delta.transfer is not None:
+            self.transfers.append(delta.transfer)
+            self.deposits += delta.transfer.amount
 
     def forget_history(self, keep: int) -> None:
         """Drop the oldest final orders and trades, so that at most ``keep`` of each are left."""

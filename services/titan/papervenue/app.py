@@ -6,6 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import grpc
+
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
@@ -28,7 +30,9 @@ from titan.runtime.rpc.contract import (
     PAPERVENUE_LIST_OPEN_ORDERS,
     PAPERVENUE_LIST_VENUE_TRADES,
     PAPERVENUE_TRADE,
+    PAPERVENUE_TRANSFER,
 )
+from titan.runtime.rpc.errors import RpcRefused
 from titan.runtime.rpc.server import Peer, RpcServer, ServerStream
 from titan.runtime.watermark import Watermark
 from titan.v1 import market_pb2, venue_pb2
@@ -42,7 +46,7 @@ _TRADES_DEFAULT, _TRADES_MOST = 1_000, 10_000
 
 
 class PaperVenueApp(ServiceApp[PaperVenueSettings]):
-    """The process. Only Execution trades here; people may query it."""
+    """The process. Only Execution trades here; people may query it, and transfer play money."""
 
     SETTINGS = PaperVenueSettings
 
@@ -66,6 +70,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
         self.server.unary(PAPERVENUE_LIST_OPEN_ORDERS, self._list_open_orders)
         self.server.unary(PAPERVENUE_LIST_VENUE_TRADES, self._list_trades)
         self.server.unary(PAPERVENUE_GET_ACCOUNT, self._get_account)
+        self.server.unary(PAPERVENUE_TRANSFER, self._transfer)
         self.feed = MarketFeed(
             settings,
             (market_pb2.CHANNEL_QUOTES, market_pb2.CHANNEL_TRADES, market_pb2.CHANNEL_BOOK),
@@ -218,7 +223,9 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
             heartbeat = VenueHeartbeat(
-                wall_time_ns=time.time_ns(), last_trade_sequence=self.venue.engine.state.last_trade_sequence
+                wall_time_ns=time.time_ns(),
+                last_trade_sequence=self.venue.engine.state.last_trade_sequence,
+                deposits=self.venue.engine.state.deposits,
             )
             self._post_all(wire.update_to_wire(heartbeat))
             self.venue.tidy()
@@ -246,6 +253,22 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
 
     async def _get_account(self, _request: venue_pb2.GetAccountRequest, _peer: Peer) -> venue_pb2.GetAccountResponse:
         return wire.account_to_wire(self.venue.account())
+
+    async def _transfer(self, request: venue_pb2.TransferRequest, _peer: Peer) -> venue_pb2.TransferResponse:
+        try:
+            transfer = wire.transfer_from_wire(request)
+        except ValueError as error:
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+        refused = self.venue.transfer(transfer)
+        reason, message = refused or (Reason.OK, "")
+        state = self.venue.engine.state
+        return venue_pb2.TransferResponse(
+            done=refused is None,
+            reason=reason.value,  # type: ignore[arg-type]
+            message=message,
+            deposits=format_decimal(state.deposits),
+            cash=format_decimal(state.balances[CURRENCY]),
+        )
 
 
 def main() -> None:

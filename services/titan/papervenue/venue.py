@@ -8,17 +8,18 @@ from decimal import Decimal
 
 from titan.domain.instruments import Instrument
 from titan.domain.market import MarketEvent
-from titan.domain.numbers import ZERO
+from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_MS, NS_PER_S
-from titan.domain.venue import OrderRequest, VenueAccount, VenueReject
+from titan.domain.venue import ACCOUNT_CURRENCY, OrderRequest, Transfer, VenueAccount, VenueReject
+from titan.matching.checks import Refusal
 from titan.matching.engine import MatchingEngine
 from titan.matching.order_matcher import OrderUpdate
 from titan.matching.state import VenueDelta, VenueState
 from titan.papervenue.store import VenueStore
 from titan.runtime.telemetry.logs import Log
 
-CURRENCY = "USDT"
+CURRENCY = ACCOUNT_CURRENCY
 # How far ahead of ours a client's wall clock may be.
 _CLOCK_SKEW_NS = NS_PER_S
 _RETRY_WRITE_S = 0.5
@@ -74,6 +75,25 @@ class RecordedVenue:
             self._log.error("request refused: it cannot be stored", reason=str(error))
             return self.engine.reject(request, Reason.VENUE_ERROR, f"VENUE_ERROR: {self.problem}")
         self.engine.enqueue(admitted)
+        return None
+
+    def transfer(self, transfer: Transfer) -> Refusal | None:
+        """Make a transfer once, or return the reason against it; a repeated one is made already."""
+        engine = self.engine
+        if engine.transferred(transfer):
+            return None
+        if self._holding:
+            return Reason.VENUE_ERROR, f"VENUE_ERROR: {self.problem}"
+        delta = engine.admit_transfer(transfer)
+        if not isinstance(delta, VenueDelta):
+            return delta
+        try:
+            self._store.append(delta)
+        except OSError as error:
+            self._log.error("transfer refused: it cannot be stored", reason=str(error))
+            return Reason.VENUE_ERROR, f"VENUE_ERROR: {self.problem}"
+        engine.make_transfer(delta)
+        self._log.info("transfer", id=transfer.transfer_id, amount=format_decimal(transfer.amount))
         return None
 
     async def on_events(self, events: Iterable[MarketEvent], market_time_ns: int) -> list[OrderUpdate]:

@@ -21,6 +21,7 @@ from titan.runtime.rpc.contract import (
     EXECUTION_LIST_ORDERS,
     EXECUTION_LIST_POSITIONS,
     EXECUTION_PLACE,
+    EXECUTION_REBASE_PEAK,
     EXECUTION_TIGHTEN,
     MARKETDATA_GET_MARKET,
     MARKETDATA_SUBSCRIBE,
@@ -30,6 +31,7 @@ from titan.runtime.rpc.contract import (
     PAPERVENUE_LIST_OPEN_ORDERS,
     PAPERVENUE_LIST_VENUE_TRADES,
     PAPERVENUE_TRADE,
+    PAPERVENUE_TRANSFER,
 )
 
 
@@ -79,6 +81,7 @@ CALLERS: dict[str, tuple[str, ...]] = {
         (BRAIN_EXPLAIN_DECISION, _PEOPLE),
         (EXECUTION_PLACE, ("brain",)),
         (EXECUTION_TIGHTEN, _PEOPLE),
+        (EXECUTION_REBASE_PEAK, _PEOPLE),
         (EXECUTION_GET_EXECUTION, _PEOPLE),
         (EXECUTION_LIST_ORDERS, _PEOPLE),
         (EXECUTION_LIST_FILLS, _PEOPLE),
@@ -90,6 +93,8 @@ CALLERS: dict[str, tuple[str, ...]] = {
         (PAPERVENUE_LIST_OPEN_ORDERS, ("execution", *_PEOPLE)),
         (PAPERVENUE_LIST_VENUE_TRADES, ("execution", *_PEOPLE)),
         (PAPERVENUE_GET_ACCOUNT, ("execution", *_PEOPLE)),
+        # A person's play money: neither Execution nor the operator moves any.
+        (PAPERVENUE_TRANSFER, ("cli",)),
     )
 }
 

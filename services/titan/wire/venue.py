@@ -5,8 +5,10 @@ Decimals cross as canonical strings (empty reads as zero), enumerations by their
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from titan.domain.enums import OrderType, Side, TimeInForce
-from titan.domain.numbers import format_decimal
+from titan.domain.numbers import ZERO, format_decimal, parse_decimal
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
     AmendOrder,
@@ -14,6 +16,7 @@ from titan.domain.venue import (
     OrderRequest,
     RequestKind,
     SendOrder,
+    Transfer,
     VenueAccount,
     VenueHeartbeat,
     VenueMarker,
@@ -26,6 +29,9 @@ from titan.domain.venue import (
 from titan.v1 import common_pb2
 from titan.v1 import venue_pb2 as pb
 from titan.wire.fields import enum_number, optional_decimal, read_decimal, read_enum
+
+LONGEST_TRANSFER_ID = 64
+LARGEST_TRANSFER = Decimal(10) ** 9
 
 VenueUpdate = VenueOrder | VenueTrade | VenueReject | VenueMarker | VenueHeartbeat
 
@@ -227,7 +233,11 @@ def update_to_wire(update: VenueUpdate) -> pb.TradeResponse:
     if isinstance(update, VenueMarker):
         return pb.TradeResponse(marker=common_pb2.StepMarker(step=update.step, market_time_ns=update.market_time_ns))
     return pb.TradeResponse(
-        heartbeat=pb.VenueHeartbeat(wall_time_ns=update.wall_time_ns, last_trade_sequence=update.last_trade_sequence)
+        heartbeat=pb.VenueHeartbeat(
+            wall_time_ns=update.wall_time_ns,
+            last_trade_sequence=update.last_trade_sequence,
+            deposits="" if update.deposits is None else format_decimal(update.deposits),
+        )
     )
 
 
@@ -257,7 +267,11 @@ def update_from_wire(message: pb.TradeResponse) -> VenueUpdate:
         return VenueMarker(step=message.marker.step, market_time_ns=message.marker.market_time_ns)
     if kind == "heartbeat":
         heartbeat = message.heartbeat
-        return VenueHeartbeat(wall_time_ns=heartbeat.wall_time_ns, last_trade_sequence=heartbeat.last_trade_sequence)
+        return VenueHeartbeat(
+            wall_time_ns=heartbeat.wall_time_ns,
+            last_trade_sequence=heartbeat.last_trade_sequence,
+            deposits=parse_decimal(heartbeat.deposits, "heartbeat.deposits") if heartbeat.deposits else None,
+        )
     raise ValueError(f"message: {kind!r} is no update; allowed are order, trade, reject, marker and heartbeat")
 
 
@@ -303,3 +317,21 @@ def account_from_wire(message: pb.GetAccountResponse) -> VenueAccount:
         wall_time_ns=message.wall_time_ns,
         last_trade_sequence=message.last_trade_sequence,
     )
+
+
+def transfer_from_wire(message: pb.TransferRequest) -> Transfer:
+    """Read a transfer.
+
+    Raises
+    ------
+    ValueError
+        For an id that is empty or too long, or an amount that is not canonical, 0 or too large.
+    """
+    if not 0 < len(message.transfer_id) <= LONGEST_TRANSFER_ID:
+        raise ValueError(
+            f"transfer_id: {message.transfer_id!r} is not allowed; allowed are 1 to {LONGEST_TRANSFER_ID} characters"
+        )
+    amount = parse_decimal(message.amount, "amount")
+    if amount == ZERO or abs(amount) > LARGEST_TRANSFER:
+        raise ValueError(f"amount: {message.amount} is not allowed; allowed are up to {LARGEST_TRANSFER}, and not 0")
+    return Transfer(message.transfer_id, amount)

@@ -17,7 +17,14 @@ from titan_operator.cluster.resource_kinds import CONFIG_MAP, SECRET
 from titan_operator.controller.gather import read_listing
 
 OTHER = "default"
-PEOPLE = {"vera": "view", "edith": "edit", "adam": "admin", "tess": "titan-trader", "dora": "titan-debugger"}
+PEOPLE = {
+    "vera": "view",
+    "edith": "edit",
+    "adam": "admin",
+    "tess": "titan-trader",
+    "olaf": "titan-risk-officer",
+    "dora": "titan-debugger",
+}
 
 # verbs, group, resource, namespace ("" for the whole cluster), name
 ALLOWED = [
@@ -69,7 +76,7 @@ FORBIDDEN = [
     ("patch", "apps", "deployments/scale", STACK, "brain"),
     ("create update delete", "titan.trading", "titanphases", STACK, ""),
     ("create update delete", "titan.trading", "riskpolicies", STACK, ""),
-    ("arm loosen release debug", "titan.trading", "riskpolicies", STACK, ""),
+    ("arm loosen release rebase debug", "titan.trading", "riskpolicies", STACK, ""),
     ("delete", "titan.trading", "verifiedimages", "", "titan"),
     ("get patch", "titan.trading", "verifiedimages", "", "other"),
     ("get list patch delete", "", "namespaces", OTHER, OTHER),
@@ -89,16 +96,18 @@ FORBIDDEN = [
 OF_PEOPLE = [
     ("vera", "get list watch", "titanphases", True),
     ("vera", "create patch", "titanphases", False),
-    ("vera", "arm loosen release debug", "riskpolicies", False),
+    ("vera", "arm loosen release rebase debug", "riskpolicies", False),
     ("edith", "create update patch delete", "titanphases", True),
     ("edith", "create patch", "riskpolicies", True),
-    ("edith", "arm loosen release debug", "riskpolicies", False),
+    ("edith", "arm loosen release rebase debug", "riskpolicies", False),
     ("adam", "create patch delete", "riskpolicies", True),
-    ("adam", "arm loosen release debug", "riskpolicies", False),
+    ("adam", "arm loosen release rebase debug", "riskpolicies", False),
     ("tess", "get patch arm loosen release", "riskpolicies", True),
-    ("tess", "debug create delete", "riskpolicies", False),
+    ("tess", "rebase debug create delete", "riskpolicies", False),
+    ("olaf", "get patch rebase", "riskpolicies", True),
+    ("olaf", "arm loosen release debug create delete", "riskpolicies", False),
     ("dora", "debug", "riskpolicies", True),
-    ("dora", "arm loosen release patch", "riskpolicies", False),
+    ("dora", "arm loosen release rebase patch", "riskpolicies", False),
 ]
 
 

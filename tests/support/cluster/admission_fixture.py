@@ -23,6 +23,8 @@ DATAS = "sha256:" + "d" * 64
 BOB = "bob"
 # Like bob, and bound to titan-trader and to titan-debugger in the stack's namespace.
 TESS, DORA = "tess", "dora"
+# Like bob, and bound to titan-risk-officer in the stack's namespace.
+OLAF = "olaf"
 NODE, NODES = "system:node:one", ("system:nodes", "system:authenticated")
 
 _RESTRICTED = {
@@ -179,9 +181,9 @@ def _people(fixture: AdmissionFixture) -> None:
         "rules": [{"apiGroups": groups, "resources": ["*"], "verbs": ordinary}],
     }
     fixture.plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(role))
-    people = [f"--user={name}" for name in (BOB, TESS, DORA, NODE)]
+    people = [f"--user={name}" for name in (BOB, TESS, DORA, OLAF, NODE)]
     fixture.plane.kubectl("create", "clusterrolebinding", "people", "--clusterrole=writes-everything", *people)
-    for who, clusterrole in ((TESS, "titan-trader"), (DORA, "titan-debugger")):
+    for who, clusterrole in ((TESS, "titan-trader"), (DORA, "titan-debugger"), (OLAF, "titan-risk-officer")):
         fixture.plane.kubectl(
             "create", "rolebinding", who, f"--clusterrole={clusterrole}", f"--user={who}", "-n", STACK
         )

@@ -75,7 +75,8 @@ def enters(user: str, how: str) -> AdmissionRequest:
 
 
 def act(user: str, verb: str, by: str) -> AdmissionRequest:
-    return patches(user, "riskpolicies", POLICY, {"spec": {"act": {"verb": verb, "nonce": "nonce-0001", "by": by}}})
+    body = {"verb": verb, "nonce": "nonce-0001", "by": by, "reason": "a test"}
+    return patches(user, "riskpolicies", POLICY, {"spec": {"act": body}})
 
 
 def ceiling(user: str, posture: str) -> AdmissionRequest:

@@ -11,6 +11,7 @@ from support.cluster.admission_fixture import (
     LISTED,
     NODE,
     NODES,
+    OLAF,
     OPERATORS,
     STACK,
     STRANGER,
@@ -263,6 +264,8 @@ DENIED = [
     ("arming in another's name", "titan-loosening", "bob", act(TESS, "arm", BOB)),
     ("halting in another's name", "titan-loosening", "tess", act(BOB, "halt", TESS)),
     ("releasing without the verb", "titan-loosening", "release", act(BOB, "release", BOB)),
+    ("rebasing by who may only arm", "titan-loosening", "rebase", act(TESS, "rebase", TESS)),
+    ("arming by who may only rebase", "titan-loosening", "arm", act(OLAF, "arm", OLAF)),
     ("arming by who may only debug", "titan-loosening", "arm", act(DORA, "arm", DORA)),
     (
         "a status by somebody",
@@ -365,6 +368,7 @@ ADMITTED = [
     ("a higher ceiling by who may loosen", ceiling(TESS, "ARMED")),
     *((f"{verb} by somebody in the own name", act(BOB, verb, BOB)) for verb in ("closeOnly", "halt", "flatten")),
     *((f"{verb} by who may", act(TESS, verb, TESS)) for verb in ("arm", "release")),
+    ("rebase by who may", act(OLAF, "rebase", OLAF)),
     ("a status by the operator", patches(OPERATOR, "riskpolicies", POLICY, {"status": {"equity": "200"}}, "status")),
     (
         "a status by the operator, of a phase",

@@ -130,6 +130,12 @@ POLICY: list[Row] = [
             ("for a phase of no name", {"phase": "A"}, ".phase in body should match", "spec.act.phase: 'A' (a string)"),
             ("for a long phase", {"phase": "a" * 41}, ".phase: Too long: may not be more than 40", "1 to 40 of a-z"),
             (
+                "that rebases for no reason",
+                {"verb": "rebase"},
+                ": reason: needed where verb is rebase",
+                "with its reason",
+            ),
+            (
                 "that halts one phase",
                 {"verb": "halt", "phase": "brain"},
                 ": Invalid value: phase: allowed only where verb is release",

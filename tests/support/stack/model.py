@@ -240,10 +240,10 @@ class Model:
             case SetCeiling():
                 self.ceiling = effect.posture
             case ForwardAct():
-                wanted = POSTURE_OF[effect.act.verb]
-                if wanted > self.latch:
-                    self.raised.append(wanted)
-                self.latch = wanted
+                if (wanted := POSTURE_OF.get(effect.act.verb)) is not None:
+                    if wanted > self.latch:
+                        self.raised.append(wanted)
+                    self.latch = wanted
                 self.done_acts[effect.policy] = {"nonce": effect.act.nonce, "verb": effect.act.verb, "outcome": "Done"}
             case RecordActResult():
                 outcome = "Done" if effect.done else "Refused"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from support.venues.matching import PERP, D, send
@@ -12,6 +14,7 @@ from titan.domain.venue import (
     CancelOrder,
     OrderRequest,
     RequestKind,
+    Transfer,
     VenueAccount,
     VenueHeartbeat,
     VenueMarker,
@@ -73,6 +76,7 @@ UPDATES: list[VenueUpdate] = [
     ),
     VenueMarker(step=5, market_time_ns=6),
     VenueHeartbeat(wall_time_ns=7, last_trade_sequence=8),
+    VenueHeartbeat(wall_time_ns=7, last_trade_sequence=8, deposits=D("120.5")),
 ]
 
 
@@ -84,6 +88,25 @@ def test_requests(request_: OrderRequest) -> None:
 @pytest.mark.parametrize("update", UPDATES, ids=lambda each: type(each).__name__)
 def test_updates(update: VenueUpdate) -> None:
     assert wire.update_from_wire(wire.update_to_wire(update)) == update
+
+
+@pytest.mark.parametrize(
+    ("transfer_id", "amount", "problem"),
+    [
+        ("", "1", "transfer_id: ''"),
+        ("x" * 65, "1", "allowed are 1 to 64 characters"),
+        ("t", "", "amount: ''"),
+        ("t", "1e3", "amount: '1e3'"),
+        ("t", "0", "amount: 0 is not allowed"),
+        ("t", "1000000001", "allowed are up to 1000000000"),
+        ("t", "-1000000001", "allowed are up to 1000000000"),
+    ],
+)
+def test_a_transfer_is_read_strictly(transfer_id: str, amount: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        wire.transfer_from_wire(pb.TransferRequest(transfer_id=transfer_id, amount=amount))
+    read = wire.transfer_from_wire(pb.TransferRequest(transfer_id="t", amount="-0.5"))
+    assert read == Transfer("t", D("-0.5"))
 
 
 def test_account() -> None:

@@ -15,7 +15,7 @@ from titan.cli.cluster.stack_view import Item, StackView
 from titan.cli.errors import Refused, Unreachable
 from titan.cli.output import Output, print_document, print_wrapped
 from titan.domain.enums import Posture
-from titan_operator.api.acts import POSTURE_OF, ActVerb
+from titan_operator.api.acts import LOOSENING, POSTURE_OF, ActVerb
 from titan_operator.cluster.resource_kinds import RISK_POLICY
 
 _POLL_S = 0.25
@@ -57,7 +57,7 @@ class ActResult:
     def done(self) -> bool:
         """Whether the act was carried out; without any phase left, every tightening act was."""
         if self.item is None:
-            return not self.left and self.written.act["verb"] != ActVerb.ARM
+            return not self.left and self.written.act["verb"] not in LOOSENING
         return _done(self.item)
 
 
@@ -133,7 +133,7 @@ def policies_of(stack_view: StackView, command: PostureCommand) -> tuple[Item, .
     Refused
         When there is no such policy or phase, or more than one policy for an act that does not tighten.
     """
-    if command.verb is ActVerb.ARM:
+    if command.verb in LOOSENING:
         return (stack_view.one_policy(),)
     if command.verb is ActVerb.RELEASE:
         phase = stack_view.phase(command.phase)

@@ -141,6 +141,19 @@ def arm(
 
 
 @app.command()
+def rebase(
+    reason: Annotated[str, typer.Option("--reason", help="Reason, stored with the act and journalled.")],
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    kubeconfig: KubeconfigOption = None,
+    output: OutputOption = Output.TABLE,
+    timeout_s: TimeoutOption = 60,
+) -> None:
+    """Measure drawdown from the present equity on: an act of the risk officer on a flat stack that is not armed."""
+    _act("rebase", _target(namespace, context, kubeconfig), output, reason, timeout_s)
+
+
+@app.command()
 def release(
     phase: Annotated[str, typer.Argument(metavar="NAME", help="The TitanPhase that is being deleted.")],
     namespace: NamespaceOption = None,

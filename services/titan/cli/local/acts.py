@@ -1,4 +1,4 @@
-"""``arm``, ``halt`` and ``flatten``: a person's acts on the posture."""
+"""``arm``, ``halt``, ``flatten`` and ``rebase``: a person's acts on the posture and on the peak."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import os
 import uuid
 from typing import TYPE_CHECKING
 
-from titan.cli.errors import Refused, Unreachable
-from titan.cli.local.client import StackClient, with_stack
+from titan.cli.errors import BadInput, Refused, Unreachable
+from titan.cli.local.client import StackClient, call_stack, with_stack
 from titan.cli.local.state import State
-from titan.cli.output import Output, counted, document, print_document, print_error, print_text, word
+from titan.cli.output import Output, counted, document, print_document, print_error, print_text, usdt, word
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b
     from titan.v1 import common_pb2 as c
     from titan.v1 import execution_pb2 as e
 
+EMPTY_REASON = "--reason: '' is not allowed; a rebase names the reason that its audit needs"
 # A flatten waits for the venue.
 _TIMEOUT_S = 30.0
 
@@ -54,6 +55,39 @@ def tighten(state: State, output: Output, posture: c.Posture, reason: str) -> No
         _print_result(response, output)
     else:
         _print_execution_result(response, output)
+
+
+def rebase(state: State, output: Output, reason: str) -> None:
+    """Set the peak to the present equity through Execution; a refusal names every precondition that does not hold.
+
+    Raises
+    ------
+    BadInput
+        When the reason is empty.
+    Refused
+        When Execution refuses.
+    """
+    from titan.runtime.rpc.contract import EXECUTION_REBASE_PEAK
+    from titan.v1 import execution_pb2 as e
+
+    if not reason.strip():
+        raise BadInput(EMPTY_REASON)
+    request = e.RebasePeakRequest(by=user_name(), reason=reason, nonce=str(uuid.uuid4()))
+    response = call_stack(state, "execution", EXECUTION_REBASE_PEAK, request, _TIMEOUT_S)
+    if output is not Output.TABLE:
+        print_document(document(response), output)
+    elif response.done:
+        print_text(rebase_sentence(response))
+    if not response.done:
+        raise Refused(rebase_sentence(response))
+
+
+def rebase_sentence(response: e.RebasePeakResponse) -> str:
+    """Describe the outcome of a rebase, and what is left to do."""
+    if not response.done:
+        return response.message
+    before, now = usdt(response.high_water_mark_before, 4), usdt(response.high_water_mark, 4)
+    return f"highest equity is {now}, it was {before}; the risk level is left after ten minutes, `titan arm` arms then"
 
 
 async def set_posture(

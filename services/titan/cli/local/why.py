@@ -80,6 +80,11 @@ def _risk_level(observed: Observed) -> list[Obstacle]:
     remedy = "it rises by itself after ten minutes below the bound"
     if posture.risk_level == c.RISK_LEVEL_EMERGENCY:
         remedy = "look at what happened, then `titan arm`"
+        if observed.brain.equity.drawdown not in ("", "0"):
+            # A flat account's drawdown does not shrink.
+            remedy = (
+                "look at what happened; `titan rebase --reason TEXT` ends a flat account's drawdown, then `titan arm`"
+            )
     return [Obstacle("risk level", f"risk level is {level}: {posture.reason or 'no reason given'}", remedy)]
 
 

@@ -49,6 +49,7 @@ BRAIN_EXPLAIN_DECISION = Method("Brain", "ExplainDecision", b.ExplainDecisionReq
 
 EXECUTION_PLACE = Method("Execution", "Place", e.PlaceRequest, e.PlaceResponse, streaming=True)
 EXECUTION_TIGHTEN = Method("Execution", "Tighten", e.TightenRequest, e.TightenResponse)
+EXECUTION_REBASE_PEAK = Method("Execution", "RebasePeak", e.RebasePeakRequest, e.RebasePeakResponse)
 EXECUTION_GET_EXECUTION = Method("Execution", "GetExecution", e.GetExecutionRequest, e.GetExecutionResponse)
 EXECUTION_LIST_ORDERS = Method("Execution", "ListOrders", e.ListOrdersRequest, e.ListOrdersResponse)
 EXECUTION_LIST_FILLS = Method("Execution", "ListFills", e.ListFillsRequest, e.ListFillsResponse)
@@ -62,5 +63,6 @@ PAPERVENUE_LIST_VENUE_TRADES = Method(
     "PaperVenue", "ListVenueTrades", v.ListVenueTradesRequest, v.ListVenueTradesResponse
 )
 PAPERVENUE_GET_ACCOUNT = Method("PaperVenue", "GetAccount", v.GetAccountRequest, v.GetAccountResponse)
+PAPERVENUE_TRANSFER = Method("PaperVenue", "Transfer", v.TransferRequest, v.TransferResponse)
 
 METHODS: tuple[Method[Any, Any], ...] = tuple(value for value in list(globals().values()) if isinstance(value, Method))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from titan.cli.local.acts import kept, sentence
+from titan.cli.local.acts import kept, rebase_sentence, sentence
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,12 @@ def test_acknowledgement_counts_in_words(orders: int, positions: int, text: str)
         open_positions=positions,
     )
     assert sentence(response) == text
+
+
+def test_a_rebase_names_both_peaks_and_what_is_left_to_do() -> None:
+    done = e.RebasePeakResponse(done=True, high_water_mark_before="250", high_water_mark="200.5")
+    assert rebase_sentence(done) == (
+        "highest equity is 200.5 USDT, it was 250 USDT; the risk level is left after ten minutes, `titan arm` arms then"
+    )
+    refused = e.RebasePeakResponse(done=False, message="PRECONDITION: open positions: 1")
+    assert rebase_sentence(refused) == "PRECONDITION: open positions: 1"

@@ -53,6 +53,11 @@ def _never_armed(observed: Observed) -> None:
     posture.latch_never_set = True
 
 
+def _drawdown(observed: Observed) -> None:
+    observed.brain.posture.risk_level = c.RISK_LEVEL_EMERGENCY
+    observed.brain.equity.drawdown = "0.2"
+
+
 def _frozen(observed: Observed) -> None:
     observed.brain.equity_as_of_ns = 88_000_000_000
     observed.brain.market_time_ns = 100_000_000_000
@@ -116,6 +121,7 @@ def _refused(observed: Observed) -> None:
         ("no lease", _set("execution.lease_held", False), "links", "does not hold the lease", ""),
         ("truth unknown", _set("brain.truth.known", False), "truth", "truth is unknown", ""),
         ("drift", _set("brain.truth.unresolved", 2), "truth", "2 unresolved differences", "status"),
+        ("an emergency of a flat account", _drawdown, "risk level", "EMERGENCY", "titan rebase --reason TEXT"),
         ("execution is frozen", _frozen, "equity", "equity and truth are 12.0 s old", "titan logs execution"),
         ("equity unknown", _set("brain.equity.known", False), "equity", "equity is unknown", ""),
         ("phase away", _set("brain.phases.0.connected", False), "phase", "scavenger has no stream", "titan logs"),

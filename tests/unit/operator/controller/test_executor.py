@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from titan.runtime.telemetry.logs import get_logger
+from titan_operator.api.acts import Act, ActVerb
 from titan_operator.cluster.backoff import Backoff
 from titan_operator.cluster.errors import ApiError, Unreachable
 from titan_operator.cluster.resource_kinds import Kind
 from titan_operator.controller.executor import AT_ONCE, EffectExecutor
-from titan_operator.reconcile.effects import Apply, Certificate, Effect
+from titan_operator.reconcile.effects import Apply, Certificate, Effect, ForwardAct
 from titan_operator.reconcile.observed import Observed
+from titan_operator.stack.view import Ack
 
 Answer = Callable[[str, str], Awaitable[None]]
 MOUNTED = ("ServiceAccount", "NetworkPolicy", "ConfigMap", "Service")
@@ -56,13 +58,15 @@ class Identity:
         await self._written.apply(Kind("Secret", "v1", "secrets"), {"metadata": {"name": f"{phase}-tls"}})
 
 
-def executor_of(written: Written, lease: Lease) -> EffectExecutor:
+def executor_of(
+    written: Written, lease: Lease, client: Any = None, addresses: Mapping[str, str] | None = None
+) -> EffectExecutor:
     observed = Observed("s", "titan-system", "1", (), (), {}, (), {}, stack=None)  # type: ignore[arg-type]
     parts: Any = SimpleNamespace(cluster=written, lease=lease)
-    listing: Any = SimpleNamespace(addresses=dict)
+    listing: Any = SimpleNamespace(addresses=lambda: dict(addresses or {}))
     certificates: Any = Identity(written)
     return EffectExecutor(
-        "s", observed, listing, parts, certificates, None, Backoff(time.monotonic), get_logger("test")
+        "s", observed, listing, parts, certificates, client, Backoff(time.monotonic), get_logger("test")
     )
 
 
@@ -184,3 +188,39 @@ async def test_canceling_the_pass_ends_it() -> None:
     with pytest.raises(asyncio.CancelledError):
         await work
     assert written.begun == ["ConfigMap"]
+
+
+class RebasingExecution:
+    """Stands where the client of the stack is: answers rebases, and notes them."""
+
+    def __init__(self, ack: Ack) -> None:
+        self.ack = ack
+        self.asked: list[tuple[str, str, str, str]] = []
+
+    async def rebase(self, address: str, by: str, reason: str, nonce: str) -> Ack:
+        self.asked.append((address, by, reason, nonce))
+        return self.ack
+
+
+@pytest.mark.parametrize(
+    ("description", "addresses", "ack", "outcome", "message"),
+    [
+        ("done", {"execution": "e:1"}, Ack(True, "OK", "the peak is 200"), "Done", "the peak is 200"),
+        ("refused", {"execution": "e:1"}, Ack(False, "PRECONDITION", "open positions: 1"), "Refused", "open positions"),
+        ("not reached: it is not sent later", {"execution": "e:1"}, Ack(False, "X", "away", False), "Refused", "away"),
+        ("no Execution", {"brain": "b:1"}, Ack(True, "OK", ""), "Refused", "Execution does not run"),
+    ],
+)
+async def test_a_rebase_goes_to_execution_once(
+    description: str, addresses: dict[str, str], ack: Ack, outcome: str, message: str
+) -> None:
+    async def answer(_kind: str, _name: str) -> None:
+        raise AssertionError("nothing is written")
+
+    client = RebasingExecution(ack)
+    executor = executor_of(Written(answer), Lease(), client, addresses)
+    await executor.execute([ForwardAct("demo", Act(ActVerb.REBASE, "nonce-0001", "olaf", "after the crash"))])
+    result = executor.acts["demo"]
+    assert (result["verb"], result["outcome"], result["nonce"]) == ("rebase", outcome, "nonce-0001"), description
+    assert message in result["message"]
+    assert client.asked == ([("e:1", "olaf", "after the crash", "nonce-0001")] if "execution" in addresses else [])

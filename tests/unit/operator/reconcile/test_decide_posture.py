@@ -5,7 +5,7 @@ from __future__ import annotations
 from support.stack.edits import DEMO, pin, second_policy
 from support.stack.model import installed
 from titan.domain.enums import Posture
-from titan_operator.reconcile.effects import ForwardAct, SetCeiling, Tighten
+from titan_operator.reconcile.effects import ForwardAct, RecordActResult, SetCeiling, Tighten
 
 
 def test_a_ceiling_that_is_lowered_acts_at_once_and_one_that_is_raised_arms_nothing() -> None:
@@ -31,6 +31,26 @@ def test_an_act_is_sent_once() -> None:
     model.settle()
     assert model.in_force is Posture.HALTED
     assert len([effect for effect in model.log if isinstance(effect, ForwardAct)]) == 1
+
+
+def test_a_rebase_is_sent_once_and_moves_no_posture() -> None:
+    model = installed(latch=Posture.HALTED)
+    model.act("rebase", "nonce-0005", reason="after the crash")
+    model.settle()
+    assert model.in_force is Posture.HALTED
+    assert len([effect for effect in model.log if isinstance(effect, ForwardAct)]) == 1
+
+
+def test_a_rebase_under_a_policy_that_nothing_pins_is_refused() -> None:
+    model = installed(latch=Posture.HALTED)
+    other = second_policy()
+    model.create(other)
+    act = {"verb": "rebase", "nonce": "nonce-0006", "by": "ana", "reason": "why not"}
+    model.edit("RiskPolicy", other["metadata"]["name"], lambda raw: raw["spec"].update(act=act))
+    model.settle()
+    (refused,) = (effect for effect in model.log if isinstance(effect, RecordActResult))
+    assert (refused.done, "it cannot rebase anything" in refused.message) == (False, True)
+    assert not any(isinstance(effect, ForwardAct) for effect in model.log)
 
 
 def test_a_halt_passes_though_a_gate_refuses() -> None:

@@ -12,7 +12,7 @@ from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.v1 import order_pb2 as o
-from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, tighten_ack
+from titan_operator.stack.responses import act_ack, brain_view, ceiling_ack, execution_view, rebase_ack, tighten_ack
 from titan_operator.stack.view import ExecutionView, PhaseView
 
 HASH = "sha256:" + "a" * 64
@@ -141,3 +141,9 @@ def test_execution_s_own_answer() -> None:
 def test_a_reason_of_a_later_version_is_told_by_its_number() -> None:
     result = e.PostureActResult(reason=9_999)  # type: ignore[arg-type]
     assert tighten_ack(e.TightenResponse(result=result)).reason == "REASON_9999"
+
+
+def test_a_rebase_that_execution_refused() -> None:
+    message = e.RebasePeakResponse(reason=c.REASON_PRECONDITION, message="PRECONDITION: x", preconditions=["x"])
+    ack = rebase_ack(message)
+    assert (ack.done, ack.reason, ack.message, ack.preconditions) == (False, "PRECONDITION", "PRECONDITION: x", ("x",))
