@@ -109,3 +109,20 @@ def test_second_stack_on_the_same_state_is_refused(armed: LocalStack) -> None:
     assert f"in use by another `titan up` (process {armed.process.pid})" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert armed.titan("status").returncode == 0
+
+
+def test_play_money_is_no_profit_and_a_rebase_waits_for_a_disarmed_account(armed: LocalStack) -> None:
+    done = armed.titan("paper", "deposit", "50")
+    assert (done.returncode, done.stdout.startswith("deposited 50 USDT: ")) == (0, True), done.stderr
+    deadline = time.monotonic() + 30
+    while (account := armed.json("equity")["equity"])["net_deposits"] != "250":
+        assert time.monotonic() < deadline, account
+        time.sleep(0.2)
+    assert float(account["equity"]) > 240
+    assert float(account["day_start_equity"]) > 240
+    too_much = armed.titan("paper", "withdraw", "100000")
+    assert (too_much.returncode, "INSUFFICIENT_MARGIN: amount=100000" in too_much.stderr) == (1, True)
+    assert armed.titan("paper", "withdraw", "much").returncode == 2
+    refused = armed.titan("rebase", "--reason", "a drill")
+    assert (refused.returncode, "latch: ARMED" in refused.stderr) == (1, True)
+    assert armed.titan("rebase", "--reason", " ").returncode == 2

@@ -111,6 +111,11 @@ def _not_armed(policy: Item, posture: Mapping[str, object], in_force: str) -> tu
             "raise spec.posture to ARMED, which needs the verb `loosen`, then `kubectl titan arm`",
         )
     if posture.get("latch") not in (None, "ARMED"):
+        if policy.text("status", "riskLevel") == "EMERGENCY":
+            return (
+                f"posture is {in_force}: the latch is {posture['latch']}, the risk level EMERGENCY",
+                "`kubectl titan rebase --reason TEXT` ends a flat account's drawdown, then `kubectl titan arm`",
+            )
         return (
             f"posture is {in_force}: the latch is {posture['latch']}",
             "`kubectl titan arm` arms it again, when that is right",

@@ -97,6 +97,12 @@ def test_a_phase_that_no_gate_refuses(description: str, raw: dict[str, Any], sen
             "raise spec.posture to ARMED",
         ),
         (
+            "emergency",
+            {"posture": {"ceiling": "ARMED", "latch": "HALTED", "inForce": "HALTED"}, "riskLevel": "EMERGENCY"},
+            "posture is HALTED: the latch is HALTED, the risk level EMERGENCY",
+            "`kubectl titan rebase --reason TEXT`",
+        ),
+        (
             "latch",
             {"posture": {"ceiling": "ARMED", "latch": "HALTED", "inForce": "HALTED"}},
             "posture is HALTED: the latch is HALTED",
