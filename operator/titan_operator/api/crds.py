@@ -51,7 +51,7 @@ def titan_phases() -> dict[str, Any]:
     schema["properties"]["status"] = _status(TitanPhaseStatus)
     columns = (
         _column("Role", ".spec.role", "Role of the process."),
-        _column("Mode", ".spec.mode", "paper or live."),
+        _column("Mode", ".spec.mode", "paper, shadow or live."),
         *_READINESS,
         _column("Allocation", ".status.allocation", "Capital that Brain allots to it, USDT."),
         _column("Policy", ".status.shortHash", "First eight digits of the running policy's hash."),

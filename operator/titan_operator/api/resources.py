@@ -14,7 +14,7 @@ from pydantic import Discriminator, Field
 from titan.domain.enums import Posture
 from titan.domain.policy import PolicyError, PolicyRules, parse_rules
 from titan.domain.policy_hash import policy_hash, short_hash
-from titan.domain.policy_rules import RuleError, WordRule
+from titan.domain.policy_rules import MODES, Mode, RuleError, WordRule
 from titan.domain.symbols import is_perp
 from titan_operator.api.acts import ActSpec, Signature
 from titan_operator.api.field_types import (
@@ -42,7 +42,7 @@ from titan_operator.api.shared_objects import ComputeResources, Margin, PolicyRe
 
 API_VERSION = "titan.trading/v1alpha1"
 
-_MODE = WordRule(("paper", "live"), "")
+_MODE = WordRule(tuple(MODES), "")
 _POSTURES = tuple(posture.name for posture in Posture)
 _SIZE = "(has({0}.storage) && has({0}.storage.size) ? {0}.storage.size : '1Gi')"
 _ON_DELETE = ("Drain", "Flatten", "Orphan")
@@ -178,8 +178,9 @@ class _TradingSpec(_Spec):
     # Every process that decides or sends orders is bound to a policy.
     policy_ref: PolicyRef
     """Policy that it enforces."""
-    mode: Annotated[Literal["paper", "live"], by(_MODE)]
-    """paper: the simulated venue. live: a venue with real money, which the policy must approve."""
+    mode: Annotated[Mode, by(_MODE)]
+    """paper: the simulated venue. shadow: decide, and send nothing. live: a venue with real money, which the policy
+    must approve. This version runs paper; a gate refuses the others with the reason."""
     on_delete: Annotated[Literal["Drain", "Flatten", "Orphan"], by(WordRule(_ON_DELETE, ""))] = "Drain"
     """Action before a deleted phase is removed. Drain: wait until nothing is open. Flatten: close everything. Orphan:
     remove it at once and leave its orders to Execution, which itself always drains."""

@@ -191,15 +191,13 @@ def symbols_tradable(stack: Stack) -> Outcome:
 
 
 def live_approved(stack: Stack) -> Outcome:
-    """Require one mode for the stack, which the policy allows; this version has no live venue."""
+    """Require one mode for the stack, which the policy and this version allow."""
     modes = {spec.mode: phase for phase, spec in stack.traders}
     if len(modes) > 1:
         found = ", ".join(f"{phase.metadata.name} is {mode}" for mode, phase in sorted(modes.items()))
         return GateReason.LIVE_APPROVED, f"spec.mode: {found}; allowed is one mode for the whole stack"
     mode, phase = next(iter(modes.items()))
     problem = mode_problem(stack.policy().spec.rules, mode)
-    if problem is None and mode == "live":
-        problem = "mode: live needs a live venue, which this version does not have; allowed is paper"
     return None if problem is None else (GateReason.LIVE_APPROVED, f"TitanPhase {phase.metadata.name}: spec.{problem}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from titan.domain.instruments import PAPER_INSTRUMENTS, Instrument
 from titan.domain.numbers import format_decimal
 from titan.domain.policy import rules_document
+from titan.domain.policy_enforcement import gaps
 from titan.runtime.topology import PHASES, ROLES, peers_of
 from titan_operator.api.resources import (
     BrainSpec,
@@ -94,9 +95,13 @@ class Workload:
 
 @dataclass(frozen=True)
 class Plan:
-    """One stack: its policy, its mode, and its workloads in start order."""
+    """One stack: its policy, its mode, and its workloads in start order.
+
+    ``policy_gaps`` describes each rule of the policy that nothing enforces.
+    """
 
     policy_name: str
+    policy_gaps: tuple[str, ...]
     policy_hash: str
     posture_ceiling: str
     mode: str
@@ -149,6 +154,7 @@ def plan(
     assert isinstance(market, MarketdataSpec)
     return Plan(
         policy_name=policy.metadata.name,
+        policy_gaps=tuple(gap.sentence for gap in gaps(policy.spec.rules)),
         policy_hash=policy.spec.hash,
         posture_ceiling=policy.spec.posture,
         mode=stack.traders[0][1].mode,

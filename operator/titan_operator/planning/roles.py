@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from titan.domain.policy_rules import MODES
 from titan.runtime import topology
 from titan_operator.api.resources import ROLES as SPEC_ROLES
 
-_MODES = ("paper", "live")
+_MODES = tuple(MODES)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ PLANNED_ROLES: Mapping[str, PlannedRole] = {
             memory="256Mi",
             grace_s=15,
         ),
-        # Required in both modes as long as there is no other venue: gate LiveApproved refuses live trading by name.
+        # Required in every mode as long as there is no other venue: gate LiveApproved refuses live trading by name.
         PlannedRole(
             "papervenue",
             start_rank=1,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from titan_operator.api import TitanPhase
+from titan.domain.numbers import ZERO
+from titan_operator.api import RiskPolicy, TitanPhase
+from titan_operator.api.resources import Spec, TradingSpec
 from titan_operator.cluster.event_types import EventType
 from titan_operator.planning.eligibility import dormant
 from titan_operator.planning.gates import GateReason
@@ -47,7 +49,7 @@ def inactive(resource: ObservedResource, observed: Observed) -> Step | None:
         return _step_aside(resource, observed, PhaseState.SUSPENDED, "spec.suspend is true")
     equity, slept = _equity(observed), resource.condition("Ready").get("reason") == "Dormant"
     was_dormant = True if slept else (False if has_workload(resource, observed) else None)
-    asleep, why = dormant(spec.role, equity, was_dormant)
+    asleep, why = dormant(spec.role, equity, was_dormant, _equity_floor(spec, observed))
     if asleep and equity is None and not slept:
         return Step((), Outcome(None, "EquityUnknown", why, PhaseState.PENDING, reconciling=True))
     if asleep:
@@ -114,6 +116,13 @@ def _step_aside(resource: ObservedResource, observed: Observed, state: PhaseStat
     removal = removal_effects(observed, resource, check) if check.allowed else ()
     outcome = Outcome(False, "Draining", f"{why}: {check.message}", PhaseState.DRAINING, reconciling=True)
     return Step((*check.effects, *removal), outcome)
+
+
+def _equity_floor(spec: Spec, observed: Observed) -> Decimal:
+    """Return the floor of the policy that a phase pins; 0 where it pins none that can be read."""
+    pinned = spec.policy_ref.name if isinstance(spec, TradingSpec) else ""
+    policies = [item.resource for item in observed.policies if item.name == pinned]
+    return next((item.spec.rules.equity_floor for item in policies if isinstance(item, RiskPolicy)), ZERO)
 
 
 def _equity(observed: Observed) -> Decimal | None:

@@ -149,8 +149,6 @@ class PostureActs:
             problems.append(EXECUTION_AWAY)
         if posture is not Posture.ARMED:
             return problems
-        if risk_state.limits.rules.two_person_arm:
-            problems.append("policy: twoPersonArm is true; one person alone cannot arm")
         facts = ArmingFacts(
             ceiling=controller.ceiling,
             risk_level=controller.level.level,
@@ -162,6 +160,7 @@ class PostureActs:
             policy_hash=risk_state.limits.policy_hash,
             execution_hash=risk_state.execution_hash,
             mode_problem=risk_state.limits.mode_problem,
+            two_person_arm=risk_state.limits.rules.two_person_arm,
         )
         return problems + (arming_problems(facts) if risk_state.execution_connected else [])
 

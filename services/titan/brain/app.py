@@ -68,11 +68,13 @@ class BrainApp(ServiceApp[BrainSettings]):
         latch = StoredLatch(self.latch, self.log)
         self.controller = RiskController(self.risk_state, latch, settings.ceiling, self.term, self.notifier)
         updater = StateUpdater(self.risk_state)
-        decisions = IntentDecisions(RiskEngine(limits, self.term), self.risk_state)
+        decisions = IntentDecisions(RiskEngine(limits, self.term), self.risk_state, self.notifier.on_frequency_state)
         self.intent_handler = IntentHandler(
             decisions, self.now_ns, self.execution.place, self.store.save, self.metrics, self.log
         )
-        self.restore = StateRestore(self._database, self.store, self.intent_handler, self.controller, self.log)
+        self.restore = StateRestore(
+            self._database, self.store, self.intent_handler, self.controller, self.risk_state, self.log
+        )
         self._execution_updates = ExecutionUpdates(
             self.execution,
             updater,
@@ -115,6 +117,8 @@ class BrainApp(ServiceApp[BrainSettings]):
         StartError
             When the port is taken, in one sentence.
         """
+        if self.risk_state.limits.not_enforced:
+            self.log.warning("rules that nothing enforces", rules=list(self.risk_state.limits.not_enforced))
         await self.restore.restore()
         self.controller.set_ceiling(self.settings.ceiling, "the ceiling at Brain's start")
         self.controller.update_posture()

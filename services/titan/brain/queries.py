@@ -93,6 +93,7 @@ def snapshot_to_wire(snapshot: BrainSnapshot) -> b.GetBrainResponse:
         decisions_unsaved=snapshot.decisions_unsaved,
         database_problem=snapshot.database_problem,
         equity_as_of_ns=snapshot.equity_as_of_ns,
+        not_enforced=snapshot.not_enforced,
     )
     if snapshot.last_decision is not None:
         response.last_decision.CopyFrom(snapshot.last_decision)

@@ -11,6 +11,7 @@ from titan.domain.enums import Posture
 from titan.domain.posture import PostureState
 from titan.risk.allocation import AllocationState
 from titan.risk.controller import RISK_LEVEL_ACTOR
+from titan.risk.frequency import FrequencyState
 from titan.risk.risk_level import RiskLevelState
 from titan.runtime.telemetry.logs import Log
 from titan.storage.decisions import DecisionStore
@@ -18,7 +19,7 @@ from titan.v1 import brain_pb2 as b
 from titan.wire.brain import budget_to_wire, posture_to_wire
 
 # Keys of the stored state.
-ALLOCATION, RISK_LEVEL = "allocation", "risk_level"
+ALLOCATION, RISK_LEVEL, FREQUENCY, QUALITY = "allocation", "risk_level", "frequency", "quality"
 
 
 class RiskNotifier:
@@ -39,6 +40,14 @@ class RiskNotifier:
     def on_allocation_state(self, state: AllocationState) -> None:
         """Store the hysteresis."""
         self._store.remember(ALLOCATION, msgspec.json.encode(state).decode())
+
+    def on_frequency_state(self, state: FrequencyState) -> None:
+        """Store the counts of thinned and explored setups."""
+        self._store.remember(FREQUENCY, msgspec.json.encode(state).decode())
+
+    def on_quality(self, entries: tuple[float | None, ...]) -> None:
+        """Store the entries by which execution is rated."""
+        self._store.remember(QUALITY, msgspec.json.encode(entries).decode())
 
     def on_emergency(self, reason: str) -> None:
         """Request the flattening from Execution."""

@@ -67,6 +67,8 @@ class BrainSnapshot(msgspec.Struct, frozen=True, kw_only=True):
         Decisions that are not in the table, waiting or dropped.
     database_problem
         One sentence; empty where the database is used.
+    not_enforced
+        Rules of the policy that nothing enforces.
     """
 
     market: MarketSnapshot
@@ -91,6 +93,7 @@ class BrainSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     last_decision: b.Decision | None
     decisions_unsaved: int
     database_problem: str
+    not_enforced: tuple[str, ...]
 
 
 class SnapshotTaker:
@@ -151,6 +154,7 @@ class SnapshotTaker:
             last_decision=handler.last,
             decisions_unsaved=self._store.unsaved + self._store.dropped,
             database_problem=self._controller.blocked or self._store.problem or "",
+            not_enforced=risk_state.limits.not_enforced,
         )
 
     def _phase(self, session: PhaseSession, now_ns: int) -> PhaseSnapshot:

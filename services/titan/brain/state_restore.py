@@ -9,10 +9,12 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.brain.intent_handler import IntentHandler
-from titan.brain.risk_notifier import ALLOCATION, RISK_LEVEL
+from titan.brain.risk_notifier import ALLOCATION, FREQUENCY, QUALITY, RISK_LEVEL
 from titan.risk.allocation import AllocationState
 from titan.risk.controller import RiskController
+from titan.risk.frequency import FrequencyState
 from titan.risk.risk_level import RiskLevelState
+from titan.risk.state import RiskState
 from titan.runtime.telemetry.logs import Log
 from titan.storage import brain_tables
 from titan.storage.decisions import DecisionStore
@@ -39,6 +41,7 @@ class StateRestore:
         store: DecisionStore,
         intent_handler: IntentHandler,
         controller: RiskController,
+        risk_state: RiskState,
         log: Log,
     ) -> None:
         self.problem: SchemaProblem | None = None
@@ -46,6 +49,7 @@ class StateRestore:
         self._store = store
         self._intent_handler = intent_handler
         self._controller = controller
+        self._risk_state = risk_state
         self._log = log
 
     async def restore(self) -> None:
@@ -89,6 +93,10 @@ class StateRestore:
                 self._controller.restore_level(msgspec.json.decode(state[RISK_LEVEL], type=RiskLevelState))
             if ALLOCATION in state:
                 self._controller.restore_allocation(msgspec.json.decode(state[ALLOCATION], type=AllocationState))
+            if FREQUENCY in state:
+                self._risk_state.frequency.restore(msgspec.json.decode(state[FREQUENCY], type=FrequencyState))
+            if QUALITY in state:
+                self._risk_state.quality.restore(msgspec.json.decode(state[QUALITY], type=tuple[float | None, ...]))
         except msgspec.DecodeError as error:
             return SchemaProblem(f"database: the stored state cannot be read ({error})", away=False)
         self._controller.update_posture()

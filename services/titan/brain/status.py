@@ -34,6 +34,7 @@ def status_page(snapshot: BrainSnapshot) -> dict[str, object]:
         },
         "mode": snapshot.mode,
         "policy_hash": snapshot.policy_hash,
+        "not_enforced": list(snapshot.not_enforced),
         "term": snapshot.term,
         "posture": {
             "in_force": posture.in_force.name,

@@ -20,6 +20,7 @@ from titan.cli.output import (
     usdt,
     word,
 )
+from titan.domain.policy_enforcement import gaps_line
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b
@@ -33,7 +34,7 @@ GUARD_COLUMNS = (
     Column("MAX SIZE\n(USDT)", right=True),
 )
 SHORTEST_ID = 4
-# The design numbers these guards and no code runs them. The table shows the gap: a missing number reads like a pass.
+# Guards that an older Brain did not run; 12 runs in no version. A number that is missing would read like a pass.
 NOT_BUILT: Mapping[int, str] = {
     9: "stop distance",
     10: "latency",
@@ -90,7 +91,8 @@ def headline(decision: b.Decision) -> list[str]:
         if price not in ("", "0")
     ]
     if decision.approved:
-        verdict = f"TAKEN   quantity {decision.quantity}, notional {usdt(decision.notional, 2)}"
+        explores = "EXPLORE, " if decision.explores else ""
+        verdict = f"TAKEN   {explores}quantity {decision.quantity}, notional {usdt(decision.notional, 2)}"
     else:
         verdict = f"REFUSED {decision.message or word(c.Reason, decision.reason, 'REASON_')}"
         if decision.largest_notional:
@@ -105,6 +107,8 @@ def headline(decision: b.Decision) -> list[str]:
     if score or evidence:
         lines.append("why     " + ", ".join([*score, *evidence]))
     lines.append(f"policy  {decision.policy_hash}")
+    if open_rules := gaps_line(decision.not_enforced):
+        lines.append(f"policy  {open_rules}")
     return lines
 
 

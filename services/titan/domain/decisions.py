@@ -32,6 +32,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     ``quantity`` in base units, ``notional`` and ``largest_notional`` (the size that would have passed) in quote
     units, 0 where there is none; ``event_time_ns`` and ``market_time_ns`` (of the decision) on the market clock.
+    ``explores`` marks one lot of a setup that guard 8 would refuse; ``thinned`` is the accumulator of guard 20 after
+    this setup, None where it did not act; ``not_enforced`` names the policy's rules that nothing enforces.
     """
 
     intent_id: str
@@ -58,3 +60,6 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     setup_score: float = 0.0
     hops: tuple[tuple[str, int], ...] = ()
     evidence: dict[str, str] = {}
+    explores: bool = False
+    thinned: Decimal | None = None
+    not_enforced: tuple[str, ...] = ()

@@ -6,14 +6,16 @@ the fact that it returns.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 from titan.domain.account import Account
-from titan.domain.enums import PositionEffect, Side
+from titan.domain.enums import OrderType, PositionEffect, Side, TimeInForce
 from titan.domain.instruments import Instrument
 from titan.domain.journal_records import Intake, Refusal
 from titan.domain.marks import Mark, Marks
-from titan.domain.numbers import ZERO
+from titan.domain.numbers import ONE, ZERO, ceil_to, floor_to
 from titan.domain.orders import Order
 from titan.domain.policy import mode_problem
 from titan.domain.policy_hash import Policy
@@ -89,16 +91,12 @@ class OrderIntakeRules:
             else msgspec.structs.replace(requested, position_effect=position_effect)
         )
         mark = self._marks.get(requested.symbol)
-        return (
-            (
-                self._opening_problem(intake, requested.position_effect, mark, state)
-                if position_effect is PositionEffect.OPENING
-                else None
-            )
-            or _size_problem(intake, instrument, mark)
-            or _path_problem(state)
-            or intake
-        )
+        if position_effect is PositionEffect.OPENING:
+            if problem := self._opening_problem(intake, requested.position_effect, mark, state):
+                return problem
+            if mark is not None:
+                intake = within_band(intake, mark.price, self._policy.rules.max_slippage, instrument.tick_size)
+        return _size_problem(intake, instrument, mark) or _path_problem(state) or intake
 
     def _opening_problem(
         self, intake: Intake, requested: PositionEffect, mark: Mark | None, state: IntakeState
@@ -138,6 +136,26 @@ class OrderIntakeRules:
         if state.brain_policy_hash and state.brain_policy_hash != own_hash:
             return Rejection.of(Reason.POLICY_HASH_MISMATCH, f"brain={state.brain_policy_hash}, execution={own_hash}")
         return None
+
+
+def within_band(intake: Intake, mark_price: Decimal, max_slippage: Decimal, tick_size: Decimal) -> Intake:
+    """Return the opening order with a limit that is at most ``max_slippage`` beyond the mark.
+
+    A market order becomes a limit order that takes what the band holds, and cancels the rest. An order that rests or
+    asks for less keeps its own limit. Orders that reduce have no band: they must always get out.
+    """
+    if intake.time_in_force is TimeInForce.POST_ONLY:
+        return intake
+    buys = intake.side is Side.BUY
+    furthest = mark_price * (ONE + max_slippage if buys else ONE - max_slippage)
+    band = floor_to(furthest, tick_size) if buys else ceil_to(furthest, tick_size)
+    if intake.order_type is OrderType.MARKET:
+        return msgspec.structs.replace(
+            intake, order_type=OrderType.LIMIT, time_in_force=TimeInForce.IOC, limit_price=band
+        )
+    if (intake.limit_price > band) if buys else (intake.limit_price < band):
+        return msgspec.structs.replace(intake, limit_price=band)
+    return intake
 
 
 def _price_problem(intake: Intake, mark: Mark | None, max_age_ms: int, now_ns: int) -> Rejection | None:

@@ -10,7 +10,18 @@ import msgspec
 
 from titan.domain.instruments import Instrument
 from titan.domain.numbers import ceil_to, format_decimal
-from titan.domain.policy_rules import RULES, LiveApproval, Mode, NumberLiteral, PolicyRules, RuleError, shown, spelled
+from titan.domain.policy_enforcement import gaps
+from titan.domain.policy_rules import (
+    MODES,
+    RULES,
+    LiveApproval,
+    Mode,
+    NumberLiteral,
+    PolicyRules,
+    RuleError,
+    shown,
+    spelled,
+)
 
 __all__ = [
     "ASCENDING",
@@ -196,10 +207,10 @@ _CONTRADICTIONS: tuple[Callable[[PolicyRules], str | None], ...] = (
 
 
 def mode_problem(rules: PolicyRules, mode: Mode, now_ns: int | None = None) -> str | None:
-    """Describe why the policy does not allow ``mode``; None where it does.
+    """Describe why a stack may not run in ``mode`` under the policy; None where it may.
 
-    A policy that names ``live`` allows it only with an approval that has not expired. The shipped policies name it and
-    carry no approval.
+    A policy that names ``live`` allows it only with an approval that has not expired, and only where every rule is
+    enforced. The shipped policies name it and carry no approval.
 
     Parameters
     ----------
@@ -208,14 +219,16 @@ def mode_problem(rules: PolicyRules, mode: Mode, now_ns: int | None = None) -> s
     """
     if mode not in rules.modes:
         return f"mode: {mode} is not among the policy's modes; allowed is one of {', '.join(rules.modes)}"
-    if mode != "live":
-        return None
-    approval = rules.live_approval
-    if approval is None:
-        return "mode: live needs rules.liveApproval in the policy; allowed without it is paper"
-    if now_ns is not None and now_ns >= approval.expires_ns:
-        return f"mode: live was approved until {approval.expires} ({approval.reference}); allowed now is paper"
-    return None
+    if mode == "live":
+        approval = rules.live_approval
+        if approval is None:
+            return "mode: live needs rules.liveApproval in the policy; allowed without it is paper"
+        if now_ns is not None and now_ns >= approval.expires_ns:
+            return f"mode: live was approved until {approval.expires} ({approval.reference}); allowed now is paper"
+        if open_rules := gaps(rules):
+            named = ", ".join(gap.rule for gap in open_rules)
+            return f"mode: live needs every rule enforced, and nothing enforces {named}; allowed is paper"
+    return f"mode: {MODES[mode]}; allowed is paper" if MODES[mode] else None
 
 
 def untradable_symbols(

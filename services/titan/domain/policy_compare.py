@@ -91,6 +91,7 @@ EFFECTS: Mapping[str, _Comparison] = {
     "drawdownDefensive": _lower_is_tighter,
     "drawdownEmergency": _lower_is_tighter,
     "equityFloor": _higher_is_tighter,
+    "equityFloorFraction": _higher_is_tighter,
     "maxCorrelation": _lower_is_tighter,
     "correlationPenalty": _lower_is_tighter,  # a factor on the size
     "correlationUnknown": _higher_is_tighter,  # assumed, so a high one refuses

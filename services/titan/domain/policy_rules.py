@@ -10,6 +10,7 @@ Losses and notionals are in USDT. A fraction of 1 % is 0.01.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal, get_args, get_type_hints
@@ -21,6 +22,12 @@ from titan.domain.symbols import is_unified
 from titan.domain.time import NS_PER_S
 
 Mode = Literal["paper", "shadow", "live"]
+# Every mode, and what this version lacks for it; empty where it can run.
+MODES: Mapping[Mode, str] = {
+    "paper": "",
+    "shadow": "shadow needs an Execution that decides, journals and sends nothing, which this version does not have",
+    "live": "live needs a live venue, which this version does not have",
+}
 TailMode = Literal["SHADOW", "ADVISORY", "ENFORCEMENT"]
 VenueFailure = Literal["flatten", "halt", "close_only"]
 
@@ -284,6 +291,7 @@ class PolicyRules(msgspec.Struct, frozen=True, kw_only=True):
     drawdown_defensive: Annotated[Decimal, DecimalRule("0.001", "0.9", "peak to now: DEFENSIVE")]
     drawdown_emergency: Annotated[Decimal, DecimalRule("0.001", "0.9", "peak to now: EMERGENCY")]
     equity_floor: Annotated[Decimal, DecimalRule("0", _MONEY, "EMERGENCY below it, USDT")]
+    equity_floor_fraction: Annotated[Decimal, DecimalRule("0", "1", "of net deposits: EMERGENCY below it")]
     max_correlation: Annotated[Decimal, DecimalRule("0", "1", "of a trade with open exposure, signed")]
     correlation_penalty: Annotated[Decimal, DecimalRule("0", "1", "factor on the size above maxCorrelation")]
     correlation_unknown: Annotated[Decimal, DecimalRule("0", "1", "correlation assumed with too little history")]

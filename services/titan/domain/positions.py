@@ -52,7 +52,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
     """One finished trade of a phase, from flat to flat of its share.
 
-    ``realized_pnl`` gross of ``fees``, quote units.
+    ``realized_pnl`` gross of ``fees``, quote units; ``risk`` the loss that was planned at the stops, before fees (0:
+    unknown).
     """
 
     intent_id: str
@@ -67,6 +68,7 @@ class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     opened_ns: int
     closed_ns: int
+    risk: Decimal = ZERO
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -186,12 +188,17 @@ class TripProgress(msgspec.Struct, frozen=True, kw_only=True):
     left_quantity: Decimal = ZERO
     left_notional: Decimal = ZERO
     fees: Decimal = ZERO
+    risk: Decimal = ZERO
 
-    def with_trade(self, side: Side, quantity: Decimal, price: Decimal, fee: Decimal) -> TripProgress:
-        """Book one execution (base units, quote units, fee in quote units)."""
+    def with_trade(
+        self, side: Side, quantity: Decimal, price: Decimal, fee: Decimal, stop_price: Decimal = ZERO
+    ) -> TripProgress:
+        """Book one execution (base units, quote units, fee in quote units); ``stop_price`` of an entry, 0: none."""
         if side is self.side:
+            planned = (price - stop_price) * side.sign * quantity if stop_price else ZERO
             return msgspec.structs.replace(
                 self,
+                risk=self.risk + max(ZERO, planned),
                 entered_quantity=self.entered_quantity + quantity,
                 entered_notional=self.entered_notional + quantity * price,
                 fees=self.fees + fee,
@@ -219,6 +226,7 @@ class TripProgress(msgspec.Struct, frozen=True, kw_only=True):
             fees=self.fees.quantize(PRECISION),
             opened_ns=self.opened_ns,
             closed_ns=closed_ns,
+            risk=self.risk.quantize(PRECISION),
         )
 
 
@@ -333,7 +341,9 @@ class HeldPositions:
                     side=fill.side,
                     opened_ns=fill.event_time_ns,
                 )
-            progress = progress.with_trade(fill.side, opening, fill.price, fee - closing_fee)
+            entry = intake is not None and fill.order_role is OrderRole.ENTRY
+            stop_price = intake.stop_price if intake is not None and entry else ZERO
+            progress = progress.with_trade(fill.side, opening, fill.price, fee - closing_fee, stop_price)
         if progress is None:
             self.trips.pop(key, None)
         else:

@@ -79,6 +79,7 @@ class Reason(IntEnum):
     PRECONDITION = 65  # a precondition of arming does not hold
     NONCE_USED = 66  # an act is one-shot
     SHUTTING_DOWN = 67  # the process is stopping
+    THINNED = 70  # a size factor leaves less than a lot: not every setup is taken
 
 
 class Rejection(NamedTuple):

@@ -18,6 +18,8 @@ _UPPER_CENTRE, _UPPER_SLOPE, _UPPER_SHARE = Decimal(37_500), Decimal("0.0002"), 
 _BASE, _REST = Decimal("0.2"), Decimal("0.8")
 # The weights' formulas change where these leverage tiers begin: 1,500, 5,000 and 25,000 USDT.
 _MIDDLE_TIER, _FLAT_TIER, _UPPER_TIER = 1, 2, 3
+# The phase of this rank trades down to the equity floor.
+LOWEST_RANK = 1
 _WEIGHT_PLACES = Decimal("0.000000001")
 
 
@@ -50,9 +52,14 @@ def base_weights(equity: Decimal, tier: int) -> tuple[Decimal, Decimal, Decimal]
 
 
 def allocate(
-    equity: Decimal, deployed: Sequence[str], state: AllocationState, parameters: RiskParameters
+    equity: Decimal, floor: Decimal, deployed: Sequence[str], state: AllocationState, parameters: RiskParameters
 ) -> tuple[Allocation, AllocationState]:
     """Share ``equity`` (USDT) among the ``deployed`` phases.
+
+    Parameters
+    ----------
+    floor
+        The equity floor in USDT, from which the lowest phase may trade.
 
     Returns
     -------
@@ -61,7 +68,7 @@ def allocate(
     """
     tier = _tier(equity, state.tier, parameters)
     phases = sorted(deployed, key=lambda phase: parameters.phases[phase].rank)
-    eligible = tuple(phase for phase in phases if _eligible(equity, phase, state, parameters))
+    eligible = tuple(phase for phase in phases if _eligible(equity, floor, phase, state, parameters))
     following = AllocationState(tier, eligible)
     leverage = parameters.leverage_tiers[tier][1]
     weights = dict.fromkeys(phases, ZERO)
@@ -110,7 +117,10 @@ def _tier(equity: Decimal, held: int, parameters: RiskParameters) -> int:
     return max(entered, held)
 
 
-def _eligible(equity: Decimal, phase: str, state: AllocationState, parameters: RiskParameters) -> bool:
+def _eligible(equity: Decimal, floor: Decimal, phase: str, state: AllocationState, parameters: RiskParameters) -> bool:
+    if parameters.phases[phase].rank == LOWEST_RANK:
+        # By its starting equity, an account that fell below it could never trade again.
+        return equity >= floor
     starts = parameters.phases[phase].starts_at_equity
     return equity >= (starts * parameters.hysteresis if phase in state.eligible else starts)
 

@@ -14,7 +14,7 @@ from titan.domain.posture import PostureState
 from titan.risk.allocation import Allocation, AllocationState, allocate
 from titan.risk.budgets import grant
 from titan.risk.posture import level_posture, posture_in_force
-from titan.risk.risk_level import RiskLevelState, evaluate
+from titan.risk.risk_level import RiskLevelState, equity_floor, evaluate
 from titan.risk.state import RiskState
 
 # The latch records it as the actor of a FLATTEN that the risk level caused.
@@ -52,6 +52,9 @@ class RiskListener(Protocol):
 
     def on_allocation_state(self, state: AllocationState) -> None:
         """Store the allocation's hysteresis."""
+
+    def on_quality(self, entries: tuple[float | None, ...]) -> None:
+        """Store the entries by which execution is rated."""
 
     def on_emergency(self, reason: str) -> None:
         """Flatten the account; the latch is at FLATTEN already."""
@@ -91,6 +94,7 @@ class RiskController:
         self._term = term
         self._listener = listener
         self._last_grant_ns = 0
+        self._quality_changes = 0
         # Phases whose expired budget has been reported: once is enough.
         self._expired: set[str] = set()
         self.state = self._posture_state()
@@ -119,6 +123,9 @@ class RiskController:
         if self.level.level is RiskLevel.EMERGENCY and before.level is not RiskLevel.EMERGENCY:
             self._latch.lower(Posture.FLATTEN, RISK_LEVEL_ACTOR, self.level.reason)
             self._listener.on_emergency(self.level.reason)
+        if risk_state.quality.changes != self._quality_changes:
+            self._quality_changes = risk_state.quality.changes
+            self._listener.on_quality(risk_state.quality.entries)
         changed = self.update_posture()
         if now_ns:
             self._grant_budgets(now_ns, changed)
@@ -199,6 +206,7 @@ class RiskController:
             return
         self.allocation, following = allocate(
             risk_state.equity.confirmed_equity,
+            equity_floor(risk_state.equity, risk_state.limits.rules),
             tuple(risk_state.phases),
             self.allocation_state,
             risk_state.limits.parameters,

@@ -6,6 +6,7 @@ Synchronous and without I/O: the Brain process and a backtest give it domain rec
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -14,6 +15,8 @@ from titan.domain.enums import Action
 from titan.domain.intents import Intent
 from titan.domain.reasons import Reason
 from titan.risk.engine import RiskEngine, reserve
+from titan.risk.evaluation import signal_age_ns
+from titan.risk.frequency import FrequencyState
 from titan.risk.state import RiskState
 
 # Number of openings and of decisions kept to detect a repetition. Beyond it Execution's own idempotency holds.
@@ -29,12 +32,20 @@ class IntentDecisions:
     ----------
     journalled
         Intents that Execution has journalled; the record of a decision made before a restart may be lost.
+
+    Parameters
+    ----------
+    on_frequency
+        Stores the state of thinning and exploring, whenever a decision has changed it.
     """
 
-    def __init__(self, engine: RiskEngine, risk_state: RiskState) -> None:
+    def __init__(
+        self, engine: RiskEngine, risk_state: RiskState, on_frequency: Callable[[FrequencyState], None]
+    ) -> None:
         self.engine = engine
         self.journalled: frozenset[str] = frozenset()
         self._risk_state = risk_state
+        self._on_frequency = on_frequency
         self._openings: OrderedDict[_OpeningKey, None] = OrderedDict()
 
     def decide(self, intent: Intent, phase_id: str, now_ns: int) -> Decision:
@@ -46,7 +57,10 @@ class IntentDecisions:
             return self._decided_before(intent, now_ns)
         # A phase that was killed and processed the same event again sends a new intent id.
         seen = intent.action is Action.OPEN and _opening_key(intent) in self._openings
-        return self.engine.decide(intent, self._risk_state, now_ns, seen=seen)
+        decision = self.engine.decide(intent, self._risk_state, now_ns, seen=seen)
+        if intent.action is Action.OPEN and not seen:
+            self._count(intent, decision, now_ns)
+        return decision
 
     def reserve(self, intent: Intent, decision: Decision) -> None:
         """Count an approved decision as if done."""
@@ -62,6 +76,21 @@ class IntentDecisions:
     def forget_openings(self) -> None:
         """Forget all openings, before they are restored in their order."""
         self._openings.clear()
+
+    def _count(self, intent: Intent, decision: Decision, now_ns: int) -> None:
+        """Count what later decisions compare: the pipeline's latency, thinned and explored setups."""
+        risk_state = self._risk_state
+        risk_state.latency.add(now_ns, signal_age_ns(intent, now_ns, risk_state.lockstep))
+        frequency = risk_state.frequency
+        changed = frequency.set_horizon(intent.phase_id, intent.setup, intent.timeframe_ns)
+        if decision.thinned is not None:
+            frequency.set_thinned(intent.phase_id, intent.symbol, decision.thinned)
+            changed = True
+        if decision.explores and decision.approved:
+            frequency.add_explored(intent.phase_id, intent.setup, now_ns)
+            changed = True
+        if changed:
+            self._on_frequency(frequency.state)
 
     def _decided_before(self, intent: Intent, now_ns: int) -> Decision:
         """Answer an intent whose order Execution has, and whose decision was lost with a kill."""

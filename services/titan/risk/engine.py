@@ -11,7 +11,7 @@ from titan.domain.decisions import Decision, GuardResult
 from titan.domain.enums import Action, PositionEffect, Side, Verdict
 from titan.domain.intents import Intent
 from titan.domain.notional import notional_price
-from titan.domain.numbers import ONE, ZERO, floor_to
+from titan.domain.numbers import ZERO, floor_to
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import Evaluation, Outcome, Raw
 from titan.risk.guards.table import GUARDS
@@ -81,8 +81,6 @@ class RiskEngine:
                 return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.notional_price)
         notional = evaluation.notional
         assert notional is not None  # guard 3 bounds it
-        if evaluation.scale is not ONE:
-            notional *= evaluation.scale
         quantity = floor_to(notional / evaluation.notional_price, evaluation.symbol.instrument.quantity_step)
         return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.notional_price)
 
@@ -135,6 +133,9 @@ class RiskEngine:
             setup_score=intent.setup_score,
             hops=intent.hops,
             evidence=intent.evidence,
+            explores=e.explores,
+            thinned=e.thinned,
+            not_enforced=self.limits.not_enforced,
         )
 
     def invalid(self, intent: Intent, sentence: str, now_ns: int) -> Decision:
@@ -191,6 +192,7 @@ class RiskEngine:
             market_time_ns=now_ns,
             setup=setup,
             hops=hops,
+            not_enforced=self.limits.not_enforced,
         )
 
 

@@ -32,16 +32,24 @@ class Evaluation:
     notional_price
         Quote units: the highest price at which the order can fill, at which its size is measured.
     least
-        Quote units at ``notional_price``: the smallest size that the instrument accepts after ``scale`` is applied.
+        Quote units at ``notional_price``: the smallest size that the instrument accepts, one lot.
     notional
         Quote units at ``notional_price``: the largest size so far; None while nothing has bounded it. It only shrinks.
     scale
-        Factor on the final size, at a risk level worse than NORMAL.
+        Product of the factors below 1; guard 20 applies it.
+    age_ns
+        Age of the signal, as guard 1 measured it.
+    explores
+        Guard 8 passed one lot of a setup that it would refuse, so that the setup can earn its way back.
+    thinned
+        The accumulator of guard 20 after this setup; None where it did not act.
     loss_fraction
         Stop distance plus cost, a fraction of price; set by guard 8.
     """
 
     __slots__ = (
+        "age_ns",
+        "explores",
         "intent",
         "least",
         "limits",
@@ -57,6 +65,7 @@ class Evaluation:
         "seen",
         "stop_fraction",
         "symbol",
+        "thinned",
     )
 
     def __init__(
@@ -80,12 +89,18 @@ class Evaluation:
         self.notional_price = notional_price(intent.side, price, symbol.bid)
         instrument = symbol.instrument
         least = instrument.min_quantity
-        if price and least * price < instrument.min_notional:
-            least = ceil_to(instrument.min_notional / price, instrument.quantity_step)
-        # The venue measures its minimum at the limit price.
+        # The venue measures its minimum at the limit price; Execution gives a market order the limit of its band.
+        limit = price
+        if intent.side is Side.SELL and intent.order_type is OrderType.MARKET:
+            limit = price * self.limits.band_below
+        if limit and least * limit < instrument.min_notional:
+            least = ceil_to(instrument.min_notional / limit, instrument.quantity_step)
         self.least = least * self.notional_price
         self.notional: Decimal | None = intent.max_notional or None
         self.scale = ONE
+        self.age_ns = 0
+        self.explores = False
+        self.thinned: Decimal | None = None
         self.loss_fraction = ZERO
         self.stop_fraction = ZERO
 
@@ -93,6 +108,22 @@ class Evaluation:
     def maker(self) -> bool:
         """Return whether the entry is post-only, and so pays the maker fee."""
         return self.intent.time_in_force is TimeInForce.POST_ONLY
+
+
+def signal_age_ns(intent: Intent, now_ns: int, lockstep: bool) -> int:
+    """Compute a signal's age at ``now_ns`` of the market clock.
+
+    The market clock covers every hop, also one that nobody measured. Faster than real time, measured durations are no
+    market time.
+    """
+    age_ns = now_ns - intent.event_time_ns
+    return age_ns if lockstep else max(age_ns, intent.age_ns)
+
+
+def scaled(e: Evaluation, factor: Decimal, value: Raw, limit: Raw) -> Outcome:
+    """Apply a factor below 1 on the size or, where that would leave less than a lot, on the frequency (guard 20)."""
+    e.scale *= factor
+    return SHRINK, OK, value, limit, None
 
 
 def capped(e: Evaluation, largest: Decimal, reason: Reason, value: Raw, limit: Raw) -> Outcome:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from titan.domain.numbers import ONE
+from titan.domain.policy_enforcement import gaps
 from titan.domain.policy_rules import Mode, PolicyRules
-from titan.domain.time import NS_PER_MS
+from titan.domain.time import NS_PER_MS, NS_PER_S
 from titan.risk.parameters import RiskParameters
 
 
@@ -11,8 +13,16 @@ class Limits:
     """Rules and parameters, ready to compare. Decimals are money and fractions, floats probabilities."""
 
     __slots__ = (
+        "band_below",
+        "correlation_penalty",
+        "correlation_unknown",
+        "explorations_per_day",
         "kelly_scale",
+        "latency_reduce_ns",
+        "latency_reject_ns",
+        "latency_window_s",
         "max_account_leverage",
+        "max_correlation",
         "max_entry_orders",
         "max_loss_per_trade",
         "max_margin_leverage",
@@ -20,16 +30,20 @@ class Limits:
         "max_position_notional",
         "max_price_age_ns",
         "max_signal_age_ns",
+        "max_slippage",
         "max_total_notional",
         "min_confidence",
         "min_edge_to_cost",
+        "min_execution_quality",
         "min_truth_score",
         "mode",
         "mode_problem",
+        "not_enforced",
         "parameters",
         "policy_hash",
         "rules",
         "score_lift",
+        "stop_volatility_multiple",
         "symbols",
         "tail_note",
     )
@@ -60,7 +74,20 @@ class Limits:
         self.max_signal_age_ns = rules.max_signal_age_ms * NS_PER_MS
         self.min_truth_score = rules.min_truth_score
         self.min_confidence = float(rules.min_confidence)
-        self.score_lift = float(rules.score_lift)
+        # No setup carries a signed calibration yet, and real money follows no score without one.
+        self.score_lift = 0.0 if mode == "live" else float(rules.score_lift)
+        self.explorations_per_day = 0 if mode == "live" else parameters.explorations_per_day
+        self.stop_volatility_multiple = float(rules.stop_volatility_multiple)
+        self.latency_reduce_ns = rules.latency_reduce_ms * NS_PER_MS
+        self.latency_reject_ns = rules.latency_reject_ms * NS_PER_MS
+        self.latency_window_s = parameters.latency_window_ns // NS_PER_S
+        self.min_execution_quality = float(rules.min_execution_quality)
+        self.max_slippage = float(rules.max_slippage)
+        self.band_below = ONE - rules.max_slippage
+        self.max_correlation = rules.max_correlation
+        self.correlation_penalty = rules.correlation_penalty
+        self.correlation_unknown = rules.correlation_unknown
+        self.not_enforced = tuple(gap.rule for gap in gaps(rules))
         self.min_edge_to_cost = float(rules.min_edge_to_cost)
         self.kelly_scale = parameters.kelly_scale(parameters.tail_alpha)
         self.tail_note = f"alpha={parameters.tail_alpha} assumed (no estimate): Kelly x {self.kelly_scale:g}"

@@ -133,7 +133,15 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     daily_loss_cautious: Decimal = Decimal("0.5")
     daily_loss_defensive: Decimal = Decimal("0.75")
     risk_level_dwell_ns: int = 600 * NS_PER_S
+    # A streak counts losses of so many R, within the greater of the window and so many horizons of the setup.
     loss_streak_window_ns: int = 3_600 * NS_PER_S
+    loss_streak_least_r: Decimal = Decimal("0.25")
+    loss_streak_horizons: int = 3
+    latency_window_ns: int = 300 * NS_PER_S
+    latency_scale: Decimal = Decimal("0.75")
+    quality_min_orders: int = 20
+    tail_throttle_min: Decimal = Decimal("0.1")
+    explorations_per_day: int = 3
 
     def __post_init__(self) -> None:
         """Check the range of each number.

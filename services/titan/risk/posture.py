@@ -46,11 +46,14 @@ class ArmingFacts(msgspec.Struct, frozen=True, kw_only=True):
     policy_hash: str
     execution_hash: str
     mode_problem: str | None
+    two_person_arm: bool
 
 
 def arming_problems(facts: ArmingFacts) -> list[str]:
     """List every precondition of arming that does not hold, each as a sentence."""
     problems = []
+    if facts.two_person_arm:
+        problems.append("policy: twoPersonArm is true; one person alone cannot arm")
     if facts.ceiling is not Posture.ARMED:
         problems.append(f"ceiling: {facts.ceiling.name} in the RiskPolicy resource; arming needs ARMED")
     if facts.mode_problem is not None:

@@ -36,6 +36,11 @@ def daily_loss_limit(equity: Equity, rules: PolicyRules) -> Decimal:
     return min(rules.max_daily_loss, rules.max_daily_loss_fraction * equity.day_start_equity)
 
 
+def equity_floor(equity: Equity, rules: PolicyRules) -> Decimal:
+    """Compute the equity below which everything ends, in USDT. Deposits raise it, losses and rebases do not."""
+    return max(rules.equity_floor, rules.equity_floor_fraction * equity.net_deposits)
+
+
 def evaluate(
     state: RiskLevelState,
     equity: Equity,
@@ -73,8 +78,9 @@ def _by_equity(equity: Equity, rules: PolicyRules, parameters: RiskParameters) -
     share = loss / limit if limit > ZERO else ZERO
     drawdown = equity.drawdown
     numbers = f"drawdown={_four_places(drawdown)}, daily_loss={_four_places(loss)} of {_four_places(limit)}"
-    if worth < rules.equity_floor:
-        return RiskLevel.EMERGENCY, f"equity={_four_places(worth)} below floor={rules.equity_floor}"
+    floor = equity_floor(equity, rules)
+    if worth < floor:
+        return RiskLevel.EMERGENCY, f"equity={_four_places(worth)} below floor={_four_places(floor)}"
     if drawdown >= rules.drawdown_emergency or share >= 1:
         return RiskLevel.EMERGENCY, numbers
     if drawdown >= rules.drawdown_defensive or share >= parameters.daily_loss_defensive:

@@ -49,8 +49,14 @@ class Shares:
                 holding = Holding(share.quantity, share.average_entry_price, position.opened_ns)
                 self._shares[share.phase_id, position.symbol] = _Share(holding, progress)
 
-    def on_fill(self, fill: Fill, setup: str) -> RoundTrip | None:
-        """Apply a fill; return the finished trip where it made the share flat or reversed it."""
+    def on_fill(self, fill: Fill, setup: str, stop_price: Decimal = ZERO) -> RoundTrip | None:
+        """Apply a fill; return the finished trip where it made the share flat or reversed it.
+
+        Parameters
+        ----------
+        stop_price
+            Quote units, of the entry that the fill belongs to; 0 for none.
+        """
         key = (fill.phase_id, fill.symbol)
         share = self._shares.get(key)
         signed = fill.quantity * fill.side.sign
@@ -58,19 +64,19 @@ class Shares:
         before = share.holding if share is not None else Holding()
         after, _ = trade(before, signed, fill.price, fill.event_time_ns)
         if share is None:
-            self._shares[key] = _Share(after, _begin(fill, setup, fill.quantity, fee))
+            self._shares[key] = _Share(after, _begin(fill, setup, fill.quantity, fee, stop_price))
             return None
         turned = after.quantity != ZERO and (after.quantity > ZERO) != (before.quantity > ZERO)
         # A reversal finishes one trip and begins another: the fill is split between them.
         closing = abs(before.quantity) if turned else fill.quantity
         part = closing / fill.quantity
         share.holding = after
-        share.progress = share.progress.with_trade(fill.side, closing, fill.price, fee * part)
+        share.progress = share.progress.with_trade(fill.side, closing, fill.price, fee * part, stop_price)
         if after.quantity != ZERO and not turned:
             return None
         finished = share.progress.finished(fill.phase_id, fill.symbol, fill.event_time_ns)
         if turned:
-            self._shares[key] = _Share(after, _begin(fill, setup, abs(after.quantity), fee * (1 - part)))
+            self._shares[key] = _Share(after, _begin(fill, setup, abs(after.quantity), fee * (1 - part), stop_price))
         else:
             del self._shares[key]
         return finished
@@ -97,14 +103,7 @@ class Shares:
         ]
 
 
-def _begin(fill: Fill, setup: str, quantity: Decimal, fee: Decimal) -> TripProgress:
+def _begin(fill: Fill, setup: str, quantity: Decimal, fee: Decimal, stop_price: Decimal) -> TripProgress:
     """Begin a trip with this fill."""
-    return TripProgress(
-        intent_id=fill.intent_id,
-        setup=setup,
-        side=fill.side,
-        opened_ns=fill.event_time_ns,
-        entered_quantity=quantity,
-        entered_notional=quantity * fill.price,
-        fees=fee,
-    )
+    progress = TripProgress(intent_id=fill.intent_id, setup=setup, side=fill.side, opened_ns=fill.event_time_ns)
+    return progress.with_trade(fill.side, quantity, fill.price, fee, stop_price)

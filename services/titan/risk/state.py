@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from titan.domain.budgets import Budget
-from titan.domain.enums import OrderRole, Posture, RiskLevel
+from titan.domain.enums import OrderRole, OrderState, Posture, RiskLevel
 from titan.domain.equity import Equity
 from titan.domain.instruments import Instrument
 from titan.domain.marks import mid_price
@@ -20,9 +20,12 @@ from titan.domain.numbers import BPS, ONE, ZERO
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Position
 from titan.domain.truth import TruthSnapshot
+from titan.risk.frequency import Frequency
 from titan.risk.history import PhaseHistory
+from titan.risk.latency import RollingLatency
 from titan.risk.limits import Limits
 from titan.risk.parameters import PhaseParameters
+from titan.risk.quality import ExecutionQuality
 from titan.risk.reservations import FINAL_STATES, Reservation, Reservations
 from titan.risk.risk_level import daily_loss
 
@@ -152,12 +155,15 @@ class RiskState:
         "equity",
         "execution_connected",
         "execution_hash",
+        "frequency",
         "gross_notional",
+        "latency",
         "limits",
         "lockstep",
         "phases",
         "posture",
         "posture_source",
+        "quality",
         "reconciled",
         "reservations",
         "risk_level",
@@ -174,6 +180,9 @@ class RiskState:
         self._unlisted: dict[str, Held] = {}
         self.phases = {phase: PhaseState(phase, limits.parameters.phases[phase]) for phase in phases}
         self.reservations = Reservations()
+        self.frequency = Frequency()
+        self.latency = RollingLatency(limits.parameters.latency_window_ns)
+        self.quality = ExecutionQuality()
         self.equity = Equity(known=False, reason="not reported by Execution yet")
         self.truth = TruthSnapshot(known=False)
         self.reconciled = False
@@ -209,6 +218,9 @@ class RiskState:
 
     def on_order(self, order: Order) -> None:
         """Apply an order's new state."""
+        entry = order.order_role is OrderRole.ENTRY and order.intent_id in self.reservations.entries
+        if entry and order.state is OrderState.REJECTED:
+            self.quality.refused()
         self.reservations.on_order(order)
         if order.order_role is OrderRole.STOP and order.trigger_price and order.state not in FINAL_STATES:
             self._held(order.symbol).stop_price = order.trigger_price

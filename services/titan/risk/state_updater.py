@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from titan.domain.enums import OrderRole
 from titan.domain.equity import Equity
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import Position, RoundTrip
 from titan.domain.time import NS_PER_MINUTE
 from titan.domain.truth import TruthSnapshot
 from titan.risk.history import PhaseHistory
+from titan.risk.quality import slippage
+from titan.risk.reservations import Reservation
 from titan.risk.shares import Shares
 from titan.risk.state import RiskState
 
@@ -63,7 +66,11 @@ class StateUpdater:
         self._trades.add(key)
         entry = self.risk_state.reservations.entries.get(fill.intent_id)
         self.risk_state.on_fill(fill)
-        trip = self.shares.on_fill(fill, entry.setup if entry is not None else "")
+        if entry is not None:
+            self._rate_entry(fill, entry)
+        trip = (
+            self.shares.on_fill(fill, "") if entry is None else self.shares.on_fill(fill, entry.setup, entry.stop_price)
+        )
         if trip is not None:
             self._on_trip(trip)
         return True
@@ -73,14 +80,26 @@ class StateUpdater:
         self.risk_state.truth = truth
         self.risk_state.reconciled = self.risk_state.reconciled or truth.known
 
+    def _rate_entry(self, fill: Fill, entry: Reservation) -> None:
+        """Count an order once, by the price of its first fill."""
+        if fill.order_role is OrderRole.ENTRY and not entry.filled and entry.price:
+            self.risk_state.quality.filled(slippage(fill.side.sign, entry.price, fill.price))
+
     def _on_trip(self, trip: RoundTrip) -> None:
         phase = self.risk_state.phases.get(trip.phase_id)
         if phase is None or not phase.history.add(trip):
             return
         limits = self.risk_state.limits
+        parameters = limits.parameters
+
+        def window_ns(setup: str) -> int:
+            horizon_ns = self.risk_state.frequency.horizon_ns(trip.phase_id, setup)
+            return max(parameters.loss_streak_window_ns, parameters.loss_streak_horizons * horizon_ns)
+
         until_ns = phase.history.streak_pause_until(
             limits.rules.loss_streak_count,
-            limits.parameters.loss_streak_window_ns,
+            parameters.loss_streak_least_r,
+            window_ns,
             limits.rules.loss_streak_pause_minutes * NS_PER_MINUTE,
         )
         phase.paused_until_ns = max(phase.paused_until_ns, until_ns)

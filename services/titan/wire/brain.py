@@ -185,6 +185,9 @@ def decision_to_wire(decision: Decision) -> b.Decision:
         target_price=optional_decimal(decision.target_price),
         setup_score=decision.setup_score,
         evidence=decision.evidence,
+        explores=decision.explores,
+        thinned="" if decision.thinned is None else format_decimal(decision.thinned),
+        not_enforced=decision.not_enforced,
     )
 
 
@@ -232,6 +235,9 @@ def decision_from_wire(message: b.Decision) -> Decision:
         setup_score=message.setup_score,
         hops=hops_from_wire(message.hops),
         evidence=dict(message.evidence),
+        explores=message.explores,
+        thinned=parse_decimal(message.thinned, "thinned") if message.thinned else None,
+        not_enforced=tuple(message.not_enforced),
     )
 
 

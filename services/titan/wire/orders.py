@@ -312,6 +312,7 @@ def round_trip_to_wire(trip: RoundTrip) -> execution_pb2.RoundTrip:
         opened_ns=trip.opened_ns,
         closed_ns=trip.closed_ns,
         setup=trip.setup,
+        risk=format_decimal(trip.risk),
     )
 
 
@@ -334,6 +335,7 @@ def round_trip_from_wire(message: execution_pb2.RoundTrip) -> RoundTrip:
         exit_price=read_decimal(message.exit_price, "round_trip.exit_price"),
         realized_pnl=read_decimal(message.realized_pnl, "round_trip.realized_pnl"),
         fees=read_decimal(message.fees, "round_trip.fees"),
+        risk=read_decimal(message.risk, "round_trip.risk"),
         opened_ns=message.opened_ns,
         closed_ns=message.closed_ns,
     )

@@ -83,7 +83,7 @@ def test_kubectl_get_titan_is_readable(cluster: ControlPlane, namespace: str) ->
     api.close()
     assert [line[:-1] for line in lines] == [
         ["NAME", "POSTURE", "CEILING", "READY", "REASON", "EQUITY", "POLICY"],
-        ["riskpolicy.titan.trading/demo-d7413498", "HALTED", "ARMED", "True", "InForce", "200.5", "aaaaaaaa"],
+        ["riskpolicy.titan.trading/demo-3e1725d5", "HALTED", "ARMED", "True", "InForce", "200.5", "aaaaaaaa"],
         ["NAME", "ROLE", "MODE", "READY", "REASON", "ALLOCATION", "POLICY"],
         ["titanphase.titan.trading/brain", "brain", "paper", "True", "InForce", "100", "aaaaaaaa"],
     ]

@@ -141,7 +141,7 @@ REFUSED = [
     ("titan-stack", ("image=titan/titan:1",), "/image"),
     ("titan-stack", (f"image={IMAGE}", "policy=yolo"), "/policy"),
     ("titan-stack", (f"image={IMAGE}", "posture=armed"), "/posture"),
-    ("titan-stack", (f"image={IMAGE}", "mode=shadow"), "/mode"),
+    ("titan-stack", (f"image={IMAGE}", "mode=trial"), "/mode"),
     ("titan-stack", (f"image={IMAGE}", "phases.hunter.role=hunter"), "role"),
     ("titan-stack", (f"image={IMAGE}", "phases.brain.image=other"), "image"),
     ("titan-stack", (f"image={IMAGE}", "phases.brain.databaseSecretRef.url=postgresql://hush"), "url"),

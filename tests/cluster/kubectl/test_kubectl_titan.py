@@ -23,7 +23,7 @@ from titan.cli.cluster.app import app
 from titan.cli.root import run_app
 
 DESK = "desk"
-DEMO = "demo-d7413498"
+DEMO = "demo-3e1725d5"
 CRDS = REPOSITORY / "crds"
 OPERATOR = "system:serviceaccount:titan-system:titan-operator"
 # Who is there: ana writes stacks, tom trades too, pia may reach processes, dee may enter them too, eve may nothing.
@@ -276,12 +276,12 @@ def test_an_act_that_another_overtakes_is_not_waited_for(stage: Stage, titan: Ru
 
 
 def test_halting_reaches_every_policy_of_a_stack_that_is_torn(stage: Stage, titan: Run) -> None:
-    stage.apply(policy_manifest("other-d7413498"), phase_manifest("execution", "other-d7413498"))
-    with stage.answering("Done", "one", HALTED), stage.answering("Done", "two", HALTED, "other-d7413498"):
+    stage.apply(policy_manifest("other-3e1725d5"), phase_manifest("execution", "other-3e1725d5"))
+    with stage.answering("Done", "one", HALTED), stage.answering("Done", "two", HALTED, "other-3e1725d5"):
         code, out, _ = titan("ana", "halt", "-o", "json")
     acts = json.loads(out)["acts"]
     assert code == 0
-    assert {one["policy"]: one["answered"]["message"] for one in acts} == {DEMO: "one", "other-d7413498": "two"}
+    assert {one["policy"]: one["answered"]["message"] for one in acts} == {DEMO: "one", "other-3e1725d5": "two"}
     assert len({one["asked"]["nonce"] for one in acts}) == 2
     assert "pins differ" in titan("tom", "arm")[2]
 
@@ -359,13 +359,13 @@ def test_pin_binds_every_phase_that_trades(stage: Stage, titan: Run) -> None:
 
 def test_pin_refuses_a_policy_that_is_not_what_it_says(stage: Stage, titan: Run) -> None:
     # The API server cannot hash rules; whoever reads them does.
-    stage.apply(policy_manifest("false-d7413498", rules={**RULES, "equityFloor": "100"}))
-    code, out, err = titan("ana", "policy", "pin", "false-d7413498")
+    stage.apply(policy_manifest("false-3e1725d5", rules={**RULES, "equityFloor": "100"}))
+    code, out, err = titan("ana", "policy", "pin", "false-3e1725d5")
     assert (code, out) == (1, "")
     assert "the rules hash to sha256:" in err
     assert f"spec.hash says {HASH}" in err
     assert stage.get("titanphase", "brain")["spec"]["policyRef"]["name"] == DEMO
-    assert "has no RiskPolicy gone; there are demo-d7413498, false-d7413498" in titan("ana", "policy", "pin", "gone")[2]
+    assert "has no RiskPolicy gone; there are demo-3e1725d5, false-3e1725d5" in titan("ana", "policy", "pin", "gone")[2]
 
 
 def test_kubectl_itself_finds_the_plugin(stage: Stage) -> None:

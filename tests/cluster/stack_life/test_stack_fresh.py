@@ -20,7 +20,7 @@ from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, ks
 
 STACK = "titan"
 FILES = ("-f", str(ROOT / "policies" / "demo.yaml"), "-f", str(ROOT / "examples" / "quickstart.yaml"))
-POLICY = "demo-d7413498"
+POLICY = "demo-3e1725d5"
 UNLISTED = "titan/titan@sha256:" + "9" * 64
 # What the two may say of one object at one moment: neither waits where the other is done.
 AGREE = {
@@ -130,13 +130,13 @@ def test_kubectl_get_shows_a_stack_that_is_ready(at: Installation) -> None:
         "READY": "True",
         "REASON": "InForce",
         "EQUITY": "200",
-        "POLICY": "d7413498",
+        "POLICY": "3e1725d5",
     }
     assert set(rows) == set(PHASES)
     for name, row in rows.items():
         bound = name in ("execution", "brain", "scavenger")
         assert (row["ROLE"], row["READY"], row["REASON"]) == (name, "True", "Running")
-        assert (row["MODE"], row["POLICY"]) == (("paper", "d7413498") if bound else ("", ""))
+        assert (row["MODE"], row["POLICY"]) == (("paper", "3e1725d5") if bound else ("", ""))
         assert row["ALLOCATION"] == ("200" if name == "scavenger" else "")
         assert row["AGE"]
 

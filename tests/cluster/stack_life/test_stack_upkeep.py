@@ -254,7 +254,7 @@ REFUSED = [
         (
             "patch",
             "riskpolicy",
-            "demo-d7413498",
+            "demo-3e1725d5",
             "--type=merge",
             "-p",
             '{"spec":{"rules":{"maxAccountLeverage":"99"}}}',

@@ -20,7 +20,7 @@ UPDATES: list[Row] = [
     _update(
         "another hash of the same beginning",
         "policy",
-        {"spec.hash": "sha256:d7413498" + "0" * 56},
+        {"spec.hash": "sha256:3e1725d5" + "0" * 56},
         "spec: Invalid value: hash: cannot be changed",
     ),
     _update("another act, the same nonce", "policy", {"spec.act.verb": "arm"}, "act: a changed act needs a nonce"),

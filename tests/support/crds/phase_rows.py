@@ -19,7 +19,7 @@ def _lacking(base: str, field: str, roles: str) -> Row:
     return Row(f"no {field}", base, {f"spec.{field}": ABSENT}, says, f"spec.{field}: missing; it is required")
 
 
-_REF = {"name": "demo-d7413498", "hash": DIGEST}
+_REF = {"name": "demo-3e1725d5", "hash": DIGEST}
 _WEIGHTS = ("weightImbalance", "weightBurst", "weightSpread", "weightAlignment")
 _TRADERS = "execution or brain or scavenger"
 
@@ -59,7 +59,7 @@ PHASE: list[Row] = [
     Row("an unknown parameter", "scavenger", {"spec.parameters.x": 1}, 'unknown field "spec.parameters.x"', "no such"),
     Row("a name of no letter", "brain", {"metadata.name": "1"}, "metadata.name in body should match", "1 to 40 of"),
     Row("a long name", "brain", {"metadata.name": "a" * 41}, "metadata.name: Too long: may not be", "1 to 40 of a-z"),
-    Row("another mode", "brain", {"spec.mode": "shadow"}, 'spec.mode: Unsupported value: "shadow"', "spec.mode: 's"),
+    Row("another mode", "brain", {"spec.mode": "trial"}, 'spec.mode: Unsupported value: "trial"', "spec.mode: 't"),
     Row("another way to go", "brain", {"spec.onDelete": "Keep"}, 'onDelete: Unsupported value: "Keep"', "spec.onDel"),
     _foreign("brain", "symbols", ["BTC/USDT"], "marketdata or scavenger"),
     _foreign("brain", "parameters", {}, "marketdata or papervenue or scavenger"),
@@ -95,7 +95,7 @@ PHASE: list[Row] = [
             ("without a hash", "hash", ABSENT, ": Required value", "spec.policyRef.hash: missing"),
             ("of a strange name", "name", "Demo", " in body should match", "spec.policyRef.name: 'Demo'"),
             ("of a long name", "name", "a" * 64, ": Too long: may not be more than 63", "1 to 63 of a-z"),
-            ("of a short hash", "hash", "d7413498", " in body should match", "spec.policyRef.hash: 'd7413498'"),
+            ("of a short hash", "hash", "3e1725d5", " in body should match", "spec.policyRef.hash: '3e1725d5'"),
             ("of a long hash", "hash", DIGEST + "a", ": Too long: may not be more than 71", "sha256: and 64"),
         )
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from support.risk.scene import budget
+from support.risk.scene import NOW, budget
 from titan.risk.state import RiskState
 
 Change = Callable[[RiskState], Any]
@@ -39,3 +39,9 @@ def granted(**values: Any) -> Change:
 
 def unchanged(_made: RiskState) -> None:
     """Change nothing."""
+
+
+def explored(made: RiskState) -> None:
+    """Take all lots of the day by which the scavenger may explore its setup."""
+    for _ in range(made.limits.explorations_per_day):
+        made.frequency.add_explored("scavenger", "breakout", NOW)

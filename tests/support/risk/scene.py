@@ -94,6 +94,8 @@ def intent(**changed: Any) -> Intent:
         "stop_price": Decimal("61112.1"),
         "target_price": Decimal("61540.8"),
         "setup_score": 0.8,
+        "volatility": 0.001,
+        "timeframe_ns": 60 * SECOND,
         "hops": (("marketdata", 200_000), ("phase", 90_000)),
     }
     return Intent(**{**common, **changed})

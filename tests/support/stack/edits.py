@@ -7,7 +7,7 @@ from typing import Any
 from support.stack.model import Model, documents
 from support.stack.rendered import STACK_ROLES
 
-DEMO = "demo-d7413498"
+DEMO = "demo-3e1725d5"
 
 
 def second_policy() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from support.stack.plans import POLICIES
 from titan_operator.api import ResourceError, TitanPhase, load_resources
 
 POLICY = POLICIES["demo"]
-HASH = "sha256:d7413498773d57cab22eeb34ded1c952ff87b97338e83eae5ed0a75654b201fa"
+HASH = "sha256:3e1725d5f33bfa455113489a81f23f66d7141ebca05cc3ea20fe6060687b2ab5"
 DIGEST = "0" * 64
 SCAVENGER = f"""\
 apiVersion: titan.trading/v1alpha1
@@ -17,7 +17,7 @@ metadata: {{name: traps}}
 spec:
   role: scavenger
   image: titan/titan@sha256:{DIGEST}
-  policyRef: {{name: demo-d7413498, hash: {HASH}}}
+  policyRef: {{name: demo-3e1725d5, hash: {HASH}}}
   mode: paper
   symbols: [BTC/USDT:USDT, BTC/USDT]
   margin: {{leverage: "15"}}

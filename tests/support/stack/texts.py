@@ -9,8 +9,8 @@ from titan_operator.planning.gates import GateReason
 from titan_operator.planning.plan import Plan, PlanError, plan
 
 DEMO, MICRO = POLICIES["demo"], POLICIES["micro"]
-DEMO_HASH = "sha256:d7413498773d57cab22eeb34ded1c952ff87b97338e83eae5ed0a75654b201fa"
-MICRO_HASH = "sha256:67cdfba9c1dd75dececa2c1b12b1d195418532ebd88b6a78c271d341aae32743"
+DEMO_HASH = "sha256:3e1725d5f33bfa455113489a81f23f66d7141ebca05cc3ea20fe6060687b2ab5"
+MICRO_HASH = "sha256:5ae7959ce8014d68e29467ff269351871137aafa13c1197c2165146422903794"
 
 
 def without(role: str, text: str = STACK) -> str:

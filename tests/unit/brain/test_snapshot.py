@@ -90,6 +90,7 @@ FULL = BrainSnapshot(
     last_decision=b.Decision(intent_id="i", approved=True, message="OK"),
     decisions_unsaved=4,
     database_problem="database: away",
+    not_enforced=("onVenueFailure",),
 )
 UNKNOWN: dict[str, Any] = {
     "market": MarketSnapshot(label="", connected=False, lockstep=False, step=-1, market_time_ns=0, ended=False),
@@ -121,6 +122,7 @@ def test_status_shows_every_field() -> None:
         },
         "mode": "paper",
         "policy_hash": HASH,
+        "not_enforced": ["onVenueFailure"],
         "term": 3,
         "posture": {
             "in_force": "ARMED",

@@ -133,7 +133,7 @@ def test_bad_input(
         ("NaN", DEMO, 'maxOrderNotional: "10000"', "maxOrderNotional: .nan", "rules.maxOrderNotional: "),
         ("unknown symbol", QUICKSTART, "symbols: [BTC/USDT, BTC/USDT:USDT]", "symbols: [XYZ/USDT]", "XYZ/USDT"),
         ("unknown role", QUICKSTART, "role: brain", "role: brian", "role: "),
-        ("pin of another hash", QUICKSTART, "hash: sha256:d7", "hash: sha256:e7", "spec.policyRef.hash: sha256:e7"),
+        ("pin of another hash", QUICKSTART, "hash: sha256:3e", "hash: sha256:4e", "spec.policyRef.hash: sha256:4e"),
     ],
 )
 def test_bad_resource(

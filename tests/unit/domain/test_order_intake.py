@@ -113,8 +113,49 @@ def scene(policy: Policy) -> Scene:
 
 
 def test_an_order_that_passes_is_the_fact_to_journal(scene: Scene) -> None:
-    request = requested(scene.policy)
+    request = requested(scene.policy, order_type=OrderType.LIMIT, limit_price=D(60000))
     assert scene.rules.check(request, armed()) is request
+
+
+LIMIT, MARKET = OrderType.LIMIT, OrderType.MARKET
+
+
+@pytest.mark.parametrize(
+    ("description", "side", "order_type", "time_in_force", "limit", "expected"),
+    [
+        ("a market buy", Side.BUY, MARKET, TimeInForce.IOC, "0", "60600"),
+        ("a market sale", Side.SELL, MARKET, TimeInForce.IOC, "0", "59400"),
+        ("a limit beyond the band", Side.BUY, LIMIT, TimeInForce.GTC, "60600.1", "60600"),
+        ("a sale's limit beyond it", Side.SELL, LIMIT, TimeInForce.GTC, "59399.9", "59400"),
+        ("a limit within it", Side.BUY, LIMIT, TimeInForce.GTC, "60599.9", "60599.9"),
+        ("a limit that rests", Side.SELL, LIMIT, TimeInForce.GTC, "61000", "61000"),
+        ("an order that never takes", Side.BUY, LIMIT, TimeInForce.POST_ONLY, "60600.1", "60600.1"),
+    ],
+)
+def test_an_opening_order_has_a_price_band(
+    scene: Scene,
+    description: str,
+    side: Side,
+    order_type: OrderType,
+    time_in_force: TimeInForce,
+    limit: str,
+    expected: str,
+) -> None:
+    """The demo policy's maxSlippage is 0.01, the mark 60,000."""
+    fact = scene.rules.check(
+        requested(
+            scene.policy,
+            side=side,
+            order_type=order_type,
+            time_in_force=time_in_force,
+            limit_price=D(limit),
+            stop_price=D(60_000 - 1_000 * side.sign),
+        ),
+        armed(),
+    )
+    assert isinstance(fact, Intake), fact
+    assert (fact.order_type, fact.limit_price) == (OrderType.LIMIT, D(expected)), description
+    assert fact.time_in_force is time_in_force
 
 
 def posture(latch: Posture, brain: Posture | None, silent: bool = False) -> PostureInputs:

@@ -50,6 +50,7 @@ drawdownCaution|0.05|0.05|0.03|0.05
 drawdownDefensive|0.1|0.1|0.05|0.1
 drawdownEmergency|0.15|0.15|0.08|0.15
 equityFloor|150|150|1000|150
+equityFloorFraction|0.7|0.7|0.85|0.7
 maxCorrelation|0.7|0.9|0.7|0.7
 correlationPenalty|0.5|0.3|0.5|0.5
 correlationUnknown|1|1|1|1
@@ -283,8 +284,30 @@ EXPIRES_NS = 1_801_353_600_000_000_000
         ("paper is among the modes", "standard", {}, "paper", None, None),
         ("the demo policy is for paper only", "demo", {}, "live", None, "is not among the policy's modes"),
         ("live without an approval", "standard", {}, "live", None, "needs rules.liveApproval"),
-        ("live with one", "standard", {"liveApproval": APPROVAL}, "live", EXPIRES_NS - 1, None),
-        ("without a clock its end does not count", "standard", {"liveApproval": APPROVAL}, "live", None, None),
+        (
+            "live with one, and rules that nothing enforces",
+            "standard",
+            {"liveApproval": APPROVAL},
+            "live",
+            EXPIRES_NS - 1,
+            "nothing enforces maxPhaseCorrelation",
+        ),
+        (
+            "without a clock its end does not count",
+            "standard",
+            {"liveApproval": APPROVAL},
+            "live",
+            None,
+            "nothing enforces maxPhaseCorrelation",
+        ),
+        (
+            "shadow",
+            "standard",
+            {},
+            "shadow",
+            None,
+            "shadow needs an Execution that decides, journals and sends nothing",
+        ),
         ("live after its end", "standard", {"liveApproval": APPROVAL}, "live", EXPIRES_NS, "was approved until 2027"),
     ],
 )

@@ -33,6 +33,7 @@ TABLE: list[tuple[str, object, Effect, str]] = [
     ("drawdownDefensive", "0.12", L, "defensive later"),
     ("drawdownEmergency", "0.2", L, "stopped later"),
     ("equityFloor", "100", L, "stopped later"),
+    ("equityFloorFraction", "0.8", T, "stopped sooner"),
     ("maxCorrelation", "0.5", T, "fewer alike positions"),
     ("correlationPenalty", "0.9", L, "larger sizes above the limit"),
     ("correlationUnknown", "0.5", L, "the unknown is taken for less alike"),

@@ -94,7 +94,7 @@ ROWS: list[tuple[str, Callable[[], Model], Change, dict[str, str]]] = [
     (
         "a pin of other bytes",
         installed,
-        edit("brain", policyRef={"name": "demo-d7413498", "hash": "sha256:" + "e" * 64}),
+        edit("brain", policyRef={"name": "demo-3e1725d5", "hash": "sha256:" + "e" * 64}),
         {"brain": "Degraded"},
     ),
     ("a phase that is suspended", installed, edit("scavenger", suspend=True), {"scavenger": "Suspended"}),

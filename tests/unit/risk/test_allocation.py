@@ -11,10 +11,11 @@ from titan.risk.parameters import RiskParameters
 
 ALL = ("scavenger", "hunter", "sentinel")
 PARAMETERS = RiskParameters()
+FLOOR = Decimal(150)
 
 
 def shares(equity: str, state: AllocationState | None = None, deployed: tuple[str, ...] = ALL) -> list[Decimal]:
-    allocation, _ = allocate(Decimal(equity), deployed, state or AllocationState(), PARAMETERS)
+    allocation, _ = allocate(Decimal(equity), FLOOR, deployed, state or AllocationState(), PARAMETERS)
     return [allocation.weights.get(phase, Decimal(0)) * Decimal(equity) for phase in ALL]
 
 
@@ -42,8 +43,9 @@ def test_base_weights_sum_to_one(equity: Decimal) -> None:
     ("description", "equity", "expected"),
     [
         ("at 2,000 all is phase 1's", "2000", (2_000, 0, 0)),
-        ("below the first start no phase gets anything", "199", (0, 0, 0)),
-        ("at the first start", "200", (200, 0, 0)),
+        ("below the floor no phase gets anything", "149.99", (0, 0, 0)),
+        ("at the floor", "150", (150, 0, 0)),
+        ("an account that fell below the first start trades on", "179", (179, 0, 0)),
         ("at 30,000 phase 3's share is phase 2's", "30000", (5_000, 25_000, 0)),
         ("at 100,000 phase 1 is capped", "100000", (5_000, 45_000, 50_000)),
         ("at 200,000 phase 3 takes what is over", "200000", (5_000, 50_000, 145_000)),
@@ -57,7 +59,7 @@ def test_eligibility_and_caps(description: str, equity: str, expected: tuple[int
 
 def test_a_phase_that_is_not_deployed_is_not_eligible() -> None:
     assert shares("10000", deployed=("scavenger",)) == [5_000, 0, 0]
-    allocation, _ = allocate(Decimal(10_000), ("scavenger",), AllocationState(), PARAMETERS)
+    allocation, _ = allocate(Decimal(10_000), FLOOR, ("scavenger",), AllocationState(), PARAMETERS)
     assert allocation.reserve == Decimal("0.5")
 
 
@@ -73,24 +75,24 @@ def test_a_phase_that_is_not_deployed_is_not_eligible() -> None:
     ],
 )
 def test_the_tier_s_leverage_with_hysteresis(description: str, before: int, equity: str, leverage: int) -> None:
-    allocation, _ = allocate(Decimal(equity), ALL, AllocationState(before), PARAMETERS)
+    allocation, _ = allocate(Decimal(equity), FLOOR, ALL, AllocationState(before), PARAMETERS)
     assert allocation.max_leverage == leverage, description
 
 
 def test_eligibility_has_hysteresis_and_reading_changes_nothing() -> None:
-    first, state = allocate(Decimal(200), ALL, AllocationState(), PARAMETERS)
-    again, same = allocate(Decimal(200), ALL, AllocationState(), PARAMETERS)
+    first, state = allocate(Decimal(2_500), FLOOR, ALL, AllocationState(), PARAMETERS)
+    again, same = allocate(Decimal(2_500), FLOOR, ALL, AllocationState(), PARAMETERS)
     assert (first, state) == (again, same)
-    assert state.eligible == ("scavenger",)
-    assert shares("185", state)[0] == 185
-    assert shares("179", state)[0] == 0
-    assert shares("185")[0] == 0
+    assert state.eligible == ("scavenger", "hunter")
+    assert shares("2250", state)[1] > 0
+    assert shares("2249", state)[1] == 0
+    assert shares("2499")[1] == 0
 
 
 @given(st.decimals(1, 10_000_000, places=2), st.integers(0, 4), st.sets(st.sampled_from(ALL)))
 def test_no_phase_gets_more_than_there_is(equity: Decimal, tier: int, deployed: set[str]) -> None:
     state = AllocationState(tier, tuple(deployed))
-    allocation, _ = allocate(equity, tuple(deployed), state, PARAMETERS)
+    allocation, _ = allocate(equity, FLOOR, tuple(deployed), state, PARAMETERS)
     total = sum(allocation.weights.values(), allocation.reserve)
     assert abs(total - 1) < Decimal("1e-8")
     for phase, weight in allocation.weights.items():

@@ -42,6 +42,9 @@ class Recorder:
     def on_allocation_state(self, state: AllocationState) -> None:
         self.events.append(("allocation", state.eligible))
 
+    def on_quality(self, entries: tuple[float | None, ...]) -> None:
+        self.events.append(("quality", entries))
+
     def on_emergency(self, reason: str) -> None:
         self.latch_at_emergency = self.latch.posture
         self.events.append(("emergency", reason))

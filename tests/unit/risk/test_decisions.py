@@ -13,7 +13,7 @@ OTHER_ID = "018f0000-0000-7000-8000-000000000002"
 
 
 def decisions(state: RiskState) -> IntentDecisions:
-    return IntentDecisions(RiskEngine(state.limits, 1), state)
+    return IntentDecisions(RiskEngine(state.limits, 1), state, lambda _state: None)
 
 
 def remember(made: IntentDecisions, opening: Intent) -> None:

@@ -139,6 +139,7 @@ FACTS = ArmingFacts(
     policy_hash="sha256:a",
     execution_hash="sha256:a",
     mode_problem=None,
+    two_person_arm=False,
 )
 
 
@@ -157,6 +158,7 @@ FACTS = ArmingFacts(
         ({"execution_connected": False}, ["execution: not connected"]),
         ({"execution_hash": "sha256:b"}, ["policy hash: Brain sha256:a, Execution sha256:b"]),
         ({"mode_problem": "mode: live needs"}, ["mode: live needs"]),
+        ({"two_person_arm": True}, ["policy: twoPersonArm is true"]),
     ],
 )
 def test_preconditions_of_arming(changed: dict[str, Any], expected: list[str]) -> None:

@@ -168,7 +168,7 @@ def test_a_position_without_a_stop_may_lose_all_of_itself() -> None:
 
 def granted(made: Any, now_ns: int = NOW) -> Any:
     amount = made.equity.equity if made.equity.known else Decimal(200)
-    allocation, _ = allocate(amount, ("scavenger", "hunter"), AllocationState(), made.limits.parameters)
+    allocation, _ = allocate(amount, Decimal(150), ("scavenger", "hunter"), AllocationState(), made.limits.parameters)
     return grant(made, made.phases["scavenger"], allocation, now_ns, "b7")
 
 
@@ -181,7 +181,7 @@ def test_a_budget_expires_on_market_time() -> None:
     assert budget.expired(NOW + 10 * SECOND)
 
 
-def lost(amount: str, closed_ns: int = NOW) -> RoundTrip:
+def lost(amount: str, closed_ns: int = NOW, risk: str = "0") -> RoundTrip:
     return RoundTrip(
         intent_id=f"i{closed_ns}",
         phase_id="scavenger",
@@ -195,6 +195,7 @@ def lost(amount: str, closed_ns: int = NOW) -> RoundTrip:
         fees=Decimal(0),
         opened_ns=closed_ns - 1,
         closed_ns=closed_ns,
+        risk=Decimal(risk),
     )
 
 
@@ -206,7 +207,7 @@ def lost(amount: str, closed_ns: int = NOW) -> RoundTrip:
         ("HALTED", {"posture": Posture.HALTED}, BudgetState.HALTED, 5),
         ("FLATTEN", {"posture": Posture.FLATTEN}, BudgetState.HALTED, 5),
         ("equity unknown", {"equity": Equity(known=False, reason="dark")}, BudgetState.CLOSE_ONLY, 5),
-        ("too small", {"equity": equity("190")}, BudgetState.CLOSE_ONLY, 5),
+        ("too small", {"equity": equity("149")}, BudgetState.CLOSE_ONLY, 5),
         ("CAUTIOUS", {"risk_level": RiskLevel.CAUTIOUS}, BudgetState.ACTIVE, 30),
     ],
 )
@@ -231,23 +232,31 @@ def test_the_phase_s_own_loss_of_the_day(amount: str, state: BudgetState) -> Non
 
 
 def test_three_losses_in_an_hour_pause_and_a_win_between_does_not() -> None:
-    def pause(*trips: RoundTrip) -> int:
+    def pause(*trips: RoundTrip, horizon_s: int = 0) -> int:
         history = PhaseHistory()
         for trip in trips:
             assert history.add(trip)
             assert not history.add(trip), "reported twice, counted once"
-        return history.streak_pause_until(3, 3_600 * SECOND, 1_800 * SECOND)
+        window_ns = max(3_600, 3 * horizon_s) * SECOND
+        return history.streak_pause_until(3, Decimal("0.25"), lambda _: window_ns, 1_800 * SECOND)
 
     at = [NOW, NOW + SECOND, NOW + 2 * SECOND]
     assert pause(*(lost("1", one) for one in at)) == at[2] + 1_800 * SECOND
     assert pause(lost("1", at[0]), lost("-1", at[1]), lost("1", at[2])) == 0
     assert pause(lost("1", NOW), lost("1", at[1]), lost("1", NOW + 3_601 * SECOND)) == 0
     assert pause(lost("1", NOW), lost("1", at[1])) == 0
+    # Of a planned loss of 4, one of 1 is a quarter and counts; one of 0.99 does not.
+    assert pause(*(lost("1", one, risk="4") for one in at))
+    assert pause(lost("1", at[0]), lost("0.99", at[1], risk="4"), lost("1", at[2])) == 0
+    # Three horizons of half an hour are longer than an hour.
+    slow = [NOW, NOW + 2_600 * SECOND, NOW + 5_300 * SECOND]
+    assert pause(*(lost("1", one) for one in slow)) == 0
+    assert pause(*(lost("1", one) for one in slow), horizon_s=1_800) == slow[2] + 1_800 * SECOND
 
 
 def test_fills_become_shares_and_round_trips() -> None:
     shares = Shares()
-    assert shares.on_fill(fill("0.01", "60000"), "breakout") is None
+    assert shares.on_fill(fill("0.01", "60000"), "breakout", Decimal(59_800)) is None
     assert shares.on_fill(fill("0.004", "60100", side=Side.SELL, order_role=OrderRole.TARGET), "") is None
     assert shares.of("scavenger")[0].quantity == Decimal("0.006")
     trip = shares.on_fill(fill("0.006", "59900", side=Side.SELL, order_role=OrderRole.STOP), "")
@@ -255,6 +264,7 @@ def test_fills_become_shares_and_round_trips() -> None:
     assert trip.setup == "breakout"
     assert trip.realized_pnl == Decimal("-0.2")
     assert trip.fees == Decimal("0.9")
+    assert trip.risk == 2
     assert shares.of("scavenger") == []
 
 

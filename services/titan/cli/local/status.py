@@ -30,6 +30,7 @@ from titan.cli.output import (
     usdt,
     word,
 )
+from titan.domain.policy_enforcement import gaps_line
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b
@@ -123,7 +124,7 @@ def why(state: State, output: Output) -> None:
 
 def summary(snapshot: StackSnapshot) -> list[str]:
     """Describe market, posture, equity, orders and the last decision in a few lines of at most 100 columns."""
-    parts = (_market_line, _posture_line, _equity_line, _orders_line, _decision_line)
+    parts = (_market_line, _posture_line, _policy_line, _equity_line, _orders_line, _decision_line)
     return [f"{name:<10}{text}" for name, text in (part(snapshot) for part in parts)]
 
 
@@ -148,6 +149,13 @@ def _posture_line(snapshot: StackSnapshot) -> tuple[str, str]:
     by = f" (set by {posture.by})" if posture.by else ""
     score = truth_score(truth.score) if truth.known else "truth score unknown"
     return "posture", f"{name}{by}, {snapshot.brain.mode or 'paper'}, risk level {level}, {score}"
+
+
+def _policy_line(snapshot: StackSnapshot) -> tuple[str, str]:
+    if snapshot.brain is None:
+        return "policy", "unknown"
+    open_rules = gaps_line(snapshot.brain.not_enforced)
+    return "policy", open_rules or "every rule is enforced"
 
 
 def _equity_line(snapshot: StackSnapshot) -> tuple[str, str]:

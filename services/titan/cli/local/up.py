@@ -97,6 +97,8 @@ class _Run:
             loop.add_signal_handler(number, self._signalled)
         with self._view:
             self._view.report(self._title())
+            for gap in self._prepared.plan.policy_gaps:
+                self._view.report(f"not enforced: {gap}")
             work = asyncio.ensure_future(self._work())
             stop = asyncio.ensure_future(self._stop.wait())
             certificates = asyncio.ensure_future(self._identities.keep(self._view.report))

@@ -9,7 +9,9 @@ from titan.domain.enums import Action, BudgetState, PositionEffect, Posture, Ris
 from titan.domain.numbers import ZERO, is_multiple
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
-from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, capped
+from titan.risk.allocation import LOWEST_RANK
+from titan.risk.evaluation import OK, PASS, REJECT, Evaluation, Outcome, Raw, capped, scaled, signal_age_ns
+from titan.risk.risk_level import equity_floor
 
 
 def position_effect(e: Evaluation) -> Outcome:
@@ -65,11 +67,7 @@ def intent_valid(e: Evaluation) -> Outcome:
         return REJECT, Reason.INVALID_INTENT, value, ("on their sides of reference_price={}", reference), None
     if intent.side is Side.SELL and instrument.kind == "spot":
         return REJECT, Reason.INVALID_INTENT, "side=SELL", "on spot only what is held is sold, by CLOSE", None
-    age_ns = e.now_ns - intent.event_time_ns
-    if not e.risk_state.lockstep:
-        # The market clock covers every hop, also one that nobody measured. Faster than real time, measured durations
-        # are no market time.
-        age_ns = max(age_ns, intent.age_ns)
+    age_ns = e.age_ns = signal_age_ns(intent, e.now_ns, e.risk_state.lockstep)
     value_age = ("age_ms={}", age_ns / 1e6)
     limit_age = ("max={}", e.limits.rules.max_signal_age_ms)
     if age_ns > e.limits.max_signal_age_ns:
@@ -105,9 +103,7 @@ def posture(e: Evaluation) -> Outcome:
         if e.phase.parameters.rank == parameters.cautious_waits_rank:
             limit = ("rank {} waits while CAUTIOUS", parameters.cautious_waits_rank)
             return REJECT, Reason.RISK_LEVEL, value, limit, None
-        e.scale = parameters.cautious_scale
-        e.least /= e.scale
-        return SHRINK, OK, value, ("size x {}", e.scale), None
+        return scaled(e, parameters.cautious_scale, value, ("size x {}", parameters.cautious_scale))
     return PASS, OK, "posture=ARMED risk_level=NORMAL", "posture=ARMED", None
 
 
@@ -122,7 +118,10 @@ def budget(e: Evaluation) -> Outcome:
         return REJECT, Reason.BUDGET_EXPIRED, value, "a live budget", None
     if grant.weight <= ZERO:
         value = ("weight={} equity={}", grant.weight, e.risk_state.equity.equity)
-        return REJECT, Reason.NO_ALLOCATION, value, ("from equity={}", phase.parameters.starts_at_equity), None
+        starts = phase.parameters.starts_at_equity
+        if phase.parameters.rank == LOWEST_RANK:
+            starts = equity_floor(e.risk_state.equity, e.limits.rules)
+        return REJECT, Reason.NO_ALLOCATION, value, ("from equity={}", starts), None
     if grant.state is not BudgetState.ACTIVE and grant.state is not BudgetState.THROTTLED:
         return REJECT, Reason.BUDGET_EXHAUSTED, ("state={} ({})", grant.state, grant.reason), "ACTIVE", None
     openings, most = phase.openings_ns, grant.orders_per_minute

@@ -8,6 +8,7 @@ from titan.domain.enums import Side
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import REJECT, Evaluation, Outcome, Raw, capped
+from titan.risk.history import NO_RECORD, SetupRecord
 from titan.risk.risk_level import daily_loss_limit
 
 # Probabilities become factors on money with this many places, rounded down.
@@ -15,8 +16,10 @@ _PLACES = 1_000_000_000
 _PLACE = Decimal("1e-9")
 
 
-def probability(score: float, stop: float, target: float, wins: int, trades: int, e: Evaluation) -> float:
-    """Estimate the probability of reaching the target first, from a driftless prior and the phase's own trades.
+def probability(score: float, stop: float, target: float, record: SetupRecord, e: Evaluation) -> float:
+    """Estimate the probability of the target before the stop, from a driftless prior and the phase's own trades.
+
+    The trades count by their mean R-multiple, however they ended: a time exit is neither a target nor a stop.
 
     Parameters
     ----------
@@ -24,14 +27,17 @@ def probability(score: float, stop: float, target: float, wins: int, trades: int
         Setup score in [0, 1].
     stop, target
         Distances as fractions of price.
-    wins, trades
+    record
         Finished trades of the phase with this setup.
     """
     parameters = e.limits.parameters
     lift = 2.0 * score - 1.0
     prior = stop / (stop + target) + (e.limits.score_lift * lift if lift > 0.0 else 0.0)
     prior = min(prior, parameters.probability_max)
-    return (parameters.prior_trades * prior + wins) / (parameters.prior_trades + trades)
+    reward = target / stop
+    prior_mean = prior * reward - (1.0 - prior)
+    mean = (parameters.prior_trades * prior_mean + record.weighted_r) / (parameters.prior_trades + record.weight)
+    return min(max((mean + 1.0) / (reward + 1.0), 0.0), parameters.probability_max)
 
 
 def edge(e: Evaluation) -> Outcome:
@@ -54,20 +60,21 @@ def edge(e: Evaluation) -> Outcome:
         return REJECT, Reason.EDGE_TOO_SMALL, prices, ("both sides of price={}", price), None
     symbol = e.symbol
     cost_exact = symbol.cost_maker if e.maker else symbol.cost_taker
+    cost = float(cost_exact)
     e.stop_fraction = stop_exact
     e.loss_fraction = stop_exact + cost_exact
-    wins, trades = e.phase.history.by_setup.get(intent.setup, (0, 0))
-    p = probability(intent.setup_score, stop, target, wins, trades, e)
+    record = e.phase.history.by_setup.get(intent.setup, NO_RECORD)
+    p = probability(intent.setup_score, stop, target, record, e)
     expected = p * target - (1.0 - p) * stop
-    needed = e.limits.min_edge_to_cost * float(cost_exact)
+    needed = e.limits.min_edge_to_cost * cost
     value = (
-        "edge={} p={} stop={} target={} wins={}/{}; {}",
+        "edge={} p={} stop={} target={} mean_r={} of {}; {}",
         expected,
         p,
         stop,
         target,
-        wins,
-        trades,
+        record.mean_r,
+        record.trades,
         e.limits.tail_note,
     )
     limit = (
@@ -78,12 +85,25 @@ def edge(e: Evaluation) -> Outcome:
         symbol.spread,
     )
     if expected < needed:
-        return REJECT, Reason.EDGE_TOO_SMALL, value, limit, None
+        return _explored(e, value, limit) or (REJECT, Reason.EDGE_TOO_SMALL, value, limit, None)
     budget = e.phase.budget
     assert budget is not None  # guard 3
-    kelly = p - (1.0 - p) * stop / target
-    factor = Decimal(int(e.limits.kelly_scale * kelly / stop * _PLACES)) * _PLACE
-    return capped(e, e.risk_state.equity.equity * budget.weight * factor, Reason.KELLY, value, limit)
+    reward = (target - cost) / (stop + cost)
+    kelly = p - (1.0 - p) / reward if reward > 0.0 else 0.0
+    factor = Decimal(int(e.limits.kelly_scale * max(kelly, 0.0) / stop * _PLACES)) * _PLACE
+    largest = e.risk_state.equity.equity * budget.weight * factor
+    return (_explored(e, value, limit) if largest < e.least else None) or capped(e, largest, Reason.KELLY, value, limit)
+
+
+def _explored(e: Evaluation, value: Raw, limit: tuple[object, ...]) -> Outcome | None:
+    """Pass one lot of a setup that would be refused, so that it can earn its way back; None where none is left."""
+    most = e.limits.explorations_per_day
+    taken = e.risk_state.frequency.explored(e.intent.phase_id, e.intent.setup, e.now_ns)
+    if taken >= most:
+        return None
+    e.explores = True
+    marked = (f"{limit[0]}; EXPLORE {{}} of {{}} lots today", *limit[1:], taken + 1, most)
+    return capped(e, e.least, Reason.EDGE_TOO_SMALL, value, marked)
 
 
 def notionals(e: Evaluation) -> Outcome:

@@ -1,7 +1,6 @@
 """The table of guards, in the order in which they run. Source: domain.md section 3.
 
-Guards 9 to 14 (volatility, latency, execution quality, regime, tail, correlation) need sources that do not exist yet.
-They are absent, not passing. Each gets its row here and its function in ``market.py`` or ``regime.py``.
+Guard 12 (regime) needs a source that does not exist yet. It is absent, not passing.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from titan.risk.evaluation import Evaluation, Outcome
-from titan.risk.guards import checks, sizing
+from titan.risk.guards import checks, market, sizing
 
 
 class Guard(NamedTuple):
@@ -31,9 +30,15 @@ GUARDS: tuple[Guard, ...] = (
     Guard(6, "truth", checks.truth),
     Guard(7, "score", checks.score),
     Guard(8, "edge", sizing.edge),
+    Guard(9, "volatility", market.volatility),
+    Guard(10, "latency", market.latency),
+    Guard(11, "quality", market.quality),
+    Guard(13, "tail", market.tail),
+    Guard(14, "correlation", market.correlation),
     Guard(15, "notionals", sizing.notionals),
     Guard(16, "leverage", sizing.leverage),
     Guard(17, "losses", sizing.losses),
     Guard(18, "entry_orders", checks.entry_orders),
     Guard(19, "opposition", checks.opposition),
+    Guard(20, "thinning", market.thinning),
 )

@@ -96,8 +96,8 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], description: str, argumen
         ["status"],
         ["explain"],
         ["halt"],
-        ["policy", "pin", "demo-d7413498"],
-        ["policy", "new", "--from", "demo-d7413498"],
+        ["policy", "pin", "demo-3e1725d5"],
+        ["policy", "new", "--from", "demo-3e1725d5"],
     ],
     ids=" ".join,
 )

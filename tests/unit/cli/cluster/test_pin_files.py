@@ -82,17 +82,17 @@ def test_quotes_comments_and_line_ends_stay(folder: Path) -> None:
         (
             "another hash",
             DEMO,
-            ("hash: sha256:d7", "hash: sha256:e7"),
+            ("hash: sha256:3e", "hash: sha256:4e"),
             Refused,
-            "the rules hash to sha256:d7.*says sha256:e7",
+            "the rules hash to sha256:3e.*says sha256:4e",
         ),
-        ("no such policy", DEMO, ("name: demo-", "name: omed-"), Refused, "holds no RiskPolicy demo-d7413498"),
+        ("no such policy", DEMO, ("name: demo-", "name: omed-"), Refused, "holds no RiskPolicy demo-3e1725d5"),
         ("malformed", "quickstart.yaml", ("spec:", "spec: ["), BadInput, "quickstart.yaml: line .*malformed YAML"),
         ("an alias", "quickstart.yaml", ("mode: paper", "mode: *x"), BadInput, "quickstart.yaml: line .*alias"),
         (
             "half a pin",
             "quickstart.yaml",
-            ("    hash: sha256:d7", "    h: sha256:d7"),
+            ("    hash: sha256:3e", "    h: sha256:3e"),
             BadInput,
             "execution: spec.policyRef.hash: missing",
         ),
@@ -106,10 +106,10 @@ def test_no_file_is_written_when_one_is_invalid(
     (folder / file).write_text(broken.replace(*text, 1))
     before = {path: path.read_bytes() for path in folder.rglob("*.y*ml")}
     with pytest.raises(kind, match=message):
-        pin_files(folder, "demo-d7413498", dry_run=False)
+        pin_files(folder, "demo-3e1725d5", dry_run=False)
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"--files: .*gone is no directory"):
-        pin_files(tmp_path / "gone", "demo-d7413498", dry_run=False)
+        pin_files(tmp_path / "gone", "demo-3e1725d5", dry_run=False)

@@ -159,11 +159,17 @@ def test_titles_explain_themselves(columns: Sequence[Column], titles: set[str]) 
 
 
 def test_every_number_of_a_guard_is_built_or_named_as_not_built() -> None:
-    assert sorted([*NOT_BUILT, *(guard.number for guard in GUARDS)]) == list(range(20))
+    assert sorted({*NOT_BUILT, *(guard.number for guard in GUARDS)}) == list(range(21))
 
 
 def test_guards_that_are_not_built_are_one_row_in_their_place() -> None:
     rows = guard_rows(b.Decision(guards=[b.GuardResult(number=guard.number, name=guard.name) for guard in GUARDS]))
+    assert [row[0] for row in rows] == list(map(str, range(21)))
+    assert rows[12] == ("12", "not built yet", "12 regime", "–", "not checked", "")
+
+
+def test_a_record_of_an_older_brain_names_the_guards_that_did_not_run() -> None:
+    rows = guard_rows(b.Decision(guards=[b.GuardResult(number=number) for number in (*range(9), *range(15, 20))]))
     assert [row[0] for row in rows] == [*map(str, range(9)), "9–14", "15", "16", "17", "18", "19"]
     assert rows[9][2] == (
         "9 stop distance, 10 latency, 11 execution quality, 12 regime, 13 tail limits, 14 correlation"
@@ -193,6 +199,10 @@ def test_refusal_shows_its_reason_and_the_size_that_would_have_passed(capsys: py
 def test_approval_shows_the_size() -> None:
     taken = b.Decision(approved=True, quantity="0.003", notional="183.7035", reason=c.REASON_OK)
     assert "TAKEN   quantity 0.003, notional 183.70 USDT" in headline(taken)
+    taken.explores = True
+    taken.not_enforced.append("onVenueFailure")
+    assert "TAKEN   EXPLORE, quantity 0.003, notional 183.70 USDT" in headline(taken)
+    assert headline(taken)[-1] == "policy  not enforced: onVenueFailure"
 
 
 @pytest.mark.parametrize(

@@ -132,16 +132,16 @@ FIELDS_REFUSED = [
         "storage: {size: 1GB}, parameters: {",
         "spec.storage.size: '1GB' (a string); allowed is a size",
     ),
-    (SCAVENGER, "mode: paper", "mode: shadow", "spec.mode: 'shadow' (a string); allowed is one of paper, live"),
+    (SCAVENGER, "mode: paper", "mode: trial", "spec.mode: 'trial' (a string); allowed is one of paper, shadow"),
     (SCAVENGER, "  mode: paper\n", "", "spec.mode: missing; it is required"),
-    (SCAVENGER, HASH, "d7413498", "spec.policyRef.hash: 'd7413498' (a string); allowed is sha256: and 64 lower-case"),
+    (SCAVENGER, HASH, "3e1725d5", "spec.policyRef.hash: '3e1725d5' (a string); allowed is sha256: and 64 lower-case"),
     (SCAVENGER, HASH, HASH.upper(), "allowed is sha256: and 64 lower-case"),
     (SCAVENGER, HASH, f'"{HASH}\\n"', "allowed is sha256: and 64 lower-case"),
     (
         SCAVENGER,
-        "{name: demo-d7413498",
-        "{nome: demo-d7413498",
-        "spec.policyRef.nome: 'demo-d7413498' (a string): no such field",
+        "{name: demo-3e1725d5",
+        "{nome: demo-3e1725d5",
+        "spec.policyRef.nome: 'demo-3e1725d5' (a string): no such field",
     ),
     (
         SCAVENGER,
@@ -242,8 +242,8 @@ POLICY_REFUSED = [
         "spec.posture: 'armed' (a string); allowed is one of FLATTEN, HALTED, CLOSE_ONLY, ARMED",
     ),
     ("posture: ARMED", "posture: ARMED\n  act: {verb: arm}", "spec.act.nonce: missing; it is required"),
-    ("demo-d7413498", "demo-d7413499", "'demo-d7413499' (a string); allowed is a metadata.name that ends in -d7413498"),
-    ("demo-d7413498", "d7413498", "'d7413498' (a string); allowed is a metadata.name that ends in -d7413498"),
+    ("demo-3e1725d5", "demo-d7413499", "'demo-d7413499' (a string); allowed is a metadata.name that ends in -3e1725d5"),
+    ("demo-3e1725d5", "3e1725d5", "'3e1725d5' (a string); allowed is a metadata.name that ends in -3e1725d5"),
 ]
 
 

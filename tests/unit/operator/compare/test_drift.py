@@ -12,7 +12,7 @@ from titan_operator.api.names import RENDERED_BY
 from titan_operator.compare.diff import first_difference, removals
 from titan_operator.reconcile.effects import Apply, RecordEvent
 
-DEMO = "demo-d7413498"
+DEMO = "demo-3e1725d5"
 
 
 def drifted(model: Model, passes: int = 4) -> list[RecordEvent]:

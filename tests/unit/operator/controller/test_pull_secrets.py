@@ -55,11 +55,11 @@ def test_without_pull_secrets_nothing_changes(lines: tuple[str, ...]) -> None:
     assert {item.role: revision(item, plan) for item in plan.workloads} == {
         "marketdata": "1ad5e714f4",
         "papervenue": "2d84b7473b",
-        "execution": "4b88be72d1",
-        "brain": "19a6c0d53e",
-        "scavenger": "4e67122942",
+        "execution": "f024f0c69b",
+        "brain": "8eaf989e6d",
+        "scavenger": "09f4d84c5d",
     }
-    assert revision(other.workload("brain"), other) != "19a6c0d53e"
+    assert revision(other.workload("brain"), other) != "8eaf989e6d"
     assert plan.policy_hash == other.policy_hash
 
 

@@ -22,7 +22,7 @@ ROLES_OF_STACK = ["marketdata", "papervenue", "execution", "brain", "scavenger"]
 def test_a_stack_is_planned_in_the_order_in_which_it_starts() -> None:
     planned = quickstart()
     assert [workload.role for workload in planned.workloads] == ROLES_OF_STACK
-    assert (planned.policy_name, planned.policy_hash) == ("demo-d7413498", DEMO_HASH)
+    assert (planned.policy_name, planned.policy_hash) == ("demo-3e1725d5", DEMO_HASH)
     assert (planned.mode, planned.posture_ceiling, planned.simulated) == ("paper", "ARMED", True)
     for position, workload in enumerate(planned.workloads):
         assert set(workload.depends) <= set(ROLES_OF_STACK[:position])
@@ -91,7 +91,7 @@ def test_settings_by_role() -> None:
 def test_the_margin_setting_is_the_lower_of_the_phases_and_the_policys() -> None:
     alpha = (ROOT / "policies" / "alpha.yaml").read_text()
     (policy,) = read(alpha)
-    pinned = STACK.replace("demo-d7413498", policy.metadata.name).replace(
+    pinned = STACK.replace("demo-3e1725d5", policy.metadata.name).replace(
         DEMO_HASH, yaml.safe_load(alpha)["spec"]["hash"]
     )
     for margin, expected in (("15", "5"), ("3", "3")):

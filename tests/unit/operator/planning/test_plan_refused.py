@@ -10,7 +10,7 @@ from support.stack.plans import ROOT, STACK, read
 from support.stack.texts import DEMO, DEMO_HASH, MICRO, MICRO_HASH, in_role, only, refusal, without
 from titan_operator.planning.gates import GateReason
 
-MICRO_PIN: Callable[[str], str] = lambda text: text.replace("demo-d7413498", "micro-67cdfba9").replace(  # noqa: E731
+MICRO_PIN: Callable[[str], str] = lambda text: text.replace("demo-3e1725d5", "micro-5ae7959c").replace(  # noqa: E731
     DEMO_HASH, MICRO_HASH
 )
 REFUSED: list[tuple[str, list[str], GateReason, str]] = [
@@ -18,7 +18,7 @@ REFUSED: list[tuple[str, list[str], GateReason, str]] = [
         "two contents under one name",
         [DEMO, STACK, DEMO.replace("posture: ARMED", "posture: HALTED")],
         GateReason.SPEC_VALID,
-        "RiskPolicy demo-d7413498: given 2 times with different contents; allowed is one",
+        "RiskPolicy demo-3e1725d5: given 2 times with different contents; allowed is one",
     ),
     (
         "two of one role",
@@ -48,31 +48,31 @@ REFUSED: list[tuple[str, list[str], GateReason, str]] = [
         "two pins",
         [DEMO, MICRO, STACK.replace(only("brain"), MICRO_PIN(only("brain")))],
         GateReason.ONE_POLICY_PER_STACK,
-        "policyRef: scavenger pins demo-d7413498, brain pins micro-67cdfba9; allowed is one policy for the whole stack",
+        "policyRef: scavenger pins demo-3e1725d5, brain pins micro-5ae7959c; allowed is one policy for the whole stack",
     ),
     (
         "no policy",
         [STACK],
         GateReason.POLICY_FOUND,
-        "TitanPhase execution: spec.policyRef.name: demo-d7413498 is not among the resources; no RiskPolicy is given",
+        "TitanPhase execution: spec.policyRef.name: demo-3e1725d5 is not among the resources; no RiskPolicy is given",
     ),
     (
         "another policy",
         [MICRO, STACK],
         GateReason.POLICY_FOUND,
-        "spec.policyRef.name: demo-d7413498 is not among the resources; given are micro-67cdfba9",
+        "spec.policyRef.name: demo-3e1725d5 is not among the resources; given are micro-5ae7959c",
     ),
     (
         "a pin of another hash",
         [DEMO, in_role("brain", DEMO_HASH, MICRO_HASH)],
         GateReason.POLICY_HASH_MATCHES,
-        f"TitanPhase brain: spec.policyRef.hash: {MICRO_HASH}; allowed is the hash of demo-d7413498, {DEMO_HASH}",
+        f"TitanPhase brain: spec.policyRef.hash: {MICRO_HASH}; allowed is the hash of demo-3e1725d5, {DEMO_HASH}",
     ),
     (
         "a symbol that the policy does not name",
         [MICRO, MICRO_PIN(STACK.replace("BTC/", "ETH/"))],
         GateReason.SYMBOLS_TRADABLE,
-        "TitanPhase scavenger: spec.symbols: ETH/USDT:USDT; allowed are those of micro-67cdfba9: BTC/USDT, BTC/",
+        "TitanPhase scavenger: spec.symbols: ETH/USDT:USDT; allowed are those of micro-5ae7959c: BTC/USDT, BTC/",
     ),
     (
         "two modes",
@@ -134,8 +134,8 @@ def test_a_symbol_that_the_policy_could_never_trade_is_refused() -> None:
     with pytest.raises(ValueError, match="the rules hash to") as caught:
         read(text)
     actual = str(caught.value).partition("the rules hash to ")[2].partition(",")[0]
-    text = text.replace(MICRO_HASH, actual).replace("micro-67cdfba9", f"micro-{actual[7:15]}")
-    stack = MICRO_PIN(STACK).replace(MICRO_HASH, actual).replace("micro-67cdfba9", f"micro-{actual[7:15]}")
+    text = text.replace(MICRO_HASH, actual).replace("micro-5ae7959c", f"micro-{actual[7:15]}")
+    stack = MICRO_PIN(STACK).replace(MICRO_HASH, actual).replace("micro-5ae7959c", f"micro-{actual[7:15]}")
     reason, message = refusal(text, stack)
     assert reason is GateReason.SYMBOLS_TRADABLE
     assert "BTC/USDT:USDT can never be traded: the venue's least order is 100 USDT" in message

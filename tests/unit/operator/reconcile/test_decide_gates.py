@@ -30,7 +30,7 @@ def test_a_policy_is_shown_of_what_enforces_one() -> None:
     model = installed()
     shown = {name: model.status(name).get("shortHash", "") for name in STACK_ROLES}
     assert shown == {"marketdata": "", "papervenue": ""} | dict.fromkeys(
-        ("execution", "brain", "scavenger"), "d7413498"
+        ("execution", "brain", "scavenger"), "3e1725d5"
     )
 
 
@@ -66,7 +66,7 @@ GATES: list[tuple[str, Callable[[Model], None], str, str]] = [
             "TitanPhase", "brain", lambda raw: raw["spec"]["policyRef"].update(hash="sha256:" + "0" * 64)
         ),
         "PolicyHashMatches",
-        "sha256:d7413498773d57cab22eeb34ded1c952ff87b97338e83eae5ed0a75654b201fa",
+        "sha256:3e1725d5f33bfa455113489a81f23f66d7141ebca05cc3ea20fe6060687b2ab5",
     ),
     (
         "a policy that is not there",

@@ -94,21 +94,21 @@ def test_a_policy_goes_when_nothing_pins_it() -> None:
     model = installed()
     model.create(second_policy())
     model.settle()
-    assert model.condition("standard-aca777d7")["reason"] == "Unpinned"
-    model.delete("RiskPolicy", "standard-aca777d7")
+    assert model.condition("standard-96134a07")["reason"] == "Unpinned"
+    model.delete("RiskPolicy", "standard-96134a07")
     model.settle()
-    assert ("RiskPolicy", "standard-aca777d7") not in model.objects
+    assert ("RiskPolicy", "standard-96134a07") not in model.objects
     model.delete("RiskPolicy", DEMO)
     model.settle()
     assert ("RiskPolicy", DEMO) in model.objects
 
 
-def test_a_phase_below_its_capital_is_drained_and_dormant_with_hysteresis() -> None:
+def test_a_phase_below_its_capital_is_drained_and_dormant() -> None:
     model = installed(positions=1)
-    model.equity = Decimal(181)
+    model.equity = Decimal(150)
     model.settle()
     assert model.condition("scavenger")["reason"] == "Running"
-    model.equity = Decimal(179)
+    model.equity = Decimal(149)
     model.settle()
     assert model.condition("scavenger")["reason"] == "Draining"
     model.positions = 0
@@ -117,10 +117,10 @@ def test_a_phase_below_its_capital_is_drained_and_dormant_with_hysteresis() -> N
     assert (ready["status"], ready["reason"]) == ("True", "Dormant")
     assert ("Deployment", "scavenger") not in model.objects
     assert model.condition("brain")["status"] == "True"
-    model.equity = Decimal(199)
+    model.equity = Decimal("149.99")
     model.settle()
     assert model.condition("scavenger")["reason"] == "Dormant"
-    model.equity = Decimal(200)
+    model.equity = Decimal(150)
     model.settle()
     assert model.condition("scavenger")["reason"] == "Running"
 

@@ -71,7 +71,7 @@ def test_two_policies_in_one_stack_close_it_at_the_lowest_ceiling() -> None:
     model.settle()
     assert model.in_force is Posture.CLOSE_ONLY
     message = model.condition("execution")["message"]
-    assert "brain pins standard-aca777d7" in message
+    assert "brain pins standard-96134a07" in message
     assert f"pins {DEMO}" in message
 
 

@@ -35,10 +35,10 @@ def test_a_new_policy_closes_the_stack_drains_execution_and_rolls_it_first() -> 
     ]
     assert rolled == ["execution", "brain", "scavenger"]
     assert {model.condition(name)["status"] for name in STACK_ROLES} == {"True"}
-    assert model.status("standard-aca777d7")["inForce"]["execution"] == other["spec"]["hash"]
+    assert model.status("standard-96134a07")["inForce"]["execution"] == other["spec"]["hash"]
     assert model.in_force is Posture.CLOSE_ONLY
     # The old rules are nobody's now.
-    assert ("ConfigMap", "policy-d7413498773d57ca") not in model.objects
+    assert ("ConfigMap", "policy-3e1725d5f33bfa45") not in model.objects
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_pod_that_reports_another_hash_is_never_verified() -> None:
     in_force = model.condition("execution", "PolicyInForce")
     assert in_force["status"] == "False"
     assert "sha256:" + "f" * 64 in in_force["message"]
-    assert "sha256:d7413498773d57cab22eeb34ded1c952ff87b97338e83eae5ed0a75654b201fa" in in_force["message"]
+    assert "sha256:3e1725d5f33bfa455113489a81f23f66d7141ebca05cc3ea20fe6060687b2ab5" in in_force["message"]
     assert "lastVerified" not in model.status("execution").get("revision", {})
 
 

@@ -7,7 +7,7 @@ from titan.domain.enums import Posture
 from titan_operator.api.names import POLICY_SEQUENCE
 from titan_operator.supplychain.verdict import Verdict
 
-DEMO, STANDARD = "demo-d7413498", "standard-aca777d7"
+DEMO, STANDARD = "demo-3e1725d5", "standard-96134a07"
 
 
 def _signed(sequence: int, policy: str = "demo", account: str = "paper-1") -> list[dict[str, object]]:

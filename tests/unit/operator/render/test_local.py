@@ -56,7 +56,7 @@ def test_plan_json_holds_addresses_and_no_hash_that_a_process_could_take() -> No
         "brain": "127.0.0.1:3110",
     }
     assert document["http"]["scavenger"] == "http://127.0.0.1:8081"
-    assert document["policy"] == {"name": "demo-d7413498", "hash": DEMO_HASH, "posture_ceiling": "ARMED"}
+    assert document["policy"] == {"name": "demo-3e1725d5", "hash": DEMO_HASH, "posture_ceiling": "ARMED"}
     assert DEMO_HASH not in json.dumps(document["processes"])
 
 

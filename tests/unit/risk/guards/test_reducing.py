@@ -52,7 +52,7 @@ def test_reducing_is_always_possible(
     assert decision.approved, decision.message
     assert decision.position_effect is PositionEffect.REDUCING
     assert decision.quantity == requested.quantity
-    assert [guard.verdict for guard in decision.guards] == [Verdict.PASS] * 2 + [Verdict.EXEMPT] * 12
+    assert [guard.verdict for guard in decision.guards] == [Verdict.PASS] * 2 + [Verdict.EXEMPT] * 18
 
 
 @pytest.mark.parametrize(

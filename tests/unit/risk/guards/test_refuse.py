@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.risk.changes import Change, granted, phase, setting, unchanged
+from support.risk.changes import Change, explored, granted, phase, setting, unchanged
 from support.risk.scene import (
     HASH,
     NOW,
@@ -32,8 +32,8 @@ from titan.domain.truth import TruthSnapshot
 from titan.risk.guards.table import GUARDS
 
 
-def test_the_table_is_the_domain_s_order_without_the_guards_that_do_not_exist_yet() -> None:
-    assert [guard.number for guard in GUARDS] == [*range(9), *range(15, 20)]
+def test_the_table_is_the_domain_s_order_without_the_guard_that_does_not_exist_yet() -> None:
+    assert [guard.number for guard in GUARDS] == [number for number in range(21) if number != 12]
 
 
 def test_an_intent_that_passes_every_guard() -> None:
@@ -119,7 +119,7 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
     ("3 equity unknown", setting(equity=Equity(known=False, reason="dark")), {}, 3, Reason.EQUITY_UNKNOWN, "dark"),
     ("3 no budget", phase(budget=None), {}, 3, Reason.BUDGET_EXPIRED, "none"),
     ("3 expired", granted(expires_at_ns=NOW), {}, 3, Reason.BUDGET_EXPIRED, "expired 0 ms ago"),
-    ("3 no weight", granted(weight=Decimal(0)), {}, 3, Reason.NO_ALLOCATION, "from equity=200"),
+    ("3 no weight", granted(weight=Decimal(0)), {}, 3, Reason.NO_ALLOCATION, "from equity=150"),
     ("3 closed", granted(state=BudgetState.CLOSE_ONLY), {}, 3, Reason.BUDGET_EXHAUSTED, "state=CLOSE_ONLY"),
     (
         "3 too many orders",
@@ -185,7 +185,32 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
         Reason.EDGE_TOO_SMALL,
         "both sides of price=61001",
     ),
-    ("8 small edge", unchanged, {"target_price": Decimal("61300")}, 8, Reason.EDGE_TOO_SMALL, "cost=0.00100163"),
+    ("8 small edge", explored, {"target_price": Decimal("61300")}, 8, Reason.EDGE_TOO_SMALL, "cost=0.00100163"),
+    (
+        "9 a stop within the volatility",
+        unchanged,
+        {"volatility": 0.0021},
+        9,
+        Reason.STOP_TOO_CLOSE,
+        "volatility=0.0021 over 60 s, min=0.0021 = 1 x volatility",
+    ),
+    ("9 no volatility", unchanged, {"volatility": 0.0}, 9, Reason.STOP_TOO_CLOSE, "volatility=unknown"),
+    (
+        "10 a slow pipeline",
+        lambda made: [made.latency.add(NOW - number, 501_000_000) for number in range(3)],
+        {},
+        10,
+        Reason.LATENCY,
+        "p95_ms=501 of 4 in the last 300 s, reduce=200 reject=500",
+    ),
+    (
+        "11 slippage and rejects",
+        lambda made: [made.quality.filled(0.004) if number % 4 else made.quality.refused() for number in range(20)],
+        {},
+        11,
+        Reason.EXECUTION_QUALITY,
+        "quality=0.45 slippage=0.004 rejected=5 of 20, min=0.7",
+    ),
     (
         "15 the total is full",
         lambda made: setattr(made, "gross_notional", Decimal(100_000)),
@@ -229,6 +254,14 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
         19,
         Reason.OPPOSES_PHASE,
         "hunter has",
+    ),
+    (
+        "20 less than a lot is left of the size",
+        setting(risk_level=RiskLevel.CAUTIOUS, equity=equity("181.0")),
+        {"max_notional": Decimal(130)},
+        20,
+        Reason.THINNED,
+        "size x 0.5 is below one lot: 0.5 of 1 setups counted, one lot=122.4692 at 1",
     ),
     (
         "19 another phase sells",

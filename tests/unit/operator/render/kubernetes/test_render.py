@@ -189,7 +189,7 @@ def test_state_is_on_a_claim_where_there_is_any() -> None:
 
 def test_what_a_drain_protects() -> None:
     protected = {(child.kind, child.name) for child in rendered().values() if child.protected}
-    assert protected == {("StatefulSet", "execution"), ("ConfigMap", "policy-d7413498773d57ca")}
+    assert protected == {("StatefulSet", "execution"), ("ConfigMap", "policy-3e1725d5f33bfa45")}
     for child in rendered().values():
         annotations = child.manifest["metadata"]["annotations"]
         assert (annotations.get(names.PROTECTED) == "true") == child.protected
