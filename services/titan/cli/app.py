@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,15 @@ app = new_app(
 )
 policy_app = typer.Typer(help="Hash and verify risk policies.")
 app.add_typer(policy_app, name="policy")
-add_policy_files(policy_app)
+
+
+def _stack_equity() -> Decimal | None:
+    from titan.cli.local.status import known_equity
+
+    return known_equity(locate(None))
+
+
+add_policy_files(policy_app, _stack_equity)
 add_verify_image(app)
 paper_app = typer.Typer(help="Play money at the paper venue of this stack.")
 app.add_typer(paper_app, name="paper")

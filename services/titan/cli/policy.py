@@ -1,13 +1,19 @@
-"""``policy hash`` and ``policy verify``: the hash of the rules in a file."""
+"""``policy hash`` and ``policy verify``: the hash of the rules in a file, and what they can trade."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from titan.cli.errors import BadInput, Refused
 from titan.cli.files import parse_yaml, read_bytes, read_text
 from titan.cli.output import Output, print_document, print_text
+
+if TYPE_CHECKING:
+    from titan.domain.policy_rules import PolicyRules
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,7 @@ class PolicyInFile:
     name: str
     hash: str
     declared: str
+    rules: PolicyRules
 
     @property
     def problem(self) -> str | None:
@@ -37,13 +44,15 @@ def read_policies(path: Path) -> list[PolicyInFile]:
     BadInput
         When the file cannot be read or holds no policy; names field, value and what is allowed.
     """
-    from titan.domain.policy import PolicyError, load_rules_json
-    from titan.domain.policy_hash import policy_hash
+    from titan.domain.policy import PolicyError
+    from titan.domain.policy_hash import read_policy
 
     try:
         if path.suffix == ".json":
-            return [PolicyInFile(path.stem, policy_hash(load_rules_json(read_bytes(path))), "")]
-        return [PolicyInFile(name, policy_hash(rules), declared) for name, rules, declared in _risk_policies(path)]
+            policy = read_policy(read_bytes(path))
+            return [PolicyInFile(path.stem, policy.hash, "", policy.rules)]
+        read = [(name, declared, read_policy(rules)) for name, rules, declared in _risk_policies(path)]
+        return [PolicyInFile(name, policy.hash, declared, policy.rules) for name, declared, policy in read]
     except PolicyError as error:
         more = "".join(f"\n  {problem}" for problem in error.problems[1:])
         raise BadInput(f"{path}: {error.problems[0]}{more}") from error
@@ -76,15 +85,29 @@ def show_hashes(path: Path, output: Output) -> None:
             print_text(policy.hash if len(policies) == 1 else f"{policy.hash}  {policy.name}")
 
 
-def verify(path: Path, output: Output) -> None:
-    """Compare each policy's declared hash and name with its rules; :class:`Refused` where they differ."""
-    policies = read_policies(path)
+def verify(path: Path, output: Output, equity: Decimal, prices: Sequence[str]) -> None:
+    """Compare each policy's declared hash and name with its rules, and print what it can trade at ``equity``.
+
+    Raises
+    ------
+    Refused
+        Where a hash or a name is another one.
+    """
+    from titan.cli.policy_capacity import capability_document, parse_prices, print_capability
+
+    policies, known = read_policies(path), parse_prices(prices)
     if bare := [policy.name for policy in policies if not policy.declared]:
         raise BadInput(f"{path}: {bare[0]} declares no hash to verify; allowed is a RiskPolicy with spec.hash")
     if output is not Output.TABLE:
         print_document(
             [
-                {"name": policy.name, "declared": policy.declared, "policy_hash": policy.hash, "ok": not policy.problem}
+                {
+                    "name": policy.name,
+                    "declared": policy.declared,
+                    "policy_hash": policy.hash,
+                    "ok": not policy.problem,
+                    **capability_document(policy.rules, equity, known),
+                }
                 for policy in policies
             ],
             output,
@@ -93,6 +116,7 @@ def verify(path: Path, output: Output) -> None:
         for policy in policies:
             if policy.problem is None:
                 print_text(f"ok  {policy.hash}  {policy.name}")
+                print_capability(policy.rules, equity, known)
     problems = [policy.problem for policy in policies if policy.problem is not None]
     if problems:
         raise Refused(f"{path}: {'; '.join(problems)}")

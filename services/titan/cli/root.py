@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -60,8 +62,14 @@ def _print_version(context: typer.Context, asked: bool) -> None:
     raise typer.Exit
 
 
-def add_policy_files(commands: typer.Typer) -> None:
-    """Add ``hash`` and ``verify``, which read files only."""
+def add_policy_files(commands: typer.Typer, stack_equity: Callable[[], Decimal | None] = lambda: None) -> None:
+    """Add ``hash`` and ``verify``, which read files only.
+
+    Parameters
+    ----------
+    stack_equity
+        Equity in USDT of the stack at hand, which ``verify`` takes without ``--equity``; None where there is none.
+    """
 
     @commands.command("hash")
     def policy_hash(
@@ -76,12 +84,20 @@ def add_policy_files(commands: typer.Typer) -> None:
     @commands.command("verify")
     def policy_verify(
         file: Annotated[Path, typer.Argument(metavar="FILE", help="RiskPolicy YAML.")],
+        equity: Annotated[
+            str | None, typer.Option("--equity", metavar="USDT", help="Equity to trade; else the stack's, else 200.")
+        ] = None,
+        price: Annotated[
+            list[str] | None, typer.Option("--price", metavar="BASE=PRICE", help="A price; may be repeated.")
+        ] = None,
         output: OutputOption = Output.TABLE,
     ) -> None:
-        """Check that a policy's hash and name are those of its rules; exit code 1 where they are not."""
+        """Check a policy's hash and name, and print what it can trade; exit code 1 where they are not its rules'."""
         from titan.cli.policy import verify
+        from titan.cli.policy_capacity import DEFAULT_EQUITY, parse_equity
 
-        verify(file, output)
+        amount = parse_equity(equity) if equity is not None else stack_equity() or DEFAULT_EQUITY
+        verify(file, output, amount, price or ())
 
 
 def add_verify_image(commands: typer.Typer) -> None:

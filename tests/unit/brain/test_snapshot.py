@@ -244,6 +244,7 @@ def test_the_wire_form_shows_every_field() -> None:
         "mode": "paper",
         "decisions_unsaved": "4",
         "database_problem": "database: away",
+        "not_enforced": ["onVenueFailure"],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -187,7 +188,62 @@ def test_every_problem_of_a_file_is_a_line(capsys: pytest.CaptureFixture[str], t
 def test_hash_and_verify_of_a_good_policy(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run_titan(capsys, ["policy", "hash", str(DEMO)])
     assert (code, bool(re.fullmatch(r"sha256:[0-9a-f]{64}\n", out))) == (0, True)
-    assert run_titan(capsys, ["policy", "verify", str(DEMO)]) == (0, f"ok  {out.strip()}  demo-{out[7:15]}\n", "")
+    code, verified, err = run_titan(capsys, ["policy", "verify", str(DEMO), "--equity", "200"])
+    assert (code, err) == (0, "")
+    assert verified.startswith(f"ok  {out.strip()}  demo-{out[7:15]}\nnot enforced: maxPhaseCorrelation: ")
+
+
+@pytest.mark.parametrize(
+    ("description", "policy", "equity", "expected"),
+    [
+        ("all of it", "micro", "200", ["NORMAL 2 123.60 30–60 all 150", "CAUTIOUS 1 123.60 30–60 0.5 of them 150"]),
+        ("a fallen account trades on", "micro", "179", ["NORMAL 1 123.60 30–60 all", "CAUTIOUS 1 123.60 30–60 0.5 of"]),
+        ("too little", "alpha", "200", ["NORMAL STOPPED 123.60 1000", "STOPPED by NO_ALLOCATION: weight=0"]),
+    ],
+)
+def test_verify_prints_what_a_policy_can_trade(
+    capsys: pytest.CaptureFixture[str], description: str, policy: str, equity: str, expected: list[str]
+) -> None:
+    path = str(DEMO.with_name(f"{policy}.yaml"))
+    code, out, err = run_titan(capsys, ["policy", "verify", path, "--equity", equity, "--price", "BTC=61800"])
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines()[1:])) <= 100
+    flat = " ".join(out.split())
+    for part in expected:
+        assert part in flat, f"{part} is not in {flat}"
+    assert "mode: shadow needs an Execution that decides" in flat
+
+
+def test_verify_prints_the_order_in_which_loss_limits_bind(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(DEMO.with_name("micro.yaml"))
+    _, out, _ = run_titan(capsys, ["policy", "verify", path, "--equity", "200", "-o", "json"])
+    (one,) = json.loads(out)
+    assert [(limit["loss"], limit["limit"], limit["then"].partition(" ")[0]) for limit in one["loss_limits"]] == [
+        ("5.00", "day's loss", "CAUTIOUS"),
+        ("6.00", "scavenger's day", "its"),
+        ("7.50", "day's loss", "DEFENSIVE"),
+        ("10.00", "scavenger's day", "it"),
+        ("10.00", "day's loss", "EMERGENCY"),
+        ("10.00", "drawdownCaution", "CAUTIOUS"),
+        ("20.00", "drawdownDefensive", "DEFENSIVE"),
+        ("30.00", "drawdownEmergency", "EMERGENCY"),
+        ("50.00", "equity floor", "EMERGENCY"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--equity", "0"], "--equity: 0; allowed is an amount above 0"),
+        (["--equity", "1e3"], "--equity: '1e3' is not a canonical decimal"),
+        (["--price", "61800"], "--price: '61800'; allowed is BASE=PRICE"),
+        (["--price", "BTC=-1"], "--price BTC: -1; allowed is an amount above 0"),
+    ],
+)
+def test_verify_refuses_bad_amounts(capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:
+    code, out, err = run_titan(capsys, ["policy", "verify", str(DEMO), *arguments])
+    assert (code, out) == (2, "")
+    assert sentence in err
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from titan.cli.errors import CommandError, Unreachable
@@ -104,6 +105,18 @@ def status(state: State, output: Output) -> None:
         print_document(_status_document(state, plan, snapshot), output)
     if snapshot.missing:
         raise Unreachable("; ".join(snapshot.missing.values()))
+
+
+def known_equity(state: State) -> Decimal | None:
+    """Return the equity of a stack that runs; None where none answers, or its equity is unknown."""
+    try:
+        plan = state.read_plan()
+        snapshot = with_stack(state, lambda client: read_snapshot(client, plan["http"]))
+    except CommandError:
+        return None
+    if snapshot.brain is None or not snapshot.brain.equity.known:
+        return None
+    return Decimal(snapshot.brain.equity.equity)
 
 
 def why(state: State, output: Output) -> None:
