@@ -40,8 +40,6 @@ def _no_alerts(rules: PolicyRules) -> str | None:
     return "ADVISORY: nothing estimates tails, so nobody is alerted" if rules.tail_mode == "ADVISORY" else None
 
 
-_NO_ERROR_RATE = "nothing measures the rate of venue errors yet"
-
 ENFORCED_BY: Mapping[str, Enforcement] = {
     "modes": Enforcement("gate LiveApproved, guard 4 (symbol), Execution's intake"),
     "liveApproval": Enforcement("gate LiveApproved, guard 4 (symbol), Execution's intake"),
@@ -75,9 +73,9 @@ ENFORCED_BY: Mapping[str, Enforcement] = {
     "minTruthScore": Enforcement("guard 6 (truth), arming"),
     "defensiveTruthScore": Enforcement("risk level"),
     "minExecutionQuality": Enforcement("guard 11 (quality)"),
-    "venueErrorsDefensive": Enforcement("nothing", _always(_NO_ERROR_RATE)),
-    "venueErrorsEmergency": Enforcement("nothing", _always(_NO_ERROR_RATE)),
-    "onVenueFailure": Enforcement("nothing", _always(_NO_ERROR_RATE)),
+    "venueErrorsDefensive": Enforcement("Execution's posture"),
+    "venueErrorsEmergency": Enforcement("Execution's latch"),
+    "onVenueFailure": Enforcement("Execution's latch"),
     "lossStreakCount": Enforcement("guard 2 (posture)"),
     "lossStreakPauseMinutes": Enforcement("guard 2 (posture)"),
     "tailMode": Enforcement("guard 13 (tail): ENFORCEMENT takes the throttle's minimum", _no_alerts),

@@ -20,7 +20,7 @@ class PostureInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything that the posture in force at Execution depends on, at one moment.
 
     ``brain`` is None until Brain has reported a posture. ``silence_s`` is the setting after which Brain counts as
-    silent, for messages.
+    silent, for messages. ``venue_problem`` is why the venue allows CLOSE_ONLY at most; empty where it does not.
     """
 
     latch: Posture
@@ -30,6 +30,7 @@ class PostureInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     brain_reason: str = ""
     brain_silent: bool = True
     silence_s: int = 0
+    venue_problem: str = ""
 
     @property
     def from_brain(self) -> Posture:
@@ -38,12 +39,15 @@ class PostureInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def in_force(self) -> Posture:
-        """The lowest of the local latch, the posture Brain reported, and CLOSE_ONLY while Brain is silent."""
-        return min(self.latch, self.from_brain)
+        """The lowest of the local latch, Brain's posture, and CLOSE_ONLY while Brain is silent or the venue fails."""
+        lowest = min(self.latch, self.from_brain)
+        return min(lowest, Posture.CLOSE_ONLY) if self.venue_problem else lowest
 
     @property
     def cause(self) -> str:
         """The input that holds the posture down, in words."""
+        if self.venue_problem and min(self.latch, self.from_brain) is Posture.ARMED:
+            return self.venue_problem
         if self.latch <= self.from_brain:
             return f"latch {self.latch.name} by {self.latch_by or 'nobody'}: {self.latch_reason or 'no reason'}"
         if self.brain_silent:

@@ -16,6 +16,7 @@ from titan.execution.protector import Protector
 from titan.execution.reconciler import Reconciler
 from titan.execution.valuation import Valuer
 from titan.execution.venue_updates import VenueUpdates
+from titan.execution.venue_watch import VenueWatch
 from titan.runtime.market_feed import MarketFeed
 from titan.v1 import market_pb2
 from titan.venues.paper import PaperVenue
@@ -43,6 +44,7 @@ class MarketLoop:
         reconciler: Reconciler,
         flattener: Flattener,
         brain: BrainSession,
+        watch: VenueWatch,
         events: ExecutionEvents,
     ) -> None:
         self._feed = feed
@@ -55,6 +57,7 @@ class MarketLoop:
         self._reconciler = reconciler
         self._flattener = flattener
         self._brain = brain
+        self._watch = watch
         self._events = events
         self._venue_marker: VenueMarker | None = None
 
@@ -113,6 +116,7 @@ class MarketLoop:
             else:
                 self.react()
             if count % _PULSES_PER_SECOND == 0:
+                self._watch.check()
                 self._reconciler.charge_silence()
                 self._store.journal.reserve()
             failure = self._feed.failure or self._venue.failure

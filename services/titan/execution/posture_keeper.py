@@ -54,6 +54,8 @@ class PostureKeeper:
     ----------
     brain_policy_hash
         The hash of the policy that Brain enforces; empty before its hello.
+    venue_problem
+        Why the venue allows CLOSE_ONLY at most; empty where it does not.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class PostureKeeper:
     ) -> None:
         self.latch = latch
         self.brain_policy_hash = ""
+        self.venue_problem = ""
         self._store = store
         self._policy_hash = policy_hash
         self._silence_ns = int(silence_s * NS_PER_S)
@@ -104,6 +107,7 @@ class PostureKeeper:
             brain_reason=self._brain_reason,
             brain_silent=self.brain_silent,
             silence_s=self._silence_s,
+            venue_problem=self.venue_problem,
         )
 
     @property

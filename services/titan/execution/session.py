@@ -36,6 +36,7 @@ from titan.execution.sender import Sender
 from titan.execution.settings import ExecutionSettings
 from titan.execution.valuation import Valuer
 from titan.execution.venue_updates import VenueUpdates
+from titan.execution.venue_watch import VenueWatch
 from titan.runtime.market_feed import MarketFeed
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
@@ -106,7 +107,7 @@ class TradingSession:
         self.sender = Sender(settings, store, self.venue, lease, metrics)
         self.posture = PostureKeeper(latch, store, policy.hash, settings.brain_silence_s, metrics, log)
         self.protector = Protector(settings, store, self.sender, metrics, log)
-        self.venue_updates = VenueUpdates(store, self.sender, self.protector, events, metrics, log)
+        self.venue_updates = VenueUpdates(store, self.sender, self.protector, self.venue.errors, events, metrics, log)
         leverage = min(Decimal(settings.margin_leverage), policy.rules.max_margin_leverage)
         self.valuer = Valuer(settings, store, Marks(), leverage)
         self.reconciler = Reconciler(
@@ -135,6 +136,7 @@ class TradingSession:
             policy.hash,
             log,
         )
+        watch = VenueWatch(policy.rules, self.venue.errors, store, self.posture)
         self.flattener = Flattener(store, self.venue, self.sender, self.protector, self.posture, events, log)
         self.market = MarketLoop(
             self.feed,
@@ -147,6 +149,7 @@ class TradingSession:
             self.reconciler,
             self.flattener,
             self.brain,
+            watch,
             events,
         )
         self.queries = Queries(

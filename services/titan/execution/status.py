@@ -18,6 +18,7 @@ def session_status(session: TradingSession) -> dict[str, object]:
             "in_force": posture.in_force.name,
             "latch": posture.latch.posture.name,
             "why": posture.cause,
+            "venue_problem": posture.venue_problem or None,
         },
         "lease": {"term": session.lease.term, "held": session.sender.may_send(), "problem": session.lease.problem},
         "truth": {"known": truth.known, "score": truth.score if truth.known else None, "passes": truth.passes},

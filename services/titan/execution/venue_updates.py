@@ -17,6 +17,7 @@ from titan.domain.venue import (
     VenueReject,
     VenueTrade,
 )
+from titan.domain.venue_errors import VenueErrors
 from titan.domain.venue_news import after_reject, after_venue_order, fill_from_trade
 from titan.execution.events import ExecutionEvents
 from titan.execution.journalled_account import JournalledAccount
@@ -50,6 +51,7 @@ class VenueUpdates:
         store: JournalledAccount,
         sender: Sender,
         protector: Protector,
+        venue_errors: VenueErrors,
         events: ExecutionEvents,
         metrics: Metrics,
         log: Log,
@@ -63,6 +65,7 @@ class VenueUpdates:
         self._account = store.account
         self._sender = sender
         self._protector = protector
+        self._venue_errors = venue_errors
         self._events = events
         self._log = log
         self._misfits = metrics.counter("titan_venue_oddities", "Venue messages that did not fit our orders.", ["kind"])
@@ -141,6 +144,7 @@ class VenueUpdates:
 
     def mark_unknown(self, order: Order) -> None:
         """Mark an order UNKNOWN until the venue is queried: it may or may not have arrived."""
+        self._venue_errors.add_unknown(time.monotonic_ns())
         self._store.write(apply(order, OrderEvent(kind=OrderEventKind.DOUBT, market_time_ns=self._store.now_ns)))
 
     def connection_lost(self) -> None:

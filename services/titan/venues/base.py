@@ -29,6 +29,7 @@ from titan.domain.venue import (
     VenueReject,
     VenueTrade,
 )
+from titan.domain.venue_errors import VenueErrors
 
 __all__ = [
     "AmendOrder",
@@ -67,6 +68,10 @@ class Venue(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the private stream is up."""
+
+    @property
+    def errors(self) -> VenueErrors:
+        """Counts of calls and of those without an answer; refusals are answers."""
 
     def start(
         self,

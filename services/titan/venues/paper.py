@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from titan.domain.venue import OrderRequest
+from titan.domain.venue_errors import VenueErrors
 from titan.runtime.rpc.client import RpcChannel
 from titan.runtime.rpc.contract import (
     PAPERVENUE_GET_ACCOUNT,
@@ -58,6 +60,7 @@ class PaperVenue:
         self._link: Link[pb.TradeRequest, pb.TradeResponse] | None = None
         # Messages posted while a new stream is greeted; the link sends them first.
         self._greeting: list[pb.TradeRequest] | None = None
+        self.errors = VenueErrors()
         self.before_write: Callable[[str], None] | None = None
         self.requests_written = 0
 
@@ -143,6 +146,7 @@ class PaperVenue:
         return wire.account_from_wire(await self._call(PAPERVENUE_GET_ACCOUNT, pb.GetAccountRequest()))
 
     def _request(self, request: OrderRequest) -> bool:
+        self.errors.add_call(time.monotonic_ns(), failed=not self.connected)
         if not self.connected:
             return False
         message = wire.request_to_wire(request)
@@ -159,6 +163,9 @@ class PaperVenue:
 
     async def _call(self, method: Method[_Req, _Resp], request: _Req) -> _Resp:
         try:
-            return await self._queries.call(method, request)
+            answer = await self._queries.call(method, request)
         except RpcError as error:
+            self.errors.add_call(time.monotonic_ns(), failed=True)
             raise VenueUnavailableError(f"paper venue: {method.label} got no answer: {error}") from error
+        self.errors.add_call(time.monotonic_ns(), failed=False)
+        return answer

@@ -27,6 +27,7 @@ from titan.domain.policy_rules import MODES, RULES, LiveApproval, Mode, PolicyRu
 from titan.domain.positions import RoundTrip
 from titan.domain.posture import PostureInputs
 from titan.domain.truth import TruthSnapshot
+from titan.domain.venue_errors import error_level, failure_posture
 from titan.risk.allocation import AllocationState, allocate
 from titan.risk.budgets import grant
 from titan.risk.parameters import RiskParameters
@@ -200,6 +201,9 @@ PROBES: dict[str, Probe] = {
     "a truth of 55": level(equity(), TruthSnapshot(known=True, score=55)),
     "orders that slipped": asked(executed),
     "three losses": streak,
+    "venue errors of 3 %": lambda policy: error_level(D("0.03"), policy).name,
+    "venue errors of 15 %": lambda policy: error_level(D("0.15"), policy).name,
+    "a venue that fails": lambda policy: failure_posture(policy, stops_confirmed=False).name,
     "arming": arming,
     "Execution takes": taken(),
     "Execution takes ETH": taken(symbol=ETH),
@@ -259,9 +263,9 @@ CHANGES: dict[str, tuple[object, set[str]]] = {
     "minTruthScore": (90, {"a truth of 85", "arming"}),
     "defensiveTruthScore": (60, {"a truth of 55"}),
     "minExecutionQuality": (D("0.75"), {"orders that slipped"}),
-    "venueErrorsDefensive": (D("0.01"), set()),
-    "venueErrorsEmergency": (D("0.1"), set()),
-    "onVenueFailure": ("halt", set()),
+    "venueErrorsDefensive": (D("0.01"), {"venue errors of 3 %"}),
+    "venueErrorsEmergency": (D("0.1"), {"venue errors of 15 %"}),
+    "onVenueFailure": ("halt", {"a venue that fails"}),
     "lossStreakCount": (4, {"three losses"}),
     "lossStreakPauseMinutes": (60, {"three losses"}),
     "tailMode": ("ENFORCEMENT", SMALL | LARGE | SCORE | LITTLE),
