@@ -97,6 +97,8 @@ def scene() -> tuple[RiskEngine, RiskState, Intent]:
         stop_price=Decimal("61112.1"),
         target_price=Decimal("61540.8"),
         setup_score=0.8,
+        volatility=0.001,
+        timeframe_ns=60_000_000_000,
         hops=(("marketdata", 200_000), ("phase", 90_000)),
     )
     return RiskEngine(limits, 1), risk_state, intent

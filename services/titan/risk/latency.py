@@ -34,6 +34,8 @@ class RollingLatency:
 
         By the nearest rank: of fewer than 20 durations it is the longest.
         """
+        if not self._samples:
+            return duration_ns, 1
         old = 0
         for time_ns, _ in self._samples:
             if time_ns > now_ns - self._window_ns:

@@ -14,10 +14,12 @@ class Limits:
 
     __slots__ = (
         "band_below",
+        "correlation_limit",
         "correlation_penalty",
         "correlation_unknown",
         "explorations_per_day",
         "kelly_scale",
+        "latency_limit",
         "latency_reduce_ns",
         "latency_reject_ns",
         "latency_window_s",
@@ -41,11 +43,15 @@ class Limits:
         "not_enforced",
         "parameters",
         "policy_hash",
+        "quality_limit",
+        "quality_min_orders",
         "rules",
         "score_lift",
         "stop_volatility_multiple",
         "symbols",
+        "tail_limit",
         "tail_note",
+        "tail_throttle",
     )
 
     def __init__(
@@ -87,6 +93,18 @@ class Limits:
         self.max_correlation = rules.max_correlation
         self.correlation_penalty = rules.correlation_penalty
         self.correlation_unknown = rules.correlation_unknown
+        # Limits of guards that no intent changes, written out once.
+        self.latency_limit = f"reduce={rules.latency_reduce_ms} reject={rules.latency_reject_ms}"
+        self.quality_limit = f"min={rules.min_execution_quality}"
+        self.quality_min_orders = parameters.quality_min_orders
+        self.correlation_limit = f"max={rules.max_correlation} in the same direction"
+        enforced = rules.tail_mode == "ENFORCEMENT"
+        self.tail_throttle = parameters.tail_throttle_min if enforced else None
+        self.tail_limit = (
+            f"size x {parameters.tail_throttle_min} (tailMode=ENFORCEMENT)"
+            if enforced
+            else f"tailMode={rules.tail_mode}: decides nothing"
+        )
         self.not_enforced = tuple(gap.rule for gap in gaps(rules))
         self.min_edge_to_cost = float(rules.min_edge_to_cost)
         self.kelly_scale = parameters.kelly_scale(parameters.tail_alpha)

@@ -155,6 +155,7 @@ class RiskState:
         "equity",
         "execution_connected",
         "execution_hash",
+        "exposed",
         "frequency",
         "gross_notional",
         "latency",
@@ -194,6 +195,8 @@ class RiskState:
         self.risk_level = RiskLevel.NORMAL
         self.risk_reason = ""
         self.gross_notional = self.worst_case = self.day_loss = ZERO
+        # Symbols with a net position or an entry in flight, by :meth:`refresh`.
+        self.exposed: list[SymbolState] = []
 
     def list_instruments(self, instruments: Iterable[Instrument]) -> None:
         """Add the traded instruments; a known symbol keeps its state."""
@@ -273,6 +276,7 @@ class RiskState:
         for phase_id, phase in self.phases.items():
             phase.used_notional, phase.margin_used = used[phase_id], margin[phase_id]
         self.gross_notional, self.worst_case = gross, worst
+        self.exposed = [symbol for symbol in self.symbols.values() if symbol.net or symbol.entries]
         # A new trade counts a loss that only one print shows, too.
         self.day_loss = daily_loss(self.equity, min(self.equity.equity, self.equity.confirmed_equity))
 

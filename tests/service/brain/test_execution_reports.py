@@ -79,7 +79,8 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
         made.execution.post(fill=exit_fill)
         await until(lambda: len(made.phase.of("fill")) == 2, "the stop's fill")
         assert held.net == 0
-        assert made.app.risk_state.phases["scavenger"].history.by_setup == {"breakout": (0, 1)}
+        (record,) = made.app.risk_state.phases["scavenger"].history.by_setup.values()
+        assert (record.trades, round(record.mean_r, 2)) == (1, -1.0)
         await until(lambda: not phase.of("positions")[-1].positions, "no position at the phase")
 
 

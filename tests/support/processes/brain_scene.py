@@ -227,6 +227,8 @@ class FakePhase:
             "stop_price": "61112.1",
             "target_price": "61540.8",
             "setup_score": 0.8,
+            "volatility": 0.001,
+            "timeframe_ns": 60_000_000_000,
             "event_time_ns": self.now_ns() + number,
             "ttl_ns": 5_000_000_000,
             "policy_hash": self.policy_hash,

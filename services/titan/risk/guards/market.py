@@ -10,7 +10,7 @@ from titan.domain.enums import Side
 from titan.domain.numbers import ONE, ZERO
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_S
-from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, scaled
+from titan.risk.evaluation import OK, PASS, REJECT, SHRINK, Evaluation, Outcome, Raw, scaled
 
 
 def volatility(e: Evaluation) -> Outcome:
@@ -33,7 +33,7 @@ def latency(e: Evaluation) -> Outcome:
     limits = e.limits
     p95_ns, count = e.risk_state.latency.p95_with(e.now_ns, e.age_ns)
     value = ("p95_ms={} of {} in the last {} s", p95_ns / 1e6, count, limits.latency_window_s)
-    limit = ("reduce={} reject={}", limits.rules.latency_reduce_ms, limits.rules.latency_reject_ms)
+    limit = limits.latency_limit
     if p95_ns > limits.latency_reject_ns:
         return REJECT, Reason.LATENCY, value, limit, None
     if p95_ns > limits.latency_reduce_ns:
@@ -44,10 +44,10 @@ def latency(e: Evaluation) -> Outcome:
 def quality(e: Evaluation) -> Outcome:
     """11: the venue executes well enough; neutral until enough orders have ended."""
     quality_of = e.risk_state.quality
-    needed = e.limits.parameters.quality_min_orders
-    limit = ("min={}", e.limits.min_execution_quality)
+    needed, limit = e.limits.quality_min_orders, e.limits.quality_limit
     if quality_of.orders < needed:
-        return PASS, OK, ("quality=1 assumed: {} of {} orders", quality_of.orders, needed), limit, None
+        value: Raw = ("quality=1 assumed: {} of {} orders", quality_of.orders, needed)
+        return PASS, OK, value, limit, None
     score = quality_of.score(e.limits.max_slippage)
     value = (
         "quality={} slippage={} rejected={} of {}",
@@ -63,27 +63,25 @@ def quality(e: Evaluation) -> Outcome:
 
 def tail(e: Evaluation) -> Outcome:
     """13: tail limits; without an estimate ENFORCEMENT takes the throttle's minimum."""
-    mode = e.limits.rules.tail_mode
-    if mode != "ENFORCEMENT":
-        return PASS, OK, "alpha=unknown (no estimate)", ("tailMode={}: decides nothing", mode), None
-    minimum = e.limits.parameters.tail_throttle_min
-    return scaled(e, minimum, "alpha=unknown (no estimate)", ("size x {} (tailMode=ENFORCEMENT)", minimum))
+    throttle = e.limits.tail_throttle
+    if throttle is None:
+        return PASS, OK, "alpha=unknown (no estimate)", e.limits.tail_limit, None
+    return scaled(e, throttle, "alpha=unknown (no estimate)", e.limits.tail_limit)
 
 
 def correlation(e: Evaluation) -> Outcome:
     """14: an asset is wholly correlated with itself; with any other one the policy assumes correlationUnknown."""
-    limits = e.limits
+    limits, limit = e.limits, e.limits.correlation_limit
     buys = e.intent.side is Side.BUY
     base = e.symbol.instrument.base
     largest, with_symbol = ZERO, ""
-    for symbol, held in e.risk_state.symbols.items():
+    for held in e.risk_state.exposed:
         exposure = held.net + sum(held.entries.values(), ZERO)
         if not exposure or (exposure > ZERO) is not buys:
             continue
         assumed = ONE if held.instrument.base == base else limits.correlation_unknown
         if assumed > largest:
-            largest, with_symbol = assumed, symbol
-    limit = ("max={} in the same direction", limits.max_correlation)
+            largest, with_symbol = assumed, held.instrument.symbol
     if not with_symbol:
         return PASS, OK, "no open exposure in the same direction", limit, None
     value = ("correlation={} with {} (assumed: no estimate)", largest, with_symbol)
