@@ -1,6 +1,6 @@
 """How often, and why, a 200 USDT account under ``micro`` stops trading: paths without drift, and with a real edge.
 
-Run: ``python bench/equity_paths.py [PATHS]`` (default 1000 of each kind). Each path is a sequence of setups, four an
+Run: ``python bench/equity_paths.py [PATHS]`` (default 1000 of each kind). Each path is a sequence of setups, one an
 hour, on Brain's own guards, risk level, allocation and budgets. A setup ends at its stop or its target. Without drift
 the target is reached with the probability stop / (stop + target); with an edge, with so much more that the expected
 result before costs is a fraction of R. Nothing is to reach here: the table is for people who choose a policy.
@@ -36,15 +36,15 @@ from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
 from titan.risk.risk_level import RiskLevelState
 from titan.risk.state import RiskState
-from titan.risk.state_updater import AccountReport, StateUpdater
+from titan.risk.state_updater import StateUpdater
 
 PATHS = 1_000
 SETUPS = 400
-PERIOD_NS = 900_000_000_000
+PERIOD_NS = 3_600_000_000_000
 STOP_BPS, TARGET_BPS, SCORE = 45, 135, 0.9
 EDGE_R = 0.35
 # So many refusals in a row, and the account has stopped by itself: it is a week of setups.
-REFUSALS = 4 * 24 * 7
+REFUSALS = 24 * 7
 START_EQUITY = Decimal(200)
 PERP, PHASE, HASH = "BTC/USDT:USDT", "scavenger", "sha256:"
 BID, ASK = Decimal("61800"), Decimal("61800.1")
@@ -108,7 +108,6 @@ class Account:
         self.updater = StateUpdater(self.state)
         self.decisions = IntentDecisions(RiskEngine(limits, 1), self.state, lambda _state: None)
         self.peak, self.equity, self.now_ns = Peak(), START_EQUITY, START_NS
-        self.trips: list[RoundTrip] = []
         self.win, self.chance = win, chance
         self.reasons: Counter[str] = Counter()
         self.trades = 0
@@ -193,17 +192,7 @@ class Account:
             closed_ns=self.now_ns + 1,
             risk=quantity * (ASK - price_at(-STOP_BPS)),
         )
-        self.trips.append(trip)
-        report = AccountReport(
-            working=(),
-            positions=(),
-            round_trips=self.trips,
-            equity=None,
-            truth=None,
-            reconciled=True,
-            policy_hash=HASH,
-        )
-        self.updater.on_account(report, frozenset())
+        self.updater.on_trip(trip)
 
 
 def price_at(bps: int) -> Decimal:

@@ -48,7 +48,7 @@ class StateUpdater:
         for phase in risk_state.phases.values():
             phase.history = PhaseHistory()
         for trip in account.round_trips:
-            self._on_trip(trip)
+            self.on_trip(trip)
         if account.equity is not None:
             risk_state.equity = account.equity
         if account.truth is not None:
@@ -72,7 +72,7 @@ class StateUpdater:
             self.shares.on_fill(fill, "") if entry is None else self.shares.on_fill(fill, entry.setup, entry.stop_price)
         )
         if trip is not None:
-            self._on_trip(trip)
+            self.on_trip(trip)
         return True
 
     def on_truth(self, truth: TruthSnapshot) -> None:
@@ -85,7 +85,8 @@ class StateUpdater:
         if fill.order_role is OrderRole.ENTRY and not entry.filled and entry.price:
             self.risk_state.quality.filled(slippage(fill.side.sign, entry.price, fill.price))
 
-    def _on_trip(self, trip: RoundTrip) -> None:
+    def on_trip(self, trip: RoundTrip) -> None:
+        """Count a finished trip, and pause its phase after losses in a row."""
         phase = self.risk_state.phases.get(trip.phase_id)
         if phase is None or not phase.history.add(trip):
             return

@@ -109,7 +109,7 @@ def streak(policy: PolicyRules) -> str:
             closed_ns=NOW - number,
             risk=D(1),
         )
-        updater._on_trip(trip)
+        updater.on_trip(trip)
     return str(made.phases["scavenger"].paused_until_ns - NOW)
 
 
