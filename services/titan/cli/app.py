@@ -109,7 +109,8 @@ def up(
         log_level=log_level.value,
         certificate_lifetime_s=certificate_lifetime,
     )
-    run_up(options, RunOptions(arm=arm, until_end=until_end, output=output), locate(state))
+    if code := run_up(options, RunOptions(arm=arm, until_end=until_end, output=output), locate(state)):
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -161,6 +161,29 @@ def _adopted(
     )
 
 
+def foreign_account(venue_last: int, booked_last: int, listed_last: int) -> str:
+    """Return the sentence for a venue account that cannot be ours; empty when it can.
+
+    A venue's trades only grow, and it lists each of them. So what does not fit now will never fit by waiting.
+
+    Parameters
+    ----------
+    venue_last
+        The last trade that the venue's account names.
+    booked_last
+        The last trade that was booked here before the venue was asked.
+    listed_last
+        The last trade that the venue has listed after it was asked.
+    """
+    if venue_last < booked_last:
+        problem = f"the venue's last trade is {venue_last}, ours is {booked_last}: another account, or it was reset"
+    elif venue_last > listed_last:
+        problem = f"the venue's last trade is {venue_last}, and the last that it lists is {listed_last}"
+    else:
+        return ""
+    return f"{problem}; restore the venue's account, or begin with a new state (`titan up --state DIR`)"
+
+
 class _Picture(msgspec.Struct, frozen=True):
     """One side of a comparison."""
 

@@ -7,6 +7,7 @@ from collections import Counter
 import grpc
 
 from titan.domain.enums import OrderRole, OrderState, Posture
+from titan.domain.reasons import Reason
 from titan.execution.brain_session import BrainSession
 from titan.execution.journalled_account import JournalledAccount
 from titan.execution.posture_keeper import PostureKeeper
@@ -35,6 +36,7 @@ DEFAULT_LISTED = 100
 _LAST_TRIPS = 20
 _LOWER: tuple[int, ...] = (Posture.CLOSE_ONLY, Posture.HALTED, Posture.FLATTEN)
 _NEVER_SENT = (OrderState.NEW, OrderState.JOURNALLED)
+_EXITS = (OrderRole.EXIT, OrderRole.FLATTEN)
 
 
 class Queries:
@@ -93,6 +95,12 @@ class Queries:
             "fills": len(self._account.fills),
             "round_trips": len(self._account.round_trips),
             "refusals": self._account.refusals,
+            "refused_exits": sum(
+                order.order_role in _EXITS
+                and order.state is OrderState.REJECTED
+                and order.reason is not Reason.NOT_REDUCING
+                for order in self._account.orders.values()
+            ),
         }
 
     async def _tighten(self, request: pb.TightenRequest, peer: Peer) -> pb.TightenResponse:
@@ -143,6 +151,8 @@ class Queries:
             journal_synced=not journal.failed and journal.synced_sequence >= journal.last_sequence,
             reconciled=self._reconciler.settled.is_set(),
             database_problem=self._projector.problem.message if self._projector.problem else "",
+            refused_exits=counts["refused_exits"],
+            reconciliation_problem=self._reconciler.problem,
         )
 
     async def _orders(self, request: pb.ListOrdersRequest, _peer: Peer) -> pb.ListOrdersResponse:

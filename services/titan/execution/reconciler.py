@@ -14,7 +14,7 @@ from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
 from titan.domain.truth import UNKNOWN_TRUTH, Drift, TruthSnapshot, after_pass, after_silence, points_lost_to_silence
 from titan.domain.venue import ACCOUNT_CURRENCY, VenueAccount, VenueOrder, VenueTrade
-from titan.domain.venue_comparison import adoptions, compare, next_exit, recognise
+from titan.domain.venue_comparison import adoptions, compare, foreign_account, next_exit, recognise
 from titan.domain.venue_news import after_venue_order
 from titan.execution.events import ExecutionEvents
 from titan.execution.journalled_account import JournalledAccount
@@ -46,6 +46,8 @@ class Reconciler:
         The snapshot of the last pass, less the points lost to silence since.
     settled
         Set while nothing is in doubt: cleared when the connection breaks, set by a pass that resolved everything.
+    problem
+        Why no pass can ever succeed with this venue account; empty where one can.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Reconciler:
     ) -> None:
         self.truth: TruthSnapshot = UNKNOWN_TRUTH
         self.settled = asyncio.Event()
+        self.problem = ""
         self._settings = settings
         self._store = store
         self._account = store.account
@@ -148,7 +151,7 @@ class Reconciler:
         venue_account = await self._account_of_one_moment()
         self._updates.last_answer_monotonic_ns = time.monotonic_ns()
         if venue_account is None:
-            self._passes.labels("moving").inc()
+            self._passes.labels("foreign" if self.problem else "moving").inc()
             self._requested.set()
             return
         self._record_deposits(venue_account)
@@ -284,14 +287,31 @@ class Reconciler:
             )
 
     async def _account_of_one_moment(self) -> VenueAccount | None:
-        """Return the venue's account once exactly its trades are booked here; None when it keeps moving."""
+        """Return the venue's account once exactly its trades are booked here; None when it is not ours or moves on."""
         for _ in range(_SAME_MOMENT_TRIES):
+            booked = self._updates.highest_sequence
             venue_account = await self._venue.get_account()
             if venue_account.last_trade_sequence > self._updates.highest_sequence:
                 await self._fetch_trades()
+            self._set_problem(
+                foreign_account(venue_account.last_trade_sequence, booked, self._updates.highest_sequence)
+            )
+            if self.problem:
+                return None
             if venue_account.last_trade_sequence == self._updates.highest_sequence:
                 return venue_account
         return None
+
+    def _set_problem(self, problem: str) -> None:
+        if problem == self.problem:
+            return
+        self.problem = problem
+        if problem:
+            self.settled.clear()
+            self._set_truth(UNKNOWN_TRUTH)
+            self._log.error("not our account", reason=problem)
+        else:
+            self._log.info("the venue's account is ours again")
 
     def _record_deposits(self, venue_account: VenueAccount) -> None:
         known = self._account.ledger.net_deposits().get(ACCOUNT_CURRENCY, ZERO)

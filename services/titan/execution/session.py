@@ -212,7 +212,9 @@ class TradingSession:
         reasons = []
         if not self.venue.connected:
             reasons.append("no stream to the venue")
-        if not self.reconciler.settled.is_set():
+        if self.reconciler.problem:
+            reasons.append(self.reconciler.problem)
+        elif not self.reconciler.settled.is_set():
             reasons.append("orders and account are not reconciled with the venue yet")
         if not self.feed.connected:
             reasons.append("no market data")

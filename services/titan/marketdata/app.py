@@ -149,6 +149,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             events=player.view.sequence,
             book_checks=counts.checks.checked,
             book_mismatches=counts.checks.mismatches,
+            book_gaps=counts.gaps,
             ended=player.ended,
             waiting_for=player.waiting_for,
             instruments=[instrument_to_wire(one) for one in self._source.instruments],

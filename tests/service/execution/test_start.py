@@ -6,7 +6,7 @@ import shutil
 import stat
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -20,9 +20,11 @@ from titan.domain.enums import Posture
 from titan.execution.app import ExecutionApp
 from titan.execution.settings import ExecutionSettings
 from titan.runtime.process import StartError, running
+from titan.runtime.rpc.server import Peer
 from titan.storage import execution_tables as tables
 from titan.storage.schema import make_engine
 from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
 
 
 async def test_the_tables_hold_the_journals_records_and_are_rebuilt(stack_on_each_database: Stack) -> None:
@@ -236,3 +238,28 @@ async def test_a_latch_and_a_lease_that_were_deleted_beside_the_journal_are_miss
             latch = app.session.posture.latch
             assert (latch.posture, latch.never_set) == (Posture.HALTED, False)
             assert "the latch is missing, and the journal's last act set it to ARMED" in latch.reason
+
+
+async def test_a_venue_account_that_was_deleted_under_a_stopped_stack_is_named(stack: Stack) -> None:
+    async with scene(stack) as made:
+        made.brain.place("i1")
+        await made.market.step(count=4)
+        await until(lambda: made.session.store.account.fills, "a trade")
+        assert made.app is not None
+        await made.app.stop()
+        ours = max(fill.venue_sequence for fill in made.session.store.account.fills)
+        settings = made.settings
+    shutil.rmtree(stack.folder("papervenue"))
+    async with scene(stack, connect=False, app=False) as made:
+        app = ExecutionApp(elsewhere(settings))
+        async with running(app):
+            session = app.session
+            assert session is not None
+            await until(lambda: session.reconciler.problem, "the contradiction is found")
+            sentence = f"the venue's last trade is 0, ours is {ours}: another account, or it was reset; restore"
+            assert [reason for reason in session.not_ready() if reason.startswith(sentence)]
+            assert not session.reconciler.truth.known
+            assert not session.reconciler.settled.is_set()
+            answer = await session.queries._execution(e.GetExecutionRequest(), cast("Peer", None))
+            assert answer.reconciliation_problem.startswith(sentence)
+            assert not answer.reconciled

@@ -24,7 +24,7 @@ import yaml
 from support.market.recorded import RECORDED
 from support.stack.both_accounts import BothAccounts, disagreements, read_both
 from support.stack.local_processes import REPOSITORY
-from support.stack.titan_up import PROCESSES, LocalStack, local_stack, port_offset
+from support.stack.titan_up import PROCESSES, LocalStack, ended_well, local_stack, port_offset
 from titan.domain.enums import Posture
 from titan.domain.policy_hash import parse_rules, policy_hash
 from titan.runtime.topology import ROLES
@@ -137,9 +137,8 @@ def run_with_kills(
             code, out = stack.result(timeout_s=200)
         finally:
             watch.end()
-        assert code == 0, stack.stderr
     print(out)
-    result = json.loads(out)
+    result = ended_well(code, out, stack.stderr)
     assert result["book_checks"] == {"checked": RECORDED.checked, "mismatches": 0}
     assert result["ledger_balanced"] is True
     assert {role for moment, role, _ in watch.seen if moment > killed_s} == {"brain", "execution"}
@@ -178,8 +177,7 @@ def test_two_undisturbed_runs_are_equal(tmp_path: Path, resources: tuple[str, st
     for number in ("one", "two"):
         with local_stack(tmp_path / number, *replay_arguments(port_offset(), "max"), resources=resources) as stack:
             code, out = stack.result(timeout_s=120)
-            assert code == 0, stack.stderr
-        outs.append(json.loads(out))
+        outs.append(ended_well(code, out, stack.stderr))
     assert outs[0] == outs[1]
     result = outs[0]
     assert result["book_checks"] == {"checked": RECORDED.checked, "mismatches": 0}

@@ -20,6 +20,7 @@ from support.stack.titan_up import (
     REPLAY,
     TITAN,
     alive,
+    ended_well,
     local_stack,
     port_offset,
     wait_until_gone,
@@ -34,8 +35,7 @@ def test_run_to_the_end_prints_one_object_and_leaves_nothing(tmp_path: Path) -> 
     arguments = ("--arm", "--speed", "max", "--duration", "60", "--until-end", "-o", "json")
     with local_stack(tmp_path / "state", *arguments) as stack:
         code, out = stack.result(timeout_s=120)
-        assert code == 0, stack.stderr
-        result = json.loads(out)
+        result = ended_well(code, out, stack.stderr)
         assert list(result) == [
             "events",
             "book_checks",
@@ -49,6 +49,7 @@ def test_run_to_the_end_prints_one_object_and_leaves_nothing(tmp_path: Path) -> 
             "unrealized_pnl",
             "ledger_balanced",
             "policy_hash",
+            "degraded",
         ]
         assert result["events"] > 0
         assert result["fills"] > 0, result
@@ -170,3 +171,18 @@ def test_new_stack_is_close_only(tmp_path: Path) -> None:
         stack.wait(READY)
         assert stack.json("status")["brain"]["posture"]["in_force"] == "POSTURE_CLOSE_ONLY"
         assert "this stack was never armed" in stack.titan("why").stdout
+
+
+def test_a_lost_depth_line_is_said_on_the_screen_in_the_totals_and_by_the_exit_code(tmp_path: Path) -> None:
+    whole, spot = RECORDED.books
+    lines = gzip.decompress(whole.read_bytes()).splitlines(keepends=True)
+    lost = next(number for number in range(len(lines) // 2, len(lines)) if b'"depthUpdate"' in lines[number])
+    holed = tmp_path / whole.name
+    holed.write_bytes(gzip.compress(b"".join(lines[:lost] + lines[lost + 1 :]), mtime=0))
+    arguments = ("--market", str(holed), "--market", str(spot), "--speed", "max", "--until-end", "-o", "json")
+    with local_stack(tmp_path / "state", *arguments, resources=REPLAY) as stack:
+        code, out = stack.result(timeout_s=120)
+        (clause,) = json.loads(out)["degraded"]
+        assert clause.startswith("1 hole in the depth: the book was empty")
+        assert f"degraded: {clause}" in stack.stderr
+        assert code == 1

@@ -14,7 +14,7 @@ from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.journal_records import Adoption, Deposit, Intake, Record
 from titan.domain.truth import Drift
 from titan.domain.venue import VenueAccount, VenueOrder, VenueOrderState, VenuePosition
-from titan.domain.venue_comparison import adoptions, compare, recognise
+from titan.domain.venue_comparison import adoptions, compare, foreign_account, recognise
 
 D = Decimal
 PERP = "BTC/USDT:USDT"
@@ -135,3 +135,22 @@ def test_an_order_of_ours_that_the_journal_lost_is_recognised_by_its_id() -> Non
     )
     foreign = recognise(account, an_order("x", reduce_only=False), 4)
     assert (foreign.intent_id, foreign.phase_id, foreign.order_role) == ("adopted:x", "", OrderRole.ENTRY)
+
+
+@pytest.mark.parametrize(
+    ("description", "venue_last", "booked_last", "listed_last", "problem"),
+    [
+        ("as ours", 5, 5, 5, ""),
+        ("a trade came while it was asked", 5, 5, 6, ""),
+        ("both new", 0, 0, 0, ""),
+        ("trades that were fetched", 7, 5, 7, ""),
+        ("deleted", 0, 5, 5, "the venue's last trade is 0, ours is 5: another account, or it was reset; restore"),
+        ("its list is short", 7, 5, 5, "the venue's last trade is 7, and the last that it lists is 5; restore"),
+    ],
+)
+def test_an_account_that_can_never_be_ours(
+    description: str, venue_last: int, booked_last: int, listed_last: int, problem: str
+) -> None:
+    found = foreign_account(venue_last, booked_last, listed_last)
+    assert found.startswith(problem), description
+    assert bool(found) is bool(problem)

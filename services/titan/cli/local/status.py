@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from titan.cli.errors import CommandError, Unreachable
 from titan.cli.local.client import StackClient, with_stack
 from titan.cli.local.health import Health, fetch_health
+from titan.cli.local.results import market_degradations
 from titan.cli.local.state import State
 from titan.cli.obstacles import print_obstacles
 from titan.cli.output import (
@@ -148,7 +149,8 @@ def _market_line(snapshot: StackSnapshot) -> tuple[str, str]:
     if not market.market_time_ns:
         return "market", f"{market.label}, not started yet"
     ended = ", ended" if market.ended else ""
-    return "market", f"{market.label}, {clock(market.market_time_ns)} UTC, {counted(market.events, 'event')}{ended}"
+    text = f"{market.label}, {clock(market.market_time_ns)} UTC, {counted(market.events, 'event')}{ended}"
+    return "market", "; degraded: ".join([text, *market_degradations(market)])
 
 
 def _posture_line(snapshot: StackSnapshot) -> tuple[str, str]:

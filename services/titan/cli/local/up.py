@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from titan.cli.errors import DONE, BadInput, CommandError, Refused, Unreachable
+from titan.cli.errors import DONE, REFUSED, BadInput, CommandError, Refused, Unreachable
 from titan.cli.local.acts import kept, sentence, set_posture
 from titan.cli.local.certificates import Identities
 from titan.cli.local.client import StackClient
@@ -40,7 +40,7 @@ class RunOptions:
 
 
 def up(options: UpOptions, run: RunOptions, state: State) -> int:
-    """Run a stack in the foreground and return the exit code.
+    """Run a stack in the foreground and return the exit code; a degraded run ends with that of a failed check.
 
     Raises
     ------
@@ -116,6 +116,8 @@ class _Run:
                 raise error
         if self._result is not None:
             print_totals(self._result, self._options.output)
+            if self._result["degraded"]:
+                return REFUSED
         elif self._options.until_end:
             raise Refused("stopped before the market ended")
         return DONE
@@ -222,6 +224,8 @@ class _Run:
         finally:
             end.cancel()
         self._result = await collect_totals(self._client, end.result())
+        for clause in self._result["degraded"]:
+            self._view.report(f"degraded: {clause}")
 
     async def _show_snapshots(self) -> None:
         http = self._prepared.document["http"]
