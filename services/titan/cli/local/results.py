@@ -81,16 +81,21 @@ async def collect_totals(client: StackClient, market: m.GetMarketResponse) -> di
 
     deadline_s = time.monotonic() + _DRAIN_S
     while True:
-        brain = await client.call("brain", BRAIN_GET_BRAIN, b.GetBrainRequest())
-        execution = await client.call("execution", EXECUTION_GET_EXECUTION, e.GetExecutionRequest())
-        left = pending_work(market, brain, execution)
-        if not left:
-            break
-        if execution.reconciliation_problem or time.monotonic() > deadline_s:
+        hopeless = False
+        try:
+            brain = await client.call("brain", BRAIN_GET_BRAIN, b.GetBrainRequest())
+            execution = await client.call("execution", EXECUTION_GET_EXECUTION, e.GetExecutionRequest())
+            left = pending_work(market, brain, execution)
+            if not left:
+                equity = await client.call("execution", EXECUTION_GET_EQUITY, e.GetEquityRequest())
+                return totals(market, brain, execution, equity)
+            hopeless = bool(execution.reconciliation_problem)
+        except Unreachable as error:
+            # It may have been killed during the last steps.
+            left = [str(error)]
+        if hopeless or time.monotonic() > deadline_s:
             raise Refused(f"the market has ended, but {'; '.join(left)}")
         await asyncio.sleep(_POLL_S)
-    equity = await client.call("execution", EXECUTION_GET_EQUITY, e.GetEquityRequest())
-    return totals(market, brain, execution, equity)
 
 
 def pending_work(
