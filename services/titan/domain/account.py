@@ -26,7 +26,7 @@ from titan.domain.journal_records import (
 )
 from titan.domain.ledger import Ledger, LedgerAccount, Transaction, fill_transaction, transfer_transaction
 from titan.domain.numbers import ZERO
-from titan.domain.orders import PRECISION, Fill, Order, OrderEvent
+from titan.domain.orders import Fill, Order, OrderEvent
 from titan.domain.positions import HeldPositions, RoundTrip
 from titan.domain.time import utc_day
 from titan.domain.truth import Drift
@@ -67,6 +67,8 @@ class Account:
         self.shares, self.lots, self.trips = self.positions.shares, self.positions.lots, self.positions.trips
         self.round_trips = self.positions.round_trips
         self.fees = ZERO
+        # Fees in currencies that are neither base nor quote of their symbol, each in its own units.
+        self.other_fees: dict[str, Decimal] = {}
         self.ledger = Ledger()
         self.peak = Peak()
         # Nonces of rebases: each works once, for ever.
@@ -209,7 +211,12 @@ class Account:
                 market_time_ns=fill.event_time_ns,
             ),
         )
-        fee = _fee_in_quote(fill, instrument)
+        fill = self.positions.without_base_fee(fill, instrument)
+        fee = fill.fee_in_quote
+        if fee is None:
+            # Nobody here knows its price: it stays in its own currency, and the trip's fees are without it.
+            self.other_fees[fill.fee_currency] = self.other_fees.get(fill.fee_currency, ZERO) + fill.fee
+            fee = ZERO
         realized, trip = self.positions.book_fill(fill, fee, self.intakes.get(fill.intent_id))
         fill = msgspec.structs.replace(fill, realized_pnl=realized)
         transaction = fill_transaction(fill, instrument)
@@ -243,7 +250,3 @@ class Account:
             return self._transfer(LedgerAccount.ADJUSTMENTS, adoption.asset, over, "reconciliation", market_time_ns)
         self.positions.adopt(adoption, market_time_ns)
         return _NOTHING
-
-
-def _fee_in_quote(fill: Fill, instrument: Instrument) -> Decimal:
-    return (fill.fee * fill.price).quantize(PRECISION) if fill.fee_currency == instrument.base else fill.fee

@@ -10,6 +10,7 @@ import msgspec
 from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
+from titan.domain.symbols import base_of, quote_of
 
 # Averages and profits are kept to this precision, which has a canonical spelling; everything else is exact.
 PRECISION = Decimal("1e-12")
@@ -65,7 +66,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     """One execution.
 
     ``fee`` in ``fee_currency``, positive when paid; ``realized_pnl`` in quote units, gross of fees;
-    ``venue_sequence`` the venue's cursor, 0 where it gives none.
+    ``venue_sequence`` the venue's cursor, 0 where it gives none. ``position_quantity`` is the base units by which it
+    moves the position where that is not ``quantity``: a fee in base is not held. Execution sets it.
     """
 
     trade_id: str
@@ -84,6 +86,24 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     policy_hash: str
     realized_pnl: Decimal = ZERO
     venue_sequence: int = 0
+    position_quantity: Decimal | None = None
+
+    @property
+    def moved_quantity(self) -> Decimal:
+        """Base units by which it moves the position, unsigned."""
+        return self.quantity if self.position_quantity is None else self.position_quantity
+
+    @property
+    def position_change(self) -> Decimal:
+        """The same with the sign of its side."""
+        return self.moved_quantity * self.side.sign
+
+    @property
+    def fee_in_quote(self) -> Decimal | None:
+        """The fee in quote units, one in base at the fill's own price; None in another currency, which has no price."""
+        if self.fee_currency == base_of(self.symbol):
+            return (self.fee * self.price).quantize(PRECISION)
+        return self.fee if self.fee_currency == quote_of(self.symbol) else None
 
 
 class OrderEventKind(IntEnum):

@@ -7,11 +7,12 @@ lot first. A *round trip* is a share's way from flat to flat.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 import msgspec
 
 from titan.domain.enums import OrderRole, Side
+from titan.domain.instruments import Instrument
 from titan.domain.journal_records import Adoption, Intake
 from titan.domain.numbers import ZERO
 from titan.domain.orders import PRECISION, Fill
@@ -242,6 +243,8 @@ class HeldPositions:
         self.lots: dict[Share, tuple[Lot, ...]] = {}
         self.trips: dict[Share, TripProgress] = {}
         self.realized: dict[str, Decimal] = {}
+        # Base units of each share that are held and below its instrument's step: fees in base leave them.
+        self.dust: dict[Share, Decimal] = {}
         self.round_trips: list[RoundTrip] = []
 
     def book_fill(self, fill: Fill, fee: Decimal, intake: Intake | None) -> tuple[Decimal, RoundTrip | None]:
@@ -259,11 +262,31 @@ class HeldPositions:
         tuple
             The fill's realized profit before fees, quote units, and the round trip that it finished.
         """
-        signed = fill.quantity * fill.side.sign
+        signed = fill.position_change
+        if signed == ZERO:
+            return ZERO, None
         holding, realized = trade(self.holdings.get(fill.symbol, Holding()), signed, fill.price, fill.event_time_ns)
         self.holdings[fill.symbol] = holding
         self.realized[fill.symbol] = self.realized.get(fill.symbol, ZERO) + realized
         return realized, self._book_share(fill, signed, fee, intake)
+
+    def without_base_fee(self, fill: Fill, instrument: Instrument) -> Fill:
+        """Return a spot fill with the quantity that is held or gone after its fee in base, on the instrument's step.
+
+        What is left below a step is kept for the next fill of the share. It cannot be sold, and is no part of it.
+        """
+        if instrument.kind != "spot" or fill.fee == ZERO or fill.fee_currency != instrument.base:
+            return fill
+        key = (fill.phase_id, fill.symbol)
+        held = self.shares.get(key, Holding()).quantity
+        exact = fill.quantity * fill.side.sign - fill.fee + self.dust.get(key, ZERO)
+        step = instrument.quantity_step
+        change = (exact / step).to_integral_value(rounding=ROUND_FLOOR) * step
+        if fill.side is Side.SELL:
+            # More than what is held cannot have gone.
+            change = max(change, min(-held, -fill.quantity))
+        self.dust[key] = max(exact - change, ZERO)
+        return msgspec.structs.replace(fill, position_quantity=abs(change))
 
     def adopt(self, adoption: Adoption, market_time_ns: int) -> None:
         """Take over the venue's position in a symbol, as reconciliation found it."""
@@ -322,9 +345,10 @@ class HeldPositions:
     ) -> RoundTrip | None:
         """Book a fill onto the share's round trip; a reversal finishes one and begins the next."""
         side = Side.BUY if before > ZERO else Side.SELL
-        closing = min(fill.quantity, abs(before)) if before != ZERO and fill.side is not side else ZERO
-        opening = fill.quantity - closing
-        closing_fee = (fee * closing / fill.quantity).quantize(PRECISION)
+        quantity = fill.moved_quantity
+        closing = min(quantity, abs(before)) if before != ZERO and fill.side is not side else ZERO
+        opening = quantity - closing
+        closing_fee = (fee * closing / quantity).quantize(PRECISION)
         finished: RoundTrip | None = None
         progress = self.trips.get(key)
         if closing > ZERO and progress is not None:

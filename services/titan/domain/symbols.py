@@ -38,6 +38,11 @@ def base_of(symbol: str) -> str:
     return symbol.partition("/")[0]
 
 
+def quote_of(symbol: str) -> str:
+    """Quote currency of a unified symbol."""
+    return symbol.partition("/")[2].partition(":")[0]
+
+
 def normalise_symbol(text: str, perp: bool) -> str:
     """Read any spelling in use: ``BTCUSDT``, ``BTC_USDT``, ``btc-usdt-swap``, ``BTCUSDT.P``, ``BTC/USDT:USDT``.
 

@@ -170,7 +170,7 @@ class Projector:
         fill = change.fill
         if fill is not None:
             row = _plain(fill)
-            del row["venue_sequence"]
+            del row["venue_sequence"], row["position_quantity"]
             yield fills, {"sequence": sequence, **row}
         if change.round_trip is not None:
             yield round_trips, {"sequence": sequence, **_plain(change.round_trip)}

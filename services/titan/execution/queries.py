@@ -7,6 +7,7 @@ from collections import Counter
 import grpc
 
 from titan.domain.enums import OrderRole, OrderState, Posture
+from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
 from titan.execution.brain_session import BrainSession
 from titan.execution.journalled_account import JournalledAccount
@@ -179,6 +180,7 @@ class Queries:
             last_round_trips=[
                 wire.round_trip_to_wire(trip) for trip in self._account.round_trips[: -_LAST_TRIPS - 1 : -1]
             ],
+            other_fees={name: format_decimal(fee) for name, fee in self._account.other_fees.items()},
         )
 
 

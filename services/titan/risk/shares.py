@@ -11,7 +11,6 @@ from titan.domain.enums import Side
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill
 from titan.domain.positions import Holding, PhaseShare, Position, RoundTrip, TripProgress, trade
-from titan.domain.symbols import base_of
 
 
 class _Share(msgspec.Struct):
@@ -59,17 +58,19 @@ class Shares:
         """
         key = (fill.phase_id, fill.symbol)
         share = self._shares.get(key)
-        signed = fill.quantity * fill.side.sign
-        fee = fill.fee * fill.price if fill.fee_currency == base_of(fill.symbol) else fill.fee
+        signed, quantity = fill.position_change, fill.moved_quantity
+        if quantity == ZERO:
+            return None
+        fee = fill.fee_in_quote or ZERO
         before = share.holding if share is not None else Holding()
         after, _ = trade(before, signed, fill.price, fill.event_time_ns)
         if share is None:
-            self._shares[key] = _Share(after, _begin(fill, setup, fill.quantity, fee, stop_price))
+            self._shares[key] = _Share(after, _begin(fill, setup, quantity, fee, stop_price))
             return None
         turned = after.quantity != ZERO and (after.quantity > ZERO) != (before.quantity > ZERO)
         # A reversal finishes one trip and begins another: the fill is split between them.
-        closing = abs(before.quantity) if turned else fill.quantity
-        part = closing / fill.quantity
+        closing = abs(before.quantity) if turned else quantity
+        part = closing / quantity
         share.holding = after
         share.progress = share.progress.with_trade(fill.side, closing, fill.price, fee * part, stop_price)
         if after.quantity != ZERO and not turned:

@@ -234,7 +234,7 @@ class RiskState:
         if fill.order_role is OrderRole.ENTRY and (entry := self.reservations.entries.get(fill.intent_id)) is not None:
             held.stop_price = entry.stop_price
         self.reservations.on_fill(fill)
-        held.move(fill.phase_id, fill.quantity * fill.side.sign)
+        held.move(fill.phase_id, fill.position_change)
 
     def refresh(self) -> None:
         """Recompute every sum from quotes, positions, reservations and equity."""

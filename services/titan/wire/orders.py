@@ -99,6 +99,7 @@ def fill_to_wire(fill: Fill) -> order_pb2.Fill:
         realized_pnl=format_decimal(fill.realized_pnl),
         policy_hash=fill.policy_hash,
         venue_sequence=fill.venue_sequence,
+        position_quantity="" if fill.position_quantity is None else format_decimal(fill.position_quantity),
     )
 
 
@@ -127,6 +128,9 @@ def fill_from_wire(message: order_pb2.Fill) -> Fill:
         realized_pnl=read_decimal(message.realized_pnl, "fill.realized_pnl"),
         policy_hash=message.policy_hash,
         venue_sequence=message.venue_sequence,
+        position_quantity=(
+            read_decimal(message.position_quantity, "fill.position_quantity") if message.position_quantity else None
+        ),
     )
 
 

@@ -45,6 +45,7 @@ def test_run_to_the_end_prints_one_object_and_leaves_nothing(tmp_path: Path) -> 
             "fills",
             "round_trips",
             "fees",
+            "other_fees",
             "realized_pnl",
             "unrealized_pnl",
             "ledger_balanced",

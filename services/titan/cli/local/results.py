@@ -173,6 +173,7 @@ def totals(
         "fills": execution.fills,
         "round_trips": execution.round_trips,
         "fees": None if account is None else account.fees,
+        "other_fees": dict(sorted(equity.other_fees.items())),
         "realized_pnl": None if account is None else account.realized_pnl,
         "unrealized_pnl": None if account is None else account.unrealized_pnl,
         "ledger_balanced": equity.ledger_balanced,

@@ -25,7 +25,9 @@ EXECUTION = e.GetExecutionResponse(
     orders_sent=9, orders_filled=6, orders_rejected=1, fills=8, round_trips=3, market_time_ns=50, reconciled=True
 )
 EQUITY = e.GetEquityResponse(
-    equity=o.Equity(known=True, fees="1.2", realized_pnl="-0.5", unrealized_pnl="0"), ledger_balanced=True
+    equity=o.Equity(known=True, fees="1.2", realized_pnl="-0.5", unrealized_pnl="0"),
+    ledger_balanced=True,
+    other_fees={"BNB": "0.0004"},
 )
 
 
@@ -39,6 +41,7 @@ def test_totals() -> None:
         "fills": 8,
         "round_trips": 3,
         "fees": "1.2",
+        "other_fees": {"BNB": "0.0004"},
         "realized_pnl": "-0.5",
         "unrealized_pnl": "0",
         "ledger_balanced": True,
