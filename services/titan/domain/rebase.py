@@ -1,7 +1,7 @@
 """The preconditions of a rebase: a person sets the peak of a flat, disarmed account to its present worth.
 
-A flat account's drawdown does not shrink, so after an EMERGENCY by drawdown nothing else unlocks it. Source: domain.md
-section 4.
+A flat account's drawdown does not shrink, so after an EMERGENCY by drawdown nothing else unlocks it.
+Source: domain.md section 4.
 """
 
 from __future__ import annotations

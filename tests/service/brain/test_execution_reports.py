@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from support.processes.brain_scene import PERP, START_NS, scene, until
 from support.stack.local_processes import Stack
+from titan.runtime.rpc.contract import BRAIN_GET_BRAIN
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -105,3 +106,18 @@ async def test_an_expired_budget_cancels_the_resting_entries(stack: Stack) -> No
         await until(
             lambda: [one.phase_id for one in made.execution.of("cancel_entries")][-1:] == ["scavenger"], "the cancel"
         )
+
+
+async def test_a_frozen_execution_leaves_its_equity_with_an_age(stack: Stack) -> None:
+    """Execution's stream stands, and market time runs on without its markers."""
+    async with scene(stack) as made:
+        await made.armed()
+        made.market.post_step(jump_ns=12_000_000_000)
+        await until(lambda: made.app.now_ns() >= made.market.now_ns, "market time")
+        frozen = await made.cli.call(BRAIN_GET_BRAIN, b.GetBrainRequest())
+        assert (frozen.equity.known, frozen.equity_as_of_ns) == (True, START_NS)
+        assert frozen.market_time_ns - frozen.equity_as_of_ns >= 12_000_000_000
+        made.execution.post(marker=c.StepMarker(step=made.market.step, market_time_ns=made.market.now_ns))
+        await until(lambda: made.app.execution.reported_ns == made.market.now_ns, "the marker")
+        thawed = await made.cli.call(BRAIN_GET_BRAIN, b.GetBrainRequest())
+        assert thawed.equity_as_of_ns == made.market.now_ns

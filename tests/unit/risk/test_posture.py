@@ -103,6 +103,24 @@ def test_up_only_after_ten_quiet_minutes() -> None:
     assert level_after(state, printed(3), at_ns=NOW + 600 * SECOND).level is RiskLevel.NORMAL
 
 
+def test_a_flat_account_stays_locked_until_its_peak_is_rebased() -> None:
+    lost = printed(1, "160", drawdown=Decimal("0.2"), day_start_equity=Decimal(160))
+    state = level_after(RiskLevelState(), lost)
+    for hour in range(1, 49):
+        state = level_after(state, lost, at_ns=NOW + hour * 3600 * SECOND)
+    assert state.level is RiskLevel.EMERGENCY, "nothing of itself shrinks the drawdown"
+    rebased = printed(2, "160", day_start_equity=Decimal(160))
+    at_ns = NOW + 50 * 3600 * SECOND
+    state = level_after(state, rebased, at_ns=at_ns)
+    assert state.level is RiskLevel.EMERGENCY, "a rebase opens nothing at once"
+    assert level_after(state, rebased, at_ns=at_ns + 600 * SECOND).level is RiskLevel.NORMAL
+
+
+def test_no_rebase_moves_the_floor() -> None:
+    rebased = printed(1, "149", drawdown=Decimal(0), day_start_equity=Decimal(149), high_water_mark=Decimal(149))
+    assert level_after(RiskLevelState(), rebased).level is RiskLevel.EMERGENCY
+
+
 def test_it_goes_up_to_the_worst_of_the_quiet_time() -> None:
     state = level_after(RiskLevelState(RiskLevel.EMERGENCY), printed(1), at_ns=NOW)
     state = level_after(state, printed(2, "189"), at_ns=NOW + 300 * SECOND)
