@@ -25,9 +25,16 @@ from testcluster.processes import ClusterError, Processes, end_leftovers
 from testcluster.toolchain import CLUSTER_TIER, NODE_TIER, ensure
 
 # Controllers of nodes, volumes and garbage of nodes: without a kubelet they would only undo what runs pods in tests.
-_CONTROLLERS = (
-    "*,-node-lifecycle-controller,-node-ipam-controller,-node-route-controller,-pod-garbage-collector-controller"
+_NOT_OF_PODS = (
+    "-node-lifecycle-controller",
+    "-node-ipam-controller",
+    "-node-route-controller",
+    "-pod-garbage-collector-controller",
 )
+_NOT_OF_SERVICES = ("-endpoints-controller", "-endpointslice-controller", "-endpointslice-mirroring-controller")
+# Several control planes and their users share few cores: one thread each looks for no work that another one has, and
+# memory is spent for fewer collections of garbage.
+_FRUGAL = {"GOMAXPROCS": "1", "GOGC": "400"}
 _AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -56,11 +63,15 @@ class Site:
         Command that brings a program into the network namespace which has that address; empty for this one.
     node
         Whether a kubelet comes to it: then it schedules, keeps nodes in mind, and Service ``kubernetes`` leads to it.
+    endpoints
+        Whether Services get endpoints; with a node they do. Pods that run as processes have loopback addresses, which
+        the API server takes for no endpoint, and the controllers would ask again for ever.
     """
 
     address: str = "127.0.0.1"
     enter: tuple[str, ...] = ()
     node: bool = False
+    endpoints: bool = False
 
 
 LOOPBACK = Site()
@@ -299,11 +310,16 @@ class ControlPlane:
             f"--secure-port={self._ports['manager']}",
             "--bind-address=127.0.0.1",
             f"--flex-volume-plugin-dir={self.folder / 'plugins'}",
-            f"--controllers={'*,-node-ipam-controller,-node-route-controller' if self.site.node else _CONTROLLERS}",
+            f"--controllers={self._controllers()}",
         )
 
+    def _controllers(self) -> str:
+        if self.site.node:
+            return "*,-node-ipam-controller,-node-route-controller"
+        return ",".join(("*", *_NOT_OF_PODS, *(() if self.site.endpoints else _NOT_OF_SERVICES)))
+
     def _run(self, name: str, *flags: str) -> None:
-        self.processes.spawn(name, self.tools[name], *flags)
+        self.processes.spawn(name, self.tools[name], *flags, environment={} if self.site.node else _FRUGAL)
 
     def _wait(self, what: str, holds: Any) -> None:
         self.processes.wait(what, holds, "kube-apiserver")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from testcluster.controlplane import ControlPlane
+from testcluster.controlplane import LOOPBACK, ControlPlane, Site
 from testcluster.toolchain import ToolchainError
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
@@ -21,9 +21,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
 
 
-def _control_plane(folder: Path) -> Iterator[ControlPlane]:
+def _control_plane(folder: Path, site: Site = LOOPBACK) -> Iterator[ControlPlane]:
     try:
-        plane = ControlPlane(folder)
+        plane = ControlPlane(folder, site)
     except ToolchainError as error:
         pytest.fail(str(error), pytrace=False)
     with plane:
@@ -32,8 +32,8 @@ def _control_plane(folder: Path) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """The session's control plane, with our CRDs."""
-    for plane in _control_plane(tmp_path_factory.mktemp("cluster") / "plane"):
+    """The session's control plane, with our CRDs and with endpoints of Services."""
+    for plane in _control_plane(tmp_path_factory.mktemp("cluster") / "plane", Site(endpoints=True)):
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         names = [file.stem.replace("titan.trading_", "") + ".titan.trading" for file in sorted(CRDS.glob("*.yaml"))]
         plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
