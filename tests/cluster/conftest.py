@@ -10,6 +10,8 @@ import pytest
 from testcluster.controlplane import LOOPBACK, ControlPlane, Site
 from testcluster.toolchain import ToolchainError
 
+from support.cluster.guarded_plane import DESK, LIVES, guard
+
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 _numbers = itertools.count(1)
 
@@ -47,6 +49,19 @@ def namespace(cluster: ControlPlane) -> Iterator[str]:
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def guarded_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """The session's control plane with the admission chart over :data:`DESK` and :data:`LIVES`."""
+    for plane in _control_plane(tmp_path_factory.mktemp("guarded") / "plane"):
+        yield guard(plane, [DESK, *LIVES])
+
+
+@pytest.fixture(scope="session")
+def lives() -> Iterator[str]:
+    """Namespaces of :data:`LIVES`, each given once."""
+    return iter(LIVES)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,22 +20,20 @@ from testcluster.controlplane import ControlPlane
 
 from support.cluster.apiproxy import ApiProxy
 from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
-from support.cluster.guarded_plane import beside, guard
+from support.cluster.guarded_plane import beside
 from support.cluster.stack_acts import DELETE, INSTALL, STACK_ACTS, StackAct
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.resource_kinds import KINDS
 
-NAMESPACES = [f"cut-{number:03}" for number in range(400)]
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))
-SAMPLE = 3
+SAMPLE = 2
 AT_ONCE = 3
 # Of one act, in seconds: some take three, on a machine that does nothing else.
 LIMIT_S = 90.0
 # An act takes a few writes more or less from run to run: a status more that says "not ready yet".
 SURE = 0.8
 SHORT_LIFE = (INSTALL, DELETE)
-_numbers = iter(NAMESPACES)
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,6 @@ class Cut:
         return f"cut {side} write {self.write}{' and dead' if self.dies else ''}"
 
 
-@pytest.fixture(scope="module")
-def plane(module_cluster: ControlPlane) -> ControlPlane:
-    # The chart takes as many stacks as people have; here there are hundreds.
-    return guard(module_cluster, NAMESPACES, "--skip-schema-validation")
-
-
 @dataclass
 class Setting:
     plane: ControlPlane
@@ -72,11 +64,12 @@ class Setting:
     connection: Connection
     token: str
     folder: Path
+    names: Iterator[str]
 
     @asynccontextmanager
     async def fixture(self) -> AsyncIterator[tuple[ControllerFixture, ApiProxy]]:
         """A namespace with its pods marked ready, and the operator's own way to the API server."""
-        name = next(_numbers)
+        name = next(self.names)
         await self.admin.create(KINDS["Namespace"], {"metadata": {"name": name}})
         async with ApiProxy(self.connection) as proxy:
             stack = ScriptedStack(self.admin, name)
@@ -86,11 +79,11 @@ class Setting:
 
 
 @pytest.fixture
-async def setting(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Setting]:
-    connection = load({"KUBECONFIG": str(plane.admin)})
-    token = plane.kubectl("create", "token", "titan-operator", "-n", SYSTEM, "--duration=2h").stdout.strip()
+async def setting(guarded_plane: ControlPlane, lives: Iterator[str], tmp_path: Path) -> AsyncIterator[Setting]:
+    connection = load({"KUBECONFIG": str(guarded_plane.admin)})
+    token = guarded_plane.kubectl("create", "token", "titan-operator", "-n", SYSTEM, "--duration=2h").stdout.strip()
     async with Cluster(connection) as admin:
-        yield Setting(plane, admin, connection, token, tmp_path)
+        yield Setting(guarded_plane, admin, connection, token, tmp_path, lives)
 
 
 @dataclass(frozen=True)

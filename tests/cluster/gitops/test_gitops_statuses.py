@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +15,8 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
-from support.cluster.guarded_plane import beside, guard
+from support.cluster.guarded_plane import beside
+from support.cluster.object_events import events
 from support.gitops.argo import health
 from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 from support.stack.model import NEXT_IMAGE, quickstart
@@ -26,8 +27,7 @@ from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.resource_kinds import KINDS
 from titan_operator.stack.view import StackView
 
-NAMESPACES = [f"g{number}" for number in range(12)]
-_numbers = iter(NAMESPACES)
+RESOURCES = ("RiskPolicy", "TitanPhase")
 # What the two may say of one object at one moment. Neither may wait where the other is done.
 AGREE = {
     ("Healthy", CURRENT),
@@ -39,11 +39,6 @@ AGREE = {
 }
 
 
-@pytest.fixture(scope="module")
-def plane(module_cluster: ControlPlane) -> ControlPlane:
-    return guard(module_cluster, NAMESPACES)
-
-
 class Recorder:
     """Every status that is ever seen of the resources of a namespace."""
 
@@ -52,17 +47,24 @@ class Recorder:
         self.seen: dict[str, Mapping[str, Any]] = {}
 
     async def record(self) -> None:
-        """Look until canceled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(0.01)
+        """Watch until canceled."""
+
+        async def follow(kind: str) -> None:
+            async for event in events(self._admin, KINDS[kind], self._namespace):
+                if event is not None:
+                    self._see(kind, event[1])
+
+        await asyncio.gather(*(follow(kind) for kind in RESOURCES))
 
     async def look(self) -> None:
-        """Keep what is new."""
-        for kind in ("RiskPolicy", "TitanPhase"):
+        """Keep what is there now, though the watch has not told of it yet."""
+        for kind in RESOURCES:
             for item in await self._admin.list(KINDS[kind], self._namespace):
-                key = {name: item["metadata"].get(name) for name in ("name", "generation", "deletionTimestamp")}
-                self.seen[json.dumps([kind, key, item.get("status")], sort_keys=True)] = item
+                self._see(kind, item)
+
+    def _see(self, kind: str, item: Mapping[str, Any]) -> None:
+        key = {name: item["metadata"].get(name) for name in ("name", "generation", "deletionTimestamp")}
+        self.seen[json.dumps([kind, key, item.get("status")], sort_keys=True)] = item
 
     def disagreements(self) -> list[str]:
         """Moments at which one waits and the other is done."""
@@ -74,14 +76,14 @@ class Recorder:
 
 
 @pytest.fixture
-async def admin(plane: ControlPlane) -> AsyncIterator[Cluster]:
-    async with Cluster(load({"KUBECONFIG": str(plane.admin)})) as cluster:
+async def admin(guarded_plane: ControlPlane) -> AsyncIterator[Cluster]:
+    async with Cluster(load({"KUBECONFIG": str(guarded_plane.admin)})) as cluster:
         yield cluster
 
 
 @pytest.fixture
-def operator(plane: ControlPlane) -> Connection:
-    return load({"KUBECONFIG": str(plane.service_account(SYSTEM, OPERATOR))})
+def operator(guarded_plane: ControlPlane) -> Connection:
+    return load({"KUBECONFIG": str(guarded_plane.service_account(SYSTEM, OPERATOR))})
 
 
 class PoorStack(ScriptedStack):
@@ -92,18 +94,29 @@ class PoorStack(ScriptedStack):
         return view if view.brain is None else replace(view, brain=replace(view.brain, equity=Decimal(20)))
 
 
-@asynccontextmanager
-async def recorded(
-    plane: ControlPlane, admin: Cluster, operator: Connection, folder: Path, stack: type[ScriptedStack] = ScriptedStack
-) -> AsyncIterator[tuple[ControllerFixture, Recorder]]:
-    """A namespace with its pods marked ready, watched all the time; at no moment may the two disagree."""
-    name = next(_numbers)
-    await admin.create(KINDS["Namespace"], {"metadata": {"name": name}})
-    recorder = Recorder(admin, name)
-    fixture = ControllerFixture(admin, operator, name, folder, stack(admin, name))
-    async with beside(recorder.record(), mark_pods(admin, name, plane.admin)):
-        yield fixture, recorder
-    assert recorder.disagreements() == []
+Recorded = Callable[..., AbstractAsyncContextManager[tuple[ControllerFixture, Recorder]]]
+
+
+@pytest.fixture
+def recorded(
+    guarded_plane: ControlPlane, admin: Cluster, operator: Connection, lives: Iterator[str], tmp_path: Path
+) -> Recorded:
+    """Makes a namespace with its pods marked ready, watched all the time; at no moment may the two disagree."""
+
+    @asynccontextmanager
+    async def make(
+        stack: type[ScriptedStack] = ScriptedStack,
+    ) -> AsyncIterator[tuple[ControllerFixture, Recorder]]:
+        name = next(lives)
+        await admin.create(KINDS["Namespace"], {"metadata": {"name": name}})
+        recorder = Recorder(admin, name)
+        fixture = ControllerFixture(admin, operator, name, tmp_path, stack(admin, name))
+        async with beside(recorder.record(), mark_pods(admin, name, guarded_plane.admin)):
+            yield fixture, recorder
+            await recorder.look()
+        assert recorder.disagreements() == []
+
+    return make
 
 
 Told = dict[str, tuple[str, str]]
@@ -111,11 +124,7 @@ Told = dict[str, tuple[str, str]]
 
 async def told_now(fixture: ControllerFixture) -> Told:
     """Argo CD's and Flux's word on each resource."""
-    items = [
-        item
-        for kind in ("RiskPolicy", "TitanPhase")
-        for item in await fixture.admin.list(KINDS[kind], fixture.namespace)
-    ]
+    items = [item for kind in RESOURCES for item in await fixture.admin.list(KINDS[kind], fixture.namespace)]
     return {item["metadata"]["name"]: (health(item)[0], kstatus(item)[0]) for item in items}
 
 
@@ -137,10 +146,8 @@ def everywhere(*wanted: str) -> Callable[[Told], bool]:
 HEALTHY = everywhere("Healthy", CURRENT)
 
 
-async def test_an_installation_is_waited_for_until_it_runs(
-    plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
-) -> None:
-    async with recorded(plane, admin, operator, tmp_path) as (fixture, recorder):
+async def test_an_installation_is_waited_for_until_it_runs(recorded: Recorded) -> None:
+    async with recorded() as (fixture, recorder):
         await fixture.apply(*quickstart())
         # Nobody has looked yet: both wait.
         assert everywhere("Progressing", IN_PROGRESS)(await told_now(fixture))
@@ -156,20 +163,16 @@ async def test_an_installation_is_waited_for_until_it_runs(
     assert len(recorder.seen) > 20
 
 
-async def test_a_halted_stack_is_a_healthy_one(
-    plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
-) -> None:
-    async with recorded(plane, admin, operator, tmp_path) as (fixture, _):
+async def test_a_halted_stack_is_a_healthy_one(recorded: Recorded) -> None:
+    async with recorded() as (fixture, _):
         fixture.stack.latch = Posture.HALTED
         await fixture.apply(*quickstart())
         await until(fixture, HEALTHY)
         assert fixture.stack.latch is Posture.HALTED
 
 
-async def test_what_a_person_must_change_is_degraded_and_failed(
-    plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
-) -> None:
-    async with recorded(plane, admin, operator, tmp_path) as (fixture, _):
+async def test_what_a_person_must_change_is_degraded_and_failed(recorded: Recorded) -> None:
+    async with recorded() as (fixture, _):
         stack = quickstart()
         brain = next(item for item in stack if item["spec"].get("role") == "brain")
         right = brain["spec"]["policyRef"]["hash"]
@@ -187,10 +190,8 @@ async def test_what_a_person_must_change_is_degraded_and_failed(
         await until(fixture, HEALTHY)
 
 
-async def test_a_suspended_phase_and_one_that_waits_for_capital_end_the_waiting(
-    plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
-) -> None:
-    async with recorded(plane, admin, operator, tmp_path, PoorStack) as (fixture, _):
+async def test_a_suspended_phase_and_one_that_waits_for_capital_end_the_waiting(recorded: Recorded) -> None:
+    async with recorded(PoorStack) as (fixture, _):
         await fixture.apply(*quickstart())
         await until(fixture, HEALTHY)
         assert (await fixture.conditions())["scavenger"] == ("True", "Dormant")
@@ -203,10 +204,8 @@ async def test_a_suspended_phase_and_one_that_waits_for_capital_end_the_waiting(
         assert HEALTHY(states)
 
 
-async def test_a_phase_that_drains_is_on_its_way_out(
-    plane: ControlPlane, admin: Cluster, operator: Connection, tmp_path: Path
-) -> None:
-    async with recorded(plane, admin, operator, tmp_path) as (fixture, _):
+async def test_a_phase_that_drains_is_on_its_way_out(recorded: Recorded) -> None:
+    async with recorded() as (fixture, _):
         await fixture.apply(*quickstart())
         await until(fixture, HEALTHY)
         fixture.stack.positions = 1

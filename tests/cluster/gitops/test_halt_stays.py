@@ -18,7 +18,7 @@ import yaml
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
-from support.cluster.guarded_plane import beside, guard
+from support.cluster.guarded_plane import DESK, beside
 from support.stack.local_processes import REPOSITORY
 from support.stack.model import IMAGE
 from titan.domain.enums import Posture
@@ -27,16 +27,14 @@ from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import load
 from titan_operator.cluster.resource_kinds import KINDS
 
-DESK = "desk"
 CHART = str(REPOSITORY / "charts" / "titan-stack")
 PROGRAM = str(Path(sys.executable).parent / "kubectl-titan")
 
 
 @pytest.fixture(scope="module")
-def plane(module_cluster: ControlPlane) -> ControlPlane:
+def plane(guarded_plane: ControlPlane) -> ControlPlane:
     """The guarded namespace; ana may write resources there, tom may trade too."""
-    guard(module_cluster, [DESK])
-    module_cluster.kubectl("create", "namespace", DESK)
+    guarded_plane.kubectl("create", "namespace", DESK)
     roles = [
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -49,12 +47,12 @@ def plane(module_cluster: ControlPlane) -> ControlPlane:
             ("trader", ["riskpolicies"], ["arm", "loosen", "release"]),
         )
     ]
-    module_cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(roles))
+    guarded_plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(roles))
     for role, person in (("author", "ana"), ("author", "tom"), ("trader", "tom")):
-        module_cluster.kubectl(
+        guarded_plane.kubectl(
             "create", "rolebinding", f"{person}-{role}", f"--role={role}", f"--user={person}", "-n", DESK
         )
-    return module_cluster
+    return guarded_plane
 
 
 @dataclass

@@ -9,19 +9,12 @@ from typing import Any
 
 import pytest
 
-from support.cluster.installation import NEXT, Installation, installation
+from support.cluster.installation import NEXT, Installation
 from support.cluster.running_stack import RunningStack, eager
 from support.storage.postgres import PASSWORD, Postgres
 
 LEDGER = "ledger"
 WITH_TABLES = ("execution", "brain")
-
-
-@pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """The charts, over one stack."""
-    with installation(tmp_path_factory.mktemp("database"), (LEDGER,)) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +43,7 @@ def database(server: Postgres) -> str:
 
 
 def resources() -> list[dict[str, Any]]:
-    found = eager()
+    found = eager(onDelete="Flatten")
     for item in found:
         if item["spec"].get("role") in WITH_TABLES:
             item["spec"]["databaseSecretRef"] = {"name": "db"}
@@ -146,3 +139,13 @@ def test_a_roll_while_the_database_is_away_waits_and_what_runs_goes_on_trading(
     assert all(found[name] >= rows[name] for name in rows)
     journal = len(stack.venue().orders)
     stack.at.wait("all orders", lambda: counts(server, database)["execution.orders"] >= journal)
+
+
+def test_flatten_on_delete_closes_it(stack: RunningStack) -> None:
+    assert stack.covered
+    with stack.watched():
+        stack.delete("titanphases", "--all")
+        stack.at.wait("the end of all phases", lambda: not stack.phases() and not stack.processes(""))
+    state = stack.venue()
+    assert not state.positions
+    assert not [order for order in state.orders.values() if not order.state.final]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.cluster.installation import BROKEN, IMAGE, LYING, NEXT, PHASES, ROOT, SYSTEM, Installation, installation
+from support.cluster.installation import BROKEN, IMAGE, NEXT, PHASES, ROOT, SYSTEM, Installation
 from support.cluster.running_stack import RunningStack, eager
 from support.podrunner.runner import PodRunnerError
 from titan.domain.enums import Posture
@@ -19,14 +19,7 @@ from titan.domain.policy_hash import policy_hash
 from titan_operator.planning.roles import ROLL_ORDER
 
 UNLISTED = "titan/titan@sha256:" + "9" * 64
-DESK, PLAIN, SMALL = "desk", "plain", "small"
-
-
-@pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """The charts, over a namespace for each stack."""
-    with installation(tmp_path_factory.mktemp("rolls"), (DESK, PLAIN, SMALL)) as made:
-        yield made
+DESK, SMALL = "desk", "small"
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +151,7 @@ def test_the_operator_is_killed_and_a_person_halts_in_the_middle_of_a_roll(stack
 
 def kill_operator(at: Installation) -> None:
     """``kill -9``; its pod starts it again."""
-    (pod,) = at.list("pods", SYSTEM)
+    (pod,) = (pod for pod in at.list("pods", SYSTEM) if pod["status"].get("phase") != "Succeeded")
 
     def killed() -> bool:
         try:
@@ -252,94 +245,7 @@ def rules_of(stack: RunningStack) -> list[str]:
     return [name for name in names if name.startswith("policy-")]
 
 
-@pytest.fixture(scope="module")
-def plain(at: Installation) -> Iterator[RunningStack]:
-    """A stack that was never armed."""
-    stack = RunningStack(at, PLAIN)
-    at.quickstart(PLAIN)
-    yield stack
-    stack.end()
-
-
-def refusal(stack: RunningStack, name: str, reason: str) -> str:
-    """Wait until a gate refuses; return its message."""
-    stack.at.wait(f"{reason} at {name}", lambda: stack.condition(name, reason).get("status") == "False")
-    return str(stack.condition(name, reason)["message"])
-
-
-def test_a_hash_of_other_bytes_and_two_policies_are_refused_with_both_values(plain: RunningStack) -> None:
-    at, uids = plain.at, {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
-    policy = at.policy(PLAIN)
-    name, right = policy["metadata"]["name"], policy["spec"]["hash"]
-    wrong = "sha256:" + "e" * 64
-    plain.patch("brain", {"policyRef": {"name": name, "hash": wrong}})
-    said = refusal(plain, "brain", "PolicyHashMatches")
-    assert wrong in said
-    assert right in said
-    plain.patch("brain", {"policyRef": {"name": name, "hash": right}})
-    at.wait_ready(PLAIN)
-
-    other = yaml.safe_load(
-        at.titan("policy", "new", "--from", name, "--set", "maxEntryOrdersPerSymbol=3", namespace=PLAIN).stdout
-    )
-    at.apply(PLAIN, [other])
-    pinned = {"name": other["metadata"]["name"], "hash": other["spec"]["hash"]}
-    plain.patch("scavenger", {"policyRef": pinned})
-    said = refusal(plain, "scavenger", "OnePolicyPerStack")
-    assert f"pins {name}" in said
-    assert f"scavenger pins {pinned['name']}" in said
-    arming = at.titan("arm", namespace=PLAIN, check=False)
-    assert arming.returncode != 0
-    assert plain.latch() is Posture.CLOSE_ONLY
-    plain.patch("scavenger", {"policyRef": {"name": name, "hash": right}})
-    at.wait_ready(PLAIN)
-    assert uids == {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
-
-    # Rules that are not those of the hash: a person who wrote them by hand.
-    spec = policy["spec"] | {"rules": policy["spec"]["rules"] | {"maxEntryOrdersPerSymbol": 5}, "hash": wrong}
-    forged = {"name": f"forged-{'e' * 8}"}
-    at.apply(PLAIN, [{"apiVersion": policy["apiVersion"], "kind": "RiskPolicy", "metadata": forged, "spec": spec}])
-    for role in ("execution", "brain", "scavenger"):
-        plain.patch(role, {"policyRef": forged | {"hash": wrong}})
-    at.wait("the refusal", lambda: wrong in plain.condition("execution", "Ready").get("message", ""))
-    assert right in plain.condition("execution", "Ready")["message"]
-    for role in ("execution", "brain", "scavenger"):
-        plain.patch(role, {"policyRef": {"name": name, "hash": right}})
-    plain.delete("riskpolicy", forged["name"], pinned["name"])
-    at.wait("one policy again", lambda: [item["metadata"]["name"] for item in at.list("riskpolicies", PLAIN)] == [name])
-    at.wait_ready(PLAIN)
-    assert uids == {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
-
-
-def test_a_pod_that_reports_another_hash_is_not_believed(plain: RunningStack) -> None:
-    right = plain.at.policy(PLAIN)["spec"]["hash"]
-    verified = plain.at.get("titanphase", "execution", PLAIN)["status"]["revision"]["lastVerified"]
-    set_images(plain, LYING, "execution")
-    plain.at.wait("its word", lambda: "enforces" in plain.condition("execution", "Stalled").get("message", ""))
-    said = plain.condition("execution", "PolicyInForce")
-    told = plain.at.policy(PLAIN)["status"]["inForce"]["execution"]
-    assert (said["status"], told != right) == ("False", True)
-    assert right in said["message"]
-    assert told in said["message"]
-    assert plain.at.get("titanphase", "execution", PLAIN)["status"]["revision"]["lastVerified"] == verified
-    plain.at.titan("arm", namespace=PLAIN, check=False)
-    assert plain.latch() is Posture.CLOSE_ONLY
-    set_images(plain, IMAGE, "execution")
-    plain.at.wait_ready(PLAIN)
-
-
-def test_a_phase_is_suspended_and_comes_back(plain: RunningStack) -> None:
-    before = {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
-    plain.patch("scavenger", {"suspend": True})
-    plain.at.wait("its end", lambda: not plain.processes("scavenger"))
-    plain.at.wait("Suspended", lambda: plain.condition("scavenger", "Ready").get("reason") == "Suspended")
-    assert plain.condition("scavenger", "Ready")["status"] == "True"
-    plain.patch("scavenger", {"suspend": False})
-    plain.at.wait_ready(PLAIN)
-    after = {role: pod["metadata"]["uid"] for role, pod in plain.pods().items()}
-    assert {role for role in PHASES if before[role] != after[role]} == {"scavenger"}
-
-
+@pytest.mark.chaos
 def test_a_phase_without_its_capital_is_dormant_and_ready(at: Installation) -> None:
     stack = RunningStack(at, SMALL)
     resources = eager()
@@ -353,3 +259,24 @@ def test_a_phase_without_its_capital_is_dormant_and_ready(at: Installation) -> N
     assert (ready["status"], "149" in ready["message"], "150" in ready["message"]) == ("True", True, True)
     assert not stack.processes("scavenger")
     stack.end()
+
+
+def test_its_namespace_is_deleted(stack: RunningStack) -> None:
+    stack.trade()
+    plane = stack.at.plane
+    # Whoever may delete namespaces, and nothing of ours.
+    plane.kubectl("create", "clusterrole", "janitor", "--verb=delete", "--resource=namespaces")
+    plane.kubectl("create", "clusterrolebinding", "ana-janitor", "--clusterrole=janitor", "--user=ana")
+    refused = plane.kubectl("delete", "namespace", DESK, kubeconfig=plane.kubeconfig("ana"), check=False)
+    assert f"ana may not delete namespaces {DESK}" in refused.stderr
+    assert "has the verb release" in refused.stderr
+
+    with stack.watched():
+        plane.kubectl("delete", "namespace", DESK, "--wait=false")
+        stack.draining()
+        stack.stays_protected()
+        # All may be gone before the command has read the answer; that is an answer too.
+        stack.at.titan("flatten", namespace=DESK)
+        stack.at.wait("the end of the position", lambda: not stack.venue().positions)
+    stack.at.wait("the end of all processes", lambda: not stack.processes(""))
+    stack.at.wait("the end of its namespace", lambda: plane.kubectl("get", "namespace", DESK, check=False).returncode)

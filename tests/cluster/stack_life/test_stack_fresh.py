@@ -12,14 +12,12 @@ from typing import Any
 
 import pytest
 
-from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
+from support.cluster.installation import PHASES, SYSTEM, Installation
 from support.cluster.processes import OPERATOR_PORT, log_lines, operator_pod, operator_samples, page, passes, total
-from support.cluster.running_stack import RunningStack
+from support.cluster.running_stack import QUICK, RunningStack
 from support.gitops.argo import health
 from support.gitops.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, kstatus
 
-STACK = "titan"
-FILES = ("-f", str(ROOT / "policies" / "demo.yaml"), "-f", str(ROOT / "examples" / "quickstart.yaml"))
 POLICY = "demo-3e1725d5"
 UNLISTED = "titan/titan@sha256:" + "9" * 64
 # What the two may say of one object at one moment: neither waits where the other is done.
@@ -32,13 +30,6 @@ AGREE = {
     ("Degraded", FAILED),
 }
 MOST_RESIDENT_BYTES = 100 * 2**20
-
-
-@pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """The charts."""
-    with installation(tmp_path_factory.mktemp("fresh"), [STACK]) as made:
-        yield made
 
 
 class Seen:
@@ -59,7 +50,7 @@ class Seen:
                 "get",
                 file.stem,
                 "-n",
-                STACK,
+                QUICK,
                 "-o",
                 "json",
                 "--watch",
@@ -94,14 +85,11 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(at: Installation) -> Iterator[Seen]:
-    """The stack: applied as a newcomer does it, and watched from before that on until it is gone."""
-    stack = RunningStack(at, STACK)
+def seen(at: Installation, request: pytest.FixtureRequest) -> Iterator[Seen]:
+    """The stack: applied as a newcomer does it, and watched from before that on."""
     with Seen(at.folder).watching(at) as watched:
-        at.plane.kubectl("apply", "-n", STACK, *FILES)
-        at.plane.kubectl("wait", "--for=condition=Ready", "titan", "--all", "-n", STACK, "--timeout=60s")
+        request.getfixturevalue("quick")
         yield watched
-        stack.end()
 
 
 def _rows(text: str) -> dict[str, dict[str, str]]:
@@ -120,7 +108,7 @@ def _rows(text: str) -> dict[str, dict[str, str]]:
 
 @pytest.mark.usefixtures("seen")
 def test_kubectl_get_shows_a_stack_that_is_ready(at: Installation) -> None:
-    rows = _rows(at.plane.kubectl("get", "titan", "-n", STACK).stdout)
+    rows = _rows(at.plane.kubectl("get", "titan", "-n", QUICK).stdout)
     policy = rows.pop(POLICY)
     assert policy.pop("AGE")
     assert policy == {
@@ -153,13 +141,13 @@ def test_argo_cd_and_flux_saw_it_start_and_become_ready(seen: Seen) -> None:
 
 
 def test_what_is_refused_is_degraded_until_it_is_put_right(seen: Seen, at: Installation) -> None:
-    stack = RunningStack(at, STACK)
-    right = at.get("titanphase", "scavenger", STACK)["spec"]["image"]
+    stack = RunningStack(at, QUICK)
+    right = at.get("titanphase", "scavenger", QUICK)["spec"]["image"]
     stack.patch("scavenger", {"image": UNLISTED})
     at.wait("a refusal", lambda: seen.healths()["scavenger"][-1] == ("Degraded", FAILED))
     assert UNLISTED in health(seen.states()["scavenger"][-1])[1]
     refusals = operator_samples(at)
-    assert total(refusals, "titan_operator_refusals_total", namespace=STACK, gate="ImageVerified") >= 1
+    assert total(refusals, "titan_operator_refusals_total", namespace=QUICK, gate="ImageVerified") >= 1
     stack.patch("scavenger", {"image": right})
     at.wait("the end of the refusal", lambda: seen.healths()["scavenger"][-1] == ("Healthy", CURRENT))
     stack.patch("scavenger", {"suspend": True})
@@ -171,15 +159,15 @@ def test_what_is_refused_is_degraded_until_it_is_put_right(seen: Seen, at: Insta
 
 @pytest.mark.usefixtures("seen")
 def test_the_operator_tells_how_it_does(at: Installation) -> None:
-    passes(at, STACK)
+    passes(at, QUICK)
     address = operator_pod(at)["status"]["podIP"]
     for path in ("/healthz", "/readyz"):
         status, body = page(address, OPERATOR_PORT, path)
         assert (status, json.loads(body)["status"]) == (HTTPStatus.OK, "ok"), body
     found = operator_samples(at)
-    passed = total(found, "titan_operator_reconcile_seconds_count", namespace=STACK)
+    passed = total(found, "titan_operator_reconcile_seconds_count", namespace=QUICK)
     assert passed >= 10
-    assert total(found, "titan_operator_reconcile_seconds_sum", namespace=STACK) > 0
+    assert total(found, "titan_operator_reconcile_seconds_sum", namespace=QUICK) > 0
     assert total(found, "titan_operator_leader") == 1
     assert total(found, "titan_operator_reconcile_failures_total") == 0
     # Whatever its value at this moment, it is reported.
@@ -200,12 +188,12 @@ def test_the_operator_tells_how_it_does(at: Installation) -> None:
 def test_the_operator_s_logs_name_object_and_generation(at: Installation) -> None:
     lines = log_lines(at, SYSTEM, operator_pod(at)["metadata"]["name"])
     assert all({"event", "level", "timestamp", "role"} <= set(line) for line in lines)
-    said = [line for line in lines if line["event"] == "status"]
+    said = [line for line in lines if line["event"] == "status" and line["namespace"] == QUICK]
     assert {(line["kind"], line["object"]) for line in said} == {
         ("RiskPolicy", POLICY),
         *(("TitanPhase", name) for name in PHASES),
     }
-    assert all(line["namespace"] == STACK and line["generation"] >= 1 for line in said)
+    assert all(line["generation"] >= 1 for line in said)
 
 
 @pytest.mark.usefixtures("seen")

@@ -6,6 +6,7 @@ import base64
 import json
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,13 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation, installation
+from support.cluster.installation import PHASES, ROOT, SYSTEM, Installation
 from support.cluster.processes import kill_operator, passes
-from support.cluster.running_stack import RunningStack
+from support.cluster.running_stack import QUICK, RunningStack
 from titan.runtime.topology import ROLES
 from titan_operator.api.names import DEFAULT_DENY
 
-STACK = "titan"
 # Half of it is a certificate's time before it is renewed.
 LIFETIME_S = 30
 # The API server lets this identity write workloads, as it must: a cluster's own controller is a hand that admission
@@ -27,19 +27,16 @@ LIFETIME_S = 30
 CONTROLLER = "system:serviceaccount:kube-system:deployment-controller"
 
 
-@pytest.fixture(scope="module")
-def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """The charts, with certificates of a day."""
-    with installation(tmp_path_factory.mktemp("upkeep"), [STACK]) as made:
-        yield made
-
-
-def _certificates_last(at: Installation, seconds: int) -> None:
-    """Upgrade the operator. So short a time values.schema.json does not allow people."""
+@contextmanager
+def _certificates_last(at: Installation, seconds: int) -> Iterator[None]:
+    """Upgrade the operator, and roll back. So short a time values.schema.json does not allow people."""
+    wait = ("-n", SYSTEM, "--wait", "--timeout", "60s")
     at.plane.helm(
-        *("upgrade", "titan", str(ROOT / "charts" / "titan"), "-n", SYSTEM, "--wait", "--timeout", "60s"),
-        *("--reuse-values", "--set", f"settings.certificateLifetimeSeconds={seconds}", "--skip-schema-validation"),
+        *("upgrade", "titan", str(ROOT / "charts" / "titan"), *wait, "--reuse-values", "--skip-schema-validation"),
+        *("--set", f"settings.certificateLifetimeSeconds={seconds}"),
     )
+    yield
+    at.plane.helm("rollback", "titan", *wait)
 
 
 @dataclass(frozen=True)
@@ -52,12 +49,9 @@ class Begun:
 
 
 @pytest.fixture(scope="module")
-def begun(at: Installation) -> Iterator[Begun]:
+def begun(quick: RunningStack) -> Begun:
     """The quick start."""
-    stack = RunningStack(at, STACK)
-    at.quickstart(STACK)
-    yield Begun(stack, _processes(stack), _certificates(stack))
-    stack.end()
+    return Begun(quick, _processes(quick), _certificates(quick))
 
 
 def _processes(stack: RunningStack) -> dict[str, str]:
@@ -90,23 +84,23 @@ def _others(stack: RunningStack, than: dict[str, str]) -> bool:
 
 def test_certificates_are_renewed_while_everything_runs(begun: Begun) -> None:
     stack, at = begun.stack, begun.stack.at
-    _certificates_last(at, LIFETIME_S)
-    at.wait("those of a day are renewed", partial(_others, stack, begun.certificates), timeout_s=LIFETIME_S)
-    first = _certificates(stack)
-    at.wait("new certificates of all at half of their time", partial(_others, stack, first), timeout_s=LIFETIME_S)
-    for role in ("execution", "brain", "papervenue"):
-        at.wait(f"{role} shows its new certificate", partial(_shows_another, stack, role, first), timeout_s=15.0)
-    # A process that begins now knows nobody yet: an operator that connects anew, and a phase that asks Brain.
-    kill_operator(at)
-    at.runner.kill(STACK, stack.pods()["scavenger"]["metadata"]["name"])
-    at.wait("scavenger again", lambda: _processes(stack)["scavenger"] != begun.pods["scavenger"])
-    passes(at, STACK)
-    at.wait_ready(STACK)
-    now = _processes(stack)
-    assert {role for role in now if now[role] != begun.pods[role]} == {"scavenger"}
-    status = at.policy(STACK)["status"]
-    assert (status["posture"]["acknowledgedBy"], status["truthScore"]) == ("execution", 100)
-    assert status["inForce"]["brain"] == status["inForce"]["execution"] == status["hash"]
+    with _certificates_last(at, LIFETIME_S):
+        at.wait("those of a day are renewed", partial(_others, stack, begun.certificates))
+        first = _certificates(stack)
+        at.wait("new certificates of all at half of their time", partial(_others, stack, first))
+        for role in ("execution", "brain", "papervenue"):
+            at.wait(f"{role} shows its new certificate", partial(_shows_another, stack, role, first))
+        # A process that begins now knows nobody yet: an operator that connects anew, and a phase that asks Brain.
+        kill_operator(at)
+        at.runner.kill(QUICK, stack.pods()["scavenger"]["metadata"]["name"])
+        at.wait("scavenger again", lambda: _processes(stack)["scavenger"] != begun.pods["scavenger"])
+        passes(at, QUICK)
+        at.wait_ready(QUICK)
+        now = _processes(stack)
+        assert {role for role in now if now[role] != begun.pods[role]} == {"scavenger"}
+        status = at.policy(QUICK)["status"]
+        assert (status["posture"]["acknowledgedBy"], status["truthScore"]) == ("execution", 100)
+        assert status["inForce"]["brain"] == status["inForce"]["execution"] == status["hash"]
 
 
 Act = Callable[[Installation], None]
@@ -114,18 +108,18 @@ Act = Callable[[Installation], None]
 
 def _replace(kind: str, name: str, change: Callable[[dict[str, Any]], None], *flags: str) -> Act:
     def act(at: Installation) -> None:
-        found = at.get(kind, name, STACK)
+        found = at.get(kind, name, QUICK)
         # Between reading and writing the operator may have written.
         del found["metadata"]["resourceVersion"]
         change(found)
-        at.plane.kubectl("replace", "-n", STACK, "-f", "-", *flags, stdin=yaml.safe_dump(found))
+        at.plane.kubectl("replace", "-n", QUICK, "-f", "-", *flags, stdin=yaml.safe_dump(found))
 
     return act
 
 
 def _delete(*what: str) -> Act:
     def act(at: Installation) -> None:
-        at.plane.kubectl("delete", *what, "-n", STACK)
+        at.plane.kubectl("delete", *what, "-n", QUICK)
 
     return act
 
@@ -150,10 +144,10 @@ def _add_variable(deployment: dict[str, Any]) -> None:
 def _rules(at: Installation) -> None:
     (name,) = {
         item["metadata"]["name"]
-        for item in at.list("configmaps", STACK)
+        for item in at.list("configmaps", QUICK)
         if item["metadata"]["name"].startswith("policy-")
     }
-    at.plane.kubectl("delete", "configmap", name, "-n", STACK)
+    at.plane.kubectl("delete", "configmap", name, "-n", QUICK)
 
 
 # What a hand does, about which resource it is told (empty: about the policy), and what the Event names.
@@ -218,22 +212,22 @@ def _told(stack: RunningStack, about: str) -> list[str]:
 @pytest.mark.parametrize(("act", "about", "named"), [row[1:] for row in HANDS], ids=[row[0] for row in HANDS])
 def test_what_another_hand_did_is_put_back_and_told(begun: Begun, act: Act, about: str, named: tuple[str, ...]) -> None:
     stack, at = begun.stack, begun.stack.at
-    at.wait_ready(STACK)
-    about = about or at.policy(STACK)["metadata"]["name"]
+    at.wait_ready(QUICK)
+    about = about or at.policy(QUICK)["metadata"]["name"]
     before, told = _made_of(stack), _told(stack, about)
     act(at)
 
     def news() -> list[str]:
         return [note for note in _told(stack, about) if note not in told]
 
-    at.wait("an Event", news, timeout_s=15.0)
+    at.wait("an Event", news)
     (note,) = news()
     for part in named:
         assert part in note
-    at.wait("all as it was", lambda: _made_of(stack) == before, timeout_s=15.0)
-    at.wait_ready(STACK)
+    at.wait("all as it was", lambda: _made_of(stack) == before)
+    at.wait_ready(QUICK)
     # It is not fought over: a few passes on, nothing more is said.
-    passes(at, STACK)
+    passes(at, QUICK)
     assert (news(), _made_of(stack) == before) == ([note], True)
 
 
@@ -267,7 +261,12 @@ REFUSED = [
 @pytest.mark.parametrize(("command", "said"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_most_hands_are_refused_before_anything_happens(begun: Begun, command: tuple[str, ...], said: str) -> None:
     before = _made_of(begun.stack)
-    refused = begun.stack.at.plane.kubectl(*command, "-n", STACK, check=False)
+    refused = begun.stack.at.plane.kubectl(*command, "-n", QUICK, check=False)
     assert refused.returncode != 0
     assert said in refused.stderr
     assert _made_of(begun.stack) == before
+
+
+def test_deleted_with_nothing_open_it_is_gone(begun: Begun) -> None:
+    begun.stack.delete("titan", "--all")
+    begun.stack.at.wait("the end of all", begun.stack.gone)

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from support.cluster.installation import IMAGE, Installation, quickstart
+from support.cluster.installation import IMAGE, ROOT, Installation, quickstart
 from titan.domain.enums import OrderType, Posture
 from titan.domain.numbers import ZERO
 from titan.durable.latch import Latch
@@ -24,6 +24,9 @@ from titan.papervenue.store import FILE_NAME, VenueStore
 from titan.papervenue.venue import first_state
 from titan_operator.api.names import LABEL_COMPONENT
 
+# The quick start's namespace, as its documentation has it.
+QUICK = "titan"
+_FILES = ("-f", str(ROOT / "policies" / "demo.yaml"), "-f", str(ROOT / "examples" / "quickstart.yaml"))
 # Trades a few seconds after it is armed, and exits by nothing but time or a person: bars of a quarter of a second; each
 # crossing scores well where the spread is usual; the market reaches neither the stop nor the target.
 EAGER = {
@@ -59,6 +62,12 @@ def eager(image: str = IMAGE, hold_ms: int = LONG_MS, policy: str = "demo", **sp
     return resources
 
 
+def apply_files(at: Installation) -> None:
+    """Apply the quick start as a newcomer does it, until all is ready."""
+    at.plane.kubectl("apply", "-n", QUICK, *_FILES)
+    at.plane.kubectl("wait", "--for=condition=Ready", "titan", "--all", "-n", QUICK, "--timeout=90s")
+
+
 @dataclass
 class RunningStack:
     """One stack of an installation."""
@@ -74,7 +83,9 @@ class RunningStack:
 
     def trade(self) -> None:
         """Arm, until a position is open with its stop, were it an old one."""
-        self.at.titan("arm", "--reason", "test", namespace=self.namespace)
+        # Refused while Execution is not connected, as it is for a moment after each start.
+        arm = ("arm", "--reason", "test")
+        self.at.wait("its arming", lambda: not self.at.titan(*arm, namespace=self.namespace, check=False).returncode)
         self.at.wait(f"a position in {self.namespace}", lambda: self.covered)
         self.at.wait("the posture in the status", lambda: self.at.posture(self.namespace) == "ARMED")
 
@@ -162,6 +173,20 @@ class RunningStack:
     def gone(self) -> bool:
         """Whether no resource of ours and no process is left."""
         return not self.at.list("titan,pods,deployments,statefulsets", self.namespace) and not self.processes("")
+
+    def draining(self) -> None:
+        """Wait until every phase reports what it waits for, and how a person ends that."""
+
+        def said() -> bool:
+            found = [self.condition(phase["metadata"]["name"], "Ready") for phase in self.phases()]
+            return len(found) == 5 and all(
+                (ready["status"], ready["reason"]) == ("False", "Draining")
+                and "Execution still has 1 open positions" in ready["message"]
+                and "kubectl titan release" in ready["message"]
+                for ready in found
+            )
+
+        self.at.wait(f"five phases of {self.namespace} that say what they wait for", said)
 
     def end(self) -> None:
         """Have it drained by force and gone: a machine has few cores."""

@@ -1,14 +1,12 @@
-"""A record of all pods of a namespace, by a watch of the test's own: past the proxy, and past the operator."""
+"""A record of all pods of a namespace."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
+from support.cluster.object_events import events
 from titan_operator.api.names import LABEL_COMPONENT
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.resource_kinds import KINDS
@@ -40,27 +38,11 @@ class PodWatch:
         await asyncio.gather(self._follow("Pod"), self._follow("StatefulSet"))
 
     async def _follow(self, name: str) -> None:
-        connection, kind = self.admin.connection, KINDS[name]
-        connector = aiohttp.TCPConnector(ssl=connection.ssl_context())
-        async with aiohttp.ClientSession(connector=connector, read_bufsize=2**22) as session:
-            while True:
-                try:
-                    listed = await self.admin.list(kind, self.namespace)
-                    if name == "Pod":
-                        self._alive.clear()
-                    for item in listed:
-                        self._see(name, "ADDED", item)
-                    query = {"watch": "1", "resourceVersion": listed.resource_version}
-                    url = connection.server + kind.path("", self.namespace)
-                    async with session.get(url, params=query, timeout=aiohttp.ClientTimeout(total=None)) as stream:
-                        async for line in stream.content:
-                            event = json.loads(line)
-                            if event["type"] == "ERROR":
-                                break
-                            self._see(name, event["type"], event["object"])
-                except (aiohttp.ClientError, ConnectionError):
-                    # The API server is on its way out or in.
-                    await asyncio.sleep(0.1)
+        async for event in events(self.admin, KINDS[name], self.namespace):
+            if event is not None:
+                self._see(name, *event)
+            elif name == "Pod":
+                self._alive.clear()
 
     def _see(self, name: str, event: str, item: dict[str, Any]) -> None:
         if name == "StatefulSet":

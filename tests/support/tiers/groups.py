@@ -10,6 +10,12 @@ from typing import Any
 
 import pytest
 
+_LIFE = "tests/cluster/stack_life/test_"
+# In this order: the first three look at one stack, from its first state on.
+_LOOKED_AT = tuple(
+    f"{_LIFE}{name}.py" for name in ("stack_fresh", "stack_refused", "stack_upkeep", "stack_by_helm", "life_database")
+)
+_TRADED = tuple(f"{_LIFE}{name}.py" for name in ("life_rolls", "stack_halted", "life_deletion"))
 # Modules that share a fixture of the session, by the beginning of their path.
 TOGETHER = {
     "tests/service/operator/supplychain/test_verifier": "what cosign signed",
@@ -32,6 +38,11 @@ TOGETHER = {
     "tests/cluster/kubectl/test_kubectl_titan_explain.py": "one control plane",
     "tests/cluster/plane/test_apiproxy.py": "one control plane",
     "tests/cluster/plane/test_controlplane.py": "one control plane",
+    **dict.fromkeys(_LOOKED_AT, "one installation, stacks that are looked at"),
+    **dict.fromkeys(_TRADED, "one installation, stacks that trade"),
+    "tests/cluster/controller/guarded/": "one guarded control plane, faults",
+    "tests/cluster/controller/test_cut_writes.py": "one guarded control plane",
+    "tests/cluster/gitops/": "one guarded control plane",
 }
 # Modules whose tests share nothing: each test may run anywhere.
 ALONE = frozenset(
@@ -53,15 +64,12 @@ FIRST = (
     "tests/service/execution/test_recovery.py",
     "tests/service/stack/test_up.py",
     "tests/service/brain/",
-    "tests/cluster/stack_life/test_life_rolls.py",
-    "tests/cluster/stack_life/test_stack_halted.py",
-    "tests/cluster/stack_life/test_life_deletion.py",
-    "tests/cluster/admission/test_trust_life.py",
-    "tests/cluster/stack_life/test_stack_upkeep.py",
-    *(path for path, group in TOGETHER.items() if group == "one control plane"),
-    "tests/cluster/controller/test_cut_writes.py",
+    *_TRADED,
+    *_LOOKED_AT,
     "tests/cluster/controller/guarded/test_faults",
-    "tests/cluster/stack_life/",
+    "tests/cluster/admission/test_trust_life.py",
+    "tests/cluster/controller/test_cut_writes.py",
+    *(path for path, group in TOGETHER.items() if group == "one control plane"),
     "tests/cluster/admission/test_admission_life.py",
     "tests/cluster/charts/test_charts_",
     "tests/images/test_reproducible.py",
@@ -82,12 +90,12 @@ def rank_of(nodeid: str) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # A group is begun where its first test is.
+    # A group is begun where its first test is, and has its modules in the order of their ranks.
     first: dict[str, int] = {}
     for item in items:
         group = group_of(item.nodeid)
         first[group] = min(rank_of(item.nodeid), first.get(group, len(FIRST)))
-    items.sort(key=lambda item: first[group_of(item.nodeid)])
+    items.sort(key=lambda item: (first[group_of(item.nodeid)], rank_of(item.nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)

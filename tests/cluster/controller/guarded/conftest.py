@@ -1,4 +1,4 @@
-"""A guarded control plane for each module, over the namespaces that it names, and a place in one of them for a test."""
+"""A place on the guarded control plane for a test, and how a stack's life ends where nothing fails."""
 
 from __future__ import annotations
 
@@ -8,24 +8,17 @@ from pathlib import Path
 import pytest
 from testcluster.controlplane import ControlPlane
 
-from support.cluster.guarded_plane import guard
-from support.cluster.operator_faults import GuardedCluster, guarded_cluster
-
-
-@pytest.fixture(scope="module")
-def names(request: pytest.FixtureRequest) -> Iterator[str]:
-    """``NAMESPACES`` of the module, one life each."""
-    return iter(request.module.NAMESPACES)
-
-
-@pytest.fixture(scope="module")
-def plane(request: pytest.FixtureRequest, module_cluster: ControlPlane) -> ControlPlane:
-    """Guarded over these."""
-    return guard(module_cluster, request.module.NAMESPACES)
+from support.cluster.operator_faults import GuardedCluster, Objects, guarded_cluster
 
 
 @pytest.fixture
-async def here(plane: ControlPlane, names: Iterator[str], tmp_path: Path) -> AsyncIterator[GuardedCluster]:
+async def here(guarded_plane: ControlPlane, lives: Iterator[str], tmp_path: Path) -> AsyncIterator[GuardedCluster]:
     """The ways to it."""
-    async with guarded_cluster(plane, tmp_path, names) as made:
+    async with guarded_cluster(guarded_plane, tmp_path, lives) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def expected() -> dict[str, tuple[Objects, int]]:
+    """The objects after each act and its number of writes, without a fault; the first test records them."""
+    return {}

@@ -15,14 +15,6 @@ from support.cluster.stack_acts import STACK_ACTS
 
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))
 TRIED = [row for row in ROWS if CHAOS or row.sampled]
-NEEDED = STACK_ACTS[: 1 + max(STACK_ACTS.index(act) for row in TRIED for act in row.acts)]
-NAMESPACES = [f"fault-{number:03}" for number in range(len(TRIED) + 1)]
-
-
-@pytest.fixture(scope="module")
-def expected() -> dict[str, tuple[Objects, int]]:
-    """The objects after each act without a fault; the first test records them."""
-    return {}
 
 
 @pytest.mark.parametrize("row", TRIED, ids=lambda row: row.name)
@@ -30,7 +22,7 @@ async def test_a_fault_changes_nothing_of_the_end(
     row: Row, here: GuardedCluster, expected: dict[str, tuple[Objects, int]]
 ) -> None:
     if not expected:
-        expected.update(await here.undisturbed(NEEDED))
+        expected.update(await here.undisturbed(STACK_ACTS))
     async with here.faulted() as at:
         at.operator(**row.settings)
         for act in STACK_ACTS[: STACK_ACTS.index(row.acts[-1]) + 1]:

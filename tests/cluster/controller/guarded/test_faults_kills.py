@@ -12,7 +12,6 @@ from support.cluster.operator_process import OperatorProcess
 from support.cluster.stack_acts import DELETE, HALT, STACK_ACTS, UPGRADE
 
 CHAOS = bool(os.environ.get("TITAN_CHAOS"))
-NAMESPACES = [f"kill-{number:03}" for number in range(8)]
 # Where in an act it dies, as a part of the act's writes; each life has its own places. Five kills a life.
 LIVES = ((0.05, 0.5, 0.3, 0.6, 0.4), (0.3, 0.15, 0.7, 0.3, 0.1), (0.6, 0.7, 0.1, 0.3, 0.75), (0.8, 0.3, 0.5, 0.6, 0.6))
 SAMPLE = {UPGRADE.name: 0.5, HALT.name: 0.5, DELETE.name: 0.6}
@@ -48,8 +47,11 @@ def _write(part: float, writes: int) -> int:
 
 
 @pytest.mark.timeout(600 if CHAOS else 300)
-async def test_killed_at_a_write_the_end_is_the_same(here: GuardedCluster) -> None:
-    expected = await here.undisturbed(STACK_ACTS)
+async def test_killed_at_a_write_the_end_is_the_same(
+    here: GuardedCluster, expected: dict[str, tuple[Objects, int]]
+) -> None:
+    if not expected:
+        expected.update(await here.undisturbed(STACK_ACTS))
     lives = [dict(zip((act.name for act in STACK_ACTS), parts, strict=True)) for parts in LIVES] if CHAOS else [SAMPLE]
     died = [await _live(here, kills, expected) for kills in lives]
     assert sum(died) == (20 if CHAOS else 3)

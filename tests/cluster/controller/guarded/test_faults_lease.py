@@ -15,7 +15,6 @@ from titan_operator.controller.executor import AT_ONCE
 
 # Among the first words of statuses, among the children, among the last statuses.
 LOST_AT = (3, 20, 50)
-NAMESPACES = [f"lease-{number}" for number in LOST_AT]
 
 
 @dataclass

@@ -12,7 +12,6 @@ from support.cluster.operator_process import LEASE_S
 from support.cluster.stack_acts import INSTALL
 from support.stack.model import quickstart
 
-NAMESPACES = ("settled-0", "settled-1")
 RESYNCS = 60
 STEP_S = 6.0
 LOOKED_AT_S = 8.0
