@@ -109,7 +109,8 @@ chaos: dev tools ## Long fault sweeps: processes killed ten times in a replay, r
 		tests/service/execution/test_recovery.py tests/service/execution/test_start.py tests/service/brain/test_stopped.py \
 		tests/cluster/api/test_crd_constraints.py tests/cluster/controller/test_cut_writes.py \
 		tests/cluster/controller/guarded/test_faults_kills.py tests/cluster/controller/guarded/test_faults_api.py \
-		tests/cluster/admission/test_admission.py $(SLOWEST) $(ARGS)
+		tests/cluster/admission/test_admission.py tests/cluster/stack_life/test_stack_halted.py \
+		tests/cluster/stack_life/test_life_rolls.py $(SLOWEST) $(ARGS)
 
 bench: dev ## Latencies, with the floor measured in the same run
 	@$(BIN)/python -m bench $(ARGS)

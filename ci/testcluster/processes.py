@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 180.0
 # A program, not Popen's preexec_fn: that forks, and the handlers of a fork that gRPC brings can end the child of
 # whoever uses it before it becomes what was asked for.
 _DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")

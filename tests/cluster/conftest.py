@@ -38,7 +38,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     for plane in _control_plane(tmp_path_factory.mktemp("cluster") / "plane", Site(endpoints=True)):
         plane.kubectl("apply", "--server-side", "-f", str(CRDS))
         names = [file.stem.replace("titan.trading_", "") + ".titan.trading" for file in sorted(CRDS.glob("*.yaml"))]
-        plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in names))
+        plane.kubectl("wait", "--for=condition=Established", "--timeout=120s", *(f"crd/{name}" for name in names))
         yield plane
 
 

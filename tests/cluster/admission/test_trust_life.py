@@ -22,6 +22,7 @@ from support.supplychain.trust_policies import trust_policy, trusted_key
 STACK, DATA = "titan", "titan-data"
 POSTGRESQL = "registry.test/titan/postgresql@sha256:" + "5" * 64
 LONG_AGO = "2020-01-01T00:00:00Z"
+MOST_RESIDENT_BYTES = 100 * 2**20
 
 
 def digest(image: str) -> str:
@@ -71,7 +72,7 @@ class TrustFixture:
 
     def wait_verdict(self, name: str, reason: str) -> dict[str, Any]:
         """Until ImageVerified of a phase has this reason; the condition."""
-        self.at.wait(f"{name}: {reason}", lambda: self.condition(name).get("reason") == reason, 20)
+        self.at.wait(f"{name}: {reason}", lambda: self.condition(name).get("reason") == reason)
         return self.condition(name)
 
     def ask(self, image: str, *names: str) -> None:
@@ -150,16 +151,25 @@ def test_a_trust_policy_that_comes_later_has_the_signed_image_run_and_listed_wit
     fixture: TrustFixture, first: str
 ) -> None:
     fixture.trust(infrastructure=[POSTGRESQL])
-    fixture.at.wait_ready(STACK, 60)
+    fixture.at.wait_ready(STACK)
     (entry,) = fixture.lists()["images"]
     assert (entry["digest"], entry["image"], entry["verifiedBy"]) == (digest(first), first, "release")
     assert {"verifiedAt", "trustPolicy"} <= entry.keys()
     assert f"{first}, signed by release, trust policy " in fixture.condition("execution")["message"]
 
 
+@pytest.mark.usefixtures("first")
+def test_the_operator_of_one_stack_stays_small(fixture: TrustFixture) -> None:
+    pid = fixture.at.runner.pid(SYSTEM, operator_pod(fixture.at)["metadata"]["name"])
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    resident = int(status["VmRSS"].split()[0]) * 1024
+    print(f"the operator's resident memory: {resident / 2**20:.1f} MiB")
+    assert resident < MOST_RESIDENT_BYTES
+
+
 def test_a_pinned_image_runs_in_a_data_namespace_and_in_no_stack(fixture: TrustFixture, first: str) -> None:
     assert [item["image"] for item in fixture.lists()["infrastructure"]] == [POSTGRESQL]
-    fixture.at.wait("the pin in force", lambda: not fixture.admits(POSTGRESQL, DATA), 10)
+    fixture.at.wait("the pin in force", lambda: not fixture.admits(POSTGRESQL, DATA))
     assert "is refused in a stack" in fixture.admits(POSTGRESQL, STACK)
     assert "is refused in a data namespace" in fixture.admits(first, DATA)
 
@@ -176,14 +186,14 @@ def test_an_unsigned_image_is_refused_with_its_reason_and_the_old_one_goes_on(
     assert fixture.pods() == before
     # A signature that comes later is found.
     fixture.images.sign(unsigned)
-    fixture.at.wait("the late signature", lambda: digest(unsigned) in fixture.listed(), 30)
+    fixture.at.wait("the late signature", lambda: digest(unsigned) in fixture.listed())
     fixture.ask(first, "brain")
     fixture.wait_verdict("brain", "Verified")
 
 
 def test_another_keys_signature_is_none(fixture: TrustFixture, first: str) -> None:
     fixture.ask(fixture.images.signed("foreign", "stranger"), "brain")
-    told = fixture.at.wait("refused", lambda: fixture.condition("brain").get("status") == "False", 20)
+    told = fixture.at.wait("refused", lambda: fixture.condition("brain").get("status") == "False")
     assert told
     assert fixture.condition("brain")["reason"] in ("UnknownKey", "BadSignature")
     fixture.ask(first, "brain")
@@ -193,13 +203,13 @@ def test_another_keys_signature_is_none(fixture: TrustFixture, first: str) -> No
 def test_a_broken_trust_policy_is_told_of_and_changes_nothing(fixture: TrustFixture, first: str) -> None:
     address = operator_pod(fixture.at)["status"]["podIP"]
     fixture.write("keys: none\n")
-    fixture.at.wait("the complaint", lambda: "stays in force" in page(address, OPERATOR_PORT, "/readyz")[1], 10)
+    fixture.at.wait("the complaint", lambda: "stays in force" in page(address, OPERATOR_PORT, "/readyz")[1])
     status, text = page(address, OPERATOR_PORT, "/readyz")
     assert status == HTTPStatus.SERVICE_UNAVAILABLE
     assert "keys: " in text
     second = fixture.images.signed("second")
     fixture.ask(second, "brain")
-    fixture.at.wait("the old policy at work", lambda: digest(second) in fixture.listed(), 20)
+    fixture.at.wait("the old policy at work", lambda: digest(second) in fixture.listed())
     fixture.ask(first, "brain")
 
 
@@ -213,11 +223,11 @@ def test_a_key_that_has_expired_blocks_what_is_new_and_what_runs_goes_on(fixture
     fixture.wait_verdict("brain", "KeyExpired")
     assert digest(new) not in fixture.listed()
     fixture.ask(first, "brain")
-    fixture.at.wait("brain", lambda: fixture.condition("brain", "Ready").get("status") == "True", 30)
+    fixture.at.wait("brain", lambda: fixture.condition("brain", "Ready").get("status") == "True")
     # The pod is evicted: the API server admits its digest again.
     before = fixture.pods()["execution"]
     fixture.at.plane.kubectl("delete", "pod", "execution-0", "-n", STACK, "--wait=false")
-    fixture.at.wait("another Execution", lambda: fixture.pods().get("execution") not in (before, None), 30)
+    fixture.at.wait("another Execution", lambda: fixture.pods().get("execution") not in (before, None))
     fixture.trust(infrastructure=[POSTGRESQL])
     fixture.wait_verdict("execution", "Verified")
 
@@ -228,7 +238,7 @@ def test_a_pod_that_was_refused_starts_as_soon_as_its_image_is_listed_again(
 ) -> None:
     fixture.trust(revokedDigests=[digest(first)], infrastructure=[POSTGRESQL])
     fixture.wait_verdict(name, "Revoked")
-    fixture.at.wait("the refusal", lambda: "is refused in a stack" in fixture.admits(first, STACK), 10)
+    fixture.at.wait("the refusal", lambda: "is refused in a stack" in fixture.admits(first, STACK))
 
     def refusals() -> int:
         events = [item for item in fixture.at.list("events", STACK) if item["reason"] == "FailedCreate"]
@@ -237,11 +247,11 @@ def test_a_pod_that_was_refused_starts_as_soon_as_its_image_is_listed_again(
     before = refusals()
     fixture.at.plane.kubectl("delete", "pod", "-l", f"app.kubernetes.io/instance={name}", "-n", STACK, "--wait=false")
     # After twelve its controller waits for twenty seconds.
-    fixture.at.wait("a controller that backs off", lambda: refusals() >= before + 12, 60)
+    fixture.at.wait("a controller that backs off", lambda: refusals() >= before + 12)
     fixture.trust(infrastructure=[POSTGRESQL])
-    fixture.at.wait("the list", lambda: digest(first) in fixture.listed(), 30)
+    fixture.at.wait("the list", lambda: digest(first) in fixture.listed())
     fixture.at.wait(name, lambda: name in fixture.pods(), 8)
-    fixture.at.wait_ready(STACK, 30)
+    fixture.at.wait_ready(STACK)
 
 
 def test_the_registry_is_away_and_the_operator_starts_anew_and_takes_signed_policies_only(
@@ -254,14 +264,14 @@ def test_the_registry_is_away_and_the_operator_starts_anew_and_takes_signed_poli
         *("upgrade", "titan", str(_chart("titan")), "-n", SYSTEM, "--reuse-values"),
         *("--set", "settings.requireSignedPolicies=true"),
     )
-    fixture.at.wait("another operator", lambda: operator_pod(fixture.at)["metadata"]["uid"] != before["uid"], 30)
-    fixture.at.wait("the refusal", lambda: fixture.condition("brain", "PolicySigned").get("status") == "False", 20)
+    fixture.at.wait("another operator", lambda: operator_pod(fixture.at)["metadata"]["uid"] != before["uid"])
+    fixture.at.wait("the refusal", lambda: fixture.condition("brain", "PolicySigned").get("status") == "False")
     fixture.sign_policy("release", 7)
     fixture.at.wait(
         "why", lambda: "SignerNotAllowed" in fixture.condition("brain", "PolicySigned").get("message", ""), 20
     )
     fixture.sign_policy("desk", 7)
-    fixture.at.wait("what was in force", lambda: not fixture.condition("brain", "PolicySigned"), 20)
+    fixture.at.wait("what was in force", lambda: not fixture.condition("brain", "PolicySigned"))
     fixture.ask(away, "brain")
     told = fixture.wait_verdict("brain", "RegistryUnreachable")
     assert "it is tried again within 60 s" in told["message"]
@@ -286,10 +296,10 @@ def test_a_revoked_digest_is_taken_off_reported_of_what_runs_and_admitted_no_mor
     assert all(digest(first) in item["note"] for item in events)
     # Reported, and nothing ends by itself; but nothing of it starts either.
     assert fixture.pods() == before
-    fixture.at.wait("the refusal", lambda: "is refused in a stack" in fixture.admits(first, STACK), 10)
+    fixture.at.wait("the refusal", lambda: "is refused in a stack" in fixture.admits(first, STACK))
 
 
 def test_what_is_revoked_is_drained_where_the_trust_policy_says_so(fixture: TrustFixture, first: str) -> None:
     fixture.trust(revokedDigests=[digest(first)], onRevocation="Drain")
-    fixture.at.wait("the end of all pods", lambda: fixture.pods() == {}, 30)
+    fixture.at.wait("the end of all pods", lambda: fixture.pods() == {})
     assert fixture.condition("execution")["reason"] == "Revoked"

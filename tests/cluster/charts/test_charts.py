@@ -30,7 +30,7 @@ _IDS = [f"{chart}: {what}" for chart, what, _ in VARIANTS]
 def plane(module_cluster: ControlPlane) -> ControlPlane:
     crds = ROOT / "crds"
     module_cluster.kubectl("apply", "-f", str(crds))  # not server-side: the plain way has to work too
-    module_cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(crds))
+    module_cluster.kubectl("wait", "--for=condition=Established", "--timeout=120s", "-f", str(crds))
     for name in sorted(set(NAMESPACES.values())):
         module_cluster.kubectl("create", "namespace", name)
         module_cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/warn=restricted")

@@ -62,7 +62,7 @@ class Server:
         """Return the server's answer to one connection: PONG, or its refusal."""
         ports = self.ports()
         assert ports is not None
-        with socket.create_connection(("127.0.0.1", int(ports["nats"][0].rpartition(":")[2])), timeout=5) as link:
+        with socket.create_connection(("127.0.0.1", int(ports["nats"][0].rpartition(":")[2])), timeout=60) as link:
             lines = link.makefile("rb")
             assert lines.readline().startswith(b"INFO ")
             link.sendall(b"CONNECT " + json.dumps({"verbose": False, **login}).encode() + b"\r\nPING\r\n")
@@ -100,7 +100,7 @@ def running(chart: list[dict[str, Any]], password: str, folder: Path) -> Iterato
         yield Server(process, folder)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 # As it is made, and those that a configuration file would read as a number, a variable, an end or a comment.
@@ -121,6 +121,6 @@ def test_a_password_that_cannot_be_one_is_refused_without_showing_it(
     chart: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     with running(chart, "hush'hush", tmp_path) as server:
-        assert server.process.wait(10) != 0
+        assert server.process.wait(60) != 0
         assert "NATS_QUOTED_PASSWORD" in server.said
         assert "hush" not in server.said

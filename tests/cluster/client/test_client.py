@@ -238,7 +238,7 @@ async def test_a_denial_names_its_policy(own_cluster: ControlPlane) -> None:
     async with Cluster(connection_of(own_cluster.admin)) as client:
         await client.create(VALIDATING_ADMISSION_POLICY, policy)
         await client.create(VALIDATING_ADMISSION_POLICY_BINDING, binding)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 try:
                     await client.create(CONFIG_MAP, config_map("default"), dry_run=True)

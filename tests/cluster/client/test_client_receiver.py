@@ -63,7 +63,7 @@ class ReceiverFixture:
         return await self.direct.apply(CONFIG_MAP, {"metadata": metadata, "data": data})
 
     async def until(self, holds: Callable[[], bool], *, resync: bool = False) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not holds():
                 if resync:
                     await self.resync()

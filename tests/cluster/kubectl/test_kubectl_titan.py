@@ -47,7 +47,7 @@ Run = Callable[..., tuple[int, str, str]]
 def plane(module_cluster: ControlPlane) -> ControlPlane:
     """A control plane with our CRDs, the admission chart over namespace desk, and people."""
     module_cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
-    module_cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+    module_cluster.kubectl("wait", "--for=condition=Established", "--timeout=120s", "-f", str(CRDS))
     for name in (DESK, "titan-system"):
         module_cluster.kubectl("create", "namespace", name)
     chart = REPOSITORY / "charts" / "titan-admission"

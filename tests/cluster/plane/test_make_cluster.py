@@ -35,7 +35,7 @@ def test_what_it_prints_is_all_that_is_needed_and_killed_it_leaves_nothing(tmp_p
                 break
         # As a shell takes it: the exports, then a command that is found by them.
         exports = "\n".join(line for line in said.splitlines() if line.startswith("export "))
-        script = f"{exports}\nkubectl -n titan-system wait --for=condition=Ready pod --all --timeout=30s"
+        script = f"{exports}\nkubectl -n titan-system wait --for=condition=Ready pod --all --timeout=180s"
         done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "titan-operator" in done.stdout

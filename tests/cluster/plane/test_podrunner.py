@@ -98,7 +98,7 @@ def test_a_changed_config_map_is_seen_by_the_running_process_and_decides_its_rea
     assert pod["status"]["phase"] == "Running"
     assert pod["spec"]["nodeName"] == "local"
     hands.apply(config("yes"))
-    until(lambda: page(pod["status"]["podIP"]) == (200, "yes"), "the new content is there", 2)
+    until(lambda: page(pod["status"]["podIP"]) == (200, "yes"), "the new content is there")
     until(lambda: ready(only(hands)), "it is ready")
     assert hands.get("deployment", "web")["status"]["availableReplicas"] == 1
     hands.apply(config("no"))
@@ -176,7 +176,7 @@ def test_the_address_of_a_service_stays_and_its_next_pod_waits_for_the_last(hand
     first = only(hands)
     changed = pod_spec(server(env=[{"name": "NEW", "value": "1"}]), volumes=[VOLUME])
     hands.apply(workload("Deployment", "web", changed, strategy=strategy))
-    hands.kubectl("rollout", "status", "deployment/web", "--timeout=30s")
+    hands.kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     second = only(hands)
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
     assert second["status"]["podIP"] == first["status"]["podIP"]
@@ -218,8 +218,8 @@ def test_jobs_end_as_their_programs_do(hands: Hands, runner: PodRunner) -> None:
         return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
 
     hands.apply(job("good", "print('did it')"), job("bad", "raise SystemExit(3)"))
-    hands.kubectl("wait", "--for=condition=Complete", "job/good", "--timeout=30s")
-    hands.kubectl("wait", "--for=condition=Failed", "job/bad", "--timeout=30s")
+    hands.kubectl("wait", "--for=condition=Complete", "job/good", "--timeout=120s")
+    hands.kubectl("wait", "--for=condition=Failed", "job/bad", "--timeout=120s")
     pods = {pod["metadata"]["labels"]["job-name"]: pod for pod in hands.pods().values()}
     assert runner.log(hands.namespace, pods["good"]["metadata"]["name"]) == "did it\n"
     assert state(pods["bad"])["state"]["terminated"]["exitCode"] == 3
@@ -331,7 +331,7 @@ def test_what_restricted_pod_security_refuses_does_not_run(hands: Hands, why: st
     hands.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "refused"}, "spec": spec})
     until(lambda: why in hands.get("pod", "refused")["status"].get("message", ""), "it says why")
     assert hands.get("pod", "refused")["status"]["phase"] == "Pending"
-    hands.kubectl("delete", "pod", "refused", "--timeout=10s")
+    hands.kubectl("delete", "pod", "refused", "--timeout=120s")
 
 
 def test_processes_outlive_the_api_server_and_none_outlives_the_runner(
@@ -385,7 +385,7 @@ def test_a_volume_that_cannot_be_written_anew_is_told_and_its_pod_ended(
             shutil.rmtree(volume)
             volume.write_text("a file where a folder should be")
             hands.apply(config("no"))
-            until(lambda: runner.failures, "it has failed", 5)
+            until(lambda: runner.failures, "it has failed")
             assert wait_until_gone([pid], 3) == []
 
     with pytest.raises(PodRunnerError, match=r"(?s)pod default/pod: .*FileExistsError"):

@@ -59,13 +59,13 @@ def test_its_policy_is_deleted_first_and_the_operator_is_uninstalled(
         ready = at.ready(at.policy(ORPHANED)["metadata"]["name"], ORPHANED, "riskpolicy")
         assert (ready["reason"], "still pinned by" in ready["message"]) == ("Pinned", True)
 
-        at.plane.helm("uninstall", "titan", "-n", SYSTEM, "--wait", "--timeout", "60s")
+        at.plane.helm("uninstall", "titan", "-n", SYSTEM, "--wait", "--timeout", "180s")
         stack.delete("titanphases", "--all", "--cascade=foreground")
         stack.stays_protected()
         assert len(stack.phases()) == 5
         # Trading depends on no operator; what is deleted waits for the next one.
         at.plane.helm(
-            *("install", "titan", str(ROOT / "charts" / "titan"), "-n", SYSTEM, "--wait", "--timeout", "60s"),
+            *("install", "titan", str(ROOT / "charts" / "titan"), "-n", SYSTEM, "--wait", "--timeout", "180s"),
             *("-f", str(file)),
         )
         at.wait("the drain", lambda: stack.condition("execution", "Ready").get("reason") == "Draining")

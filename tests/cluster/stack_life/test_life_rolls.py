@@ -180,7 +180,7 @@ def test_a_newer_chart_adds_a_rule_and_is_rolled_back(stack: RunningStack, tmp_p
 
     # As the docs say: first the definitions, then the chart; a rollback touches the chart only.
     at.plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(file))
-    helm = ("-n", SYSTEM, "--wait", "--timeout", "60s")
+    helm = ("-n", SYSTEM, "--wait", "--timeout", "180s")
     at.plane.helm("upgrade", "titan", str(chart), "--reuse-values", *helm)
     assert at.policy(DESK)["spec"]["rules"] == policy["spec"]["rules"]
     at.plane.helm("rollback", "titan", *helm)

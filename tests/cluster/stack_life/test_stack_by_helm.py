@@ -22,8 +22,8 @@ def _pods(at: Installation, namespace: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_helm_waits_until_the_stack_is_ready_with_its_equity(at: Installation) -> None:
-    at.plane.helm("test", "titan", "--namespace", SYSTEM, "--timeout", "60s")
-    at.plane.helm("install", "quickstart", CHART, "--namespace", STACK, "--wait", "--timeout", "120s",
+    at.plane.helm("test", "titan", "--namespace", SYSTEM, "--timeout", "180s")
+    at.plane.helm("install", "quickstart", CHART, "--namespace", STACK, "--wait", "--timeout", "180s",
                     "--set", f"image={IMAGE}")  # fmt: skip
     # At once, with no more waiting.
     policy = at.policy(STACK)
@@ -37,7 +37,7 @@ def test_helm_waits_until_the_stack_is_ready_with_its_equity(at: Installation) -
 @pytest.mark.slow
 def test_an_upgraded_operator_restarts_no_pod_of_the_stack(at: Installation) -> None:
     before, operator = _pods(at, STACK), _pods(at, SYSTEM)
-    wait = ("--namespace", SYSTEM, "--wait", "--timeout", "60s")
+    wait = ("--namespace", SYSTEM, "--wait", "--timeout", "180s")
     changed = ("--reuse-values", "--set", "settings.resyncSeconds=30")
     at.plane.helm("upgrade", "titan", str(ROOT / "charts" / "titan"), *wait, *changed)
     assert set(_pods(at, SYSTEM).values()).isdisjoint(operator.values())
@@ -55,7 +55,7 @@ def test_a_namespace_that_is_deleted_goes_when_its_stack_is_drained(at: Installa
     def gone() -> bool:
         return at.plane.kubectl("get", "namespace", STACK, check=False).returncode != 0
 
-    at.wait("the namespace is gone", gone, timeout_s=90.0)
+    at.wait("the namespace is gone", gone)
     left: list[dict[str, Any]] = at.list("secrets", SYSTEM)
     assert f"authority-{STACK}" in {secret["metadata"]["name"] for secret in left}
     assert (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def stack(at: Installation) -> Iterator[RunningStack]:
     stack = RunningStack(at, NEWS)
     values = {"image": IMAGE, "phases": {"scavenger": {"parameters": EAGER | {"holdMs": 1000}}}}
     (at.folder / "values.json").write_text(json.dumps(values))
-    _helm(at, "install", "quickstart", CHART, "-f", str(at.folder / "values.json"), "--wait", "--timeout", "90s")
+    _helm(at, "install", "quickstart", CHART, "-f", str(at.folder / "values.json"), "--wait", "--timeout", "180s")
     yield stack
     stack.end()
 
@@ -56,7 +57,7 @@ def _entries(stack: RunningStack) -> float:
 
 def _armed(stack: RunningStack) -> None:
     """Have tom arm, whatever was before, until orders have been filled since."""
-    stack.at.titan("arm", "--reason", "go", namespace=NEWS, user="tom")
+    stack.arm("go", "tom")
     assert stack.latch() is Posture.ARMED
     before = stack.venue().last_trade_sequence
     stack.at.wait("a fill", lambda: stack.venue().last_trade_sequence > before)
@@ -223,7 +224,9 @@ def test_a_person_with_the_verb_ends_it_and_the_audit_names_everybody(stack: Run
     assert stack.latch() is Posture.HALTED
     _armed(stack)
     _halted(stack)
-    assert [(person, verb) for person, verb, _ in _acts(at)][-3:] == [("ana", "halt"), ("tom", "arm"), ("ana", "halt")]
+    # tom asks until it is not refused.
+    acts = [one for one, _ in groupby((person, verb) for person, verb, _ in _acts(at))]
+    assert acts[-3:] == [("ana", "halt"), ("tom", "arm"), ("ana", "halt")]
     assert {person for person, verb, _ in _acts(at) if verb == "arm"} == {"tom"}
 
 

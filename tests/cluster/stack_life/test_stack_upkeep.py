@@ -30,7 +30,7 @@ CONTROLLER = "system:serviceaccount:kube-system:deployment-controller"
 @contextmanager
 def _certificates_last(at: Installation, seconds: int) -> Iterator[None]:
     """Upgrade the operator, and roll back. So short a time values.schema.json does not allow people."""
-    wait = ("-n", SYSTEM, "--wait", "--timeout", "60s")
+    wait = ("-n", SYSTEM, "--wait", "--timeout", "180s")
     at.plane.helm(
         *("upgrade", "titan", str(ROOT / "charts" / "titan"), *wait, "--reuse-values", "--skip-schema-validation"),
         *("--set", f"settings.certificateLifetimeSeconds={seconds}"),
@@ -70,7 +70,7 @@ def _certificates(stack: RunningStack) -> dict[str, str]:
 def _shown(stack: RunningStack, role: str) -> str:
     """The certificate that a process shows to who connects to it, as PEM."""
     address = stack.pods()[role]["status"]["podIP"]
-    return ssl.get_server_certificate((address, ROLES[role].grpc_port), timeout=5.0)
+    return ssl.get_server_certificate((address, ROLES[role].grpc_port), timeout=30.0)
 
 
 def _shows_another(stack: RunningStack, role: str, than: dict[str, str]) -> bool:

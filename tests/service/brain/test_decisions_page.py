@@ -19,7 +19,7 @@ from titan.runtime.http import HttpServer
 
 async def page(server: HttpServer) -> dict[str, Any]:
     def read() -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/decisions", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/decisions", timeout=30) as response:
             assert response.headers["content-type"] == "application/json"
             listed: dict[str, Any] = json.load(response)
             return listed

@@ -96,7 +96,7 @@ async def market(stack: Stack) -> pb.GetMarketResponse:
 
 async def ended(stack: Stack) -> pb.GetMarketResponse:
     """The market after its end; it has ended when all have acknowledged the end."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not (response := await market(stack)).ended:
             pass
     return response

@@ -23,7 +23,7 @@ from titan_operator.stack.client import StackClient
 from titan_operator.stack.view import BrainView, ExecutionView
 
 OTHER_HASH = "sha256:" + "0" * 64
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 async def test_what_brain_says_and_that_execution_is_not_there(stack: Stack) -> None:

@@ -201,7 +201,7 @@ async def test_what_is_refused_at_once(stack: Stack, fields: dict[str, Any], rea
             "receive_window_ms": 5000,
         }
         stream.post(venue_pb2.TradeRequest(send=venue_pb2.VenueSend(**{**send, **fields})))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             async for response in stream:
                 if response.HasField("reject"):
                     break

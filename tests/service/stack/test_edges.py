@@ -62,7 +62,7 @@ async def echo_server(settings: ProcessSettings, service: str) -> tuple[RpcServe
 async def attempt(channel: RpcChannel, method: Method) -> str:  # type: ignore[type-arg]
     try:
         if not method.streaming:
-            await channel.call(method, method.request(), timeout_s=5)
+            await channel.call(method, method.request(), timeout_s=60)
             return "OK"
         stream = channel.open(method)
         stream.post(method.request())
@@ -150,7 +150,7 @@ async def test_strangers_are_refused_logged_and_counted(stack: Stack, descriptio
         assert cause in log.read_text()
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def http_text(port: int, path: str) -> str:

@@ -132,7 +132,7 @@ def run_with_kills(
                 wait_for_event(stack, ROLES["marketdata"].http_port + offset, moment)
                 pid = stack.wait_ready(name)
                 os.kill(pid, signal.SIGKILL)
-                stack.wait_ready(name, other_than_pid=pid, timeout_s=40)
+                stack.wait_ready(name, other_than_pid=pid, timeout_s=120)
                 killed_s = time.monotonic()
             code, out = stack.result(timeout_s=200)
         finally:
@@ -191,7 +191,7 @@ def test_a_position_open_at_the_end_keeps_its_stop(tmp_path: Path) -> None:
     """Stop the simulated market by Ctrl-C as soon as a position has its stop."""
     with local_stack(tmp_path / "state", "--arm", "--seed", "5", "--speed", "20") as stack:
         stack.wait("ready: http://127.0.0.1:")
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 120
         # A stop that is under way when the market ends reaches the venue with the next start only.
         while not any(Decimal(one["stop_quantity"]) for one in stack.json("positions").get("positions", ())):
             assert time.monotonic() < deadline_s, stack.stderr

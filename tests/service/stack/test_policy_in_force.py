@@ -35,7 +35,7 @@ def seen_by_brain(stack: LocalStack) -> dict[str, Any]:
     """Brain's page: asked often, it takes no process as a command does. Empty while Brain is away."""
     address = json.loads((stack.state / "plan.json").read_text())["http"]["brain"]
     try:
-        with urllib.request.urlopen(f"{address}/status", timeout=5) as answer:
+        with urllib.request.urlopen(f"{address}/status", timeout=30) as answer:
             return dict(json.load(answer))
     except (OSError, http.client.HTTPException):
         return {}

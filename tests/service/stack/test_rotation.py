@@ -214,7 +214,7 @@ def test_a_process_without_an_identity_says_so_and_does_not_start(stack: Stack) 
         env=stack.environment(settings),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 2
     assert "holds no identity; missing: key.pem, cert.pem, ca.pem" in done.stderr

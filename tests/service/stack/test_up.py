@@ -71,7 +71,7 @@ def test_port_in_use_is_said_and_nothing_is_started(tmp_path: Path) -> None:
             check=False,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
         )
     assert (done.returncode, done.stdout) == (2, "")
     assert f"port {3100 + offset} (HTTP of brain) is in use by another program" in done.stderr

@@ -38,7 +38,7 @@ async def ask_brain(tls: Path, address: str) -> b.GetBrainResponse:
     settings = ProcessSettings(role="cli", http_port=0, state_dir=str(tls), tls_dir=str(tls))
     channel = RpcChannel(settings, "brain", address)
     try:
-        return await channel.call(BRAIN_GET_BRAIN, b.GetBrainRequest(), timeout_s=3)
+        return await channel.call(BRAIN_GET_BRAIN, b.GetBrainRequest(), timeout_s=30)
     finally:
         await channel.close()
 
@@ -53,7 +53,7 @@ def test_certificates_are_replaced_under_trading(tmp_path: Path) -> None:
         assert asyncio.run(ask_brain(tmp_path / "old-client", address)).market_label
         seen = [certificates(stack)]
         market_times_ns = []
-        deadline_s = time.monotonic() + LIFETIME_S * RENEWALS
+        deadline_s = time.monotonic() + 60 * RENEWALS
         while len(seen) <= RENEWALS:
             assert time.monotonic() < deadline_s, f"{len(seen) - 1} renewals only"
             now = certificates(stack)

@@ -63,7 +63,7 @@ async def health(settings: Any) -> int:
 
     def asked() -> int:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{settings.http_port}/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{settings.http_port}/health", timeout=30) as answer:
                 return int(answer.status)
         except urllib.request.HTTPError as error:  # type: ignore[attr-defined]
             return int(error.code)

@@ -149,7 +149,7 @@ def install_charts(plane: ControlPlane) -> AdmissionFixture:
     """Both charts and the people; nothing of the operator runs, and no image is listed."""
     crds = ROOT / "crds"
     plane.kubectl("apply", "--server-side", "-f", str(crds))
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(crds))
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=120s", "-f", str(crds))
     plane.kubectl("create", "namespace", DATA)
     plane.helm(
         "install", "titan-admission", str(CHARTS / "titan-admission"), "--namespace", HOME, "--create-namespace",

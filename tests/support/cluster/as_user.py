@@ -15,7 +15,7 @@ from testcluster.controlplane import ControlPlane
 
 OPERATOR = "system:serviceaccount:titan-system:titan-operator"
 # A new policy, binding or list is in force after about two seconds.
-IN_FORCE_WITHIN_S = 30.0
+IN_FORCE_WITHIN_S = 120.0
 _MERGE = "application/merge-patch+json"
 
 

@@ -57,13 +57,13 @@ class ClusterUser:
         )["items"]
         return items
 
-    def wait_ready(self, namespace: str, timeout_s: float = 90.0) -> None:
+    def wait_ready(self, namespace: str, timeout_s: float = 180.0) -> None:
         """Until every TitanPhase of the namespace is Ready, as ``kubectl wait`` sees it."""
         self.plane.kubectl(
             *("wait", "--for=condition=Ready", "titanphases", "--all", "-n", namespace, f"--timeout={timeout_s:.0f}s")
         )
 
-    def wait(self, what: str, holds: Callable[[], object], timeout_s: float = 60.0) -> Any:
+    def wait(self, what: str, holds: Callable[[], object], timeout_s: float = 120.0) -> Any:
         """Until ``holds()`` is true; what it returned."""
         deadline = time.monotonic() + timeout_s
         while not (found := holds()):

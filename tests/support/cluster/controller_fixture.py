@@ -43,7 +43,7 @@ from titan_operator.supplychain.verdict import TrustTerms, Verdict
 
 SYSTEM = "titan-system"
 # The controller has no watches here; it is woken this often instead, in seconds.
-WAKE_S = 0.3
+WAKE_S = 0.15
 # Objects that the cluster puts into every namespace by itself.
 _CLUSTERS_OWN = (("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default"))
 # Fields that differ between two equal runs: identities, times and random values.
@@ -267,7 +267,7 @@ class ControllerFixture:
         self,
         controller: StackController,
         holds: Callable[[], Awaitable[bool]],
-        timeout_s: float = 30.0,
+        timeout_s: float = 120.0,
         *,
         stop: asyncio.Event | None = None,
     ) -> None:
@@ -290,7 +290,7 @@ class ControllerFixture:
 
     async def calm(self, controller: StackController, writes: Callable[[], int]) -> None:
         """Pass until a whole pass writes nothing and has nothing to do before the next resync."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while True:
                 before, requeue_after_s = writes(), 0.0
                 try:

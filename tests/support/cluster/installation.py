@@ -50,7 +50,7 @@ class Installation(DirectReads):
             *("--set", stacks, "--set", f"operator.imageDigests={{{DIGEST}}}"),
         )
         self.plane.helm(
-            *("install", "titan", str(charts / "titan"), "-n", SYSTEM, "--wait", "--timeout", "60s"),
+            *("install", "titan", str(charts / "titan"), "-n", SYSTEM, "--wait", "--timeout", "180s"),
             *("--set", stacks, "--set", f"image.digest={DIGEST}", "--set", "settings.pollSeconds=1"),
         )
 

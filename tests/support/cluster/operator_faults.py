@@ -72,7 +72,7 @@ class FaultedStack:
         self._ways.append(way)
         return way
 
-    async def until(self, holds: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+    async def until(self, holds: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
         """Wait until ``holds()`` is true, or what it awaits is."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -100,7 +100,7 @@ class FaultedStack:
         """Return the number of the operators' write requests, without those to their Lease."""
         return sum(len(written(way)) for way in (self.proxy, *self._ways))
 
-    async def through(self, act: StackAct, timeout_s: float = 60.0) -> Objects:
+    async def through(self, act: StackAct, timeout_s: float = 180.0) -> Objects:
         """Until an act is through, its faults too, and nothing is left to do; all objects as they are then."""
         try:
             async with asyncio.timeout(timeout_s):

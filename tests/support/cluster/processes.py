@@ -22,7 +22,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 def page(address: str, port: int, path: str) -> tuple[int, str]:
     """``(status, body)`` of one GET."""
     try:
-        with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from support.cluster.cluster_user import WaitError
 from support.cluster.installation import IMAGE, ROOT, Installation, quickstart
 from titan.domain.enums import OrderType, Posture
 from titan.domain.numbers import ZERO
@@ -65,7 +66,7 @@ def eager(image: str = IMAGE, hold_ms: int = LONG_MS, policy: str = "demo", **sp
 def apply_files(at: Installation) -> None:
     """Apply the quick start as a newcomer does it, until all is ready."""
     at.plane.kubectl("apply", "-n", QUICK, *_FILES)
-    at.plane.kubectl("wait", "--for=condition=Ready", "titan", "--all", "-n", QUICK, "--timeout=90s")
+    at.plane.kubectl("wait", "--for=condition=Ready", "titan", "--all", "-n", QUICK, "--timeout=180s")
 
 
 @dataclass
@@ -83,11 +84,23 @@ class RunningStack:
 
     def trade(self) -> None:
         """Arm, until a position is open with its stop, were it an old one."""
-        # Refused while Execution is not connected, as it is for a moment after each start.
-        arm = ("arm", "--reason", "test")
-        self.at.wait("its arming", lambda: not self.at.titan(*arm, namespace=self.namespace, check=False).returncode)
+        self.arm()
         self.at.wait(f"a position in {self.namespace}", lambda: self.covered)
         self.at.wait("the posture in the status", lambda: self.at.posture(self.namespace) == "ARMED")
+
+    def arm(self, reason: str = "test", user: str = "") -> None:
+        """Ask until it is not refused, as it is while Execution is not connected, for a moment after each start."""
+        said: list[str] = []
+
+        def armed() -> bool:
+            done = self.at.titan("arm", "--reason", reason, namespace=self.namespace, user=user, check=False)
+            said[:] = [done.stdout, done.stderr]
+            return not done.returncode
+
+        try:
+            self.at.wait(f"the arming of {self.namespace}", armed)
+        except WaitError as error:
+            raise WaitError(f"{error}\n{said}") from None
 
     def venue(self) -> VenueState:
         """The venue's own memory, from a copy, so that looking changes nothing."""

@@ -98,7 +98,7 @@ class Hands:
         return {item["metadata"]["name"]: item for item in found["items"]}
 
 
-def until(holds: Callable[[], Any], what: str, timeout_s: float = 30.0) -> Any:
+def until(holds: Callable[[], Any], what: str, timeout_s: float = 120.0) -> Any:
     """Ask until the answer is true, and return it."""
     deadline = time.monotonic() + timeout_s
     while not (found := holds()):

@@ -35,7 +35,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until_gone(pids: Sequence[int], timeout_s: float = 15) -> list[int]:
+def wait_until_gone(pids: Sequence[int], timeout_s: float = 60) -> list[int]:
     """Wait until all processes have ended; return those that still run after ``timeout_s``."""
     deadline_s = time.monotonic() + timeout_s
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < deadline_s:
@@ -65,7 +65,7 @@ class LocalStack:
         """Standard error so far."""
         return self.errors.read_text()
 
-    def titan(self, *arguments: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
+    def titan(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command against this stack, as another terminal would."""
         command = [TITAN, *arguments, "--state", str(self.state)]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)
@@ -88,7 +88,7 @@ class LocalStack:
         """Process ids of the running processes."""
         return [one["pid"] for one in self.processes().values() if one["pid"]]
 
-    def wait(self, sentence: str, timeout_s: float = 40) -> None:
+    def wait(self, sentence: str, timeout_s: float = 120) -> None:
         """Wait until standard error contains ``sentence``."""
         deadline_s = time.monotonic() + timeout_s
         while sentence not in self.stderr:
@@ -106,12 +106,12 @@ class LocalStack:
             assert time.monotonic() < deadline_s, f"{name} is not ready within {timeout_s} s: {one}, {self.stderr}"
             time.sleep(0.05)
 
-    def end(self, number: signal.Signals = signal.SIGINT, timeout_s: float = 60) -> tuple[int, str]:
+    def end(self, number: signal.Signals = signal.SIGINT, timeout_s: float = 120) -> tuple[int, str]:
         """Send a signal; return exit code and standard output."""
         self.process.send_signal(number)
         return self.result(timeout_s)
 
-    def result(self, timeout_s: float = 60) -> tuple[int, str]:
+    def result(self, timeout_s: float = 120) -> tuple[int, str]:
         """Wait for the end; return exit code and standard output."""
         out, _ = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, out
@@ -142,4 +142,4 @@ def local_stack(state: Path, *arguments: str, resources: Sequence[str] = DEMO) -
         if stack.process.poll() is None:
             # Its processes die with the supervisor.
             stack.process.kill()
-            stack.process.communicate(timeout=15)
+            stack.process.communicate(timeout=60)

@@ -26,7 +26,7 @@ USER = "titan"
 PASSWORD = "p@ss/w:rd%1"
 _PASSWORD_IN_URL = "p%40ss%2Fw%3Ard%251"
 _NOBODY = 65534
-_PATIENCE_S = 30.0
+_PATIENCE_S = 120.0
 
 T = TypeVar("T")
 

@@ -35,7 +35,7 @@ class SignedImages:
         command = [str(self._tools["crane"]), "registry", "serve", "--address", self.address]
         self._server = subprocess.Popen(command, stdout=log, stderr=log)
         log.close()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not self._answers():
             if self._server.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the registry does not answer: {(self.folder / 'registry.log').read_text()}")
@@ -56,7 +56,7 @@ class SignedImages:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://{self.address}/v2/", timeout=1) as answer:
+            with urllib.request.urlopen(f"http://{self.address}/v2/", timeout=60) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -104,7 +104,7 @@ class SignedImages:
         """Return the registry's content of ``path`` in an image's repository: ``manifests/TAG`` or ``blobs/DIGEST``."""
         repository = image.partition("@")[0].removeprefix(f"{self.address}/")
         url = f"http://{self.address}/v2/{repository}/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "*/*"}), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": "*/*"}), timeout=60) as answer:
             return bytes(answer.read())
 
     def signed(self, name: str, key: str = "release") -> str:

@@ -50,7 +50,7 @@ class VenueClient:
         self._news.set()
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not condition():
                 self._news.clear()
                 waiter = asyncio.ensure_future(self._news.wait())
@@ -60,7 +60,7 @@ class VenueClient:
 
     async def known(self, client_order_id: str) -> None:
         """Wait until the venue has the order: it reports nothing before the order has arrived in the market."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while await self.venue.get_order(client_order_id) is None:
                 pass
 
