@@ -15,7 +15,7 @@ from testcluster.controlplane import ControlPlane
 from testcluster.openapi_schemas import LOCATION, write_schemas
 
 from support.cluster.as_user import AsUser
-from support.cluster.charts import DIGEST, IMAGE, NAMESPACES, ROOT, VARIANTS, objects, rendered, sets
+from support.cluster.charts import DIGEST, IMAGE, ROOT, VARIANTS, objects, rendered, sets
 from support.stack.shown_secrets import secrets_in_commands
 
 CHARTS = sorted(path.parent.name for path in (ROOT / "charts").glob("*/Chart.yaml"))
@@ -24,17 +24,6 @@ DOCUMENTS = sorted(
 )
 CRD = "CustomResourceDefinition"
 _IDS = [f"{chart}: {what}" for chart, what, _ in VARIANTS]
-
-
-@pytest.fixture(scope="module")
-def plane(module_cluster: ControlPlane) -> ControlPlane:
-    crds = ROOT / "crds"
-    module_cluster.kubectl("apply", "-f", str(crds))  # not server-side: the plain way has to work too
-    module_cluster.kubectl("wait", "--for=condition=Established", "--timeout=120s", "-f", str(crds))
-    for name in sorted(set(NAMESPACES.values())):
-        module_cluster.kubectl("create", "namespace", name)
-        module_cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/warn=restricted")
-    return module_cluster
 
 
 @pytest.fixture(scope="module")

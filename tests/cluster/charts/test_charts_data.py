@@ -20,13 +20,6 @@ URL = re.compile(r"postgresql\+asyncpg://titan:([0-9a-f]{48})@postgresql\.titan-
 ENABLED = ("--set", "postgresql.enabled=true", "--set", f"postgresql.image=postgres@{DIGEST}")
 
 
-@pytest.fixture(scope="module")
-def plane(module_cluster: ControlPlane) -> ControlPlane:
-    for namespace in (DATA, STACK):
-        module_cluster.kubectl("create", "namespace", namespace)
-    return module_cluster
-
-
 def secret(plane: ControlPlane, name: str, namespace: str, key: str) -> str:
     data = json.loads(plane.kubectl("get", "secret", name, "-n", namespace, "-o", "json").stdout)["data"]
     return base64.b64decode(data[key]).decode()

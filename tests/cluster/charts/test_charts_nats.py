@@ -70,8 +70,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def chart(module_cluster: ControlPlane) -> list[dict[str, Any]]:
-    return objects(rendered(module_cluster, "titan-data", ("nats.enabled=true", f"nats.image=nats@{DIGEST}")))
+def chart(plane: ControlPlane) -> list[dict[str, Any]]:
+    return objects(rendered(plane, "titan-data", ("nats.enabled=true", f"nats.image=nats@{DIGEST}")))
 
 
 def one(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:

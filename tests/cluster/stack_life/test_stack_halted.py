@@ -177,9 +177,9 @@ def kill_execution(stack: RunningStack) -> None:
     stack.at.runner.kill(NEWS, "execution-0")
 
 
-SAMPLE = (apply_armed, upgrade, kill_operator, kill_execution)
+SAMPLE = (apply_armed, upgrade, roll_back, kill_operator, kill_execution)
 # gitops/test_halt_stays.py has the like of these always, on a stack that only answers.
-SWEEP = (self_heal, sync, lower_and_raise, roll_back, restart_operator)
+SWEEP = (self_heal, sync, lower_and_raise, restart_operator)
 MEANWHILE = [*SAMPLE, *(pytest.param(act, marks=pytest.mark.chaos) for act in SWEEP)]
 
 

@@ -43,6 +43,9 @@ TOGETHER = {
     "tests/cluster/controller/guarded/": "one guarded control plane, faults",
     "tests/cluster/controller/test_cut_writes.py": "one guarded control plane",
     "tests/cluster/gitops/": "one guarded control plane",
+    "tests/cluster/charts/test_charts.py": "one control plane, charts",
+    "tests/cluster/charts/test_charts_data.py": "one control plane, charts",
+    "tests/cluster/charts/test_charts_nats.py": "one control plane, charts",
 }
 # Modules whose tests share nothing: each test may run anywhere.
 ALONE = frozenset(
