@@ -6,6 +6,7 @@ With all processes: the API server, the operator, and the stack's own, whose lat
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import groupby
@@ -19,10 +20,10 @@ from support.cluster.installation import IMAGE, ROOT, SYSTEM, Installation
 from support.cluster.processes import operator_pod, passes, samples, total
 from support.cluster.running_stack import EAGER, RunningStack
 from titan.domain.enums import Posture
+from titan.domain.policy_hash import policy_hash, short_hash
 from titan.runtime.topology import ROLES
 
 NEWS = "news"
-CHART = str(ROOT / "charts" / "titan-stack")
 # ana writes resources; tom may arm besides.
 PEOPLE = (("ana", "titan-author"), ("tom", "titan-trader"))
 # In this time a phase that holds for a second and waits for two enters again, and again.
@@ -40,9 +41,23 @@ def stack(at: Installation) -> Iterator[RunningStack]:
     stack = RunningStack(at, NEWS)
     values = {"image": IMAGE, "phases": {"scavenger": {"parameters": EAGER | {"holdMs": 1000}}}}
     (at.folder / "values.json").write_text(json.dumps(values))
-    _helm(at, "install", "quickstart", CHART, "-f", str(at.folder / "values.json"), "--wait", "--timeout", "180s")
+    _helm(at, "install", "quickstart", _chart(at), "-f", str(at.folder / "values.json"), "--wait", "--timeout", "180s")
     yield stack
     stack.end()
+
+
+def _chart(at: Installation) -> str:
+    """A copy of the chart whose demo policy lets a phase lose a hundred times: a slow halt takes many trades."""
+    chart = at.folder / "titan-stack"
+    if not chart.exists():
+        shutil.copytree(ROOT / "charts" / "titan-stack", chart)
+        file = chart / "policies" / "demo.yaml"
+        policy = yaml.safe_load(file.read_text())
+        policy["spec"]["rules"]["lossStreakCount"] = 100
+        policy["spec"]["hash"] = policy_hash(policy["spec"]["rules"])
+        policy["metadata"]["name"] = f"demo-{short_hash(policy['spec']['hash'])}"
+        file.write_text(yaml.safe_dump(policy))
+    return str(chart)
 
 
 def _helm(at: Installation, *arguments: str) -> None:
@@ -122,7 +137,7 @@ def test_what_people_are_shown_of_a_halted_stack(stack: RunningStack) -> None:
 def _rendered(stack: RunningStack) -> str:
     """Return the manifests in Git."""
     values = str(stack.at.folder / "values.json")
-    return stack.at.plane.helm("template", "quickstart", CHART, "-n", NEWS, "-f", values).stdout
+    return stack.at.plane.helm("template", "quickstart", _chart(stack.at), "-n", NEWS, "-f", values).stdout
 
 
 def self_heal(stack: RunningStack) -> None:
@@ -154,7 +169,7 @@ def lower_and_raise(stack: RunningStack) -> None:
 def upgrade(stack: RunningStack) -> None:
     """A setting of the market changes: that process is rolled."""
     changed = "phases.marketdata.parameters.seed=2"
-    _helm(stack.at, "upgrade", "quickstart", CHART, "--reuse-values", "--force-conflicts", "--set", changed)
+    _helm(stack.at, "upgrade", "quickstart", _chart(stack.at), "--reuse-values", "--force-conflicts", "--set", changed)
 
 
 def roll_back(stack: RunningStack) -> None:
