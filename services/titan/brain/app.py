@@ -15,7 +15,7 @@ from titan.brain.intent_handler import IntentHandler
 from titan.brain.phase_sessions import PhaseService, PhaseSessions
 from titan.brain.queries import Queries
 from titan.brain.risk_notifier import RiskNotifier
-from titan.brain.settings import BrainSettings, load_parameters, next_term
+from titan.brain.settings import BrainSettings, load_parameters, next_term, store_term
 from titan.brain.snapshot import SnapshotTaker
 from titan.brain.state_restore import StateRestore
 from titan.brain.status import decisions_page, status_page
@@ -57,18 +57,19 @@ class BrainApp(ServiceApp[BrainSettings]):
         policy = load_policy(settings.policy_file)
         problem = mode_problem(policy.rules, settings.mode)
         limits = Limits(policy.rules, policy.hash, load_parameters(settings), settings.mode, problem)
-        self.term = next_term(settings.state_dir)
+        term = next_term(settings.state_dir)
         self.risk_state = RiskState(limits, (), settings.phases)
         self.latch = Latch.load(Path(settings.state_dir) / "latch")
         self.store = self._make_store()
 
         self.phases = PhaseSessions(settings.phases)
-        self.execution = ExecutionClient(settings, self.term, policy.hash, self.fail, self.log)
+        self.execution = ExecutionClient(settings, term, self._take_term, policy.hash, self.fail, self.log)
         self.notifier = RiskNotifier(self.phases, self.execution, self.store, self.log)
         latch = StoredLatch(self.latch, self.log)
-        self.controller = RiskController(self.risk_state, latch, settings.ceiling, self.term, self.notifier)
+        self.controller = RiskController(self.risk_state, latch, settings.ceiling, term, self.notifier)
         updater = StateUpdater(self.risk_state)
-        decisions = IntentDecisions(RiskEngine(limits, self.term), self.risk_state, self.notifier.on_frequency_state)
+        self._engine = RiskEngine(limits, term)
+        decisions = IntentDecisions(self._engine, self.risk_state, self.notifier.on_frequency_state)
         self.intent_handler = IntentHandler(
             decisions, self.now_ns, self.execution.place, self.store.save, self.metrics, self.log
         )
@@ -99,11 +100,22 @@ class BrainApp(ServiceApp[BrainSettings]):
             conflate=True,
         )
         self._snapshots = SnapshotTaker(
-            self.term, updater, self.controller, self.execution, self.phases, self.intent_handler, self.store, self.feed
+            self.risk_state,
+            self.controller,
+            self.execution,
+            self.phases,
+            self.intent_handler,
+            self.store,
+            self.feed,
         )
         self.metrics.registry.register(BrainGauges(self._snapshots.take))
         self.server = self._make_server(latch)
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def term(self) -> int:
+        """Brain's term."""
+        return self.execution.term
 
     def now_ns(self) -> int:
         """Market time; 0 before it has begun."""
@@ -151,7 +163,7 @@ class BrainApp(ServiceApp[BrainSettings]):
         if not self.feed.connected:
             reasons.append("the market feed is not connected")
         if not self.execution.connected:
-            reasons.append("Execution is not connected")
+            reasons.append(self.execution.stale or "Execution is not connected")
         return reasons
 
     def status(self) -> dict[str, object]:
@@ -161,6 +173,12 @@ class BrainApp(ServiceApp[BrainSettings]):
     def pages(self) -> dict[str, Callable[[], Page]]:
         """The pages of every process, and the latest decisions guard by guard."""
         return {**super().pages(), "/decisions": lambda: decisions_page(self.intent_handler.recent.newest())}
+
+    def _take_term(self, term: int) -> None:
+        """Decide by a higher term from now on."""
+        store_term(self.settings.state_dir, term)
+        self._engine.term = self.controller.term = term
+        self.controller.update_posture()
 
     def _make_store(self) -> DecisionStore:
         settings = self.settings

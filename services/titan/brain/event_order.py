@@ -68,7 +68,7 @@ class BrainCore:
         phase, now_ns = self._risk_state.phases[session.phase_id], self._now_ns()
         phase.connected, phase.policy_hash = True, session.policy_hash
         session.post(b.SubmitResponse(posture=posture_to_wire(self._controller.state)))
-        session.post(positions_message(self._updater.shares.of(session.phase_id)))
+        session.post(positions_message(self._updater.mirror.shares_of_phase(session.phase_id)))
         if phase.budget is not None and not phase.budget.expired(now_ns):
             session.post(b.SubmitResponse(budget=budget_to_wire(phase.budget)))
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -18,6 +19,10 @@ from titan.runtime.watermark import Watermark
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
 from titan.wire.brain import posture_to_wire
+
+# Pause before a Brain that waits for another one's silence asks again, and before it connects with its new term.
+_STALE_RETRY_S = 1.0
+_RISE_S = 0.02
 
 
 class ExecutionListener(Protocol):
@@ -37,14 +42,23 @@ class ExecutionListener(Protocol):
 class ExecutionClient:
     """One stream, and what was sent on it without an answer.
 
-    A connection counts only once Execution has sent its whole account. Then the orders that it does not know are sent
-    again, and the last marker after them.
+    A connection counts only once Execution has sent its whole account, which answers the orders without an answer.
+    Those that Execution does not have are sent again then, and the last marker after them.
+
+    A Brain whose term is not the highest takes the next one once Execution has heard no other Brain for the silence
+    time. ``take_term`` is called with it first, and has to make it durable.
 
     Attributes
     ----------
     holding
         Set while a lockstep step waits for its marker: reports wait with it, so that two runs apply them at the same
         place.
+    pending
+        Orders without an answer, by intent id.
+    stale
+        Why Execution does not obey this Brain; empty while it does.
+    term
+        This Brain's term.
     flatten_act
         The last act that requested FLATTEN: its second answer reports the account flat.
     reported_ns
@@ -52,7 +66,13 @@ class ExecutionClient:
     """
 
     def __init__(
-        self, settings: ProcessSettings, term: int, policy_hash: str, on_defect: Callable[[str], None], log: Log
+        self,
+        settings: ProcessSettings,
+        term: int,
+        take_term: Callable[[int], None],
+        policy_hash: str,
+        on_defect: Callable[[str], None],
+        log: Log,
     ) -> None:
         self.marker = Watermark()
         self.connected = False
@@ -60,7 +80,10 @@ class ExecutionClient:
         self.flatten_act = 0
         self.reported_ns = 0
         self.pending: dict[str, e.PlaceOrder] = {}
-        self._term = term
+        self.stale = ""
+        self.term = term
+        self._take_term = take_term
+        self._brain_id = os.urandom(8).hex()
         self._policy_hash = policy_hash
         self._on_defect = on_defect
         self._log = log
@@ -150,11 +173,16 @@ class ExecutionClient:
             by=by,
             reason=reason,
             nonce=nonce,
-            term=self._term,
+            term=self.term,
             act_id=self._last_act,
             only_if_never_set=only_if_never_set,
         )
         return self._link.post(e.PlaceRequest(act=act))
+
+    def report_mirror_drift(self, sequence: int, lines: list[str]) -> None:
+        """Report that Brain's view differs from the digest of ``sequence``; a fresh account is the answer."""
+        drift = e.MirrorDrift(sequence=sequence, lines=lines, unanswered_intent_ids=list(self.pending))
+        self._link.post(e.PlaceRequest(mirror_drift=drift))
 
     def release(self) -> None:
         """Pass the held reports to the listener."""
@@ -162,10 +190,15 @@ class ExecutionClient:
             self._listener.on_report(self._held.popleft())
 
     def _heartbeat(self, posture: PostureState) -> e.PlaceRequest:
-        return e.PlaceRequest(heartbeat=e.BrainHeartbeat(term=self._term, posture=posture_to_wire(posture)))
+        return e.PlaceRequest(heartbeat=e.BrainHeartbeat(term=self.term, posture=posture_to_wire(posture)))
 
     def _hello(self) -> list[e.PlaceRequest]:
-        hello = e.BrainHello(term=self._term, policy_hash=self._policy_hash)
+        hello = e.BrainHello(
+            term=self.term,
+            policy_hash=self._policy_hash,
+            brain_id=self._brain_id,
+            unanswered_intent_ids=list(self.pending),
+        )
         return [e.PlaceRequest(hello=hello), self._heartbeat(self._listener.posture)]
 
     def _lost(self, _reason: str) -> None:
@@ -194,21 +227,46 @@ class ExecutionClient:
                 future.set_result(message.act)
         elif kind == "account":
             self._on_account(message)
+        elif kind == "stale_term":
+            self._on_stale_term(message.stale_term)
         elif self.holding:
             self._held.append(message)
         else:
             self._listener.on_report(message)
 
+    def _on_stale_term(self, found: e.StaleTerm) -> None:
+        """Take the next term where no other Brain decides; else wait, and say once who does."""
+        if found.may_rise:
+            self._take_term(found.highest_term + 1)
+            self._log.warning(
+                "took the next term: no other Brain was heard", before=self.term, highest=found.highest_term
+            )
+            self.term, self.stale = found.highest_term + 1, ""
+            self._link.refused(_RISE_S)
+            return
+        stale = (
+            f"the Brain of term {found.highest_term} decides; this one has term {self.term} and waits for its silence"
+        )
+        if stale != self.stale:
+            self._log.error("STALE_TERM", reason=stale)
+        self.stale = stale
+        self._link.refused(_STALE_RETRY_S)
+
     def _on_account(self, message: e.PlaceResponse) -> None:
         account = message.account
-        known = {order.intent_id for order in account.working} | set(account.recent_intent_ids)
-        for intent_id in [pending for pending in self.pending if pending in known]:
-            del self.pending[intent_id]
+        for result in account.answered:
+            self.answered(result.intent_id)
+        for refusal in account.refused:
+            self.answered(refusal.intent_id)
+        if self.connected:
+            # A fresh account on the same stream: what was sent before it is contained, and the phases hear of it.
+            self.release()
         self._held.clear()
-        self.connected = True
+        self.connected, self.stale = True, ""
         self._listener.on_report(message)
         for order in self.pending.values():
             self._log.warning("order sent again", intent_id=order.intent_id)
+            order.term = self.term
             self._link.post(e.PlaceRequest(order=order))
         for cancel in self._unsent_cancels.values():
             self._link.post(e.PlaceRequest(cancel_entries=cancel))

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
+from titan.brain.decision_counts import DecisionCounts
 from titan.brain.phase_sessions import PhaseSession
 from titan.brain.recent_decisions import RecentDecisions
 from titan.domain.decisions import Decision
@@ -39,8 +40,7 @@ class IntentHandler:
         log: Log,
     ) -> None:
         self.recent = RecentDecisions()
-        self.counts: dict[int, int] = {}
-        self.intents = 0
+        self.counts = DecisionCounts()
         self.last: b.Decision | None = None
         self._decisions = decisions
         self._now_ns = now_ns
@@ -111,16 +111,13 @@ class IntentHandler:
         if not wire.intent_id:
             return
         self.recent.add(wire)
-        if wire.approved and wire.position_effect == b.POSITION_EFFECT_OPENING:
+        if wire.approved and wire.action == b.ACTION_OPEN:
             self._decisions.remember_opening(wire.phase_id, wire.setup, wire.symbol, wire.side, wire.event_time_ns)
 
     def _record(self, decision: Decision, wire: b.Decision, session: PhaseSession) -> None:
         """Count, store and log a decision that has been sent."""
-        self.intents += 1
-        session.intents += 1
-        session.approved += decision.approved
         self.last = wire
-        self.counts[decision.reason] = self.counts.get(decision.reason, 0) + 1
+        self.counts.add(decision.phase_id, decision.approved, decision.reason)
         self._intent_counter.labels(session.phase_id).inc()
         self._decision_counter.labels(decision.reason.name).inc()
         for guard in decision.guards:

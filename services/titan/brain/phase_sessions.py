@@ -29,8 +29,6 @@ class PhaseSession:
         self.marker = Watermark()
         self.stream: PhaseStream | None = None
         self.policy_hash = ""
-        self.intents = 0
-        self.approved = 0
 
     def post(self, message: b.SubmitResponse) -> None:
         """Send to the phase, if it is connected."""

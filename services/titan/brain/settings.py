@@ -17,6 +17,7 @@ from titan.runtime.policy_file import read_input
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 
+_TERM_FILE = "term"
 PostureName = Literal["FLATTEN", "HALTED", "CLOSE_ONLY", "ARMED"]
 
 
@@ -84,15 +85,26 @@ def next_term(state_dir: str) -> int:
     StartError
         One sentence when the count cannot be read or written: without it Execution cannot tell two Brains apart.
     """
-    path = Path(state_dir) / "term"
+    path = Path(state_dir) / _TERM_FILE
     try:
         before = int(path.read_bytes()) if path.exists() else 0
-        write_durably(path, b"%d\n" % (before + 1))
+        store_term(state_dir, before + 1)
     except ValueError as error:
         raise StartError(f"state_dir: {str(path)!r} holds no term: {error}") from error
     except OSError as error:
         raise StartError(f"state_dir: {str(path)!r} cannot be written: {error.strerror or error}") from error
     return before + 1
+
+
+def store_term(state_dir: str, term: int) -> None:
+    """Store this Brain's term, durably.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written.
+    """
+    write_durably(Path(state_dir) / _TERM_FILE, b"%d\n" % term)
 
 
 def _leverage(phase: str, text: str) -> Decimal:

@@ -10,14 +10,16 @@ from titan.brain.execution_client import ExecutionClient
 from titan.brain.intent_handler import IntentHandler
 from titan.brain.phase_sessions import PhaseSession, PhaseSessions
 from titan.domain.budgets import Budget
+from titan.domain.enums import OrderRole
 from titan.domain.equity import Equity
+from titan.domain.numbers import ZERO
 from titan.domain.policy_rules import Mode
 from titan.domain.positions import Position
 from titan.domain.posture import PostureState
+from titan.domain.protection import farthest_trigger, working_at_venue
 from titan.domain.truth import TruthSnapshot
 from titan.risk.controller import RiskController
 from titan.risk.state import RiskState
-from titan.risk.state_updater import StateUpdater
 from titan.runtime.market_feed import MarketFeed
 from titan.storage.decisions import DecisionStore
 from titan.v1 import brain_pb2 as b
@@ -101,8 +103,7 @@ class SnapshotTaker:
 
     def __init__(
         self,
-        term: int,
-        updater: StateUpdater,
+        risk_state: RiskState,
         controller: RiskController,
         execution: ExecutionClient,
         phases: PhaseSessions,
@@ -110,9 +111,7 @@ class SnapshotTaker:
         store: DecisionStore,
         feed: MarketFeed,
     ) -> None:
-        self._term = term
-        self._updater = updater
-        self._risk_state = updater.risk_state
+        self._risk_state = risk_state
         self._controller = controller
         self._execution = execution
         self._phases = phases
@@ -135,7 +134,7 @@ class SnapshotTaker:
             ),
             mode=risk_state.limits.mode,
             policy_hash=risk_state.limits.policy_hash,
-            term=self._term,
+            term=self._execution.term,
             posture=self._controller.state,
             equity=risk_state.equity,
             equity_as_of_ns=max(risk_state.equity.market_time_ns, self._execution.reported_ns),
@@ -148,9 +147,9 @@ class SnapshotTaker:
             entries_in_flight=len(risk_state.reservations.entries),
             exits_in_flight=len(risk_state.reservations.exits),
             phases=tuple(self._phase(session, now_ns) for session in self._phases.by_id.values()),
-            positions=_positions(risk_state, self._updater),
-            intents=handler.intents,
-            decisions=tuple(sorted(handler.counts.items())),
+            positions=_positions(risk_state),
+            intents=handler.counts.total,
+            decisions=handler.counts.by_reason(),
             last_decision=handler.last,
             decisions_unsaved=self._store.unsaved + self._store.dropped,
             database_problem=self._controller.blocked or self._store.problem or "",
@@ -159,12 +158,13 @@ class SnapshotTaker:
 
     def _phase(self, session: PhaseSession, now_ns: int) -> PhaseSnapshot:
         phase = self._risk_state.phases[session.phase_id]
+        intents, approved = self._intent_handler.counts.of_phase(session.phase_id)
         return PhaseSnapshot(
             phase_id=session.phase_id,
             connected=session.stream is not None,
             policy_hash=session.policy_hash,
-            intents=session.intents,
-            approved=session.approved,
+            intents=intents,
+            approved=approved,
             paused_until_ns=phase.paused_until_ns,
             used_notional=phase.used_notional,
             budget=phase.budget,
@@ -172,25 +172,33 @@ class SnapshotTaker:
         )
 
 
-def _positions(risk_state: RiskState, updater: StateUpdater) -> tuple[Position, ...]:
-    shares = [share for phase in risk_state.phases for share in updater.shares.of(phase)]
+def _positions(risk_state: RiskState) -> tuple[Position, ...]:
+    mirror = risk_state.mirror
+    own = {phase: mirror.shares_of_phase(phase) for phase in risk_state.phases}
+    protecting = mirror.protecting.values()
     positions = []
-    for symbol, held in risk_state.symbols.items():
-        if not held.net:
+    for name, symbol in risk_state.symbols.items():
+        if not symbol.net:
             continue
-        own = [share for share in shares if share.symbol == symbol]
-        total = sum(share.quantity for share in own)
-        average = sum(share.quantity * share.average_entry_price for share in own) / total if total else held.mid
+        shares = [share for phase in own.values() for share in phase if share.symbol == name]
+        total = sum(share.quantity for share in shares)
+        average = sum(share.quantity * share.average_entry_price for share in shares) / total if total else symbol.mid
+        direction = 1 if symbol.net > 0 else -1
+        stops = working_at_venue(protecting, name, OrderRole.STOP)
+        targets = working_at_venue(protecting, name, OrderRole.TARGET)
         positions.append(
             Position(
-                symbol=symbol,
-                quantity=held.net,
+                symbol=name,
+                quantity=symbol.net,
                 average_entry_price=round(average, _PLACES),
-                mark_price=round(held.mid, _PLACES),
-                unrealized_pnl=round(held.net * (held.mid - average), _PLACES),
-                stop_price=held.stop_price,
-                opened_ns=min((share.opened_ns for share in own), default=0),
-                shares=tuple(part for share in own for part in share.shares),
+                mark_price=round(symbol.mid, _PLACES),
+                unrealized_pnl=round(symbol.net * (symbol.mid - average), _PLACES),
+                stop_price=farthest_trigger(stops, -direction),
+                stop_quantity=sum((order.remaining_quantity for order in stops), ZERO),
+                target_price=farthest_trigger(targets, direction),
+                opened_ns=min((share.opened_ns for share in shares), default=0),
+                shares=tuple(part for share in shares for part in share.shares),
+                lots=tuple(mirror.lots_of(name)),
             )
         )
     return tuple(positions)

@@ -51,11 +51,13 @@ class StateRestore:
         self._controller = controller
         self._risk_state = risk_state
         self._log = log
+        # Decisions of earlier lives that were not in the table when this one started, newest first.
+        self._unwritten: list[b.Decision] = []
 
     async def restore(self) -> None:
         """Read the state; where that fails, block opening with the reason."""
-        unwritten = await self._store.start()
-        self._intent_handler.restore(reversed(unwritten))
+        self._unwritten = await self._store.start()
+        self._intent_handler.restore(reversed(self._unwritten))
         await self._read()
 
     async def retry(self) -> None:
@@ -73,9 +75,12 @@ class StateRestore:
             try:
                 decisions = await self._store.newest(_RESTORED_DECISIONS)
                 state = await self._store.load_state()
+                counts = await self._store.counts()
+                unwritten = await self._store.without_row(self._unwritten)
             except DATABASE_ERRORS as error:
                 problem = SchemaProblem(f"database: the stored state cannot be read ({error_text(error)})", away=True)
             else:
+                self._intent_handler.counts.restore(counts, unwritten)
                 problem = self._apply(decisions, state)
         if problem is not None:
             if problem != self.problem:

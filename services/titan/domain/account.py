@@ -29,6 +29,7 @@ from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order, OrderEvent
 from titan.domain.positions import HeldPositions, RoundTrip
 from titan.domain.time import utc_day
+from titan.domain.trip_results import TripResults
 from titan.domain.truth import Drift
 
 
@@ -66,6 +67,7 @@ class Account:
         self.holdings, self.realized = self.positions.holdings, self.positions.realized
         self.shares, self.lots, self.trips = self.positions.shares, self.positions.lots, self.positions.trips
         self.round_trips = self.positions.round_trips
+        self.trip_results = TripResults()
         self.fees = ZERO
         # Fees in currencies that are neither base nor quote of their symbol, each in its own units.
         self.other_fees: dict[str, Decimal] = {}
@@ -177,6 +179,7 @@ class Account:
             updated_ns=market_time_ns,
             limit_price=intake.limit_price,
             state=OrderState.JOURNALLED,
+            message=_unused_terms(intake),
         )
         self.intakes[intake.intent_id] = intake
         self.first_results.setdefault((intake.intent_id, intake.attempt), order.client_order_id)
@@ -218,6 +221,8 @@ class Account:
             self.other_fees[fill.fee_currency] = self.other_fees.get(fill.fee_currency, ZERO) + fill.fee
             fee = ZERO
         realized, trip = self.positions.book_fill(fill, fee, self.intakes.get(fill.intent_id))
+        if trip is not None:
+            self.trip_results.add(trip)
         fill = msgspec.structs.replace(fill, realized_pnl=realized)
         transaction = fill_transaction(fill, instrument)
         self.ledger.book(transaction)
@@ -250,3 +255,10 @@ class Account:
             return self._transfer(LedgerAccount.ADJUSTMENTS, adoption.asset, over, "reconciliation", market_time_ns)
         self.positions.adopt(adoption, market_time_ns)
         return _NOTHING
+
+
+def _unused_terms(intake: Intake) -> str:
+    """Say which terms of a request do not apply, because it turned out to reduce: it makes no lot of its own."""
+    if intake.order_role is not OrderRole.EXIT or not (intake.stop_price or intake.target_price):
+        return ""
+    return f"reduces the position: stop {intake.stop_price} and target {intake.target_price} do not apply"

@@ -8,9 +8,9 @@ import msgspec
 
 from titan.domain.account import Account
 from titan.domain.enums import OrderRole
+from titan.domain.lots import Lot
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
-from titan.domain.positions import Lot
 from titan.domain.protection import covered, open_lots
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_MS

@@ -130,3 +130,5 @@ class DriftClass(IntEnum):
     ORPHAN_ORDER = 5
     MISSED_FILL = 6
     BALANCE = 7
+    SHARES = 8
+    MIRROR = 9

@@ -20,7 +20,7 @@ from titan.domain.orders import Order
 from titan.domain.policy import mode_problem
 from titan.domain.policy_hash import Policy
 from titan.domain.policy_rules import Mode
-from titan.domain.position_effect import classify, reducible
+from titan.domain.position_effect import Reducible, reducible_in
 from titan.domain.posture import PostureInputs
 from titan.domain.reasons import Reason, Rejection
 from titan.domain.time import NS_PER_MS
@@ -82,9 +82,8 @@ class OrderIntakeRules:
         instrument = self._account.instruments.get(requested.symbol)
         if instrument is None:
             return Rejection.of(Reason.UNKNOWN_SYMBOL, f"{requested.symbol!r}")
-        position_effect = classify(
-            self._account, requested.phase_id, requested.symbol, requested.side, requested.quantity
-        )
+        fits = reducible_in(self._account, requested.phase_id, requested.symbol, requested.side)
+        position_effect = fits.effect(requested.quantity)
         intake = (
             requested
             if requested.position_effect is position_effect
@@ -92,22 +91,22 @@ class OrderIntakeRules:
         )
         mark = self._marks.get(requested.symbol)
         if position_effect is PositionEffect.OPENING:
-            if problem := self._opening_problem(intake, requested.position_effect, mark, state):
+            if problem := self._opening_problem(intake, requested.position_effect, fits, mark, state):
                 return problem
             if mark is not None:
                 intake = within_band(intake, mark.price, self._policy.rules.max_slippage, instrument.tick_size)
         return _size_problem(intake, instrument, mark) or _path_problem(state) or intake
 
     def _opening_problem(
-        self, intake: Intake, requested: PositionEffect, mark: Mark | None, state: IntakeState
+        self, intake: Intake, requested: PositionEffect, fits: Reducible, mark: Mark | None, state: IntakeState
     ) -> Rejection | None:
         """The reason for which an order that opens is refused. An order that reduces meets none of these checks."""
         if problem := self._hash_problem(intake, state):
             return problem
         if requested is PositionEffect.REDUCING:
-            fits = reducible(self._account, intake.phase_id, intake.symbol, intake.side)
             return Rejection.of(
-                Reason.NOT_REDUCING, f"side={intake.side.name}, quantity={intake.quantity}, can be reduced={fits}"
+                Reason.NOT_REDUCING,
+                f"side={intake.side.name}, quantity={intake.quantity}, can be reduced={fits.quantity}",
             )
         if refused := state.posture.opening_refusal():
             return refused

@@ -1,19 +1,22 @@
 """Positions: the account's net position in a symbol, each phase's share of it, and finished round trips.
 
-A *net position* is the venue's. A *share* is a phase's part of it; the net is the sum of its shares. A *lot* is
-the rest of one entry: it carries the stop and target that were decided with it, and exits take from the oldest
-lot first. A *round trip* is a share's way from flat to flat.
+A *net position* is the venue's. A *share* is a phase's part of it: the net is the sum of its shares, and all of them
+have its sign. A *lot* (:mod:`titan.domain.lots`) is the rest of one entry. A *round trip* is a share's way from flat to
+flat.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_FLOOR, Decimal
+from typing import Protocol
 
 import msgspec
 
 from titan.domain.enums import OrderRole, Side
 from titan.domain.instruments import Instrument
-from titan.domain.journal_records import Adoption, Intake
+from titan.domain.journal_records import Adoption
+from titan.domain.lots import Lot, enter_lot, leave_lots
 from titan.domain.numbers import ZERO
 from titan.domain.orders import PRECISION, Fill
 
@@ -31,10 +34,31 @@ class PhaseShare(msgspec.Struct, frozen=True, kw_only=True):
     quantity: Decimal
     average_entry_price: Decimal
     intent_id: str
+    opened_ns: int = 0
+
+
+class EntryTerms(Protocol):
+    """What was decided with an entry: prices in quote units, 0 where there is none."""
+
+    @property
+    def stop_price(self) -> Decimal:
+        """The stop of its lot."""
+
+    @property
+    def target_price(self) -> Decimal:
+        """The target of its lot."""
+
+    @property
+    def setup(self) -> str:
+        """The setup that its round trip counts for."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """A net position: ``quantity`` in signed base units; prices and profit in quote units (0: none)."""
+    """A net position: ``quantity`` in signed base units; prices and profit in quote units (0: none).
+
+    It may hold several lots, each with its own stop and target. ``stop_price`` and ``target_price`` are the farthest
+    from the market of those that work at the venue; ``stop_quantity`` is what all working stops cover.
+    """
 
     symbol: str
     quantity: Decimal
@@ -48,6 +72,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     opened_ns: int = 0
     updated_ns: int = 0
     shares: tuple[PhaseShare, ...] = ()
+    lots: tuple[Lot, ...] = ()
 
 
 class RoundTrip(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,64 +142,6 @@ def trade(holding: Holding, signed_quantity: Decimal, price: Decimal, time_ns: i
         return Holding(after, holding.average_entry_price, holding.opened_ns), realized
     # Reversal: the rest opens a position of the other side at this price.
     return Holding(after, price, time_ns), realized
-
-
-class Lot(msgspec.Struct, frozen=True, kw_only=True):
-    """Rest of one entry: signed base units; ``stop_price`` 0 where none was decided (adopted positions)."""
-
-    intent_id: str
-    phase_id: str
-    symbol: str
-    quantity: Decimal
-    stop_price: Decimal = ZERO
-    target_price: Decimal = ZERO
-    opened_ns: int = 0
-    updated_ns: int = 0
-
-
-def enter_lot(lots: tuple[Lot, ...], new: Lot) -> tuple[Lot, ...]:
-    """Add an entry's quantity to its lot, or make the lot."""
-    for index, lot in enumerate(lots):
-        if lot.intent_id == new.intent_id:
-            grown = msgspec.structs.replace(lot, quantity=lot.quantity + new.quantity, updated_ns=new.updated_ns)
-            return (*lots[:index], grown, *lots[index + 1 :])
-    return (*lots, new)
-
-
-def leave_lots(
-    lots: tuple[Lot, ...], signed_quantity: Decimal, first_intent_id: str, time_ns: int
-) -> tuple[tuple[Lot, ...], Decimal]:
-    """Take an exit's quantity from the lots of one share.
-
-    Parameters
-    ----------
-    lots
-        Of one share, oldest first.
-    signed_quantity
-        Base units of the exit, opposite in sign to the lots it takes from.
-    first_intent_id
-        A stop or target takes from its own entry's lot before it takes from the oldest.
-    time_ns
-        Market time.
-
-    Returns
-    -------
-    tuple
-        The lots that are left, and the quantity that found no lot to take from.
-    """
-    order = sorted(range(len(lots)), key=lambda index: (lots[index].intent_id != first_intent_id, index))
-    left = {index: lots[index] for index in range(len(lots))}
-    rest = signed_quantity
-    for index in order:
-        lot = left[index]
-        if rest == ZERO:
-            break
-        if (lot.quantity > ZERO) == (rest > ZERO):
-            continue
-        taken = -lot.quantity if abs(rest) >= abs(lot.quantity) else rest
-        rest -= taken
-        left[index] = msgspec.structs.replace(lot, quantity=lot.quantity + taken, updated_ns=time_ns)
-    return tuple(lot for _, lot in sorted(left.items()) if lot.quantity != ZERO), rest
 
 
 class TripProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,15 +214,33 @@ class HeldPositions:
         self.dust: dict[Share, Decimal] = {}
         self.round_trips: list[RoundTrip] = []
 
-    def book_fill(self, fill: Fill, fee: Decimal, intake: Intake | None) -> tuple[Decimal, RoundTrip | None]:
+    def restore(self, positions: Iterable[Position], trips: Iterable[tuple[Share, TripProgress]]) -> None:
+        """Replace everything that is open by a report of it; finished round trips stay."""
+        for mapping in (self.holdings, self.shares, self.lots, self.trips, self.realized):
+            mapping.clear()
+        for position in positions:
+            symbol = position.symbol
+            if position.quantity != ZERO:
+                self.holdings[symbol] = Holding(position.quantity, position.average_entry_price, position.opened_ns)
+            self.realized[symbol] = position.realized_pnl
+            for share in position.shares:
+                self.shares[share.phase_id, symbol] = Holding(
+                    share.quantity, share.average_entry_price, share.opened_ns
+                )
+            for lot in position.lots:
+                key = (lot.phase_id, symbol)
+                self.lots[key] = (*self.lots.get(key, ()), lot)
+        self.trips.update(trips)
+
+    def book_fill(self, fill: Fill, fee: Decimal, terms: EntryTerms | None) -> tuple[Decimal, RoundTrip | None]:
         """Book a fill into the net position and into its phase's share.
 
         Parameters
         ----------
         fee
             In quote units.
-        intake
-            The order of the fill's entry as Brain placed it, where it is known.
+        terms
+            What was decided with the fill's entry, where it is known.
 
         Returns
         -------
@@ -268,7 +253,7 @@ class HeldPositions:
         holding, realized = trade(self.holdings.get(fill.symbol, Holding()), signed, fill.price, fill.event_time_ns)
         self.holdings[fill.symbol] = holding
         self.realized[fill.symbol] = self.realized.get(fill.symbol, ZERO) + realized
-        return realized, self._book_share(fill, signed, fee, intake)
+        return realized, self._book_share(fill, signed, fee, terms)
 
     def without_base_fee(self, fill: Fill, instrument: Instrument) -> Fill:
         """Return a spot fill with the quantity that is held or gone after its fee in base, on the instrument's step.
@@ -289,18 +274,12 @@ class HeldPositions:
         return msgspec.structs.replace(fill, position_quantity=abs(change))
 
     def adopt(self, adoption: Adoption, market_time_ns: int) -> None:
-        """Take over the venue's position in a symbol, as reconciliation found it."""
+        """Take over the venue's position in a symbol as reconciliation found it; the shares add up to it then."""
         symbol = adoption.symbol
-        over = adoption.quantity - self.holdings.get(symbol, Holding()).quantity
         self.holdings[symbol] = Holding(adoption.quantity, adoption.average_entry_price, market_time_ns)
         # A reduction is taken from the phases' shares; an excess belongs to no phase.
-        for key in sorted(self.shares):
-            share = self.shares[key]
-            if key[1] != symbol or share.quantity == ZERO or (share.quantity > ZERO) == (over > ZERO):
-                continue
-            taken = -share.quantity if abs(over) >= abs(share.quantity) else over
-            self._resize(key, taken, market_time_ns)
-            over -= taken
+        self._settle_shares(symbol, market_time_ns)
+        over = adoption.quantity - sum(self.shares_of(symbol).values(), ZERO)
         if over != ZERO:
             key = (NOBODY, symbol)
             before = self.shares.get(key, Holding())
@@ -315,7 +294,40 @@ class HeldPositions:
             )
             self.lots[key] = enter_lot(self.lots.get(key, ()), lot)
 
-    def _book_share(self, fill: Fill, signed: Decimal, fee: Decimal, intake: Intake | None) -> RoundTrip | None:
+    def shares_of(self, symbol: str) -> dict[str, Decimal]:
+        """Return the open shares of a symbol, signed base units by phase."""
+        return {
+            phase_id: share.quantity
+            for (phase_id, held), share in self.shares.items()
+            if held == symbol and share.quantity != ZERO
+        }
+
+    def shares_agree(self, symbol: str) -> bool:
+        """Whether the net is the sum of the shares, and none of them opposes it."""
+        net = self.holdings.get(symbol, Holding()).quantity
+        shares = self.shares_of(symbol).values()
+        return sum(shares, ZERO) == net and all((share > ZERO) == (net > ZERO) for share in shares)
+
+    def open_symbols(self) -> list[str]:
+        """List the symbols with a net position or an open share."""
+        shared = (symbol for (_, symbol), share in self.shares.items() if share.quantity != ZERO)
+        held = (symbol for symbol, holding in self.holdings.items() if holding.quantity != ZERO)
+        return list(dict.fromkeys((*held, *shared)))
+
+    def _settle_shares(self, symbol: str, market_time_ns: int) -> None:
+        """Take back every share that the net position does not hold: opposing ones first, then an excess."""
+        net = self.holdings[symbol].quantity
+        for phase_id, quantity in self.shares_of(symbol).items():
+            if net == ZERO or (quantity > ZERO) != (net > ZERO):
+                self._resize((phase_id, symbol), -quantity, market_time_ns)
+        for phase_id, quantity in sorted(self.shares_of(symbol).items()):
+            excess = sum(self.shares_of(symbol).values(), ZERO) - net
+            if excess == ZERO or (excess > ZERO) != (net > ZERO):
+                return
+            taken = min(abs(excess), abs(quantity))
+            self._resize((phase_id, symbol), -taken if net > ZERO else taken, market_time_ns)
+
+    def _book_share(self, fill: Fill, signed: Decimal, fee: Decimal, terms: EntryTerms | None) -> RoundTrip | None:
         key = (fill.phase_id, fill.symbol)
         before = self.shares.get(key, Holding())
         after, _ = trade(before, signed, fill.price, fill.event_time_ns)
@@ -323,7 +335,7 @@ class HeldPositions:
         first = fill.intent_id if fill.order_role in _OWN_LOT_FIRST else ""
         lots, rest = leave_lots(self.lots.get(key, ()), signed, first, fill.event_time_ns)
         if rest != ZERO:
-            entry = intake is not None and fill.order_role is OrderRole.ENTRY
+            entry = terms is not None and fill.order_role is OrderRole.ENTRY
             lots = enter_lot(
                 lots,
                 Lot(
@@ -331,17 +343,17 @@ class HeldPositions:
                     phase_id=fill.phase_id,
                     symbol=fill.symbol,
                     quantity=rest,
-                    stop_price=intake.stop_price if intake is not None and entry else ZERO,
-                    target_price=intake.target_price if intake is not None and entry else ZERO,
+                    stop_price=terms.stop_price if terms is not None and entry else ZERO,
+                    target_price=terms.target_price if terms is not None and entry else ZERO,
                     opened_ns=fill.event_time_ns,
                     updated_ns=fill.event_time_ns,
                 ),
             )
         self.lots[key] = lots
-        return self._progress(key, fill, before.quantity, fee, intake)
+        return self._progress(key, fill, before.quantity, fee, terms)
 
     def _progress(
-        self, key: Share, fill: Fill, before: Decimal, fee: Decimal, intake: Intake | None
+        self, key: Share, fill: Fill, before: Decimal, fee: Decimal, terms: EntryTerms | None
     ) -> RoundTrip | None:
         """Book a fill onto the share's round trip; a reversal finishes one and begins the next."""
         side = Side.BUY if before > ZERO else Side.SELL
@@ -358,15 +370,16 @@ class HeldPositions:
                 self.round_trips.append(finished)
                 progress = None
         if opening > ZERO:
+            # Only an entry begins a trip by decision; anything else that does has broken the shares.
+            entry = terms if fill.order_role is OrderRole.ENTRY else None
             if progress is None:
                 progress = TripProgress(
                     intent_id=fill.intent_id,
-                    setup=intake.setup if intake is not None else "",
+                    setup=entry.setup if entry is not None else "",
                     side=fill.side,
                     opened_ns=fill.event_time_ns,
                 )
-            entry = intake is not None and fill.order_role is OrderRole.ENTRY
-            stop_price = intake.stop_price if intake is not None and entry else ZERO
+            stop_price = entry.stop_price if entry is not None else ZERO
             progress = progress.with_trade(fill.side, opening, fill.price, fee - closing_fee, stop_price)
         if progress is None:
             self.trips.pop(key, None)

@@ -14,17 +14,21 @@ import msgspec
 from titan.domain.account import Account
 from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.ids import client_order_id
+from titan.domain.lots import Lot
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order
-from titan.domain.positions import Lot
 from titan.domain.reasons import Reason
-from titan.domain.time import NS_PER_MS
+from titan.domain.time import NS_PER_MS, NS_PER_S
 
 # A stop or target that the venue refused this often is not tried again: the lot is closed instead.
 MAX_ATTEMPTS = 3
 # A flatten order that got nothing is repeated after this much market time.
 FLATTEN_RETRY_NS = 250 * NS_PER_MS
+# One that the venue refused, because it holds nothing to reduce: a pass of reconciliation has to say what is left.
+REFUSED_FLATTEN_RETRY_NS = 30 * NS_PER_S
 _PROTECTING = (OrderRole.STOP, OrderRole.TARGET)
+# Orders that the plan makes from lots: the venue can only refuse them as not reducing where a lot is wrong.
+PLANNED_ROLES = (*_PROTECTING, OrderRole.FLATTEN)
 _TYPES = {OrderRole.STOP: OrderType.STOP_MARKET, OrderRole.TARGET: OrderType.TAKE_PROFIT_MARKET}
 
 
@@ -141,8 +145,10 @@ def flatten_lot(account: Account, lot: Lot, now_ns: int, term: int) -> Place | N
         if order.intent_id == lot.intent_id and order.order_role is OrderRole.FLATTEN:
             return None
     last = _last(account, lot.intent_id, OrderRole.FLATTEN)
-    if last is not None and now_ns - last.updated_ns < FLATTEN_RETRY_NS:
-        return None
+    if last is not None:
+        refused = last.state is OrderState.REJECTED and last.reason is Reason.NOT_REDUCING
+        if now_ns - last.updated_ns < (REFUSED_FLATTEN_RETRY_NS if refused else FLATTEN_RETRY_NS):
+            return None
     return Place(reducing_order(account, lot, OrderRole.FLATTEN, OrderType.MARKET, ZERO, now_ns, term))
 
 
@@ -154,6 +160,17 @@ def covered(account: Account, lot: Lot) -> bool:
         if order.intent_id == lot.intent_id and order.order_role is OrderRole.STOP and order.at_venue
     )
     return sum(stops, ZERO) >= abs(lot.quantity)
+
+
+def working_at_venue(orders: Iterable[Order], symbol: str, order_role: OrderRole) -> list[Order]:
+    """List the stops or targets of a symbol that work at the venue."""
+    return [order for order in orders if order.symbol == symbol and order.order_role is order_role and order.at_venue]
+
+
+def farthest_trigger(orders: Iterable[Order], direction: int) -> Decimal:
+    """Return the highest trigger price (``direction`` 1) or the lowest (-1) in quote units; 0 where there is none."""
+    prices = [order.trigger_price for order in orders]
+    return (max(prices) if direction > 0 else min(prices)) if prices else ZERO
 
 
 def _last(account: Account, intent_id: str, order_role: OrderRole) -> Order | None:

@@ -83,6 +83,13 @@ def after_pass(
     )
 
 
+def after_drift(truth: TruthSnapshot, drift: Drift) -> TruthSnapshot:
+    """The truth after a drift that was found and repaired between two passes."""
+    return msgspec.structs.replace(
+        truth, score=max(0, truth.score - PLAIN_COST) if truth.known else truth.score, drifts=(drift,)
+    )
+
+
 def points_lost_to_silence(silent_ns: int) -> int:
     """Points lost in a stretch of ``silent_ns`` nanoseconds (machine's clock) without any authenticated answer."""
     return max(0, (silent_ns - SILENCE_GRACE_NS) // NS_PER_S)

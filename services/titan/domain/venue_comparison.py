@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -21,7 +21,7 @@ from titan.domain.journal_records import Adoption
 from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
-from titan.domain.position_effect import classify
+from titan.domain.position_effect import reducible_in
 from titan.domain.positions import Holding
 from titan.domain.truth import Drift, classify_position
 from titan.domain.venue import VenueAccount, VenueOrder
@@ -64,6 +64,11 @@ def compare(
         found = classify_position(symbol, ours.positions.get(symbol, ZERO), theirs.positions.get(symbol, ZERO), minimum)
         if found is not None:
             drifts.append(found)
+    drifts += (
+        _shares_drift(account, symbol)
+        for symbol in account.positions.open_symbols()
+        if not account.positions.shares_agree(symbol)
+    )
     for asset in sorted({*ours.balances, *theirs.balances}):
         mine, its = ours.balances.get(asset, ZERO), theirs.balances.get(asset, ZERO)
         if abs(mine - its) > BALANCE_TOLERANCE:
@@ -80,8 +85,11 @@ def compare(
     return Comparison(tuple(drifts), ours.digest(), theirs.digest())
 
 
-def adoptions(drifts: Iterable[Drift], venue_account: VenueAccount) -> list[Adoption]:
-    """Return the records that make our account equal the venue's: positions first, then balances."""
+def adoptions(drifts: Sequence[Drift], venue_account: VenueAccount, account: Account) -> list[Adoption]:
+    """Return the records that make our account equal the venue's: positions first, then balances.
+
+    An adoption of our own net position brings the shares in line with it.
+    """
     positions = {position.symbol: position for position in venue_account.positions}
     adopted: list[Adoption] = []
     for drift in drifts:
@@ -93,6 +101,13 @@ def adoptions(drifts: Iterable[Drift], venue_account: VenueAccount) -> list[Adop
                     quantity=position.quantity if position is not None else ZERO,
                     average_entry_price=position.average_entry_price if position is not None else ZERO,
                 )
+            )
+    known = {adoption.symbol for adoption in adopted}
+    for drift in drifts:
+        if drift.drift_class is DriftClass.SHARES and drift.symbol not in known:
+            held = account.holdings.get(drift.symbol, Holding())
+            adopted.append(
+                Adoption(symbol=drift.symbol, quantity=held.quantity, average_entry_price=held.average_entry_price)
             )
     adopted += (
         Adoption(asset=drift.symbol, amount=venue_account.balances.get(drift.symbol, ZERO))
@@ -118,8 +133,8 @@ def recognise(account: Account, theirs: VenueOrder, term: int) -> Order:
 
 def next_exit(account: Account, lost: Order, now_ns: int) -> Order | None:
     """The exit (state NEW) that replaces a lost one, or None where the position is no longer there to reduce."""
-    effect = classify(account, lost.phase_id, lost.symbol, lost.side, lost.quantity)
-    if effect is not PositionEffect.REDUCING:
+    fits = reducible_in(account, lost.phase_id, lost.symbol, lost.side)
+    if fits.effect(lost.quantity) is not PositionEffect.REDUCING:
         return None
     attempt = account.next_attempt(lost.intent_id, OrderRole.EXIT)
     return msgspec.structs.replace(
@@ -133,6 +148,17 @@ def next_exit(account: Account, lost: Order, now_ns: int) -> Order | None:
         average_price=ZERO,
         venue_order_id="",
         message="",
+    )
+
+
+def _shares_drift(account: Account, symbol: str) -> Drift:
+    shares = account.positions.shares_of(symbol).items()
+    net = account.holdings.get(symbol, Holding()).quantity
+    return Drift(
+        drift_class=DriftClass.SHARES,
+        symbol=symbol,
+        ours=", ".join(f"{phase_id or 'nobody'} {format_decimal(quantity)}" for phase_id, quantity in shares),
+        venues=f"net {format_decimal(net)}",
     )
 
 

@@ -13,8 +13,8 @@ from titan.domain.journal_records import Refusal
 from titan.domain.order_intake import stale_term
 from titan.domain.orders import Order
 from titan.domain.reasons import Reason, Rejection
-from titan.domain.time import utc_day
 from titan.domain.truth import TruthSnapshot
+from titan.execution.account_report import AccountReporter
 from titan.execution.commit_group import CommitGroup
 from titan.execution.events import ExecutionEvents
 from titan.execution.intake import OrderIntake
@@ -31,9 +31,6 @@ from titan.v1 import common_pb2
 from titan.v1 import execution_pb2 as pb
 from titan.wire import orders as wire
 from titan.wire.journal import refusal_to_wire
-
-# Brain rebuilds win rates and loss streaks from these.
-ROUND_TRIPS_SENT = 500
 
 PlaceStream = ServerStream[pb.PlaceRequest, pb.PlaceResponse]
 
@@ -73,6 +70,12 @@ class BrainSession:
         self._events = events
         self._policy_hash = policy_hash
         self._log = log
+        self._reporter = AccountReporter(store, posture, valuer, reconciler, policy_hash)
+        # The process that holds the highest term, and the ones that were told that they do not.
+        self._brain_id = ""
+        self._told_stale: set[str] = set()
+        # Orders that Brain sent without an answer, by intent: the next account answers them.
+        self._unanswered: tuple[str, ...] = ()
         self._group = CommitGroup(lambda orders: intake.place(orders, self._answer))
         self._stream: PlaceStream | None = None
         self._account_sent = False
@@ -101,24 +104,36 @@ class BrainSession:
         """Send a connected Brain the whole account, once nothing is in doubt."""
         if self._stream is None or self._account_sent or not self._reconciler.settled.is_set():
             return
-        self._account_sent = True
+        self._last_equity = self._valuer.value()
+        # Changes up to here are in the account; only later ones are sent after it.
         self._store.notify()
-        self._stream.post(pb.PlaceResponse(account=self._account_message()))
+        self._account_sent = True
+        self._stream.post(pb.PlaceResponse(account=self._reporter.account(self._last_equity, self._unanswered)))
+        self._unanswered = ()
         if self._last_marker is not None:
             self._stream.post(self._last_marker)
 
-    def send_change(self, change: Change) -> None:
-        """Send the fill and the order that a record changed."""
+    def send_account_anew(self) -> None:
+        """Replace the account that a connected Brain has."""
+        self._account_sent = False
+        self.send_account()
+
+    def send_change(self, sequence: int, change: Change) -> None:
+        """Send the fill and the order that a record changed, the fill first."""
         if not self.connected:
             return
         if change.fill is not None:
-            self._post(pb.PlaceResponse(fill=wire.fill_to_wire(change.fill)))
+            self._post(pb.PlaceResponse(fill=wire.fill_to_wire(change.fill), sequence=sequence))
         # A journalled order is sent to the venue in the same moment: SENT is reported instead.
         if change.order is not None and change.order.state is not OrderState.JOURNALLED:
-            self._post(pb.PlaceResponse(order=wire.order_to_wire(change.order)))
+            self._post(pb.PlaceResponse(order=wire.order_to_wire(change.order), sequence=sequence))
 
     def send_marker(self, step: int, market_time_ns: int) -> None:
-        """Send that every change of this step has been sent."""
+        """Send that every change of this step has been sent, and now and then a digest of the account after them."""
+        if self.connected:
+            self._store.notify()
+            if (digest := self._reporter.due_digest(market_time_ns)) is not None:
+                self._post(pb.PlaceResponse(digest=digest))
         self._last_marker = pb.PlaceResponse(marker=common_pb2.StepMarker(step=step, market_time_ns=market_time_ns))
         self._post(self._last_marker)
 
@@ -170,7 +185,9 @@ class BrainSession:
         first = await anext(requests, None)
         if first is None:
             return
-        self._accept(stream, first)
+        if not self._accept(stream, first):
+            await stream.flush()
+            return
         try:
             async for request in requests:
                 # From here to the venue's stream there is no await, unless orders queue for the disk.
@@ -192,13 +209,15 @@ class BrainSession:
                 self._account_sent = False
                 self._log.warning("Brain's stream ended")
 
-    def _accept(self, stream: PlaceStream, first: pb.PlaceRequest) -> None:
+    def _accept(self, stream: PlaceStream, first: pb.PlaceRequest) -> bool:
         if not first.HasField("hello"):
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, "the first message of Place must be hello")
         hello = first.hello
-        if (rejection := self._intake.register_term(hello.term)) is not None:
-            self._log.warning("a Brain of a lower term was refused", term=hello.term, highest=self._account.brain_term)
-            raise RpcRefused(grpc.StatusCode.FAILED_PRECONDITION, rejection.message)
+        if self._is_stale(hello):
+            self._refuse_term(stream, hello)
+            return False
+        self._brain_id = hello.brain_id
+        self._unanswered = tuple(hello.unanswered_intent_ids)
         previous, self._stream = self._stream, stream
         if previous is not None:
             previous.close()
@@ -208,7 +227,24 @@ class BrainSession:
         if hello.policy_hash != self._policy_hash:
             self._log.error("policies differ: nothing opens", brain=hello.policy_hash, execution=self._policy_hash)
         self._log.info("Brain connected", term=hello.term)
+        self._told_stale.clear()
         self.send_account()
+        return True
+
+    def _is_stale(self, hello: pb.BrainHello) -> bool:
+        """Whether another process holds the hello's term, or a higher one."""
+        if self._intake.register_term(hello.term) is not None:
+            return True
+        return hello.term == self._account.brain_term and self._brain_id not in ("", hello.brain_id)
+
+    def _refuse_term(self, stream: PlaceStream, hello: pb.BrainHello) -> None:
+        """Answer a Brain that is not of the highest term; it asks again, and is logged once."""
+        highest = self._account.brain_term
+        if hello.brain_id not in self._told_stale:
+            self._told_stale.add(hello.brain_id)
+            self._log.warning("a Brain of a lower term was refused", term=hello.term, highest=highest)
+        stale = pb.StaleTerm(highest_term=highest, may_rise=self._posture.brain_absent)
+        stream.post(pb.PlaceResponse(stale_term=stale))
 
     def _receive(self, request: pb.PlaceRequest) -> None:
         kind = request.WhichOneof("message")
@@ -226,7 +262,15 @@ class BrainSession:
             self._log.info("entries canceled for Brain", phase=cancel.phase_id, reason=cancel.reason, count=count)
         elif kind == "act":
             self._act(request.act)
+        elif kind == "mirror_drift":
+            self._on_mirror_drift(request.mirror_drift)
         self._store.notify()
+
+    def _on_mirror_drift(self, found: pb.MirrorDrift) -> None:
+        """Journal both sides of a difference, and send the account anew."""
+        self._reconciler.record_drift(self._reporter.mirror_drift(found.sequence, found.lines))
+        self._unanswered = tuple(found.unanswered_intent_ids)
+        self.send_account_anew()
 
     def _act(self, act: pb.PostureAct) -> None:
         if not act.posture:
@@ -254,6 +298,8 @@ class BrainSession:
         if isinstance(result, Refusal):
             self._post_now(pb.PlaceResponse(refusal=refusal_to_wire(result)))
         else:
+            # A repeated request: what was recorded of its order is reported before the order.
+            self._store.notify()
             self._post_now(pb.PlaceResponse(order=wire.order_to_wire(result)))
 
     def _post(self, response: pb.PlaceResponse) -> None:
@@ -263,23 +309,6 @@ class BrainSession:
     def _post_now(self, response: pb.PlaceResponse) -> None:
         if self._stream is not None:
             self._stream.post(response)
-
-    def _account_message(self) -> pb.AccountState:
-        today = utc_day(self._store.now_ns)
-        truth = self._reconciler.truth
-        self._last_equity = self._valuer.value()
-        return pb.AccountState(
-            working=[wire.order_to_wire(order) for order in self._account.working.values()],
-            positions=[wire.position_to_wire(position) for position in self._valuer.positions()],
-            equity=wire.equity_to_wire(self._last_equity),
-            truth=wire.truth_to_wire(truth),
-            posture=self._posture.to_wire(),
-            policy_hash=self._policy_hash,
-            term=self._store.term,
-            reconciled=self._reconciler.settled.is_set(),
-            round_trips=[wire.round_trip_to_wire(trip) for trip in self._account.round_trips[-ROUND_TRIPS_SENT:]],
-            recent_intent_ids=self._account.opened.get(today, []),
-        )
 
 
 def _equal_for_brain(equity: Equity, sent: Equity | None) -> bool:

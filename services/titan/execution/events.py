@@ -24,6 +24,8 @@ class ExecutionEvents:
     """Something did not fit, with one sentence: a pass of reconciliation has to run soon."""
     truth_changed: Callable[[TruthSnapshot], None]
     """A pass, or silence, changed the truth snapshot."""
+    adopted: Callable[[], None]
+    """A pass adopted something, which no order or fill tells: whoever mirrors the account needs it anew."""
     reconciled: Callable[[], None]
     """A pass left nothing in doubt."""
     flatten_finished: Callable[[], None]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from titan.domain.enums import OrderRole, OrderState, Posture
+from titan.domain.lots import Lot
 from titan.domain.numbers import ZERO
-from titan.domain.positions import Lot
 from titan.domain.protection import Place, flatten_lot, open_lots
 from titan.domain.reasons import Reason
 from titan.domain.venue import VenueAccount

@@ -76,6 +76,7 @@ class PostureKeeper:
         self._silence_ns = int(silence_s * NS_PER_S)
         self._silence_s = self._silence_ns // NS_PER_S
         self._monotonic_ns = monotonic_ns
+        self._started_ns = monotonic_ns()
         self._contact_ns: int | None = None
         self._brain_posture: Posture | None = None
         self._brain_level = RiskLevel.NORMAL
@@ -124,6 +125,12 @@ class PostureKeeper:
     def brain_silent(self) -> bool:
         """Whether no message of Brain has arrived for too long, on the machine's clock."""
         return self._contact_ns is None or self._monotonic_ns() - self._contact_ns > self._silence_ns
+
+    @property
+    def brain_absent(self) -> bool:
+        """Whether no Brain was heard for the silence time, and this process has listened for so long."""
+        heard_ns = self._started_ns if self._contact_ns is None else self._contact_ns
+        return self._monotonic_ns() - heard_ns > self._silence_ns
 
     def note_contact(self) -> None:
         """Note that a message of Brain has arrived."""

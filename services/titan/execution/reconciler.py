@@ -12,7 +12,15 @@ from titan.domain.enums import DriftClass, OrderRole, OrderState
 from titan.domain.journal_records import Deposit
 from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Order
-from titan.domain.truth import UNKNOWN_TRUTH, Drift, TruthSnapshot, after_pass, after_silence, points_lost_to_silence
+from titan.domain.truth import (
+    UNKNOWN_TRUTH,
+    Drift,
+    TruthSnapshot,
+    after_drift,
+    after_pass,
+    after_silence,
+    points_lost_to_silence,
+)
 from titan.domain.venue import ACCOUNT_CURRENCY, VenueAccount, VenueOrder, VenueTrade
 from titan.domain.venue_comparison import adoptions, compare, foreign_account, next_exit, recognise
 from titan.domain.venue_news import after_venue_order
@@ -120,6 +128,11 @@ class Reconciler:
             self._set_truth(after_silence(self.truth, points - self._silence_charged))
         self._silence_charged = points
 
+    def record_drift(self, drift: Drift) -> None:
+        """Journal a drift that was found and repaired between two passes; it costs what a plain one does."""
+        self._report_drift(drift)
+        self._set_truth(after_drift(self.truth, drift))
+
     async def run(self) -> None:
         """Run pass after pass, for ever, from the first request on."""
         await self._requested.wait()
@@ -173,19 +186,23 @@ class Reconciler:
         result = compare(self._account, venue_account, open_orders, found)
         drifts = [_repaired(drift) for drift in result.drifts]
         for drift in drifts:
-            self._drift_count.labels(drift.drift_class.name).inc()
-            self._log.error(
-                "drift", kind=drift.drift_class.name, symbol=drift.symbol, ours=drift.ours, venues=drift.venues
-            )
-            self._store.write(drift)
-        for adoption in adoptions(result.drifts[len(found) :], venue_account):
+            self._report_drift(drift)
+        adopted = adoptions(result.drifts[len(found) :], venue_account, self._account)
+        for adoption in adopted:
             self._store.write(adoption)
         self._updates.settled_sequence = max(self._updates.settled_sequence, venue_account.last_trade_sequence)
         self._passes.labels("drift" if drifts else "clean").inc()
         self._set_truth(after_pass(self.truth, drifts, result.ours_sha256, result.venues_sha256, self._store.now_ns))
+        if adopted:
+            self._events.adopted()
         if not self.truth.known:
             # Adoptions are compared again at once: only a clean pass makes the truth known.
             self._requested.set()
+
+    def _report_drift(self, drift: Drift) -> None:
+        self._drift_count.labels(drift.drift_class.name).inc()
+        self._log.error("drift", kind=drift.drift_class.name, symbol=drift.symbol, ours=drift.ours, venues=drift.venues)
+        self._store.write(drift)
 
     def _set_truth(self, truth: TruthSnapshot) -> None:
         self.truth = truth
@@ -337,4 +354,7 @@ def _missed_fill(sequence: int) -> Drift:
 def _repaired(drift: Drift) -> Drift:
     if drift.drift_class is DriftClass.POLICY_HASH:
         return drift
-    return msgspec.structs.replace(drift, resolved=True, repair="the venue's is taken as true")
+    repair = "the venue's is taken as true"
+    if drift.drift_class is DriftClass.SHARES:
+        repair = "the shares are cut to the net position"
+    return msgspec.structs.replace(drift, resolved=True, repair=repair)

@@ -74,6 +74,7 @@ class TradingSession:
             failed=self.fail,
             reconciliation_requested=self._on_reconciliation_requested,
             truth_changed=self._on_truth_changed,
+            adopted=self._on_adopted,
             reconciled=self._on_reconciled,
             flatten_finished=self._on_flatten_finished,
             posture_changed=self._on_posture_changed,
@@ -238,7 +239,7 @@ class TradingSession:
 
     def _on_recorded(self, sequence: int, record: Record, change: Change) -> None:
         self.projector.enqueue(sequence, record, change)
-        self.brain.send_change(change)
+        self.brain.send_change(sequence, change)
         self.flattener.wake()
         self._count(sequence, record, change)
 
@@ -247,6 +248,9 @@ class TradingSession:
 
     def _on_truth_changed(self, truth: TruthSnapshot) -> None:
         self.brain.send_truth(truth)
+
+    def _on_adopted(self) -> None:
+        self.brain.send_account_anew()
 
     def _on_reconciled(self) -> None:
         self.brain.send_account()

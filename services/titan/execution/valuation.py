@@ -11,8 +11,8 @@ from titan.domain.equity import Equity, Peak, exposures, value_account
 from titan.domain.journal_records import DayStart, Deposit, HighWaterMark, PeakMove
 from titan.domain.marks import Marks
 from titan.domain.numbers import ZERO, format_decimal
-from titan.domain.orders import Order
-from titan.domain.positions import PhaseShare, Position
+from titan.domain.positions import Holding, PhaseShare, Position
+from titan.domain.protection import farthest_trigger, working_at_venue
 from titan.domain.time import NS_PER_MS
 from titan.execution.journalled_account import JournalledAccount
 from titan.execution.settings import ExecutionSettings
@@ -86,22 +86,23 @@ class Valuer:
             self._store.write(HighWaterMark(self._peak.high_water_mark))
 
     def positions(self) -> list[Position]:
-        """Open net positions with their marks, stops and shares."""
-        return [
-            self._position(symbol) for symbol, holding in self._account.holdings.items() if holding.quantity != ZERO
-        ]
+        """Open net positions with their marks, stops, shares and lots."""
+        return [self._position(symbol) for symbol in self._account.positions.open_symbols()]
 
     def _position(self, symbol: str) -> Position:
-        holding = self._account.holdings[symbol]
+        holding = self._account.holdings.get(symbol, Holding())
         mark = self.marks.get(symbol)
-        stops = self._protecting(symbol, OrderRole.STOP)
-        targets = self._protecting(symbol, OrderRole.TARGET)
+        working = self._account.working.values()
+        stops = working_at_venue(working, symbol, OrderRole.STOP)
+        targets = working_at_venue(working, symbol, OrderRole.TARGET)
+        direction = 1 if holding.quantity > ZERO else -1
         shares = tuple(
             PhaseShare(
                 phase_id=phase_id,
                 quantity=share.quantity,
                 average_entry_price=share.average_entry_price,
                 intent_id=lots[0].intent_id if (lots := self._account.lots.get((phase_id, held), ())) else "",
+                opened_ns=share.opened_ns,
             )
             for (phase_id, held), share in self._account.shares.items()
             if held == symbol and share.quantity != ZERO
@@ -113,21 +114,11 @@ class Valuer:
             realized_pnl=self._account.realized.get(symbol, ZERO),
             mark_price=mark.price if mark is not None else ZERO,
             unrealized_pnl=holding.unrealized_pnl(mark.price) if mark is not None else ZERO,
-            stop_price=stops[0].trigger_price if stops else ZERO,
+            stop_price=farthest_trigger(stops, -direction),
             stop_quantity=sum((order.remaining_quantity for order in stops), ZERO),
-            target_price=targets[0].trigger_price if targets else ZERO,
+            target_price=farthest_trigger(targets, direction),
             opened_ns=holding.opened_ns,
             updated_ns=self._store.now_ns,
             shares=shares,
+            lots=tuple(lot for (_, held), lots in self._account.lots.items() if held == symbol for lot in lots),
         )
-
-    def _protecting(self, symbol: str, order_role: OrderRole) -> list[Order]:
-        """Working stops or targets of a symbol, the nearest to the market first."""
-        orders = [
-            order
-            for order in self._account.working.values()
-            if order.symbol == symbol and order.order_role is order_role and order.at_venue
-        ]
-        nearer = -1 if self._account.holdings[symbol].quantity > ZERO else 1
-        orders.sort(key=lambda order: order.trigger_price * nearer * (1 if order_role is OrderRole.STOP else -1))
-        return orders

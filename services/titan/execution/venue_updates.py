@@ -7,6 +7,7 @@ import time
 from titan.domain.enums import OrderState
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Order, OrderEvent, OrderEventKind, TransitionError, apply
+from titan.domain.protection import PLANNED_ROLES
 from titan.domain.reasons import Reason
 from titan.domain.venue import (
     ACCOUNT_CURRENCY,
@@ -112,6 +113,11 @@ class VenueUpdates:
         except ValueError as error:
             self._report_misfit("trade_does_not_fit", str(error), trade.client_order_id)
             return False
+        if not self._account.positions.shares_agree(trade.symbol):
+            # A stop that fired beside the exit of its phase: the shares no longer add up to what is held.
+            self._report_misfit(
+                "shares_disagree", f"{trade.symbol} after trade {trade.trade_id}", order.client_order_id
+            )
         return True
 
     def apply_order(self, order: Order, reported: VenueOrder) -> None:
@@ -177,6 +183,8 @@ class VenueUpdates:
             self._store.write(after)
             if after.final:
                 self._sender.forget(order.client_order_id)
+                if after.reason is Reason.NOT_REDUCING and after.order_role in PLANNED_ROLES:
+                    self._report_misfit("nothing_to_reduce", after.message, order.client_order_id)
             else:
                 self._events.reconciliation_requested(f"order {order.client_order_id}: {reject.message}")
 

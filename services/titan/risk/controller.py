@@ -76,6 +76,8 @@ class RiskController:
     ----------
     blocked
         Reason to open nothing whatever the posture is; empty when there is none.
+    term
+        This Brain's term.
     level, allocation_state
         State that has to survive a restart.
     """
@@ -91,7 +93,7 @@ class RiskController:
         self.budgets_issued = 0
         self._risk_state = risk_state
         self._latch = latch
-        self._term = term
+        self.term = term
         self._listener = listener
         self._last_grant_ns = 0
         self._quality_changes = 0
@@ -175,7 +177,7 @@ class RiskController:
             reason=reason,
             by=self._latch.by,
             policy_hash=self._risk_state.limits.policy_hash,
-            term=self._term,
+            term=self.term,
             latch_never_set=self._latch.never_set,
         )
 
@@ -190,7 +192,7 @@ class RiskController:
             # A phase that is disconnected gets none: its last one expires.
             if due and phase.connected and self.allocation is not None:
                 self.budgets_issued += 1
-                budget_id = f"{phase.phase_id}-{self._term}-{self.budgets_issued}"
+                budget_id = f"{phase.phase_id}-{self.term}-{self.budgets_issued}"
                 phase.budget = grant(risk_state, phase, self.allocation, now_ns, budget_id)
                 self._expired.discard(phase.phase_id)
                 self._listener.on_budget(phase.budget)

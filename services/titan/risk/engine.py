@@ -8,15 +8,16 @@ from enum import Enum
 import msgspec
 
 from titan.domain.decisions import Decision, GuardResult
-from titan.domain.enums import Action, PositionEffect, Side, Verdict
+from titan.domain.enums import Action, OrderRole, PositionEffect, Side, Verdict
 from titan.domain.intents import Intent
 from titan.domain.notional import notional_price
 from titan.domain.numbers import ZERO, floor_to
 from titan.domain.reasons import Reason
 from titan.risk.evaluation import Evaluation, Outcome, Raw
+from titan.risk.guards.checks import takes_back
 from titan.risk.guards.table import GUARDS
 from titan.risk.limits import Limits
-from titan.risk.reservations import Reservation
+from titan.risk.reservations import Reservation, Terms
 from titan.risk.state import RiskState
 
 # Places of the numbers in records: no venue's prices are finer.
@@ -82,6 +83,10 @@ class RiskEngine:
         notional = evaluation.notional
         assert notional is not None  # guard 3 bounds it
         quantity = floor_to(notional / evaluation.notional_price, evaluation.symbol.instrument.quantity_step)
+        if evaluation.fits is not None and evaluation.fits.effect(quantity) is reducing:
+            # Sized, an OPEN against the phase's own position may take back no more than a part of it.
+            evaluation.position_effect = reducing
+            outcomes[0] = takes_back(evaluation, quantity)
         return Assessment(evaluation, outcomes, False, quantity, quantity * evaluation.notional_price)
 
     def record(self, assessment: Assessment) -> Decision:
@@ -212,8 +217,8 @@ def reserve(risk_state: RiskState, intent: Intent, decision: Decision) -> None:
         quantity=decision.quantity,
         price=notional_price(intent.side, price, symbol.bid),
         loss_fraction=loss,
-        stop_price=intent.stop_price,
-        setup=intent.setup,
+        terms=Terms(stop_price=intent.stop_price, target_price=intent.target_price, setup=intent.setup),
+        order_role=OrderRole.ENTRY if opening else OrderRole.EXIT,
     )
     if opening:
         risk_state.reservations.entries[intent.intent_id] = held

@@ -8,6 +8,7 @@ from titan.domain.enums import OrderType, PositionEffect, Side, TimeInForce, Ver
 from titan.domain.intents import Intent
 from titan.domain.notional import notional_price
 from titan.domain.numbers import ONE, ZERO, ceil_to
+from titan.domain.position_effect import Reducible
 from titan.domain.reasons import Reason
 from titan.risk.limits import Limits
 from titan.risk.state import PhaseState, RiskState, SymbolState
@@ -43,6 +44,8 @@ class Evaluation:
         Guard 8 passed one lot of a setup that it would refuse, so that the setup can earn its way back.
     thinned
         The accumulator of guard 20 after this setup; None where it did not act.
+    fits
+        What the order may take back of the phase's own position; None where it does not oppose it.
     loss_fraction
         Stop distance plus cost, a fraction of price; set by guard 8.
     """
@@ -50,6 +53,7 @@ class Evaluation:
     __slots__ = (
         "age_ns",
         "explores",
+        "fits",
         "intent",
         "least",
         "limits",
@@ -79,6 +83,7 @@ class Evaluation:
         self.now_ns = now_ns
         self.seen = seen
         self.position_effect = PositionEffect.OPENING
+        self.fits: Reducible | None = None
         if intent.order_type is OrderType.LIMIT:
             price = intent.limit_price
         elif symbol.quote_ns:

@@ -1,4 +1,4 @@
-"""A phase's finished trades, from which probabilities, loss streaks and the day's result are computed."""
+"""A phase's finished trades: records of setups and the day's result as totals, the last trades for loss streaks."""
 
 from __future__ import annotations
 
@@ -6,51 +6,24 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 
-import msgspec
-
 from titan.domain.numbers import ZERO
 from titan.domain.positions import RoundTrip
-from titan.domain.time import NS_PER_DAY
+from titan.domain.trip_results import NO_RECORD, DayResult, SetupRecord, TripResults, net_result
 
-# The longest streak of any policy and the trades of a busy day fit.
+# The longest streak of any policy fits.
 _KEPT = 1_000
-# The weight of a trade in its setup's record halves with each hundred that follow it.
-_DECAY = 0.5 ** (1 / 100)
-
-
-class SetupRecord(msgspec.Struct, frozen=True):
-    """Finished trades of a setup: the sums of weights and of weighted R-multiples, and their count.
-
-    An R-multiple is the result before fees by the loss that was planned at the stop. A trade whose stop is unknown has
-    none and does not count.
-    """
-
-    weight: float = 0.0
-    weighted_r: float = 0.0
-    trades: int = 0
-
-    def after(self, multiple: float) -> SetupRecord:
-        """Return the record with one more trade."""
-        return SetupRecord(self.weight * _DECAY + 1.0, self.weighted_r * _DECAY + multiple, self.trades + 1)
-
-    @property
-    def mean_r(self) -> float:
-        """Weighted mean R-multiple; 0 without trades."""
-        return self.weighted_r / self.weight if self.weight else 0.0
-
-
-NO_RECORD = SetupRecord()
 
 
 class PhaseHistory:
     """Finished round trips of one phase, newest last; a repeated trip is not counted twice."""
 
-    __slots__ = ("by_setup", "seen", "trips")
+    __slots__ = ("by_setup", "day", "seen", "trips")
 
     def __init__(self) -> None:
         self.trips: deque[RoundTrip] = deque(maxlen=_KEPT)
         self.seen: set[tuple[str, int]] = set()
         self.by_setup: dict[str, SetupRecord] = {}
+        self.day = DayResult()
 
     def add(self, trip: RoundTrip) -> bool:
         """Count a finished trip; False when it was counted before."""
@@ -59,10 +32,14 @@ class PhaseHistory:
             return False
         self.seen.add(key)
         self.trips.append(trip)
-        if trip.risk > ZERO:
-            record = self.by_setup.get(trip.setup, NO_RECORD)
-            self.by_setup[trip.setup] = record.after(float(trip.realized_pnl / trip.risk))
+        self.by_setup[trip.setup] = self.by_setup.get(trip.setup, NO_RECORD).with_trip(trip)
+        self.day = self.day.with_trip(trip)
         return True
+
+    def set_totals(self, phase_id: str, results: TripResults) -> None:
+        """Replace the totals by Execution's, which count every trip and not only the last ones."""
+        self.by_setup = {setup: total for (owner, setup), total in results.by_setup.items() if owner == phase_id}
+        self.day = results.by_day.get(phase_id, DayResult())
 
     def streak_pause_until(self, count: int, least_r: Decimal, window_ns: Callable[[str], int], pause_ns: int) -> int:
         """Compute the end (market time) of the pause that the last ``count`` trips cause; 0 where they cause none.
@@ -73,7 +50,7 @@ class PhaseHistory:
         if len(self.trips) < count:
             return 0
         last = [self.trips[-index] for index in range(1, count + 1)]
-        if any(result(trip) >= ZERO or -result(trip) < least_r * trip.risk for trip in last):
+        if any(net_result(trip) >= ZERO or -net_result(trip) < least_r * trip.risk for trip in last):
             return 0
         if last[0].closed_ns - last[-1].closed_ns > window_ns(last[0].setup):
             return 0
@@ -81,10 +58,4 @@ class PhaseHistory:
 
     def day_result(self, now_ns: int) -> Decimal:
         """Sum the net results, in quote units, of the trips closed since 00:00 UTC of ``now_ns``."""
-        start = now_ns - now_ns % NS_PER_DAY
-        return sum((result(trip) for trip in self.trips if trip.closed_ns >= start), ZERO)
-
-
-def result(trip: RoundTrip) -> Decimal:
-    """Compute a trip's result after fees, in quote units."""
-    return trip.realized_pnl - trip.fees
+        return self.day.on_day_of(now_ns)

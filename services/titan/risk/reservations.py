@@ -6,7 +6,7 @@ Fills turn a reservation into a position piece by piece; the rest ends with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -15,17 +15,24 @@ from titan.domain.enums import OrderRole, OrderState, Side
 from titan.domain.numbers import ZERO
 from titan.domain.orders import Fill, Order
 
-FINAL_STATES = frozenset(
-    {OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED, OrderState.LOST}
-)
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided with an entry: prices in quote units (0: none)."""
+
+    stop_price: Decimal = ZERO
+    target_price: Decimal = ZERO
+    setup: str = ""
+
+
+NO_TERMS = Terms()
 
 
 class Reservation(msgspec.Struct, kw_only=True):
     """One decided order that is not final.
 
     ``quantity`` and ``filled`` in base units, prices in quote units; ``loss_fraction`` is stop distance plus cost as a
-    fraction of price, None where it is unknown (an order decided before a restart). ``final_quantity`` is the filled
-    quantity of the final order, None while it works: its fills may still be on their way.
+    fraction of price, None where Brain did not decide it in this life. ``client_order_id`` is empty until Execution has
+    reported the order.
     """
 
     intent_id: str
@@ -35,20 +42,23 @@ class Reservation(msgspec.Struct, kw_only=True):
     quantity: Decimal
     price: Decimal
     loss_fraction: Decimal | None = None
-    stop_price: Decimal = ZERO
-    setup: str = ""
+    terms: Terms = NO_TERMS
     filled: Decimal = ZERO
-    final_quantity: Decimal | None = None
+    client_order_id: str = ""
+    order_role: OrderRole = OrderRole.ENTRY
 
     @property
-    def remaining(self) -> Decimal:
+    def remaining_quantity(self) -> Decimal:
         """Base units that may still be filled."""
-        bound = self.quantity if self.final_quantity is None else self.final_quantity
-        return max(ZERO, bound - self.filled)
+        return max(ZERO, self.quantity - self.filled)
 
 
 class Reservations:
-    """Entries and exits in flight, by intent id."""
+    """Entries and exits in flight, by intent id.
+
+    Execution's word decides which of the two an order is. It reports an order after all of its fills, so a final order
+    reserves nothing.
+    """
 
     __slots__ = ("entries", "exits")
 
@@ -58,60 +68,95 @@ class Reservations:
 
     def release(self, intent_id: str) -> None:
         """Release an intent that Execution refused, or that was never sent."""
-        self.entries.pop(intent_id, None)
-        self.exits.pop(intent_id, None)
+        for held in (self.entries, self.exits):
+            if intent_id in held and not held[intent_id].client_order_id:
+                del held[intent_id]
 
-    def on_order(self, order: Order) -> None:
-        """Apply an order's new state. Stops and targets reserve nothing."""
-        held = self._of(order.order_role, order.intent_id)
-        if held is not None and order.state in FINAL_STATES:
-            held.final_quantity = order.filled_quantity
-            self._drop_if_done(order.order_role, held)
+    def on_order(self, order: Order, terms: Terms = NO_TERMS) -> None:
+        """Follow an order's new state. Stops and targets reserve nothing.
 
-    def on_fill(self, fill: Fill) -> None:
-        """Apply a fill: its part is a position now."""
-        held = self._of(fill.order_role, fill.intent_id)
-        if held is not None:
-            held.filled += fill.quantity
-            self._drop_if_done(fill.order_role, held)
-
-    def rebuild(self, working: Iterable[Order], unanswered: frozenset[str]) -> None:
-        """Rebuild the reservations from Execution's working orders.
-
-        Parameters
-        ----------
-        working
-            Every order that is not final.
-        unanswered
-            Intents that were sent, or wait to be sent again, and that Execution has not reported: they stay.
+        ``terms`` are used where Brain does not have the entry's own.
         """
-        known = {**self.entries, **self.exits}
-        kept_entries = {key: value for key, value in self.entries.items() if key in unanswered}
-        kept_exits = {key: value for key, value in self.exits.items() if key in unanswered}
-        for order in working:
-            if order.state in FINAL_STATES or order.order_role not in (OrderRole.ENTRY, OrderRole.EXIT):
-                continue
-            before = known.get(order.intent_id)
+        home = self._home(order.order_role)
+        if home is None:
+            return
+        held = self._claimed(order.order_role, order.intent_id)
+        if held is not None and held.client_order_id not in ("", order.client_order_id):
+            if order.final:
+                # An earlier attempt of an order that was sent again.
+                return
+            held = None
+        if order.final:
+            home.pop(order.intent_id, None)
+            return
+        if held is None:
             held = Reservation(
                 intent_id=order.intent_id,
                 phase_id=order.phase_id,
                 symbol=order.symbol,
                 side=order.side,
                 quantity=order.quantity,
-                price=order.limit_price or (before.price if before else ZERO),
-                loss_fraction=before.loss_fraction if before else None,
-                stop_price=before.stop_price if before else ZERO,
-                setup=before.setup if before else "",
-                filled=order.filled_quantity,
+                price=order.limit_price,
+                terms=terms,
             )
-            (kept_entries if order.order_role is OrderRole.ENTRY else kept_exits)[order.intent_id] = held
-        self.entries, self.exits = kept_entries, kept_exits
+        held.quantity, held.filled = order.quantity, order.filled_quantity
+        held.price = order.limit_price or held.price
+        held.order_role = order.order_role
+        # One that is only journalled counts as unreported: so it does in the digest.
+        held.client_order_id = order.client_order_id if order.state is not OrderState.JOURNALLED else ""
+        home[order.intent_id] = held
 
-    def _of(self, order_role: OrderRole, intent_id: str) -> Reservation | None:
+    def on_fill(self, fill: Fill) -> None:
+        """Apply a fill: its part is a position now."""
+        home = self._home(fill.order_role)
+        held = self._claimed(fill.order_role, fill.intent_id)
+        if home is None or held is None:
+            return
+        held.filled += fill.quantity
+        if held.remaining_quantity:
+            home[fill.intent_id] = held
+        else:
+            home.pop(fill.intent_id, None)
+
+    def rebuild(self, working: Iterable[Order], unanswered: frozenset[str], terms: Mapping[str, Terms]) -> None:
+        """Rebuild the reservations from Execution's account.
+
+        Parameters
+        ----------
+        working
+            Every order that is not final.
+        unanswered
+            Intents that were sent, or wait to be sent again, and that Execution does not have: they stay.
+        terms
+            Of the working entries, by intent id.
+        """
+        known = {**self.exits, **self.entries}
+        self.entries = {key: value for key, value in self.entries.items() if key in unanswered}
+        self.exits = {key: value for key, value in self.exits.items() if key in unanswered}
+        for order in working:
+            home = self._home(order.order_role)
+            if home is None:
+                continue
+            before = known.get(order.intent_id)
+            self.on_order(order, terms.get(order.intent_id, before.terms if before is not None else NO_TERMS))
+            made = home.get(order.intent_id)
+            if made is not None and before is not None:
+                made.loss_fraction, made.price = before.loss_fraction, made.price or before.price
+
+    def _home(self, order_role: OrderRole) -> dict[str, Reservation] | None:
         if order_role is OrderRole.ENTRY:
-            return self.entries.get(intent_id)
-        return self.exits.get(intent_id) if order_role is OrderRole.EXIT else None
+            return self.entries
+        return self.exits if order_role in (OrderRole.EXIT, OrderRole.FLATTEN) else None
 
-    def _drop_if_done(self, order_role: OrderRole, held: Reservation) -> None:
-        if held.remaining == ZERO:
-            (self.entries if order_role is OrderRole.ENTRY else self.exits).pop(held.intent_id, None)
+    def _claimed(self, order_role: OrderRole, intent_id: str) -> Reservation | None:
+        """Return the reservation of an order; one that Brain decided otherwise leaves its old place."""
+        home = self._home(order_role)
+        if home is None:
+            return None
+        if (held := home.get(intent_id)) is not None:
+            return held
+        other = self.exits if home is self.entries else self.entries
+        decided = other.get(intent_id)
+        if order_role is OrderRole.FLATTEN or decided is None or decided.client_order_id:
+            return None
+        return other.pop(intent_id)

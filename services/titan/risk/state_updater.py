@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from titan.domain.enums import OrderRole
 from titan.domain.equity import Equity
 from titan.domain.orders import Fill, Order
-from titan.domain.positions import Position, RoundTrip
+from titan.domain.positions import Position, RoundTrip, Share, TripProgress
 from titan.domain.time import NS_PER_MINUTE
+from titan.domain.trip_results import TripResults
 from titan.domain.truth import TruthSnapshot
 from titan.risk.history import PhaseHistory
 from titan.risk.quality import slippage
-from titan.risk.reservations import Reservation
-from titan.risk.shares import Shares
+from titan.risk.reservations import Reservation, Terms
 from titan.risk.state import RiskState
 
 
 class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     """Execution's whole account; ``equity`` and ``truth`` are None where the report leaves them out."""
 
+    sequence: int
     working: Sequence[Order]
     positions: Sequence[Position]
+    open_trips: Sequence[tuple[Share, TripProgress]]
+    terms: Mapping[str, Terms]
     round_trips: Sequence[RoundTrip]
+    results: TripResults
     equity: Equity | None
     truth: TruthSnapshot | None
     reconciled: bool
@@ -36,41 +40,37 @@ class StateUpdater:
 
     def __init__(self, risk_state: RiskState) -> None:
         self.risk_state = risk_state
-        self.shares = Shares()
-        self._trades: set[str] = set()
+        self.mirror = risk_state.mirror
 
     def on_account(self, account: AccountReport, unanswered: frozenset[str]) -> None:
         """Replace the account; ``unanswered`` intents are sent but unknown to Execution, and stay reserved."""
         risk_state = self.risk_state
-        risk_state.set_positions(account.positions)
-        risk_state.reservations.rebuild(account.working, unanswered)
-        self.shares.rebuild(account.positions)
+        self.mirror.replace(
+            account.sequence, account.positions, account.open_trips, account.working, account.terms, unanswered
+        )
+        risk_state.follow_account()
+        risk_state.mirror_problem = ""
         for phase in risk_state.phases.values():
             phase.history = PhaseHistory()
         for trip in account.round_trips:
             self.on_trip(trip)
+        for phase_id, phase in risk_state.phases.items():
+            phase.history.set_totals(phase_id, account.results)
         if account.equity is not None:
             risk_state.equity = account.equity
         if account.truth is not None:
             risk_state.truth = account.truth
         risk_state.reconciled = account.reconciled
         risk_state.execution_hash = account.policy_hash
-        for order in account.working:
-            risk_state.on_order(order)
 
-    def on_fill(self, fill: Fill) -> bool:
-        """Apply a fill; return False where it was reported before."""
-        key = f"{fill.symbol} {fill.trade_id}"
-        if key in self._trades:
+    def on_fill(self, fill: Fill, sequence: int) -> bool:
+        """Apply a fill; return False where it is contained already."""
+        if self.mirror.contains_fill(sequence):
             return False
-        self._trades.add(key)
-        entry = self.risk_state.reservations.entries.get(fill.intent_id)
-        self.risk_state.on_fill(fill)
+        entry = self.mirror.reservations.entries.get(fill.intent_id)
         if entry is not None:
             self._rate_entry(fill, entry)
-        trip = (
-            self.shares.on_fill(fill, "") if entry is None else self.shares.on_fill(fill, entry.setup, entry.stop_price)
-        )
+        trip = self.risk_state.on_fill(fill, sequence)
         if trip is not None:
             self.on_trip(trip)
         return True

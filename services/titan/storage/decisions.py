@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -62,7 +62,7 @@ class DecisionStore:
         left: list[b.Decision] = []
         try:
             await self._spool.open()
-            left = await self._spool.newest(_BATCH)
+            left = await self._spool.newest(self._spool.count)
         except SQLAlchemyError as error:
             self._report(f"database: what waits for it cannot be read ({error_text(error)})")
         self._task = asyncio.get_running_loop().create_task(self._run(), name="decision store")
@@ -140,6 +140,36 @@ class DecisionStore:
         if approved is not None:
             query = query.where(decisions.c.approved == approved)
         return await self._read(query)
+
+    async def counts(self) -> dict[tuple[str, bool, str], int]:
+        """Count the decisions in the table by phase, approval and reason.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            When they cannot be read.
+        """
+        by = (decisions.c.phase_id, decisions.c.approved, decisions.c.reason)
+        async with self._reader.connect() as connection:
+            rows = await connection.execute(select(*by, func.count()).group_by(*by))
+            return {(phase_id, approved, reason): count for phase_id, approved, reason, count in rows}
+
+    async def without_row(self, left: Iterable[b.Decision]) -> list[b.Decision]:
+        """Return those of ``left`` that are not in the table.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            When it cannot be read.
+        """
+        by_id = {decision.intent_id: decision for decision in left}
+        ids = list(by_id)
+        async with self._reader.connect() as connection:
+            for start in range(0, len(ids), _BATCH):
+                some = decisions.c.intent_id.in_(ids[start : start + _BATCH])
+                for (intent_id,) in await connection.execute(select(decisions.c.intent_id).where(some)):
+                    del by_id[intent_id]
+        return list(by_id.values())
 
     async def beginning_with(self, beginning: str, limit: int = 2) -> list[b.Decision]:
         """Decisions whose intent id begins so, at most ``limit``.

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.equity import Equity
+from titan.domain.lots import Lot
 from titan.domain.numbers import format_decimal
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.domain.reasons import Reason
 from titan.domain.truth import Drift, TruthSnapshot
 from titan.v1 import execution_pb2, order_pb2
-from titan.wire.fields import enum_number, read_decimal, read_enum
+from titan.wire.fields import enum_number, optional_decimal, read_decimal, read_enum
 
 
 def order_to_wire(order: Order) -> order_pb2.Order:
@@ -154,8 +155,21 @@ def position_to_wire(position: Position) -> order_pb2.Position:
                 quantity=format_decimal(share.quantity),
                 average_entry_price=format_decimal(share.average_entry_price),
                 intent_id=share.intent_id,
+                opened_ns=share.opened_ns,
             )
             for share in position.shares
+        ],
+        lots=[
+            order_pb2.Lot(
+                intent_id=lot.intent_id,
+                phase_id=lot.phase_id,
+                quantity=format_decimal(lot.quantity),
+                stop_price=optional_decimal(lot.stop_price),
+                target_price=optional_decimal(lot.target_price),
+                opened_ns=lot.opened_ns,
+                updated_ns=lot.updated_ns,
+            )
+            for lot in position.lots
         ],
     )
 
@@ -186,8 +200,22 @@ def position_from_wire(message: order_pb2.Position) -> Position:
                 quantity=read_decimal(share.quantity, "share.quantity"),
                 average_entry_price=read_decimal(share.average_entry_price, "share.average_entry_price"),
                 intent_id=share.intent_id,
+                opened_ns=share.opened_ns,
             )
             for share in message.shares
+        ),
+        lots=tuple(
+            Lot(
+                intent_id=lot.intent_id,
+                phase_id=lot.phase_id,
+                symbol=message.symbol,
+                quantity=read_decimal(lot.quantity, "lot.quantity"),
+                stop_price=read_decimal(lot.stop_price, "lot.stop_price"),
+                target_price=read_decimal(lot.target_price, "lot.target_price"),
+                opened_ns=lot.opened_ns,
+                updated_ns=lot.updated_ns,
+            )
+            for lot in message.lots
         ),
     )
 

@@ -59,12 +59,13 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
             realized_pnl="0",
             event_time_ns=START_NS,
         )
-        made.execution.post(fill=fill)
-        made.execution.post(fill=fill)  # reported twice, applied once
+        made.execution.post(fill=fill, sequence=7)
+        made.execution.post(fill=fill, sequence=7)  # reported twice, applied once
         await until(lambda: made.phase.of("fill"), "the fill at the phase")
         held = made.app.risk_state.symbols[PERP]
         assert held.net == Decimal(decision.quantity)
-        assert held.stop_price == Decimal("61112.1")
+        (lot,) = made.app.risk_state.mirror.lots_of(PERP)
+        assert (lot.stop_price, lot.target_price) == (Decimal("61112.1"), Decimal("61540.8"))
         assert not made.app.risk_state.reservations.entries
         phase = made.phase
         await until(lambda: phase.of("positions") and phase.of("positions")[-1].positions, "the position at the phase")
@@ -77,7 +78,7 @@ async def test_fills_become_positions_and_free_the_reservation(stack: Stack) -> 
             c.SIDE_SELL,
             "61112",
         )
-        made.execution.post(fill=exit_fill)
+        made.execution.post(fill=exit_fill, sequence=8)
         await until(lambda: len(made.phase.of("fill")) == 2, "the stop's fill")
         assert held.net == 0
         (record,) = made.app.risk_state.phases["scavenger"].history.by_setup.values()

@@ -12,12 +12,15 @@ import yaml
 from support.stack.local_processes import REPOSITORY
 from titan.domain.budgets import Budget
 from titan.domain.decisions import Decision
-from titan.domain.enums import Action, BudgetState, OrderType, Posture, Side, TimeInForce
+from titan.domain.enums import Action, BudgetState, OrderRole, OrderState, OrderType, Posture, Side, TimeInForce
 from titan.domain.equity import Equity
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.intents import Intent
+from titan.domain.lots import Lot
+from titan.domain.orders import Order
 from titan.domain.policy import parse_rules
 from titan.domain.policy_rules import PolicyRules
+from titan.domain.positions import Holding, trade
 from titan.domain.truth import TruthSnapshot
 from titan.risk.engine import RiskEngine
 from titan.risk.limits import Limits
@@ -112,12 +115,48 @@ def hold(
     made: RiskState, quantity: str, phase_id: str = "scavenger", symbol: str = PERP, stop: str = "61112.1"
 ) -> RiskState:
     """Add a phase's position, in signed base units."""
-    held = made.symbols[symbol]
-    held.net += Decimal(quantity)
-    held.shares[phase_id] = held.shares.get(phase_id, Decimal(0)) + Decimal(quantity)
-    held.stop_price = Decimal(stop)
+    mirror, signed, price = made.mirror, Decimal(quantity), made.symbols[symbol].mid
+    positions, key = mirror.positions, (phase_id, symbol)
+    positions.holdings[symbol], _ = trade(positions.holdings.get(symbol, Holding()), signed, price, NOW)
+    positions.shares[key], _ = trade(positions.shares.get(key, Holding()), signed, price, NOW)
+    lots = positions.lots.get(key, ())
+    lot = Lot(
+        intent_id=f"held-{phase_id}-{symbol}-{len(lots)}",
+        phase_id=phase_id,
+        symbol=symbol,
+        quantity=signed,
+        stop_price=Decimal(stop),
+    )
+    positions.lots[key] = (*lots, lot)
+    if lot.stop_price:
+        mirror.on_order(stop_order(lot))
+    made.follow_account()
     made.refresh()
     return made
+
+
+def stop_order(lot: Lot, **changed: Any) -> Order:
+    """Make the working stop of a lot."""
+    common: dict[str, Any] = {
+        "client_order_id": f"stop-{lot.intent_id}",
+        "intent_id": lot.intent_id,
+        "phase_id": lot.phase_id,
+        "order_role": OrderRole.STOP,
+        "attempt": 1,
+        "symbol": lot.symbol,
+        "side": Side.SELL if lot.quantity > 0 else Side.BUY,
+        "type": OrderType.STOP_MARKET,
+        "time_in_force": TimeInForce.GTC,
+        "quantity": abs(lot.quantity),
+        "reduce_only": True,
+        "policy_hash": HASH,
+        "term": 1,
+        "created_ns": NOW,
+        "updated_ns": NOW,
+        "trigger_price": lot.stop_price,
+        "state": OrderState.ACKED,
+    }
+    return Order(**{**common, **changed})
 
 
 def reserved(

@@ -30,7 +30,7 @@ from titan.domain.journal_records import (
 )
 from titan.domain.ledger import LedgerAccount
 from titan.domain.orders import Fill, Order, TransitionError
-from titan.domain.position_effect import classify
+from titan.domain.position_effect import reducible_in
 from titan.domain.positions import Holding
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_DAY
@@ -110,7 +110,7 @@ class Journal:
 
 
 def state_of(account: Account) -> dict[str, object]:
-    plain = {"ledger": lambda ledger: dict(ledger.balances), "positions": vars}
+    plain = {"ledger": lambda ledger: dict(ledger.balances), "positions": vars, "trip_results": vars}
     return {
         name: plain[name](value) if name in plain else value
         for name, value in vars(account).items()
@@ -291,7 +291,7 @@ def test_position_effects(
     journal.traded(an_intake(), "v1", "60000")
     if D(in_flight):
         journal.write(an_intake("i9", Side.SELL, in_flight, PositionEffect.REDUCING))
-    assert classify(journal.account, "scavenger", PERP, side, D(quantity)) is position_effect, description
+    assert reducible_in(journal.account, "scavenger", PERP, side).effect(D(quantity)) is position_effect, description
 
 
 def test_stops_reserve_nothing_and_other_phases_shares_are_not_ours(journal: Journal) -> None:
@@ -306,12 +306,12 @@ def test_stops_reserve_nothing_and_other_phases_shares_are_not_ours(journal: Jou
             filled_quantity=D(0),
         )
     )
-    assert classify(journal.account, "scavenger", PERP, Side.SELL, D("0.01")) is PositionEffect.REDUCING
-    assert classify(journal.account, "hunter", PERP, Side.SELL, D("0.01")) is PositionEffect.OPENING
+    assert reducible_in(journal.account, "scavenger", PERP, Side.SELL).effect(D("0.01")) is PositionEffect.REDUCING
+    assert reducible_in(journal.account, "hunter", PERP, Side.SELL).effect(D("0.01")) is PositionEffect.OPENING
     # A share that fits does not help where the account's net position is smaller.
     journal.traded(an_intake("h1", Side.SELL, "0.004", phase="hunter"), "v2", "60000")
-    assert classify(journal.account, "scavenger", PERP, Side.SELL, D("0.01")) is PositionEffect.OPENING
-    assert classify(journal.account, "scavenger", PERP, Side.SELL, D("0.006")) is PositionEffect.REDUCING
+    assert reducible_in(journal.account, "scavenger", PERP, Side.SELL).effect(D("0.01")) is PositionEffect.OPENING
+    assert reducible_in(journal.account, "scavenger", PERP, Side.SELL).effect(D("0.006")) is PositionEffect.REDUCING
 
 
 class AccountMachine(RuleBasedStateMachine):
@@ -334,7 +334,7 @@ class AccountMachine(RuleBasedStateMachine):
     def take(self, phase: str, symbol: str, side: Side, size: int) -> None:
         self.number += 1
         quantity = D(size) / 1000
-        position_effect = classify(self.journal.account, phase, symbol, side, quantity)
+        position_effect = reducible_in(self.journal.account, phase, symbol, side).effect(quantity)
         self.journal.write(an_intake(f"i{self.number}", side, str(quantity), position_effect, phase, symbol))
 
     @rule(pick=st.integers(0, 1000), part=st.sampled_from(["0.001", "all"]), price=st.integers(50000, 70000))

@@ -18,7 +18,7 @@ from titan.domain.ledger import LedgerAccount
 from titan.domain.numbers import is_multiple
 from titan.domain.orders import Fill
 from titan.domain.protection import InFlight, Place, plan_protection
-from titan.risk.shares import Shares
+from titan.risk.mirror import AccountMirror
 from titan.wire.orders import fill_from_wire, fill_to_wire
 
 D = Decimal
@@ -31,7 +31,7 @@ class Book:
 
     def __init__(self) -> None:
         self.account = Account(PAPER_INSTRUMENTS)
-        self.shares = Shares()
+        self.mirror = AccountMirror()
         self.number = 0
         self.account.apply(Record(Deposit(asset="USDT", amount=D(5000), reference="start"), 1))
 
@@ -74,7 +74,7 @@ class Book:
         )
         change = self.account.apply(Record(fill, 5))
         assert change.fill is not None
-        self.shares.on_fill(fill_from_wire(fill_to_wire(change.fill)), "")
+        self.mirror.on_fill(fill_from_wire(fill_to_wire(change.fill)))
         return change
 
     @property
@@ -82,7 +82,7 @@ class Book:
         """The phase's share, which equals the net position and Brain's view of it."""
         share = self.account.shares[KEY].quantity
         assert share == self.account.holdings[SPOT].quantity
-        assert share == sum((one.quantity for one in self.shares.of("scavenger")), D(0))
+        assert share == sum((one.quantity for one in self.mirror.shares_of_phase("scavenger")), D(0))
         assert share == sum((lot.quantity for lot in self.account.lots[KEY]), D(0))
         return share
 

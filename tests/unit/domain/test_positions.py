@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from titan.domain.enums import Side
-from titan.domain.positions import Holding, Lot, TripProgress, enter_lot, leave_lots, trade
+from titan.domain.lots import Lot, enter_lot, leave_lots
+from titan.domain.positions import Holding, TripProgress, trade
 
 D = Decimal
 

@@ -15,6 +15,7 @@ from titan.domain.orders import Fill, Order, OrderEvent, OrderEventKind, apply
 from titan.domain.protection import (
     FLATTEN_RETRY_NS,
     MAX_ATTEMPTS,
+    REFUSED_FLATTEN_RETRY_NS,
     Amend,
     Cancel,
     InFlight,
@@ -249,6 +250,18 @@ def test_flattening_is_not_doubled_and_is_repeated_when_it_got_nothing() -> None
     again = flatten_lot(scene.account, lot, scene.now_ns + FLATTEN_RETRY_NS, 3)
     assert again is not None
     assert again.order.attempt == 2
+
+
+def test_a_flatten_that_the_venue_has_nothing_for_waits_for_a_reconciliation() -> None:
+    scene = Scene()
+    scene.fill(scene.entry, "0.01")
+    (lot,) = open_lots(scene.account)
+    first = flatten_lot(scene.account, lot, scene.now_ns, 3)
+    assert first is not None
+    scene.happen(first.order, E.JOURNAL, E.SEND, E.REJECT, reason=Reason.NOT_REDUCING)
+    assert flatten_lot(scene.account, lot, scene.now_ns + REFUSED_FLATTEN_RETRY_NS - 1, 3) is None
+    again = flatten_lot(scene.account, lot, scene.now_ns + REFUSED_FLATTEN_RETRY_NS, 3)
+    assert again is not None, "a position that is still there is never given up"
 
 
 def test_a_cancel_waits_for_nothing_but_not_for_the_unknown() -> None:

@@ -88,7 +88,7 @@ def test_drifts(
 ) -> None:
     result = compare(ours, venue_account, orders)
     assert [drift.drift_class for drift in result.drifts] == classes, description
-    for adoption in adoptions(result.drifts, venue_account):
+    for adoption in adoptions(result.drifts, venue_account, ours):
         ours.apply(Record(adoption, 2))
     again = compare(ours, venue_account, ())
     assert not again.drifts, "what was adopted is equal"

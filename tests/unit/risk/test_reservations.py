@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from support.risk.scene import HASH, NOW, PERP, SECOND, close, decide, equity, hold, intent, risk_state
+from support.risk.scene import HASH, NOW, PERP, SECOND, close, decide, equity, hold, intent, risk_state, stop_order
 from titan.domain.enums import BudgetState, OrderRole, OrderState, OrderType, Posture, RiskLevel, Side, TimeInForce
 from titan.domain.equity import Equity
 from titan.domain.orders import Fill, Order
-from titan.domain.positions import PhaseShare, Position, RoundTrip
+from titan.domain.positions import RoundTrip
 from titan.risk.allocation import AllocationState, allocate
 from titan.risk.budgets import grant
 from titan.risk.engine import reserve
 from titan.risk.history import PhaseHistory
-from titan.risk.shares import Shares
+from titan.risk.reservations import Terms
 
 
 def order(**changed: Any) -> Order:
@@ -88,14 +88,15 @@ def test_a_fill_turns_the_reservation_into_a_position_without_counting_twice() -
     assert made.gross_notional == Decimal("0.004") * held.mid
 
 
-def test_a_final_order_stays_reserved_until_its_fills_are_reported() -> None:
+def test_a_final_order_reserves_nothing_for_its_fills_are_reported_before_it() -> None:
     made = risk_state()
     reserve(made, intent(), decide(made))
+    made.on_order(order(state=OrderState.PARTIAL, filled_quantity=Decimal("0.004")))
+    made.refresh()
+    assert made.gross_notional == Decimal("0.006") * Decimal("61234.6")
     made.on_order(order(state=OrderState.FILLED, filled_quantity=Decimal("0.010")))
     made.refresh()
-    assert made.gross_notional == Decimal("0.010") * Decimal("61234.6")
-    made.on_fill(fill("0.010"))
-    assert not made.reservations.entries
+    assert (made.gross_notional, made.reservations.entries) == (0, {})
 
 
 @pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.EXPIRED, OrderState.LOST, OrderState.CANCELED])
@@ -137,6 +138,7 @@ def test_after_a_restart_reservations_are_those_of_execution_s_orders() -> None:
             order(intent_id="done", state=OrderState.FILLED),
         ],
         frozenset(),
+        {},
     )
     made.refresh()
     assert list(made.reservations.entries) == [intent().intent_id]
@@ -146,22 +148,36 @@ def test_after_a_restart_reservations_are_those_of_execution_s_orders() -> None:
     assert made.worst_case == Decimal("0.01") * 200
 
 
+def test_a_working_entry_of_before_a_restart_counts_at_its_own_stop() -> None:
+    made = risk_state()
+    terms = {intent().intent_id: Terms(stop_price=Decimal(60_000), target_price=Decimal(63_000), setup="breakout")}
+    made.reservations.rebuild([order(state=OrderState.ACKED, limit_price=Decimal(61_000))], frozenset(), terms)
+    made.refresh()
+    assert made.worst_case == 610 * (Decimal(1_000) / 61_000 + made.symbols[PERP].cost_taker)
+    made.on_fill(fill("0.010", "61000"))
+    (lot,) = made.mirror.lots_of(PERP)
+    assert (lot.stop_price, lot.target_price) == (60_000, 63_000)
+
+
 def test_an_unanswered_intent_stays_reserved() -> None:
     made = risk_state()
     reserve(made, intent(), decide(made))
-    made.reservations.rebuild([], frozenset({intent().intent_id}))
+    made.reservations.rebuild([], frozenset({intent().intent_id}), {})
     assert made.reservations.entries
-    made.reservations.rebuild([], frozenset())
+    made.reservations.rebuild([], frozenset(), {})
     assert not made.reservations.entries
 
 
 def test_a_position_without_a_stop_may_lose_all_of_itself() -> None:
     made = risk_state()
     hold(made, "0.01", stop="0")
-    assert made.worst_case == Decimal("0.01") * made.symbols[PERP].mid
-    made.on_order(
-        order(order_role=OrderRole.STOP, side=Side.SELL, state=OrderState.ACKED, trigger_price=Decimal("61112.1"))
-    )
+    exit_fee = made.symbols[PERP].fees_taker / 2
+    assert made.worst_case == Decimal("0.01") * made.symbols[PERP].mid * (1 + exit_fee)
+    (lot,) = made.mirror.lots_of(PERP)
+    made.on_order(stop_order(lot, trigger_price=Decimal("61112.1"), state=OrderState.SENT))
+    made.refresh()
+    assert made.worst_case > 600, "a stop that the venue has not acknowledged covers nothing"
+    made.on_order(stop_order(lot, trigger_price=Decimal("61112.1")))
     made.refresh()
     assert made.worst_case < 2
 
@@ -252,41 +268,3 @@ def test_three_losses_in_an_hour_pause_and_a_win_between_does_not() -> None:
     slow = [NOW, NOW + 2_600 * SECOND, NOW + 5_300 * SECOND]
     assert pause(*(lost("1", one) for one in slow)) == 0
     assert pause(*(lost("1", one) for one in slow), horizon_s=1_800) == slow[2] + 1_800 * SECOND
-
-
-def test_fills_become_shares_and_round_trips() -> None:
-    shares = Shares()
-    assert shares.on_fill(fill("0.01", "60000"), "breakout", Decimal(59_800)) is None
-    assert shares.on_fill(fill("0.004", "60100", side=Side.SELL, order_role=OrderRole.TARGET), "") is None
-    assert shares.of("scavenger")[0].quantity == Decimal("0.006")
-    trip = shares.on_fill(fill("0.006", "59900", side=Side.SELL, order_role=OrderRole.STOP), "")
-    assert trip is not None
-    assert trip.setup == "breakout"
-    assert trip.realized_pnl == Decimal("-0.2")
-    assert trip.fees == Decimal("0.9")
-    assert trip.risk == 2
-    assert shares.of("scavenger") == []
-
-
-def test_a_reversal_finishes_one_trip_and_begins_another() -> None:
-    shares = Shares()
-    shares.on_fill(fill("0.01", "60000"), "breakout")
-    trip = shares.on_fill(fill("0.03", "60100", side=Side.SELL, intent_id="two"), "other")
-    assert trip is not None
-    assert trip.realized_pnl == 1
-    assert trip.fees == Decimal("0.4")
-    (left,) = shares.of("scavenger")
-    assert (left.quantity, left.shares[0].intent_id) == (Decimal("-0.02"), "two")
-
-
-def test_shares_are_rebuilt_from_execution_s_positions() -> None:
-    shares = Shares()
-    share = PhaseShare(
-        phase_id="scavenger", quantity=Decimal("-0.01"), average_entry_price=Decimal(60_000), intent_id="i"
-    )
-    shares.rebuild(
-        [Position(symbol=PERP, quantity=Decimal("-0.01"), average_entry_price=Decimal(60_000), shares=(share,))]
-    )
-    trip = shares.on_fill(fill("0.01", "59000", order_role=OrderRole.TARGET), "")
-    assert trip is not None
-    assert (trip.side, trip.realized_pnl) == (Side.SELL, 10)

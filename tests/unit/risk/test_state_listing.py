@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from support.risk.scene import HASH, NOW, PERP, rules
 from titan.domain.enums import OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.instruments import PAPER_INSTRUMENTS
+from titan.domain.lots import Lot
 from titan.domain.orders import Fill, Order
-from titan.domain.positions import PhaseShare, Position
+from titan.domain.positions import PhaseShare, Position, TripProgress
+from titan.domain.trip_results import TripResults
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
 from titan.risk.state import RiskState
@@ -21,6 +25,25 @@ HELD = Position(
     average_entry_price=Decimal(61755),
     stop_price=Decimal(62126),
     shares=(SHARE,),
+    lots=(
+        Lot(
+            intent_id="i",
+            phase_id="scavenger",
+            symbol=PERP,
+            quantity=Decimal("-0.004"),
+            stop_price=Decimal(62126),
+            target_price=Decimal(61000),
+        ),
+    ),
+)
+TRIP = TripProgress(
+    intent_id="i",
+    setup="breakout",
+    side=Side.SELL,
+    opened_ns=NOW,
+    entered_quantity=Decimal("0.004"),
+    entered_notional=Decimal("247.02"),
+    fees=Decimal("0.12"),
 )
 
 
@@ -28,9 +51,19 @@ def unlisted_state() -> RiskState:
     return RiskState(Limits(rules(), HASH, RiskParameters(), "paper"), (), ("scavenger", "hunter"))
 
 
-def account() -> AccountReport:
+def account(*positions: Position) -> AccountReport:
     return AccountReport(
-        working=[], positions=[HELD], round_trips=[], equity=None, truth=None, reconciled=True, policy_hash=HASH
+        sequence=8,
+        working=[],
+        positions=positions,
+        open_trips=[(("scavenger", PERP), TRIP)] if positions else [],
+        terms={},
+        round_trips=[],
+        results=TripResults(),
+        equity=None,
+        truth=None,
+        reconciled=True,
+        policy_hash=HASH,
     )
 
 
@@ -76,50 +109,58 @@ def stop_at(trigger: str) -> Order:
 
 
 def test_a_position_reported_before_its_symbol_is_listed_counts_from_the_listing() -> None:
-    risk_state = unlisted_state()
-    risk_state.set_positions([HELD])
-    risk_state.list_instruments(PAPER_INSTRUMENTS.values())
-    held = risk_state.symbols[PERP]
-    assert (held.net, held.stop_price, held.shares) == (HELD.quantity, HELD.stop_price, {"scavenger": HELD.quantity})
+    updater = StateUpdater(unlisted_state())
+    updater.on_account(account(HELD), frozenset())
+    updater.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    held = updater.risk_state.symbols[PERP]
+    assert (held.net, held.shares) == (HELD.quantity, {"scavenger": HELD.quantity})
+    assert updater.mirror.lots_of(PERP) == [*HELD.lots]
 
 
 def test_a_later_account_without_the_position_removes_it() -> None:
-    risk_state = unlisted_state()
-    risk_state.set_positions([HELD])
-    risk_state.set_positions([])
-    risk_state.list_instruments(PAPER_INSTRUMENTS.values())
-    assert not risk_state.symbols[PERP].net
+    updater = StateUpdater(unlisted_state())
+    updater.on_account(account(HELD), frozenset())
+    updater.on_account(account(), frozenset())
+    updater.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
+    assert not updater.risk_state.symbols[PERP].net
+    assert not updater.mirror.lots_of(PERP)
 
 
 def test_a_fill_reported_before_its_symbol_is_listed_is_applied_once() -> None:
     updater = StateUpdater(unlisted_state())
-    updater.on_account(account(), frozenset())
+    updater.on_account(account(HELD), frozenset())
     part = fill("9", "0.001", Side.BUY, OrderRole.EXIT)
-    assert updater.on_fill(part)
-    assert not updater.on_fill(part), "reported twice, applied once"
-    updater.risk_state.on_order(stop_at("62000"))
+    assert not updater.on_fill(part, 8), "contained in the account"
+    assert updater.on_fill(part, 9)
+    assert not updater.on_fill(part, 9), "reported twice, applied once"
+    updater.risk_state.on_order(stop_at("62000"), 10)
     updater.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
     held = updater.risk_state.symbols[PERP]
     assert (held.net, held.shares) == (Decimal("-0.003"), {"scavenger": Decimal("-0.003")})
-    assert held.stop_price == 62000
-    assert [one.quantity for one in updater.shares.of("scavenger")] == [Decimal("-0.003")]
+    assert [one.quantity for one in updater.mirror.shares_of_phase("scavenger")] == [Decimal("-0.003")]
     updater.risk_state.refresh()
     assert updater.risk_state.gross_notional == Decimal("0.003") * held.mid > 0
+    assert updater.risk_state.worst_case == pytest.approx(
+        Decimal("0.003") * (245 + held.mid * held.fees_taker / 2), abs=Decimal("1e-9")
+    )
 
 
-def test_a_fill_that_closes_an_unlisted_position_finishes_the_trip() -> None:
+def test_a_fill_that_closes_an_unlisted_position_finishes_the_whole_trip() -> None:
     updater = StateUpdater(unlisted_state())
-    updater.on_account(account(), frozenset())
-    assert updater.on_fill(fill("9", "0.004", Side.BUY, OrderRole.STOP))
+    updater.on_account(account(HELD), frozenset())
+    assert updater.on_fill(fill("9", "0.004", Side.BUY, OrderRole.STOP), 9)
     updater.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
     held = updater.risk_state.symbols[PERP]
-    assert (held.net, held.stop_price, held.shares) == (0, 0, {})
-    assert len(updater.risk_state.phases["scavenger"].history.trips) == 1
+    assert (held.net, held.shares) == (0, {})
+    (trip,) = updater.risk_state.phases["scavenger"].history.trips
+    assert (trip.setup, trip.realized_pnl, trip.fees) == ("breakout", Decimal("-0.18"), Decimal("0.22"))
 
 
-def test_a_position_filled_before_its_listing_has_its_stop() -> None:
+def test_a_stop_reported_before_its_symbol_is_listed_covers_its_lot() -> None:
     risk_state = unlisted_state()
     risk_state.on_fill(fill("9", "0.004", Side.SELL, OrderRole.ENTRY))
     risk_state.on_order(stop_at("62126"))
     risk_state.list_instruments(PAPER_INSTRUMENTS.values())
-    assert (risk_state.symbols[PERP].net, risk_state.symbols[PERP].stop_price) == (Decimal("-0.004"), 62126)
+    risk_state.refresh()
+    assert risk_state.symbols[PERP].net == Decimal("-0.004")
+    assert risk_state.worst_case < 2

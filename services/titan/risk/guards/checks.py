@@ -5,8 +5,11 @@ Each is a small pure function of an :class:`~titan.risk.evaluation.Evaluation`.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from titan.domain.enums import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
 from titan.domain.numbers import ZERO, is_multiple
+from titan.domain.position_effect import Reducible, reducible
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 from titan.risk.allocation import LOWEST_RANK
@@ -17,25 +20,37 @@ from titan.risk.risk_level import equity_floor
 def position_effect(e: Evaluation) -> Outcome:
     """0: reducing, when the order opposes and fits the phase's share and the account's net less exits in flight."""
     intent = e.intent
-    if intent.action is Action.OPEN:
+    opens = intent.action is Action.OPEN
+    if opens and (not e.symbol.net or (intent.side is Side.BUY) == (e.symbol.net > ZERO)):
         return PASS, OK, "lane=OPENING", "", None
-    symbol = e.symbol
-    share = symbol.shares.get(intent.phase_id, ZERO)
-    net = symbol.net
-    if intent.side is Side.BUY:
-        share, net = -share, -net
-    share_left = share - symbol.exits.get(intent.phase_id, ZERO)
-    net_left = net - sum(symbol.exits.values(), ZERO)
+    mirror = e.risk_state.mirror
+    exits = mirror.reservations.exits.values()
+    fits = reducible(mirror.positions, exits, intent.phase_id, intent.symbol, intent.side)
+    if opens:
+        # Its size is not known yet: what it turns out to be is decided with it.
+        e.fits = fits
+        return PASS, OK, "lane=OPENING", "", None
     value = ("quantity={}", intent.quantity)
-    limit = ("share={} net={} less exits in flight", share_left, net_left)
-    if share_left <= ZERO or net_left <= ZERO:
+    limit = _fits(fits)
+    if not fits.quantity:
         return REJECT, Reason.NOTHING_TO_REDUCE, value, limit, None
-    if intent.quantity <= share_left and intent.quantity <= net_left:
+    if fits.effect(intent.quantity) is PositionEffect.REDUCING:
         e.position_effect = PositionEffect.REDUCING
         return PASS, OK, value, limit, None
     # Any excess makes the whole order opening; the phase's own size then bounds it.
     e.notional = intent.quantity * e.notional_price
     return PASS, OK, ("lane=OPENING quantity={}", intent.quantity), limit, None
+
+
+def takes_back(e: Evaluation, quantity: Decimal) -> Outcome:
+    """0, once it is sized: an OPEN that takes back a part of the phase's position has no stop and target of its own."""
+    assert e.fits is not None
+    value = ("lane=REDUCING quantity={}; its stop and target do not apply", quantity)
+    return PASS, OK, value, _fits(e.fits), None
+
+
+def _fits(fits: Reducible) -> Raw:
+    return "share={} net={} less exits in flight", fits.share, fits.net
 
 
 def intent_valid(e: Evaluation) -> Outcome:
@@ -161,6 +176,8 @@ def truth(e: Evaluation) -> Outcome:
     """6: Execution's account agrees with the venue's."""
     known = e.risk_state.truth
     minimum = ("min={} unresolved=0", e.limits.min_truth_score)
+    if e.risk_state.mirror_problem:
+        return REJECT, Reason.UNRESOLVED_DRIFT, e.risk_state.mirror_problem, minimum, None
     if not known.known or not e.risk_state.reconciled:
         return REJECT, Reason.TRUTH_UNKNOWN, "score=unknown (no clean reconciliation yet)", minimum, None
     value = ("score={} unresolved={}", known.score, known.unresolved)

@@ -7,8 +7,8 @@ from decimal import Decimal
 from titan.domain.enums import Side
 from titan.domain.numbers import ZERO
 from titan.domain.reasons import Reason
+from titan.domain.trip_results import NO_RECORD, SetupRecord
 from titan.risk.evaluation import REJECT, Evaluation, Outcome, Raw, capped
-from titan.risk.history import NO_RECORD, SetupRecord
 from titan.risk.risk_level import daily_loss_limit
 
 # Probabilities become factors on money with this many places, rounded down.

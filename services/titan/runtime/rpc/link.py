@@ -54,6 +54,8 @@ class Link(Generic[Req, Resp]):
         self._stream: ClientStream[Req, Resp] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._renewing = False
+        # Set when the peer refuses the stream: the pause before the next one.
+        self._refused_s = 0.0
         # Which of the channel's connections the stream is on.
         self._generation = 0
         self.failure: BaseException | None = None
@@ -94,6 +96,13 @@ class Link(Generic[Req, Resp]):
         self._stream.post(message)
         return True
 
+    def refused(self, retry_s: float) -> None:
+        """Connect again after ``retry_s``: the peer said in a message that it refuses this stream, and ends it.
+
+        The attempts that follow are not logged until one is accepted: the receiver of the message reports the cause.
+        """
+        self._refused_s = retry_s
+
     async def _follow_certificate(self) -> None:
         reported = ""
         while True:
@@ -117,21 +126,28 @@ class Link(Generic[Req, Resp]):
     async def _run(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
         reported = ""
+        quiet = False
         while True:
             stream = self._channel.open(self._method)
             self._generation = self._channel.generation
-            connected = False
+            connected = accepted = False
+            self._refused_s = 0.0
             reason = "the peer ended the stream"
             try:
                 await stream.wait_connected()
                 for message in self._on_connect():
                     stream.post(message)
                 self._stream, connected = stream, True
-                backoff_s = _FIRST_BACKOFF_S
-                self._log.info("connected")
-                reported = ""
+                if not quiet:
+                    self._log.info("connected")
                 async for response in stream:
                     self._on_message(response)
+                    if not accepted and not self._refused_s:
+                        # Only now: a peer that refuses each stream would be asked without a pause.
+                        accepted, backoff_s, reported = True, _FIRST_BACKOFF_S, ""
+                        if quiet:
+                            quiet = False
+                            self._log.info("connected")
             except RpcError as error:
                 reason = str(error)
             except asyncio.CancelledError:
@@ -149,8 +165,15 @@ class Link(Generic[Req, Resp]):
                 self._log.info("certificate replaced: reconnecting")
                 self._on_lost("certificate replaced")
                 continue
+            if self._refused_s:
+                quiet = True
+                self._on_lost("refused by the peer")
+                await asyncio.sleep(self._refused_s)
+                continue
             if connected:
-                self._log.warning("connection lost", reason=reason)
+                if accepted or reason != reported:
+                    reported = reason
+                    self._log.warning("connection lost", reason=reason)
                 self._on_lost(reason)
             elif reason != reported:
                 reported = reason

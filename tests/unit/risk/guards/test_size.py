@@ -15,12 +15,12 @@ from support.risk.scene import ETH, NOW, PERP, budget, decide, equity, hold, int
 from titan.domain.enums import Action, OrderType, RiskLevel, Side, TimeInForce
 from titan.domain.intents import Intent
 from titan.domain.reasons import Reason
+from titan.domain.trip_results import SetupRecord
 from titan.risk.decisions import IntentDecisions
 from titan.risk.engine import RiskEngine, reserve
 from titan.risk.evaluation import Evaluation
 from titan.risk.frequency import FrequencyState
 from titan.risk.guards.sizing import probability
-from titan.risk.history import SetupRecord
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
 from titan.risk.state import RiskState
