@@ -233,9 +233,9 @@ class BrainSession:
 
     def _is_stale(self, hello: pb.BrainHello) -> bool:
         """Whether another process holds the hello's term, or a higher one."""
-        if self._intake.register_term(hello.term) is not None:
-            return True
-        return hello.term == self._account.brain_term and self._brain_id not in ("", hello.brain_id)
+        if hello.term == self._account.brain_term:
+            return self._brain_id not in ("", hello.brain_id)
+        return self._intake.register_term(hello.term) is not None
 
     def _refuse_term(self, stream: PlaceStream, hello: pb.BrainHello) -> None:
         """Answer a Brain that is not of the highest term; it asks again, and is logged once."""

@@ -119,6 +119,8 @@ class FakeExecution:
             reconciled=True,
         )
         self.obeys = True
+        # Refuses hellos up to this term.
+        self.stale = e.StaleTerm()
         self.received: list[e.PlaceRequest] = []
         self.streams: list[ServerStream[e.PlaceRequest, e.PlaceResponse]] = []
         self.server = self._make()
@@ -138,6 +140,9 @@ class FakeExecution:
         async for request in stream:
             self.received.append(request)
             kind = request.WhichOneof("message")
+            if kind == "hello" and request.hello.term <= self.stale.highest_term:
+                stream.post(e.PlaceResponse(stale_term=self.stale))
+                return
             if kind == "hello":
                 stream.post(e.PlaceResponse(account=self.account))
                 self.streams.append(stream)

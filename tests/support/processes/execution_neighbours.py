@@ -116,9 +116,10 @@ class Market:
 class Brain:
     """Plays Brain: sends hello and heartbeats, answers markers; the test places orders."""
 
-    def __init__(self, stack: Stack, policy_hash: str, term: int = 1) -> None:
+    def __init__(self, stack: Stack, policy_hash: str, term: int = 1, brain_id: str = "") -> None:
         self.policy_hash = policy_hash
         self.term = term
+        self.brain_id = brain_id
         self.posture = c.POSTURE_ARMED
         self.account: e.AccountState | None = None
         self.received: list[e.PlaceResponse] = []
@@ -200,6 +201,12 @@ class Brain:
             },
         )
 
+    def stale_terms(self) -> list[e.StaleTerm]:
+        return [message.stale_term for message in self.received if message.HasField("stale_term")]
+
+    def digests(self) -> list[e.MirrorDigest]:
+        return [message.digest for message in self.received if message.HasField("digest")]
+
     def refusals(self) -> list[e.PlaceRefusal]:
         return [message.refusal for message in self.received if message.HasField("refusal")]
 
@@ -218,8 +225,13 @@ class Brain:
 
     def _hello(self) -> list[e.PlaceRequest]:
         self.account = None
-        hello = e.PlaceRequest(hello=e.BrainHello(term=self.term, policy_hash=self.policy_hash))
-        return [hello, self.heartbeat()]
+        hello = e.BrainHello(
+            term=self.term,
+            policy_hash=self.policy_hash,
+            brain_id=self.brain_id,
+            unanswered_intent_ids=list(self.sent),
+        )
+        return [e.PlaceRequest(hello=hello), self.heartbeat()]
 
     def _receive(self, message: e.PlaceResponse) -> None:
         self.received.append(message)
@@ -228,8 +240,13 @@ class Brain:
             self.sent.pop(getattr(message, kind).intent_id, None)
         elif kind == "account":
             self.account = message.account
-            for order in self.account.working:
-                self.sent.pop(order.intent_id, None)
+            for result in self.account.answered:
+                self.sent.pop(result.intent_id, None)
+            for refusal in self.account.refused:
+                self.sent.pop(refusal.intent_id, None)
+        elif kind == "stale_term":
+            self._link.refused(0.05)
+        if kind == "account":
             for request in self.sent.values():
                 self._link.post(e.PlaceRequest(order=request))
             if self._last_marker is not None:
