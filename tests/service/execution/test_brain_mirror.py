@@ -129,5 +129,3 @@ async def test_a_brain_with_a_stale_term_waits_for_the_silence_of_the_one_that_d
         await until(lambda: others[1].stale_terms()[-1].highest_term == 5, "the other waits for this one now")
         for other in others:
             await other.stop()
-
-
