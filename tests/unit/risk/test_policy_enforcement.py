@@ -16,9 +16,10 @@ from support.risk.changes import Change, explored, phase, setting, unchanged
 from support.risk.scene import ETH, NOW, PERP, SECOND, budget, decide, equity, hold, intent, reserved, risk_state, rules
 from titan.domain.account import Account
 from titan.domain.enums import OrderType, PositionEffect, Posture, RiskLevel, Side, TimeInForce
-from titan.domain.equity import Equity, Marks
+from titan.domain.equity import Equity
 from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.journal_records import Intake
+from titan.domain.marks import Marks
 from titan.domain.order_intake import IntakeState, OrderIntakeRules
 from titan.domain.policy import mode_problem
 from titan.domain.policy_enforcement import ENFORCED_BY, gaps
@@ -135,7 +136,7 @@ def taken(mode: Mode = "paper", age_ms: int = 0, symbol: str = PERP) -> Probe:
 
     def probe(policy: PolicyRules) -> str:
         marks = Marks()
-        marks.update(symbol, D(60_000), NOW)
+        marks.update(symbol, D(60_000), D(60_000), NOW, "run", 1)
         intake = Intake(
             intent_id="i",
             phase_id="scavenger",
