@@ -8,6 +8,8 @@ from typing import Any
 
 from titan.cli.cluster.stack_view import Item, StackView
 from titan.cli.output import UNKNOWN, Column, counted, number, percent, truth_score, usdt
+from titan.domain.policy import PolicyError, parse_rules
+from titan.domain.policy_enforcement import gaps, gaps_line
 
 UNKNOWN_WORD = "unknown"
 PHASE_COLUMNS = (
@@ -29,7 +31,7 @@ def summary(stack_view: StackView) -> list[str]:
     missing = sorted(set(pins) - {item.name for item in policies})
     lines = [f"stack     namespace {stack_view.namespace}, {_pinned(stack_view)}"]
     for policy in policies:
-        lines += [_posture(policy), _risk(policy), _equity(policy), *_act(policy)]
+        lines += [_posture(policy), *_enforcement(policy), _risk(policy), _equity(policy), *_act(policy)]
     return lines + [f"policy    {name} is pinned by {', '.join(pins[name])}, but does not exist" for name in missing]
 
 
@@ -62,6 +64,22 @@ def counts(policy: Item) -> str:
     working, positions = (policy.at("status", "posture", key) for key in ("workingOrders", "openPositions"))
     orders = counted(UNKNOWN_WORD if working is None else working, "working order")
     return f"{orders}, {counted(UNKNOWN_WORD if positions is None else positions, 'open position')}"
+
+
+def _enforcement(policy: Item) -> list[str]:
+    open_rules = not_enforced(policy)
+    if open_rules is None:
+        return []
+    return [f"policy    {gaps_line(open_rules) or 'every rule is enforced'}"]
+
+
+def not_enforced(policy: Item) -> list[str] | None:
+    """List the rules that nothing enforces; None where the rules cannot be read."""
+    rules = policy.at("spec", "rules")
+    try:
+        return [gap.rule for gap in gaps(parse_rules(rules))] if isinstance(rules, dict) else None
+    except PolicyError:
+        return None
 
 
 def _risk(policy: Item) -> str:
@@ -153,6 +171,7 @@ def document(stack_view: StackView) -> dict[str, Any]:
                 "name": item.name,
                 "pinned_by": pins.get(item.name, []),
                 "hash": item.at("spec", "hash"),
+                "not_enforced": not_enforced(item),
                 "posture": item.at("status", "posture"),
                 "equity": item.at("status", "equity"),
                 "drawdown": item.at("status", "drawdown"),

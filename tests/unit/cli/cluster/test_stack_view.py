@@ -42,6 +42,7 @@ def test_summary_of_a_stack_that_trades() -> None:
     assert lines(view) == {
         "stack": "namespace desk, policy demo",
         "posture": "ARMED: ceiling ARMED, latch ARMED, acknowledged by execution; 2 working orders, 1 open position",
+        "policy": "not enforced: maxPhaseCorrelation",
         "risk": "level NORMAL, truth score 100 of 100",
         "equity": "199.88 USDT, drawdown 0.06 %",
     }
@@ -273,3 +274,14 @@ def test_pin_needs_an_existing_policy_with_the_right_hash() -> None:
         pin_for(stack_view([policy("demo", policy_hash=OTHER_HASH)], []), "demo")
     with pytest.raises(Refused, match="is being deleted"):
         pin_for(stack_view([policy("demo", deleting=True)], []), "demo")
+
+
+def test_the_rules_that_nothing_enforces_are_named() -> None:
+    demo = policy("demo")
+    view = stack_view([demo], [phase("brain")])
+    assert lines(view)["policy"] == "not enforced: maxPhaseCorrelation"
+    assert document(view)["policies"][0]["not_enforced"] == ["maxPhaseCorrelation"]
+    # Rules that cannot be read say nothing, and are not called enforced.
+    demo["spec"]["rules"]["maxDailyLoss"] = "x"
+    assert "policy" not in lines(view)
+    assert document(view)["policies"][0]["not_enforced"] is None
