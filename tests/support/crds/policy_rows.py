@@ -132,7 +132,7 @@ POLICY: list[Row] = [
             (
                 "that rebases for no reason",
                 {"verb": "rebase"},
-                ": reason: needed where verb is rebase",
+                ": Invalid value: reason: needed where verb is rebase",
                 "with its reason",
             ),
             (
