@@ -194,13 +194,12 @@ def value_account(
 
 
 def exposures(holdings: Mapping[str, Holding], marks: Marks) -> dict[str, Decimal]:
-    """Compute the notional of each open position in quote units, without sign; 0 while it has no price."""
-    held: dict[str, Decimal] = {}
-    for symbol, holding in holdings.items():
-        if holding.quantity != ZERO:
-            mark = marks.get(symbol)
-            held[symbol] = abs(holding.quantity) * mark.price if mark is not None else ZERO
-    return held
+    """Compute the notional of each open position in quote units, without sign; one without a price is left out."""
+    return {
+        symbol: abs(holding.quantity) * mark.price
+        for symbol, holding in holdings.items()
+        if holding.quantity != ZERO and (mark := marks.get(symbol)) is not None
+    }
 
 
 def _needed_marks(valuation: Valuation, instruments: Mapping[str, Instrument], quote: str) -> Iterable[str]:

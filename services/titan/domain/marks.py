@@ -18,7 +18,7 @@ from decimal import Decimal
 
 import msgspec
 
-from titan.domain.numbers import ONE, ZERO
+from titan.domain.numbers import ZERO
 
 
 def mid_price(bid: Decimal, ask: Decimal) -> Decimal | None:
@@ -99,10 +99,11 @@ class Marks:
         equity
             The account's worth in quote units.
         """
-        leverages = {symbol: notional / equity if equity > ZERO else None for symbol, notional in notionals.items()}
+        # Where no more is held than the account is worth, the bound of the price is the tighter one.
         self._bounds = {
-            symbol: ZERO if leverage is None else self._wild_fraction / max(ONE, leverage)
-            for symbol, leverage in leverages.items()
+            symbol: self._wild_fraction * max(ZERO, equity) / notional
+            for symbol, notional in notionals.items()
+            if notional > equity
         }
 
     def _after(self, mark: Mark, last: _Print, new: _Print, symbol: str) -> Mark:
@@ -110,7 +111,8 @@ class Marks:
         if mark.confirmed is None:
             # Two prints that differ wildly confirm neither.
             return mark if _differ(new.price, last.price, bound) else Mark(new.price, last.price, new.market_time_ns)
-        confirmed = min(max(mark.confirmed, min(last.price, new.price)), max(last.price, new.price))
+        low, high = (last.price, new.price) if last.price < new.price else (new.price, last.price)
+        confirmed = low if mark.confirmed < low else high if mark.confirmed > high else mark.confirmed
         if not _differ(new.price, confirmed, bound):
             return Mark(new.price, confirmed, new.market_time_ns)
         # The old mark stands, and ages, until two prints have moved what is confirmed.

@@ -184,6 +184,16 @@ def test_the_bound_knows_leverage(description: str, quantity: str, price: int, c
     assert (account.tape.mark.price == D(price)) is counts, description
 
 
+def test_what_has_no_price_has_no_exposure() -> None:
+    """A worth below zero, and a holding without a print: nothing divides by its notional."""
+    held = {PERP: Holding(D(1), D(1)), ETH: Holding(D(0), D(0)), "X/USDT": Holding(D(1), D(1))}
+    tape = Tape(60000, 60000)
+    assert exposures(held, tape.marks) == {PERP: D(60000)}
+    tape.marks.set_exposure(exposures(held, tape.marks), D(-5))
+    tape.print(60001)
+    assert tape.mark.price == D(60000)
+
+
 def test_a_worthless_account_believes_confirmed_prices_only() -> None:
     account = Held(0, btc="0.0833")
     account.print(60001)
