@@ -30,6 +30,7 @@ OPERATOR = "system:serviceaccount:titan-system:titan-operator"
 PEOPLE = {
     "ana": ("author",),
     "tom": ("author", "trader"),
+    "olaf": ("author", "risk-officer"),
     "pia": ("author", "proxy"),
     "dee": ("author", "proxy", "debugger"),
     "eve": (),
@@ -37,6 +38,7 @@ PEOPLE = {
 ROLES = {
     "author": [("titan.trading", ["riskpolicies", "titanphases"], ["get", "list", "patch"])],
     "trader": [("titan.trading", ["riskpolicies"], ["arm", "loosen", "release"])],
+    "risk-officer": [("titan.trading", ["riskpolicies"], ["rebase"])],
     "debugger": [("titan.trading", ["riskpolicies"], ["debug"])],
     "proxy": [("", ["services/proxy"], ["get"])],
 }
@@ -246,6 +248,16 @@ def test_releasing_takes_the_verb_and_names_the_phase(stage: Stage, titan: Run) 
         assert titan("tom", "release", "execution")[0] == 0
     assert stage.get("riskpolicy", DEMO)["spec"]["act"]["phase"] == "execution"
     assert "has no TitanPhase hunter; there are brain, execution, marketdata" in titan("tom", "release", "hunter")[2]
+
+
+def test_rebasing_takes_the_verb_and_a_reason(stage: Stage, titan: Run) -> None:
+    assert "tom may not rebase: that takes the verb rebase" in titan("tom", "rebase", "--reason", "a drill")[2]
+    assert "Missing option '--reason'" in titan("olaf", "rebase")[2]
+    stage.say("riskpolicy", DEMO, posture=HALTED)
+    with stage.answering("Done", "the peak is 200, it was 250", HALTED):
+        code, out, err = titan("olaf", "rebase", "--reason", "after the crash")
+    assert (code, out, err) == (0, "rebase: the peak is 200, it was 250; posture is HALTED\n", "")
+    assert stage.get("riskpolicy", DEMO)["spec"]["act"]["reason"] == "after the crash"
 
 
 def test_an_act_that_nobody_answers_stays_written(stage: Stage, titan: Run) -> None:

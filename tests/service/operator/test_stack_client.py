@@ -205,6 +205,10 @@ async def test_a_whole_stack_asked_told_and_left_without_brain(tmp_path: Path) -
             last = (await client.query(addresses)).execution
             assert last is not None
             assert (last.open_positions, last.working_orders) == (0, 0)
+            rebased = await client.rebase(addresses["execution"], "olaf", "after the drill", "nonce-rebase")
+            assert (rebased.done, rebased.acknowledged_by) == (True, "execution"), rebased
+            again = await client.rebase(addresses["execution"], "olaf", "after the drill", "nonce-rebase")
+            assert (again.done, again.reason, again.reached) == (False, "NONCE_USED", True)
 
 
 @pytest.mark.slow
