@@ -82,7 +82,7 @@ class Setting:
 async def setting(guarded_plane: ControlPlane, lives: Iterator[str], tmp_path: Path) -> AsyncIterator[Setting]:
     connection = load({"KUBECONFIG": str(guarded_plane.admin)})
     token = guarded_plane.kubectl("create", "token", "titan-operator", "-n", SYSTEM, "--duration=2h").stdout.strip()
-    async with Cluster(connection) as admin:
+    async with Cluster(connection, timeout_s=60) as admin:
         yield Setting(guarded_plane, admin, connection, token, tmp_path, lives)
 
 
@@ -162,7 +162,7 @@ def _every(writes: Mapping[str, int]) -> list[dict[str, Cut]]:
     ]
 
 
-@pytest.mark.timeout(3600 if CHAOS else 300)
+@pytest.mark.timeout(3600 if CHAOS else 600)
 async def test_a_cut_at_any_write_changes_nothing_of_the_end(setting: Setting) -> None:
     whole = await _live(setting, STACK_ACTS, {})
     short = await _live(setting, SHORT_LIFE, {}) if CHAOS else {}

@@ -77,7 +77,7 @@ class Recorder:
 
 @pytest.fixture
 async def admin(guarded_plane: ControlPlane) -> AsyncIterator[Cluster]:
-    async with Cluster(load({"KUBECONFIG": str(guarded_plane.admin)})) as cluster:
+    async with Cluster(load({"KUBECONFIG": str(guarded_plane.admin)}), timeout_s=60) as cluster:
         yield cluster
 
 

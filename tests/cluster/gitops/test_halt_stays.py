@@ -101,7 +101,7 @@ class GitopsFixture:
 @pytest.fixture
 async def gitops(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[GitopsFixture]:
     operator = load({"KUBECONFIG": str(plane.service_account(SYSTEM, OPERATOR))})
-    async with Cluster(load({"KUBECONFIG": str(plane.admin)})) as admin:
+    async with Cluster(load({"KUBECONFIG": str(plane.admin)}), timeout_s=60) as admin:
         fixture = ControllerFixture(admin, operator, DESK, tmp_path, ScriptedStack(admin, DESK))
         async with beside(mark_pods(admin, DESK, plane.admin)):
             yield GitopsFixture(plane, fixture)

@@ -96,6 +96,7 @@ def test_a_broken_image_is_returned_from_without_a_person(stack: RunningStack) -
     held = stack.held()
     good = stack.at.get("titanphase", "execution", DESK)["status"]["revision"]["lastVerified"]
     running = stack.pods()["execution"]["spec"]["containers"][0]["image"]
+    brain = stack.pods()["brain"]["metadata"]["uid"]
     with stack.watched():
         set_images(stack, BROKEN, "execution")
         stack.at.wait("the end of the old one", lambda: not stack.processes("execution-0"))
@@ -107,7 +108,8 @@ def test_a_broken_image_is_returned_from_without_a_person(stack: RunningStack) -
     assert stack.pods()["execution"]["spec"]["containers"][0]["image"] == running
     assert (stack.held(), stack.latch()) == (held, Posture.CLOSE_ONLY)
     # The others have gone on all the while, and a new spec is a new try.
-    assert stack.condition("brain", "Ready")["status"] == "True"
+    assert stack.pods()["brain"]["metadata"]["uid"] == brain
+    stack.at.wait("Brain", lambda: stack.condition("brain", "Ready")["status"] == "True")
     set_images(stack, running, "execution")
     settled(stack)
     assert not stack.condition("execution", "Stalled")

@@ -8,7 +8,7 @@ import pytest
 
 from support.cluster.as_user import OPERATOR
 from support.cluster.charts import ROOT
-from support.cluster.installation import DIGEST, IMAGE, SYSTEM, Installation
+from support.cluster.installation import DIGEST, IMAGE, PHASES, SYSTEM, Installation
 
 STACK = "helmed"
 CHART = str(ROOT / "charts" / "titan-stack")
@@ -29,7 +29,7 @@ def test_helm_waits_until_the_stack_is_ready_with_its_equity(at: Installation) -
     policy = at.policy(STACK)
     assert policy["status"]["equity"] == "200"
     assert policy["status"]["posture"]["inForce"] == "CLOSE_ONLY"
-    at.wait_ready(STACK, timeout_s=1.0)
+    assert {at.ready(name, STACK)["status"] for name in PHASES} == {"True"}
     shown = at.plane.kubectl("get", "titan", "-n", STACK).stdout
     assert shown.count("True") == 6, shown
 

@@ -143,7 +143,10 @@ class PodRunner:
 
     def kill(self, namespace: str, pod: str, container: str | None = None) -> None:
         """Kill a container's process without a word: the runner starts it again."""
-        os.killpg(self.pid(namespace, pod, container), signal.SIGKILL)
+        try:
+            os.killpg(self.pid(namespace, pod, container), signal.SIGKILL)
+        except ProcessLookupError as error:
+            raise PodRunnerError(f"nothing runs any longer of pod {namespace}/{pod}") from error
 
     def pause(self, namespace: str, pod: str, container: str | None = None) -> None:
         """Stop a container's process where it stands, until :meth:`resume`."""

@@ -17,6 +17,7 @@ CHAOS = bool(os.environ.get("TITAN_CHAOS"))
 TRIED = [row for row in ROWS if CHAOS or row.sampled]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("row", TRIED, ids=lambda row: row.name)
 async def test_a_fault_changes_nothing_of_the_end(
     row: Row, here: GuardedCluster, expected: dict[str, tuple[Objects, int]]

@@ -46,7 +46,7 @@ def _write(part: float, writes: int) -> int:
     return max(1, round(part * writes))
 
 
-@pytest.mark.timeout(600 if CHAOS else 300)
+@pytest.mark.timeout(600)
 async def test_killed_at_a_write_the_end_is_the_same(
     here: GuardedCluster, expected: dict[str, tuple[Objects, int]]
 ) -> None:
