@@ -100,7 +100,7 @@ class SymbolState:
 
 
 class PhaseState:
-    """One phase: its budget, its history, and its exposure and margin (quote units)."""
+    """One phase: its budget, its history, and its exposure, margin and worst case (quote units)."""
 
     __slots__ = (
         "budget",
@@ -113,6 +113,7 @@ class PhaseState:
         "phase_id",
         "policy_hash",
         "used_notional",
+        "worst_case",
     )
 
     def __init__(self, phase_id: str, parameters: PhaseParameters) -> None:
@@ -122,7 +123,7 @@ class PhaseState:
         self.history = PhaseHistory()
         self.openings_ns: deque[int] = deque()
         self.paused_until_ns = 0
-        self.used_notional = self.margin_used = ZERO
+        self.used_notional = self.margin_used = self.worst_case = ZERO
         self.connected = False
         self.policy_hash = ""
 
@@ -218,6 +219,7 @@ class RiskState:
         gross = worst = ZERO
         used = dict.fromkeys(self.phases, ZERO)
         margin = dict.fromkeys(self.phases, ZERO)
+        at_risk = dict.fromkeys(self.phases, ZERO)
         stops = stops_at_venue(self.mirror.protecting.values())
         for symbol in self.symbols.values():
             if symbol.reserved_notional or symbol.entries or symbol.exits:
@@ -236,6 +238,8 @@ class RiskState:
                     notional = abs(share * symbol.mid)
                     used[phase_id] += notional
                     margin[phase_id] += notional / self._margin_leverage(phase_id, symbol)
+                    own = [lot for lot in lots if lot.phase_id == phase_id]
+                    at_risk[phase_id] += position_worst_case(share, symbol.mid, own, stops, symbol.fees_taker / 2)
         for entry in self.reservations.entries.values():
             listed = self.symbols.get(entry.symbol)
             if listed is None:
@@ -245,8 +249,10 @@ class RiskState:
             signed = entry.remaining_quantity * entry.side.sign
             listed.entries[entry.phase_id] = listed.entries.get(entry.phase_id, ZERO) + signed
             gross += notional
-            worst += self._entry_worst_case(entry, listed, notional)
+            loss = self._entry_worst_case(entry, listed, notional)
+            worst += loss
             if entry.phase_id in used:
+                at_risk[entry.phase_id] += loss
                 used[entry.phase_id] += notional
                 margin[entry.phase_id] += notional / self._margin_leverage(entry.phase_id, listed)
         for leaving in self.reservations.exits.values():
@@ -255,6 +261,7 @@ class RiskState:
                 listed.exits[leaving.phase_id] = listed.exits.get(leaving.phase_id, ZERO) + leaving.remaining_quantity
         for phase_id, phase in self.phases.items():
             phase.used_notional, phase.margin_used = used[phase_id], margin[phase_id]
+            phase.worst_case = at_risk[phase_id]
         self.gross_notional, self.worst_case = gross, worst
         self.exposed = [symbol for symbol in self.symbols.values() if symbol.net or symbol.entries]
         # A new trade counts a loss that only one print shows, too.

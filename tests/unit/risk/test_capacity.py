@@ -63,7 +63,11 @@ def traded(known: Equity, level: RiskLevel) -> dict[int, list[Decimal]]:
         floor = equity_floor(known, MICRO)
         allocation, _ = allocate(known.equity, floor, ("scavenger",), AllocationState(), PARAMETERS)
         weight = allocation.weights["scavenger"]
-        made.phases["scavenger"].budget = budget(max_notional=known.equity * weight * 10, weight=weight)
+        made.phases["scavenger"].budget = budget(
+            max_notional=known.equity * weight * 10,
+            max_drawdown=known.equity * weight * Decimal("0.02"),
+            weight=weight,
+        )
         made.refresh()
         decisions = IntentDecisions(RiskEngine(made.limits, 1), made, lambda _state: None)
         distance = (PRICE * stop_bps / 10_000).quantize(Decimal("0.1"))

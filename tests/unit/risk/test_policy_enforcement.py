@@ -57,7 +57,7 @@ def rich(**fields: Any) -> Probe:
 
     def richer(made: Any) -> None:
         made.equity = equity("1000000", day_start_equity=D(1_000_000), net_deposits=D(1))
-        made.phases["scavenger"].budget = budget(max_notional=D(10**8))
+        made.phases["scavenger"].budget = budget(max_notional=D(10**8), max_drawdown=D(10**8))
         change(made)
         made.refresh()
 

@@ -160,15 +160,24 @@ def leverage(e: Evaluation) -> Outcome:
 
 
 def losses(e: Evaluation) -> Outcome:
-    """17: the day's loss with reserved worst cases, and this trade's loss at its stop."""
-    limits, risk_state = e.limits, e.risk_state
+    """17: the day's loss with reserved worst cases, the phase's open risk, and this trade's loss at its stop."""
+    limits, risk_state, open_risk = e.limits, e.risk_state, e.phase.worst_case
     budget = e.phase.budget
     assert budget is not None  # guard 3
     day_limit = daily_loss_limit(risk_state.equity, limits.rules)
     trade_limit = limits.max_loss_per_trade * risk_state.equity.equity * budget.weight
     day_room = day_limit - risk_state.day_loss - risk_state.worst_case
-    value = ("day_loss={} reserved={} loss_fraction={}", risk_state.day_loss, risk_state.worst_case, e.loss_fraction)
-    limit = ("day={} trade={}", day_limit, trade_limit)
+    value = (
+        "day_loss={} reserved={} of the phase={} loss_fraction={}",
+        risk_state.day_loss,
+        risk_state.worst_case,
+        open_risk,
+        e.loss_fraction,
+    )
+    limit = ("day={} phase={} trade={}", day_limit, budget.max_drawdown, trade_limit)
+    phase_room = budget.max_drawdown - open_risk
+    if phase_room < day_room and phase_room < trade_limit:
+        return capped(e, max(ZERO, phase_room) / e.loss_fraction, Reason.BUDGET_EXHAUSTED, value, limit)
     if day_room < trade_limit:
         largest = day_room / e.loss_fraction if day_room > ZERO else ZERO
         return capped(e, largest, Reason.DAILY_LOSS, value, limit)

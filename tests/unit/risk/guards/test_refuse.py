@@ -246,6 +246,14 @@ REJECTIONS: list[tuple[str, Change, dict[str, Any], int, Reason, str]] = [
         Reason.DAILY_LOSS,
         "reserved=20",
     ),
+    (
+        "17 what the phase has open",
+        lambda made: reserved(made, "1350"),
+        {},
+        17,
+        Reason.BUDGET_EXHAUSTED,
+        "of the phase=4.05 loss_fraction=0.00300214, day=20 phase=4 trade=2",
+    ),
     ("18 five entries", lambda made: [reserved(made, "1") for _ in range(5)], {}, 18, Reason.ENTRY_ORDERS, "entries=6"),
     (
         "19 another phase is short",

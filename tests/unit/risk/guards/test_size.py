@@ -67,7 +67,7 @@ def a_sale(limit_price: str, **fields: Any) -> Intent:
 def rich(**changed: Any) -> RiskState:
     made = risk_state(rules(max_loss_per_trade=Decimal(1), max_daily_loss=Decimal(10**9), **changed))
     made.equity = equity("100000", day_start_equity=Decimal(100_000))
-    made.phases["scavenger"].budget = budget(max_notional=Decimal(10**6))
+    made.phases["scavenger"].budget = budget(max_notional=Decimal(10**6), max_drawdown=Decimal(10**6))
     return made
 
 
@@ -225,7 +225,13 @@ FACTORS: list[tuple[str, dict[str, Any], Change, int, str]] = [
         10,
         "0.007",
     ),
-    ("tail limits without an estimate", {"tail_mode": "ENFORCEMENT"}, setting(equity=equity("2000")), 13, "0.003"),
+    (
+        "tail limits without an estimate",
+        {"tail_mode": "ENFORCEMENT"},
+        lambda made: (setting(equity=equity("2000"))(made), granted(max_drawdown=Decimal(40))(made)),
+        13,
+        "0.003",
+    ),
     ("BTC is held already", {}, lambda made: hold(made, "0.001"), 14, "0.005"),
     ("ETH is held, in the same direction", {}, lambda made: hold(made, "0.01", symbol=ETH, stop="2490"), 14, "0.005"),
 ]
@@ -300,7 +306,8 @@ def test_an_approved_size_keeps_every_limit(
 ) -> None:
     made = risk_state()
     made.equity = equity(str(equity_now), day_start_equity=equity_now)
-    made.phases["scavenger"].budget = budget(max_notional=equity_now * 10)
+    most_at_risk = equity_now * Decimal("0.02")
+    made.phases["scavenger"].budget = budget(max_notional=equity_now * 10, max_drawdown=most_at_risk)
     reserved(made, str(used + 1))
     held = made.symbols[symbol]
     tick = held.instrument.tick_size
@@ -325,6 +332,7 @@ def test_an_approved_size_keeps_every_limit(
     assert made.gross_notional + decision.notional <= equity_now * 10
     assert decision.notional + used <= equity_now * 10
     assert decision.notional <= 10_000
+    assert loss + made.phases["scavenger"].worst_case <= most_at_risk
 
 
 def test_a_decision_can_be_made_twice_and_is_the_same() -> None:
