@@ -119,7 +119,6 @@ class Account:
             self.state.equity = Equity(
                 known=True,
                 equity=self.equity,
-                confirmed_equity=self.equity,
                 day_start_equity=self.peak.day_start_equity,
                 high_water_mark=self.peak.high_water_mark,
                 drawdown=self.peak.drawdown(self.equity),

@@ -22,15 +22,15 @@ class Equity(msgspec.Struct, frozen=True, kw_only=True):
     """Worth in USDT. Where ``known`` is false only ``reason`` means anything: unknown is not zero.
 
     ``equity`` = ``cash`` + spot inventory at mark + ``unrealized_pnl``; ``realized_pnl`` gross of ``fees``.
-    ``confirmed_equity`` is the same at confirmed marks: all that ratchets reads it. ``drawdown`` is its fraction below
-    the peak. ``net_deposits`` are deposits less withdrawals. ``oldest_mark_ns`` is the market time of the oldest mark
+    ``unconfirmed`` is the part of it that single prints show. ``drawdown`` is the confirmed equity's fraction below the
+    peak. ``net_deposits`` are deposits less withdrawals. ``oldest_mark_ns`` is the market time of the oldest mark
     in it; 0 where it needs none.
     """
 
     known: bool
     reason: str = ""
     equity: Decimal = ZERO
-    confirmed_equity: Decimal = ZERO
+    unconfirmed: Decimal = ZERO
     cash: Decimal = ZERO
     unrealized_pnl: Decimal = ZERO
     realized_pnl: Decimal = ZERO
@@ -42,6 +42,11 @@ class Equity(msgspec.Struct, frozen=True, kw_only=True):
     net_deposits: Decimal = ZERO
     market_time_ns: int = 0
     oldest_mark_ns: int = 0
+
+    @property
+    def confirmed_equity(self) -> Decimal:
+        """Equity at confirmed marks: all that ratchets reads it."""
+        return self.equity - self.unconfirmed
 
 
 class Peak(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,12 +178,13 @@ def value_account(
         leverage = max(ONE, min(margin_leverage, instrument.max_margin_leverage))
         margin += (abs(holding.quantity) * mark.price / leverage).quantize(PRECISION)
     equity = (cash + inventory + unrealized).quantize(PRECISION)
-    confirmed = (equity - unconfirmed).quantize(PRECISION)
+    unconfirmed = unconfirmed.quantize(PRECISION)
+    confirmed = equity - unconfirmed
     peak = valuation.peak.observed(confirmed, now_ns)
     return Equity(
         known=True,
         equity=equity,
-        confirmed_equity=confirmed,
+        unconfirmed=unconfirmed,
         cash=cash,
         unrealized_pnl=unrealized,
         realized_pnl=valuation.realized_pnl,

@@ -118,7 +118,6 @@ def _equity(amount: Decimal) -> Equity:
     return Equity(
         known=True,
         equity=amount,
-        confirmed_equity=amount,
         day_start_equity=amount,
         high_water_mark=amount,
         net_deposits=amount,

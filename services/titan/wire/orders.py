@@ -8,7 +8,7 @@ from __future__ import annotations
 from titan.domain.enums import DriftClass, OrderRole, OrderState, OrderType, Side, TimeInForce
 from titan.domain.equity import Equity
 from titan.domain.lots import Lot
-from titan.domain.numbers import format_decimal
+from titan.domain.numbers import ZERO, format_decimal
 from titan.domain.orders import Fill, Order
 from titan.domain.positions import PhaseShare, Position, RoundTrip
 from titan.domain.reasons import Reason
@@ -256,8 +256,10 @@ def equity_from_wire(message: order_pb2.Equity) -> Equity:
         known=message.known,
         reason=message.reason,
         equity=worth,
-        confirmed_equity=(
-            read_decimal(message.confirmed_equity, "equity.confirmed_equity") if message.confirmed_equity else worth
+        unconfirmed=(
+            worth - read_decimal(message.confirmed_equity, "equity.confirmed_equity")
+            if message.confirmed_equity
+            else ZERO
         ),
         cash=read_decimal(message.cash, "equity.cash"),
         unrealized_pnl=read_decimal(message.unrealized_pnl, "equity.unrealized_pnl"),

@@ -59,7 +59,8 @@ def budget(**changed: Any) -> Budget:
 
 def equity(amount: str = "200", **changed: Any) -> Equity:
     common: dict[str, Any] = {"known": True, "day_start_equity": Decimal(200), "market_time_ns": NOW}
-    return Equity(**{**common, "equity": Decimal(amount), "confirmed_equity": Decimal(amount), **changed})
+    unconfirmed = Decimal(amount) - changed.pop("confirmed_equity", Decimal(amount))
+    return Equity(**{**common, "equity": Decimal(amount), "unconfirmed": unconfirmed, **changed})
 
 
 def risk_state(policy: PolicyRules | None = None, parameters: RiskParameters | None = None) -> RiskState:

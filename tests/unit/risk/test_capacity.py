@@ -37,7 +37,6 @@ def account(amount: str, peak: str) -> Equity:
     return Equity(
         known=True,
         equity=now,
-        confirmed_equity=now,
         day_start_equity=now,
         high_water_mark=high,
         drawdown=(high - now) / high,
