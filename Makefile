@@ -105,7 +105,8 @@ e2e: dev ## From Dockerfile to a filled order in pods: on a node of this machine
 	@PYTHON=$(BIN)/python ci/e2e $(ARGS)
 
 chaos: dev tools ## Long fault sweeps: processes killed ten times in a replay, recovery at every record, all seeds, whole sweeps
-	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/unit tests/service/stack/test_kills.py tests/service/stack/test_seeds.py tests/service/stack/test_frozen.py \
+	@TITAN_CHAOS=1 $(BIN)/python -m pytest tests/unit tests/service/stack/test_kills.py tests/service/stack/test_seeds.py \
+		tests/service/stack/test_frozen.py tests/service/stack/test_policy_in_force.py \
 		tests/service/execution/test_recovery.py tests/service/execution/test_start.py tests/service/brain/test_stopped.py \
 		tests/cluster/api/test_crd_constraints.py tests/cluster/controller/test_cut_writes.py \
 		tests/cluster/controller/guarded/test_faults_kills.py tests/cluster/controller/guarded/test_faults_api.py \

@@ -29,9 +29,7 @@ from titan.domain.enums import Posture
 from titan.domain.policy_hash import parse_rules, policy_hash
 from titan.runtime.topology import ROLES
 
-pytestmark = [
-    pytest.mark.slow,
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("TITAN_CHAOS_SEED", "20240808"))
 
@@ -134,7 +132,7 @@ def run_with_kills(
                 os.kill(pid, signal.SIGKILL)
                 stack.wait_ready(name, other_than_pid=pid, timeout_s=120)
                 killed_s = time.monotonic()
-            code, out = stack.result(timeout_s=200)
+            code, out = stack.result(timeout_s=400)
         finally:
             watch.end()
     print(out)
@@ -176,7 +174,7 @@ def test_two_undisturbed_runs_are_equal(tmp_path: Path, resources: tuple[str, st
     outs = []
     for number in ("one", "two"):
         with local_stack(tmp_path / number, *replay_arguments(port_offset(), "max"), resources=resources) as stack:
-            code, out = stack.result(timeout_s=120)
+            code, out = stack.result(timeout_s=400)
         outs.append(ended_well(code, out, stack.stderr))
     assert outs[0] == outs[1]
     result = outs[0]
@@ -191,7 +189,7 @@ def test_a_position_open_at_the_end_keeps_its_stop(tmp_path: Path) -> None:
     """Stop the simulated market by Ctrl-C as soon as a position has its stop."""
     with local_stack(tmp_path / "state", "--arm", "--seed", "5", "--speed", "20") as stack:
         stack.wait("ready: http://127.0.0.1:")
-        deadline_s = time.monotonic() + 120
+        deadline_s = time.monotonic() + 300
         # A stop that is under way when the market ends reaches the venue with the next start only.
         while not any(Decimal(one["stop_quantity"]) for one in stack.json("positions").get("positions", ())):
             assert time.monotonic() < deadline_s, stack.stderr

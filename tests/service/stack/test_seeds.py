@@ -12,8 +12,8 @@ from support.stack.titan_up import ended_well, local_stack
 pytestmark = pytest.mark.slow
 
 SEEDS = range(1, 21)
-# make test runs a sample; make chaos all twenty.
-SAMPLE = SEEDS if os.environ.get("TITAN_CHAOS") else SEEDS[:2]
+# make test runs one; make chaos all twenty.
+SAMPLE = SEEDS if os.environ.get("TITAN_CHAOS") else SEEDS[:1]
 
 
 @pytest.mark.timeout(600)
@@ -22,7 +22,7 @@ def test_first_fill_within_a_minute_of_market_time(tmp_path: Path) -> None:
     for seed in SAMPLE:
         arguments = ("--arm", "--seed", str(seed), "--speed", "max", "--duration", "60", "--until-end", "-o", "json")
         with local_stack(tmp_path / str(seed), *arguments) as stack:
-            code, out = stack.result(timeout_s=90)
+            code, out = stack.result(timeout_s=300)
         if ended_well(code, out, stack.stderr)["fills"] == 0:
             late.append(seed)
     print(f"{len(SAMPLE) - len(late)} of {len(SAMPLE)} seeds filled within 60 s; not: {late}")
