@@ -14,7 +14,7 @@ import yaml
 from support.cluster.installation import ROOT, SYSTEM, Installation
 from support.cluster.running_stack import RunningStack, eager
 
-RELEASED, ORPHANED = NAMESPACES = ("released", "orphaned")
+RELEASED, ORPHANED = "released", "orphaned"
 
 
 @pytest.fixture
@@ -74,12 +74,3 @@ def test_its_policy_is_deleted_first_and_the_operator_is_uninstalled(
     # The policy too: nothing pins it any longer.
     at.wait("the end of all", stack.gone)
     assert not stack.venue().positions
-
-
-def test_nothing_is_stuck_for_good(at: Installation) -> None:
-    """All of those namespaces go, whatever was done in them."""
-    at.plane.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", "--wait=false")
-    at.wait(
-        "the end of the namespaces",
-        lambda: not {item["metadata"]["name"] for item in at.list("namespaces", SYSTEM)} & set(NAMESPACES),
-    )
