@@ -292,3 +292,4 @@ def test_nothing_is_stuck_for_good(at: Installation) -> None:
         "the end of the namespaces",
         lambda: not {item["metadata"]["name"] for item in at.list("namespaces", SYSTEM)} & traded,
     )
+    at.restore()

@@ -76,3 +76,4 @@ def test_the_rights_of_the_chart_were_enough(at: Installation) -> None:
         else:
             forbidden.discard(request)
     assert forbidden == set()
+    at.restore()

@@ -54,6 +54,13 @@ class Installation(DirectReads):
             *("--set", stacks, "--set", f"image.digest={DIGEST}", "--set", "settings.pollSeconds=1"),
         )
 
+    def restore(self) -> None:
+        """Make what chart titan had in namespaces that are gone: without its rights there no operator is ready."""
+        self.plane.helm(
+            *("upgrade", "titan", str(ROOT / "charts" / "titan"), "-n", SYSTEM, "--reuse-values"),
+            *("--wait", "--timeout", "180s"),
+        )
+
     def quickstart(self, namespace: str) -> None:
         """The quick start as it is in the repository, with an image that the verifier knows; until all is ready."""
         self.apply(namespace, quickstart())
