@@ -20,7 +20,7 @@ from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
 
 _LABELS = "watched=yes"
-_OVERDUE_S = 0.5
+_OVERDUE_S = 2.0
 
 
 @dataclass
