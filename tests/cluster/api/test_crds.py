@@ -103,7 +103,7 @@ def test_every_field_explains_itself(cluster: ControlPlane) -> None:
 def test_the_specs_of_a_phase_read_as_documentation(cluster: ControlPlane) -> None:
     told = " ".join(cluster.kubectl("explain", "titanphase.spec.parameters.holdMs").stdout.split())
     assert "holdMs <integer>" in told
-    assert "After this what is held is closed. Allowed is an integer from 1000 to 604800000." in told
+    assert "held before it is closed. Allowed is an integer from 1000 to 604800000." in told
     assert "Default: 30000. For role scavenger." in told
 
 
