@@ -29,15 +29,19 @@ install: $(BIN)/.titan ## The programs that run, in .venv, from requirements.loc
 
 dev: $(BIN)/.requirements-dev ## The packages of development as well, from requirements-dev.lock (by itself before all the rest)
 
-# An environment whose making was interrupted has a Python and no pip.
-$(BIN)/.environment:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none is on the PATH (PYTHON=… names one)" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) comes without venv and pip;" \
-		"install them (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
-	@$(BIN)/python -m pip --version > /dev/null 2>&1 || "$(PYTHON)" -m venv --clear "$(VENV)"
-	@touch $@
+# Whether .venv was moved, or its interpreter is gone or another than a PYTHON that was given; some 20 ms.
+ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
+STALE := $(shell ci/environment.sh stale "$(VENV)" $(if $(filter file,$(origin PYTHON)),,"$(PYTHON)"))
+else
+STALE :=
+endif
 
-$(BIN)/.requirements: requirements.lock ci/install_lock.py | $(BIN)/.environment
+$(BIN)/.environment: $(if $(STALE),FORCE)
+	@ci/environment.sh make "$(VENV)" "$(PYTHON)" $(if $(filter file,$(origin PYTHON)),,given)
+
+FORCE:
+
+$(BIN)/.requirements: requirements.lock ci/install_lock.py $(BIN)/.environment
 	@$(BIN)/python ci/install_lock.py requirements.lock
 	@touch $@
 

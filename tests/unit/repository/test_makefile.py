@@ -44,7 +44,11 @@ def test_developing_needs_both(target: str, tmp_path: Path) -> None:
 
 def test_an_installed_environment_is_let_be(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    for stamp in (".environment", ".requirements", ".titan", ".requirements-dev"):
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    major, minor = sys.version_info[:2]
+    interpreter = Path(sys.executable).resolve()
+    (tmp_path / "bin" / ".environment").write_text(f"{major}.{minor} {interpreter} {tmp_path}\n")
+    for stamp in (".requirements", ".titan", ".requirements-dev"):
         (tmp_path / "bin" / stamp).touch()
     assert "install" not in commands("dev", tmp_path).replace(str(tmp_path), "")
 
