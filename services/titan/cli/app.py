@@ -12,7 +12,7 @@ import typer
 
 from titan.cli.local.state import DEFAULT, locate
 from titan.cli.output import Output
-from titan.cli.root import OutputOption, add_policy_files, add_verify_image, new_app, run_app
+from titan.cli.root import Commands, OutputOption, add_policy_files, add_verify_image, new_app, run_app
 
 # kubectl runs a program of this name for `kubectl titan`.
 CLUSTER_PROGRAM = "kubectl-titan"
@@ -22,7 +22,7 @@ app = new_app(
     "failed, 2 bad input, 3 the stack cannot be reached. In a cluster the same words are `kubectl titan …`.",
     completion=True,
 )
-policy_app = typer.Typer(help="Hash and verify risk policies.")
+policy_app = Commands(help="Hash and verify risk policies.")
 app.add_typer(policy_app, name="policy")
 
 
@@ -33,11 +33,18 @@ def _stack_equity() -> Decimal | None:
 
 
 add_policy_files(policy_app, _stack_equity)
-add_verify_image(app)
-paper_app = typer.Typer(help="Play money at the paper venue of this stack.")
+paper_app = Commands(help="Play money at the paper venue of this stack.")
 app.add_typer(paper_app, name="paper")
-db_app = typer.Typer(help="The tables of a stack that does not run.")
+db_app = Commands(help="The tables of a stack that does not run.")
 app.add_typer(db_app, name="db")
+
+
+def _complete_process(context: typer.Context, incomplete: str) -> list[str]:
+    from titan.cli.local.logs import known_processes
+
+    state = context.params.get("state")
+    names = known_processes(locate(Path(state) if state else None))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 class LogLevel(StrEnum):
@@ -86,7 +93,10 @@ def up(
     port_offset: Annotated[
         int, typer.Option("--port-offset", metavar="N", help="Add N to every port: a second stack on this machine.")
     ] = 0,
-    log_level: Annotated[LogLevel, typer.Option("--log-level", help="Log level of the processes.")] = LogLevel.INFO,
+    log_level: Annotated[
+        LogLevel,
+        typer.Option("--log-level", metavar="LEVEL", help="Detail of the logs: debug, info, warning or error."),
+    ] = LogLevel.INFO,
     certificate_lifetime: Annotated[
         int,
         typer.Option(
@@ -130,18 +140,25 @@ def status(state: StateOption = None, output: OutputOption = Output.TABLE) -> No
 
 
 @app.command()
-def logs(
-    process: Annotated[str, typer.Argument(metavar="PROCESS", help="marketdata, papervenue, execution, brain, …")],
-    state: StateOption = None,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="Number of lines, counted from the end.")
-    ] = 50,
-    follow: Annotated[bool, typer.Option("--follow", "-F", help="Continue with new lines.")] = False,
-) -> None:
-    """Print the log of a process."""
-    from titan.cli.local.logs import logs as run_logs
+def why(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Show what keeps the stack from trading now, and the next step."""
+    from titan.cli.local.status import why as run_why
 
-    run_logs(locate(state), process, lines, follow)
+    run_why(locate(state), output)
+
+
+@app.command()
+def explain(
+    intent_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="An intent's id, or the beginning of one.")
+    ] = None,
+    state: StateOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show every guard of a decision; without ID, of the latest approved and the latest refused."""
+    from titan.cli.local.explain import explain as run_explain
+
+    run_explain(locate(state), output, intent_id)
 
 
 @app.command()
@@ -158,19 +175,19 @@ def orders(
 
 
 @app.command()
-def fills(state: StateOption = None, output: OutputOption = Output.TABLE, limit: LimitOption = 20) -> None:
-    """List fills, newest first."""
-    from titan.cli.local.listings import fills as run_fills
-
-    run_fills(locate(state), output, limit)
-
-
-@app.command()
 def positions(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
     """List open positions with their stops."""
     from titan.cli.local.listings import positions as run_positions
 
     run_positions(locate(state), output)
+
+
+@app.command()
+def fills(state: StateOption = None, output: OutputOption = Output.TABLE, limit: LimitOption = 20) -> None:
+    """List fills, newest first."""
+    from titan.cli.local.listings import fills as run_fills
+
+    run_fills(locate(state), output, limit)
 
 
 @app.command()
@@ -182,25 +199,23 @@ def equity(state: StateOption = None, output: OutputOption = Output.TABLE) -> No
 
 
 @app.command()
-def explain(
-    intent_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="An intent's id, or the beginning of one.")
-    ] = None,
+def logs(
+    process: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROCESS", help="marketdata, papervenue, execution, brain, …", autocompletion=_complete_process
+        ),
+    ],
     state: StateOption = None,
-    output: OutputOption = Output.TABLE,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="Number of lines, counted from the end.")
+    ] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-F", help="Continue with new lines.")] = False,
 ) -> None:
-    """Show every guard of a decision; without ID, of the latest approved and the latest refused."""
-    from titan.cli.local.explain import explain as run_explain
+    """Print the log of a process."""
+    from titan.cli.local.logs import logs as run_logs
 
-    run_explain(locate(state), output, intent_id)
-
-
-@app.command()
-def why(state: StateOption = None, output: OutputOption = Output.TABLE) -> None:
-    """Show what keeps the stack from trading now, and the next step."""
-    from titan.cli.local.status import why as run_why
-
-    run_why(locate(state), output)
+    run_logs(locate(state), process, lines, follow)
 
 
 @app.command()
@@ -239,6 +254,9 @@ def rebase(
     from titan.cli.local.acts import rebase as run_rebase
 
     run_rebase(locate(state), output, reason)
+
+
+add_verify_image(app)
 
 
 @paper_app.command("deposit")

@@ -8,9 +8,11 @@ import traceback
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+from typer.models import CommandFunctionType as CommandFunction
 
 from titan.cli.errors import BAD_INPUT, DONE, REFUSED, CommandError
 from titan.cli.output import Output
@@ -22,7 +24,22 @@ INTERRUPTED = 130
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How to print.")]
 
 
-def new_app(about: str, *, completion: bool = False) -> typer.Typer:
+class _Command(TyperCommand):
+    """A command whose help names a required argument without braces, as the documentation does."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+
+
+class Commands(typer.Typer):
+    """A command line or a group of commands, all of one form."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[CommandFunction], CommandFunction]:
+        """Add a command, as typer does."""
+        return super().command(name, **{"cls": _Command} | settings)
+
+
+def new_app(about: str, *, completion: bool = False) -> Commands:
     """Make a command line with ``--debug``, ``--version`` and no command.
 
     Parameters
@@ -32,7 +49,7 @@ def new_app(about: str, *, completion: bool = False) -> typer.Typer:
     completion
         Add ``--install-completion`` and ``--show-completion``. Not for a plugin: shells complete ``kubectl``.
     """
-    made = typer.Typer(
+    made = Commands(
         name="titan",
         help=about,
         add_completion=completion,
@@ -138,7 +155,7 @@ def run_app(app: typer.Typer, program: str, arguments: list[str]) -> int:
         # The reader closed the pipe. The rest of the buffer must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except Exception as error:  # noqa: BLE001 - the last line of defence: printed, stored and counted as a failure
+    except Exception as error:  # noqa: BLE001 - the last line of defense: printed, stored and counted as a failure
         return _unexpected(error)
     return code if isinstance(code, int) else DONE
 

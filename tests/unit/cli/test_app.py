@@ -309,3 +309,30 @@ def test_program_is_installed_under_both_names(name: str) -> None:
     program = shutil.which(name, path=str(Path(sys.executable).parent))
     assert program is not None
     assert subprocess.run([program], check=False, capture_output=True, timeout=30).returncode == 0
+
+
+def test_help_lists_commands_by_use(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run_titan(capsys, ["--help"])
+    commands = re.findall(r"^│ ([a-z-]+) ", out.partition("Commands")[2], re.MULTILINE)
+    assert commands[:4] == ["up", "down", "status", "why"]
+    assert commands[-4:] == ["verify-image", "policy", "paper", "db"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["logs", "--help"], "titan logs [OPTIONS] PROCESS\n"),
+        (["explain", "--help"], "titan explain [OPTIONS] [ID]\n"),
+        (["paper", "deposit", "--help"], "titan paper deposit [OPTIONS] AMOUNT\n"),
+        (["policy", "hash", "--help"], "titan policy hash [OPTIONS] FILE\n"),
+    ],
+)
+def test_usage_names_required_arguments_without_braces(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], usage: str
+) -> None:
+    assert usage in re.sub(r" +\n", "\n", run_titan(capsys, arguments)[1])
+
+
+def test_the_log_level_is_one_word_of_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run_titan(capsys, ["up", "--help"])
+    assert re.search(r"--log-level +LEVEL ", out)

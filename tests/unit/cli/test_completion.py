@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from titan.cli.local.logs import known_processes
+from titan.cli.local.state import State
+
 BIN = Path(sys.executable).parent
 SHELLS = [
     ("bash", "complete -o default -F _titan_completion titan"),
@@ -48,6 +51,26 @@ def test_ha_is_completed_to_halt(shell: str, environment: dict[str, str]) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     assert "halt" in done.stdout
     assert "arm" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("titan logs ", "marketdata papervenue execution brain scavenger hunter sentinel"),
+        ("titan logs s", "scavenger sentinel"),
+    ],
+)
+def test_names_of_processes_are_completed(tmp_path: Path, words: str, names: str) -> None:
+    state = {"TITAN_STATE": str(tmp_path)}
+    done = answer("titan", _TITAN_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD="2", **state)
+    assert (done.stdout.split(), done.stderr) == (names.split(), "")
+
+
+def test_the_processes_of_a_stack_are_completed(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    state.plan.parent.mkdir(parents=True, exist_ok=True)
+    state.plan.write_text('{"processes": [{"role": "marketdata"}, {"role": "brain"}]}')
+    assert known_processes(state) == ["marketdata", "brain"]
 
 
 def test_bash_completes_by_the_installed_script(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from titan.cli.output import Output
-from titan.cli.root import OutputOption, add_policy_files, add_verify_image, new_app
+from titan.cli.root import Commands, OutputOption, add_policy_files, add_verify_image, new_app
 
 if TYPE_CHECKING:
     from titan.cli.cluster.session import ClusterTarget
@@ -18,10 +18,9 @@ app = new_app(
     "A crypto trading stack in a cluster: what it does, why it does not, and acts of people on it. Exit codes: 0 done, "
     "1 refused, 2 bad input, 3 not reached or not answered in time."
 )
-policy_app = typer.Typer(help="Make, compare and pin risk policies.")
+policy_app = Commands(help="Make, compare and pin risk policies.")
 app.add_typer(policy_app, name="policy")
 add_policy_files(policy_app)
-add_verify_image(app)
 
 NamespaceOption = Annotated[
     str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Namespace of the stack; else the context's.")
@@ -60,7 +59,7 @@ def status(
 
 @app.command()
 def why(
-    phase: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A TitanPhase; without, all of them.")] = None,
+    phase: Annotated[str | None, typer.Argument(metavar="NAME", help="A TitanPhase; without, all of them.")] = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     kubeconfig: KubeconfigOption = None,
@@ -75,7 +74,7 @@ def why(
 @app.command()
 def explain(
     intent_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="An intent's id, or the beginning of one.")
+        str | None, typer.Argument(metavar="ID", help="An intent's id, or the beginning of one.")
     ] = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
@@ -224,6 +223,9 @@ def policy_pin(
         pin_in_files(files, output, name, dry_run=dry_run)
     else:
         pin(_target(namespace, context, kubeconfig), output, name, dry_run=dry_run)
+
+
+add_verify_image(app)
 
 
 def _target(namespace: str | None, context: str | None, kubeconfig: Path | None) -> ClusterTarget:

@@ -16,6 +16,16 @@ _POLL_S = 0.2
 _CHUNK_BYTES = 65_536
 
 
+def known_processes(state: State) -> list[str]:
+    """Names of the stack's processes; of every role that has one, where no stack was started yet."""
+    try:
+        return [one["role"] for one in state.read_plan()["processes"]]
+    except BadInput:
+        from titan.runtime.topology import ROLES
+
+        return [role.name for role in ROLES.values() if role.http_port]
+
+
 def logs(state: State, process: str, lines: int, follow: bool) -> None:
     """Print the last lines of a process's log; with ``follow``, continue with new lines."""
     known = [one["role"] for one in state.read_plan()["processes"]]

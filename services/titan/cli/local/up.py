@@ -94,7 +94,7 @@ class _Run:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._signaled)
         with self._view:
             self._view.report(self._title())
             for gap in self._prepared.plan.policy_gaps:
@@ -122,7 +122,7 @@ class _Run:
             raise Refused("stopped before the market ended")
         return DONE
 
-    def _signalled(self) -> None:
+    def _signaled(self) -> None:
         now_s = time.monotonic()
         if not self._stop.is_set():
             self._stopped_s = now_s
