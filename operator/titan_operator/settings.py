@@ -21,7 +21,7 @@ class OperatorSettings(ProcessSettings, kw_only=True, frozen=True):
     pod_uid: str = ""
     resync_s: float = 60.0
     lease_s: float = 15.0
-    canary_s: float = 60.0
+    admission_probe_s: float = 60.0
     # A watch without an event for this time, not even a bookmark, reconnects; the server sends one each minute.
     watch_silence_s: float = 70.0
     # A stack's state is read this often while it trades; a status is still written once a minute only.

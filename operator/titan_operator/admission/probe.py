@@ -59,7 +59,7 @@ class AdmissionProbe:
         return self.problem
 
     async def _probe(self, images: list[str]) -> str:
-        unlisted = f"titan.invalid/canary@sha256:{secrets.token_hex(32)}"
+        unlisted = f"titan.invalid/unlisted@sha256:{secrets.token_hex(32)}"
         refused = await self._dry_run(unlisted)
         if refused is None:
             return (
@@ -96,10 +96,10 @@ class AdmissionProbe:
 
 
 def _deployment(namespace: str, image: str) -> dict[str, Any]:
-    name = f"titan-canary-{secrets.token_hex(4)}"
-    labels = {"app.kubernetes.io/name": "titan-canary"}
+    name = f"titan-admission-probe-{secrets.token_hex(4)}"
+    labels = {"app.kubernetes.io/name": "titan-admission-probe"}
     container = {
-        "name": "canary",
+        "name": "admission-probe",
         "image": image,
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -51,7 +51,7 @@ class StackController:
         self._parts = parts
         self._log = parts.log.bind(namespace=namespace)
         self._wake = asyncio.Event()
-        self._probe = AdmissionProbe(parts.cluster, namespace, parts.settings.canary_s, parts.clock)
+        self._probe = AdmissionProbe(parts.cluster, namespace, parts.settings.admission_probe_s, parts.clock)
         self._certificates = StackCertificates(parts.cluster, namespace, parts.settings)
         self._client: StackClient | None = None
         self._image_check = ImageCheckResult()

@@ -101,7 +101,7 @@ class EffectExecutor:
     async def execute(self, effects: Sequence[Effect]) -> None:
         """Execute ``effects`` in order; nothing is written once the Lease may be another's.
 
-        Neighbours among the objects that pods mount, or that guard pods, are written in batches: they need nothing of
+        Neighbors among the objects that pods mount, or that guard pods, are written in batches: they need nothing of
         each other. Workloads follow after all of them.
         """
         for mounted, together in groupby(effects, _only_mounted):

@@ -126,7 +126,7 @@ def trade(holding: Holding, signed_quantity: Decimal, price: Decimal, time_ns: i
     Returns
     -------
     tuple
-        The holding after, and the profit realised in quote units (0 while it only grows).
+        The holding after, and the profit realized in quote units (0 while it only grows).
     """
     before, after = holding.quantity, holding.quantity + signed_quantity
     if before == ZERO:

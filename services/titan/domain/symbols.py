@@ -1,4 +1,4 @@
-"""The one symbol normaliser. Inside Titan a symbol is ccxt unified: ``BTC/USDT`` (spot), ``BTC/USDT:USDT`` (perp).
+"""The one symbol normalizer. Inside Titan a symbol is ccxt unified: ``BTC/USDT`` (spot), ``BTC/USDT:USDT`` (perp).
 
 A perpetual quoted in dollars is inverse: it settles in its base (``BTCUSD_PERP``, ``BTC-USD-SWAP``, ``XBTUSD``).
 A perpetual quoted in a coin or stablecoin settles in that. A spelling that could mean two symbols is refused:
@@ -43,7 +43,7 @@ def quote_of(symbol: str) -> str:
     return symbol.partition("/")[2].partition(":")[0]
 
 
-def normalise_symbol(text: str, perp: bool) -> str:
+def normalize_symbol(text: str, perp: bool) -> str:
     """Read any spelling in use: ``BTCUSDT``, ``BTC_USDT``, ``btc-usdt-swap``, ``BTCUSDT.P``, ``BTC/USDT:USDT``.
 
     Parameters

@@ -28,7 +28,7 @@ from titan.domain.venue import VenueAccount, VenueOrder
 
 # Averages are kept to 1e-12 on both sides; a difference of balances above this is no rounding. In units of the asset.
 BALANCE_TOLERANCE = Decimal("0.000001")
-# How many attempts of each order role there may be, when one that the journal does not know has to be recognised.
+# How many attempts of each order role there may be, when one that the journal does not know has to be recognized.
 _KNOWN_ATTEMPTS = range(1, 6)
 
 
@@ -117,7 +117,7 @@ def adoptions(drifts: Sequence[Drift], venue_account: VenueAccount, account: Acc
     return adopted
 
 
-def recognise(account: Account, theirs: VenueOrder, term: int) -> Order:
+def recognize(account: Account, theirs: VenueOrder, term: int) -> Order:
     """An order that the venue has and our journal does not, as an order of ours (state NEW).
 
     Its id names the intent when it is one of ours that never reached the journal; else it belongs to no phase.

@@ -110,7 +110,7 @@ class JournalledAccount:
 def count_changes(metrics: Metrics) -> RecordListener:
     """Return a listener that counts orders by state and reason, fills and round trips."""
     orders = metrics.counter(
-        "titan_orders", "Orders that came into a state, by leg and reason.", ["leg", "state", "reason"]
+        "titan_orders", "Orders that came into a state, by order role and reason.", ["leg", "state", "reason"]
     )
     fills = metrics.counter("titan_fills", "Executions booked.", ["leg"])
     trips = metrics.counter("titan_round_trips", "Finished trades.", ["phase"])

@@ -22,7 +22,7 @@ from titan.domain.truth import (
     points_lost_to_silence,
 )
 from titan.domain.venue import ACCOUNT_CURRENCY, VenueAccount, VenueOrder, VenueTrade
-from titan.domain.venue_comparison import adoptions, compare, foreign_account, next_exit, recognise
+from titan.domain.venue_comparison import adoptions, compare, foreign_account, next_exit, recognize
 from titan.domain.venue_news import after_venue_order
 from titan.execution.events import ExecutionEvents
 from titan.execution.journalled_account import JournalledAccount
@@ -290,7 +290,7 @@ class Reconciler:
 
     def _adopt(self, reported: VenueOrder, otherwise: DriftClass) -> None:
         """Journal an order that only the venue has. It is a drift, unless its id is one of ours."""
-        order = recognise(self._account, reported, self._store.term)
+        order = recognize(self._account, reported, self._store.term)
         try:
             self._store.write(after_venue_order(order, reported))
         except ValueError as error:

@@ -1,6 +1,6 @@
 """The account of a simulated venue: cash, net positions of perpetuals, spot inventory, margin.
 
-One settlement currency. Perpetuals net; profit and fees go to cash when they are realised. Spot moves the base asset
+One settlement currency. Perpetuals net; profit and fees go to cash when they are realized. Spot moves the base asset
 against cash, and its fee is taken in the quote currency.
 """
 
@@ -52,7 +52,7 @@ class SimulatedAccount:
 
     @property
     def cash(self) -> Decimal:
-        """Settlement currency, realised."""
+        """Settlement currency, realized."""
         return self._state.balances.get(self.currency, ZERO)
 
     def holding(self, instrument: Instrument) -> Decimal:
@@ -90,7 +90,7 @@ class SimulatedAccount:
         balances[self.currency] = self.cash + realized - fee
 
     def available(self) -> Decimal:
-        """Settlement currency free for new margin: cash plus unrealised profit, less the margin in use."""
+        """Settlement currency free for new margin: cash plus unrealized profit, less the margin in use."""
         free = self.cash
         for symbol, instrument in self._instruments.items():
             position = self._state.positions.get(symbol, _FLAT)

@@ -135,7 +135,7 @@ class MatchingEngine:
         """Return the record of a new transfer, to be stored before :meth:`make_transfer`, or the reason against it."""
         state, account = self._state, self._matcher.account
         if transfer.amount < ZERO:
-            # Unrealised profit is no cash yet, and margin in use stays.
+            # Unrealized profit is no cash yet, and margin in use stays.
             free = max(ZERO, min(account.available(), account.cash))
             if -transfer.amount > free:
                 numbers = (

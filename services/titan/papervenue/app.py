@@ -86,7 +86,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
         state = self.venue.engine.state
         size = self.metrics.gauge("titan_venue_state_file_bytes", "Length of the venue's own file.")
         size.set_function(lambda: self._store.size_bytes)
-        cash = self.metrics.gauge("titan_venue_cash_usdt", "Realised cash of the account.")
+        cash = self.metrics.gauge("titan_venue_cash_usdt", "Realized cash of the account.")
         cash.set_function(lambda: float(state.balances[CURRENCY]))
 
     async def start(self) -> None:

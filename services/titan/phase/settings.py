@@ -6,7 +6,7 @@ from titan.runtime.policy_file import read_input
 from titan.runtime.process import StartError
 from titan.runtime.settings import ProcessSettings
 from titan.strategies.base import Strategy
-from titan.strategies.catalogue import make_strategy
+from titan.strategies.catalog import make_strategy
 
 
 class PhaseSettings(ProcessSettings, kw_only=True, frozen=True):

@@ -18,7 +18,7 @@ import msgspec
 from titan.domain.market import Level
 from titan.domain.numbers import ZERO
 from titan.domain.order_book import BookDiff
-from titan.domain.symbols import is_perp, normalise_symbol
+from titan.domain.symbols import is_perp, normalize_symbol
 from titan.recordings import fields
 from titan.recordings.source import SourceError
 
@@ -177,7 +177,7 @@ class Recording:
     def _symbol(self, data: _Data) -> str:
         perp = data.pu is not None if data.e == "depthUpdate" else bool(data.X or data.e == "bookTicker")
         try:
-            return normalise_symbol(data.s, perp=perp)
+            return normalize_symbol(data.s, perp=perp)
         except ValueError as error:
             raise SourceError(f"{self.path}: {error}") from error
 

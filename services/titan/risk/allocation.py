@@ -13,8 +13,8 @@ import msgspec
 from titan.domain.numbers import ONE, ZERO
 from titan.risk.parameters import RiskParameters
 
-_MIDDLE_CENTRE, _MIDDLE_SLOPE, _MIDDLE_SHARE = Decimal(3_250), Decimal("0.003"), Decimal("0.8")
-_UPPER_CENTRE, _UPPER_SLOPE, _UPPER_SHARE = Decimal(37_500), Decimal("0.0002"), Decimal("0.5")
+_MIDDLE_CENTER, _MIDDLE_SLOPE, _MIDDLE_SHARE = Decimal(3_250), Decimal("0.003"), Decimal("0.8")
+_UPPER_CENTER, _UPPER_SLOPE, _UPPER_SHARE = Decimal(37_500), Decimal("0.0002"), Decimal("0.5")
 _BASE, _REST = Decimal("0.2"), Decimal("0.8")
 # The weights' formulas change where these leverage tiers begin: 1,500, 5,000 and 25,000 USDT.
 _MIDDLE_TIER, _FLAT_TIER, _UPPER_TIER = 1, 2, 3
@@ -41,12 +41,12 @@ class Allocation(msgspec.Struct, frozen=True):
 def base_weights(equity: Decimal, tier: int) -> tuple[Decimal, Decimal, Decimal]:
     """Compute the weights of ranks 1, 2 and 3 at ``equity`` (USDT) within ``tier``; they sum to 1."""
     if tier >= _UPPER_TIER:
-        third = _UPPER_SHARE * _sigmoid(_UPPER_SLOPE * (equity - _UPPER_CENTRE))
+        third = _UPPER_SHARE * _sigmoid(_UPPER_SLOPE * (equity - _UPPER_CENTER))
         return _BASE, _REST - third, third
     if tier >= _FLAT_TIER:
         return _BASE, _REST, ZERO
     if tier >= _MIDDLE_TIER:
-        second = _MIDDLE_SHARE * _sigmoid(_MIDDLE_SLOPE * (equity - _MIDDLE_CENTRE))
+        second = _MIDDLE_SHARE * _sigmoid(_MIDDLE_SLOPE * (equity - _MIDDLE_CENTER))
         return ONE - second, second, ZERO
     return ONE, ZERO, ZERO
 

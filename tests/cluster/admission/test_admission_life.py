@@ -135,21 +135,21 @@ def _trouble(fixture: AdmissionFixture) -> str:
     return " ".join(item["message"] for item in conditions if item["status"] == "True")
 
 
-async def test_the_canary_sees_within_a_minute_that_a_binding_was_taken_away(fixture: AdmissionFixture) -> None:
+async def test_the_probe_sees_within_a_minute_that_a_binding_was_taken_away(fixture: AdmissionFixture) -> None:
     connection = from_kubeconfig({"KUBECONFIG": str(fixture.plane.service_account(HOME, "titan-operator"))})
     now_s = 0.0
     async with Cluster(connection) as cluster:
-        canary = AdmissionProbe(cluster, STACK, 60.0, lambda: now_s)
+        probe = AdmissionProbe(cluster, STACK, 60.0, lambda: now_s)
         for policy in ("titan-images", *ADMISSION_POLICIES):
-            assert await canary.check({LISTED: GOOD}) == ""
+            assert await probe.check({LISTED: GOOD}) == ""
             path = path_of("validatingadmissionpolicybindings", "", policy)
             bound = binding(fixture, path)
             fixture.api.must("DELETE", path)
             if policy == "titan-images":
                 until(lambda: fixture.admits(STRANGER), "nothing is guarded")
             now_s += 59.0
-            assert await canary.check({LISTED: GOOD}) == "", "it trusts its answer for a minute"
+            assert await probe.check({LISTED: GOOD}) == "", "it trusts its answer for a minute"
             now_s += 2.0
-            assert "titan-admission" in await canary.check({LISTED: GOOD})
+            assert "titan-admission" in await probe.check({LISTED: GOOD})
             fixture.api.must("POST", path.rpartition("/")[0], bound)
             until(lambda: not fixture.admits(STRANGER), "bound again")

@@ -173,7 +173,7 @@ def test_the_operator_tells_how_it_does(at: Installation) -> None:
     assert ("titan_operator_queue", frozenset()) in found
     for verb in ("get", "list", "apply"):
         assert total(found, "titan_operator_api_calls_seconds_count", verb=verb) > 0, verb
-    # The canary's question, which is to be refused: 403 while there is no list yet, 422 for what it does not list.
+    # The admission probe, which is to be refused: 403 while there is no list yet, 422 for what it does not list.
     assert {"403", "422"} & {
         dict(labels)["code"]
         for name, labels in found

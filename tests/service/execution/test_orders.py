@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.processes.execution_neighbours import PERP
+from support.processes.execution_neighbors import PERP
 from support.processes.execution_scene import Scene, scene
 from support.processes.waiting import until
 from support.stack.local_processes import Stack

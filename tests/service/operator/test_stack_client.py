@@ -13,7 +13,7 @@ import pytest
 from support.cluster.stack_client import client_for, client_of_local
 from support.processes import brain_scene, execution_scene
 from support.processes.brain_scene import until
-from support.processes.execution_neighbours import Brain
+from support.processes.execution_neighbors import Brain
 from support.stack.local_processes import Stack
 from support.stack.titan_up import local_stack
 from titan.domain.enums import Posture

@@ -50,7 +50,7 @@ class Toy:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
         self.python = environment / "bin" / "python"
         (self.site,) = environment.glob("lib/python*/site-packages")
-        # The installed pip, without its neighbours.
+        # The installed pip, without its neighbors.
         (folder / "pip").mkdir()
         (folder / "pip" / "pip").symlink_to(Path(pip.__file__).parent)
         (self.site / "pip.pth").write_text(str(folder / "pip"))

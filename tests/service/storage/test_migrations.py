@@ -1,4 +1,4 @@
-"""Schemas of both databases: made, recognised, refused."""
+"""Schemas of both databases: made, recognized, refused."""
 
 from __future__ import annotations
 

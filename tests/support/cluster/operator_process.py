@@ -21,7 +21,7 @@ SETTINGS = {
     "TITAN_OPERATOR_NAMESPACE": SYSTEM,
     "TITAN_RESYNC_S": "1",
     "TITAN_POLL_S": "1",
-    "TITAN_CANARY_S": "1",
+    "TITAN_ADMISSION_PROBE_S": "1",
     "TITAN_LEASE_S": str(LEASE_S),
     "TITAN_LOG_FORMAT": "json",
 }

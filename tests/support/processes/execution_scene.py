@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from testcluster.ports import free_ports
 
-from support.processes.execution_neighbours import PERP, Brain, Market
+from support.processes.execution_neighbors import PERP, Brain, Market
 from support.processes.waiting import until
 from support.stack.local_processes import REPOSITORY, Stack
 from titan.domain.policy_hash import read_policy

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from titan.domain.symbols import QUOTES, is_perp, is_unified, normalise_symbol
+from titan.domain.symbols import QUOTES, is_perp, is_unified, normalize_symbol
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ from titan.domain.symbols import QUOTES, is_perp, is_unified, normalise_symbol
     ],
 )
 def test_a_venues_spelling(venue: str, spelling: str, perp: bool, symbol: str) -> None:
-    assert normalise_symbol(spelling, perp) == symbol, venue
+    assert normalize_symbol(spelling, perp) == symbol, venue
 
 
 @pytest.mark.parametrize("perp", [False, True])
@@ -79,7 +79,7 @@ def test_a_venues_spelling(venue: str, spelling: str, perp: bool, symbol: str) -
 )
 def test_refused_by_name(description: str, spelling: str, message: str, perp: bool) -> None:
     with pytest.raises(ValueError, match=message):
-        normalise_symbol(spelling, perp)
+        normalize_symbol(spelling, perp)
 
 
 # What an inverse perpetual settles in has two to ten characters.
@@ -99,9 +99,9 @@ def test_a_separated_spelling_comes_back(
 ) -> None:
     symbol = unified(base, quote, perp)
     spelling = spellings[perp].format(base, quote)
-    assert normalise_symbol(spelling.lower() if small else spelling, perp) == symbol
+    assert normalize_symbol(spelling.lower() if small else spelling, perp) == symbol
     # The unified spelling is its own, whatever the kind that is asked for.
-    assert {normalise_symbol(symbol, asked) for asked in (False, True)} == {symbol}
+    assert {normalize_symbol(symbol, asked) for asked in (False, True)} == {symbol}
     assert is_unified(symbol)
     assert is_perp(symbol) is perp
 
@@ -115,7 +115,7 @@ def test_a_joined_spelling_comes_back_or_is_refused(
     assume(base + quote != "XBTUSD")
     symbol = unified(base, quote, perp)
     try:
-        read = normalise_symbol(spellings[perp].format(base, quote), perp)
+        read = normalize_symbol(spellings[perp].format(base, quote), perp)
     except ValueError:
         ambiguous = quote in ("TUSD", "BUSD") or (quote == "USD" and base[-1] in "TB")
         kraken = len(base + quote) == 8 and base[0] == "X" and (base + quote)[4] == "Z"
@@ -127,10 +127,10 @@ def test_a_joined_spelling_comes_back_or_is_refused(
 @given(st.text(alphabet="ABTUSDXZ-_/:.Pbtc", max_size=12), st.booleans())
 def test_whatever_is_read_is_unified_and_stays_as_it_is(text: str, perp: bool) -> None:
     try:
-        symbol = normalise_symbol(text, perp)
+        symbol = normalize_symbol(text, perp)
     except ValueError as error:
         problem = str(error)
         assert problem.startswith(f"symbol: {text!r}")
         return
     assert is_unified(symbol)
-    assert normalise_symbol(symbol, perp) == symbol
+    assert normalize_symbol(symbol, perp) == symbol

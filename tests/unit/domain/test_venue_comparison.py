@@ -14,7 +14,7 @@ from titan.domain.instruments import PAPER_INSTRUMENTS
 from titan.domain.journal_records import Adoption, Deposit, Intake, Record
 from titan.domain.truth import Drift
 from titan.domain.venue import VenueAccount, VenueOrder, VenueOrderState, VenuePosition
-from titan.domain.venue_comparison import adoptions, compare, foreign_account, recognise
+from titan.domain.venue_comparison import adoptions, compare, foreign_account, recognize
 
 D = Decimal
 PERP = "BTC/USDT:USDT"
@@ -107,7 +107,7 @@ def test_what_was_found_on_the_way_comes_first() -> None:
     assert compare(a_book(), an_account(), (), [missed]).drifts == (missed,)
 
 
-def test_an_order_of_ours_that_the_journal_lost_is_recognised_by_its_id() -> None:
+def test_an_order_of_ours_that_the_journal_lost_is_recognized_by_its_id() -> None:
     account = a_book()
     intake = Intake(
         intent_id="i1",
@@ -125,7 +125,7 @@ def test_an_order_of_ours_that_the_journal_lost_is_recognised_by_its_id() -> Non
         stop_price=D(50000),
     )
     account.apply(Record(intake, 1))
-    stop = recognise(account, an_order(client_order_id("i1", OrderRole.STOP, 2)), 4)
+    stop = recognize(account, an_order(client_order_id("i1", OrderRole.STOP, 2)), 4)
     assert (stop.intent_id, stop.phase_id, stop.order_role, stop.attempt, stop.state) == (
         "i1",
         "scavenger",
@@ -133,7 +133,7 @@ def test_an_order_of_ours_that_the_journal_lost_is_recognised_by_its_id() -> Non
         2,
         OrderState.NEW,
     )
-    foreign = recognise(account, an_order("x", reduce_only=False), 4)
+    foreign = recognize(account, an_order("x", reduce_only=False), 4)
     assert (foreign.intent_id, foreign.phase_id, foreign.order_role) == ("adopted:x", "", OrderRole.ENTRY)
 
 

@@ -99,7 +99,7 @@ ROWS: list[tuple[str, Callable[[], Model], Change, dict[str, str]]] = [
     ),
     ("a phase that is suspended", installed, edit("scavenger", suspend=True), {"scavenger": "Suspended"}),
     ("a phase without its capital", lambda: installed(equity=Decimal(20)), nothing, {}),
-    ("admission is not enforced", fresh, fields(admission="the canary was admitted"), {"brain": "Progressing"}),
+    ("admission is not enforced", fresh, fields(admission="the probe was admitted"), {"brain": "Progressing"}),
     ("a process that lies about its policy", installed, fields(lies="sha256:" + "0" * 64), {"brain": "Degraded"}),
     ("processes that do not answer", installed, fields(answers=False), {"brain": "Progressing"}),
     ("a halt", installed, fields(latch=Posture.HALTED), {}),

@@ -188,7 +188,7 @@ class Venue(RuleBasedStateMachine):
         for symbol in (PERP, SPOT):
             assert held[symbol] == self.held(symbol)
         position = state.positions.get(PERP)
-        assert state.balances["USDT"] - cash == (position.cost if position else 0), "realised and open add up"
+        assert state.balances["USDT"] - cash == (position.cost if position else 0), "realized and open add up"
 
     @invariant()
     def nobody_is_filled_beyond_the_order_and_spot_is_never_sold_short(self) -> None:

@@ -74,6 +74,9 @@ def test_each_hook_runs_a_program_of_the_environment() -> None:
         ("The order is canceled.", 0),
         ("if task.cancelled() or code is CANCELLED:", 0),
         ("The order is cancelled.", 65),  # codespell:ignore
+        ("The unrealised profit is normalised.", 65),  # codespell:ignore
+        ("Unrealized profit, a neighbor, a license, a defense.", 0),
+        ("A neighbour needs a licence.", 65),  # codespell:ignore
         ("Recieve an order.", 65),  # codespell:ignore
     ],
 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from titan.strategies.catalogue import make_strategy
+from titan.strategies.catalog import make_strategy
 from titan.strategies.scavenger.parameters import ScavengerParameters, parse_parameters
 
 

@@ -148,10 +148,10 @@ class SymbolFlow:
             # A block's first quote may bring the price up to date: the one before it is of another block.
             moves[0] = True
         last_move = np.maximum.accumulate(np.where(moves, np.arange(count), 0))
-        centre = prices[times // _GRID_NS] / float(self.instrument.tick_size)
+        center = prices[times // _GRID_NS] / float(self.instrument.tick_size)
         wide = rng.random(count) >= flow.one_tick_share
         spreads = 1 + wide * rng.geometric(_WIDE_STOP, count)
-        bids = np.floor(centre - spreads / 2 + 0.5).astype(np.int64)
+        bids = np.floor(center - spreads / 2 + 0.5).astype(np.int64)
         top_steps = flow.top_median / (self._price * float(self.instrument.quantity_step))
         sizes = np.exp(rng.standard_normal((2, count)) * flow.top_spread) * top_steps
         bid_steps, ask_steps = np.maximum(1, sizes).astype(np.int64).tolist()

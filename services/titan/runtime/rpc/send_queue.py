@@ -19,7 +19,7 @@ _ENDS = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError, asyncio.C
 class SendQueue:
     """Messages on their way into one stream, in order. ``post`` never blocks and never yields.
 
-    A message that finds the stream free is serialised and handed to the transport within ``post``. A task would do that
+    A message that finds the stream free is serialized and handed to the transport within ``post``. A task would do that
     one turn of the loop later, behind everything else that is ready; on the order path each hop would pay for it.
     """
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-# structlog imports rich, where it is installed, for coloured tracebacks, which we do not print: 100 ms and 4 MB in
+# structlog imports rich, where it is installed, for colored tracebacks, which we do not print: 100 ms and 4 MB in
 # every process. So it is hidden while structlog is imported, and only then.
 _rich_is_new = "rich" not in sys.modules
 if _rich_is_new:

@@ -63,7 +63,7 @@ class ScavengerParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     confirm_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_500
     """The time after the trip at which the evidence is judged as it stands."""
     max_lag_ms: Annotated[int, Meta(ge=50, le=10_000)] = 250
-    """A judgement that is later than this aborts."""
+    """A judgment that is later than this aborts."""
     wick_tolerance_bps: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.0
     """The distance back inside that aborts; the basis alone moves the perpetual by about half a basis point."""
     min_spot_takers: Annotated[int, Meta(ge=1, le=10_000)] = 1

@@ -218,7 +218,7 @@ def test_what_we_patched_ourselves_is_no_difference() -> None:
     assert first_difference(brain(), made) is None
 
 
-def test_a_setting_taken_away_was_taken_by_a_hand_and_not_by_who_wrote_its_neighbour() -> None:
+def test_a_setting_taken_away_was_taken_by_a_hand_and_not_by_who_wrote_its_neighbor() -> None:
     made = live(brain(), others={"argocd": env_fields("TITAN_ROLE", "value")})
     container(made)["env"].remove(variable(made, "TITAN_MODE"))
     assert str(first_difference(brain(), made)).endswith("found absent, set by a hand that left no name")

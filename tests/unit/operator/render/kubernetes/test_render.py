@@ -195,7 +195,7 @@ def test_what_a_drain_protects() -> None:
         assert (annotations.get(names.PROTECTED) == "true") == child.protected
 
 
-def test_every_object_is_of_the_namespace_labelled_and_without_an_owner() -> None:
+def test_every_object_is_of_the_namespace_labeled_and_without_an_owner() -> None:
     for (kind, name), child in rendered().items():
         metadata = child.manifest["metadata"]
         assert (child.manifest["kind"], metadata["name"], metadata["namespace"]) == (kind, name, "trading")
