@@ -90,7 +90,9 @@ def next_term(state_dir: str) -> int:
         before = int(path.read_bytes()) if path.exists() else 0
         store_term(state_dir, before + 1)
     except ValueError as error:
-        raise StartError(f"state_dir: {str(path)!r} holds no term: {error}") from error
+        raise StartError(
+            f"state_dir: {str(path)!r} holds no term; allowed is the count of Brain's starts, a whole number"
+        ) from error
     except OSError as error:
         raise StartError(f"state_dir: {str(path)!r} cannot be written: {error.strerror or error}") from error
     return before + 1

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from pathlib import Path
 
 import grpc
 
 from titan.domain.time import NS_PER_S
+from titan.marketdata.opening import open_market, position_path
 from titan.marketdata.playback_position import PlaybackError, PlaybackFile
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.settings import MarketDataSettings
-from titan.marketdata.sources.choose import open_source
 from titan.marketdata.steps import cut_steps
 from titan.marketdata.subscribers import MarketStream, SubscriptionFilter
 from titan.marketdata.view import MarketView
@@ -44,21 +43,13 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
 
     def __init__(self, settings: MarketDataSettings) -> None:
         super().__init__(settings)
-        settings.check()
+        market = open_market(settings, time.time_ns)
+        source, identity, before, endless = market.source, market.identity, market.before, market.endless
         try:
-            self._position = PlaybackFile(Path(settings.state_dir) / "position.json")
-            before = self._position.read()
-            source = open_source(settings, before, time.time_ns)
-        except (SourceError, PlaybackError) as error:
+            self._position = PlaybackFile(position_path(settings))
+        except PlaybackError as error:
             raise StartError(str(error)) from error
         self._source = source
-        endless = settings.source == "simulated" and not settings.lockstep
-        identity = "simulated in real time" if endless else self._identity(source.identity)
-        if before is not None and before.identity != identity:
-            raise StartError(
-                f"state_dir: {settings.state_dir!r} holds another market ({before.identity}, step {before.step}) than "
-                f"{identity}; allowed is the same market, or another state directory"
-            )
         view = MarketView()
         self._resume_after = before.step if before is not None else 0
         if before is not None and endless:
@@ -87,10 +78,6 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
         self._server.unary(MARKETDATA_GET_MARKET, self._get_market)
         self._task: asyncio.Task[None] | None = None
 
-    def _identity(self, source: str) -> str:
-        """A step is the same step only where its length and the end of the market are the same."""
-        return f"{source}, steps of {self.settings.step_ns} ns, {self.settings.duration_s} s"
-
     async def start(self) -> None:
         """Serve, then play."""
         await self._server.start()
@@ -115,7 +102,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             self.fail(str(error))
         except Exception as error:
             self.log.exception("the market player broke")
-            self.fail(f"the market player broke: {error!r}")
+            self.fail(f"the market player broke ({type(error).__name__}): {error}")
             raise
 
     async def _subscribe(self, stream: MarketStream) -> None:

@@ -64,8 +64,12 @@ class ServiceApp(ABC, Generic[Settings]):
 
     def fail(self, reason: str) -> None:
         """End the process with exit code 1: a part that it needs broke."""
+        if self._failed.is_set():
+            # The first reason is the cause: the last error of the log is the one that people are shown.
+            self.log.warning("another part fails", reason=reason)
+            return
         self.log.error("process fails", reason=reason)
-        self._failure = self._failure or reason
+        self._failure = reason
         self._failed.set()
 
     async def failed(self) -> str:

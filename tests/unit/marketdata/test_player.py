@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from support.market.recordings import spot_lines, write
-from titan.marketdata.playback_position import PlaybackFile, PlaybackPosition
+from titan.marketdata.playback_position import PlaybackFile, PlaybackPosition, read_position
 from titan.marketdata.player import MarketPlayer, Pace
 from titan.marketdata.steps import cut_steps
 from titan.marketdata.subscribers import SubscriptionFilter
@@ -71,7 +71,9 @@ async def test_a_subscriber_that_comes_while_the_past_is_read_gets_the_state_at_
     assert [step.step for step in steps] == list(range(46, 62))
     assert steps[-1].end_of_market
     assert player.ended
-    assert position.read() == PlaybackPosition("a", 61, steps[-1].market_time_ns, 6, ended=True, run="a run")
+    assert read_position(tmp_path / "position.json") == PlaybackPosition(
+        "a", 61, steps[-1].market_time_ns, 6, ended=True, run="a run"
+    )
     position.close()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from titan.domain.enums import Side
 from titan.domain.market import BookEvent, Level, MarketEvent, QuoteEvent, TradeEvent
-from titan.marketdata.playback_position import PlaybackError, PlaybackFile, PlaybackPosition
+from titan.marketdata.playback_position import PlaybackError, PlaybackFile, PlaybackPosition, read_position
 from titan.marketdata.steps import Step, cut_steps
 from titan.marketdata.subscribers import StepBatches, SubscriptionFilter
 from titan.marketdata.view import MarketView
@@ -123,21 +123,32 @@ def test_the_view_is_what_a_subscriber_that_saw_all_would_know() -> None:
 def test_the_position_is_what_was_written_last(tmp_path: Path) -> None:
     path = tmp_path / "position.json"
     file = PlaybackFile(path)
-    assert file.read() is None
+    assert not path.exists()
+    assert read_position(path) is None
     file.write(PlaybackPosition("a", 10_000_000, 1, 2, prices={"BTC": "61800.5"}))
     file.write(PlaybackPosition("a", 1, 1, 2, ended=True))
     file.close()
+    assert read_position(path) == PlaybackPosition("a", 1, 1, 2, ended=True)
     again = PlaybackFile(path)
-    assert again.read() == PlaybackPosition("a", 1, 1, 2, ended=True)
+    again.write(PlaybackPosition("a", 2, 2, 3))
     again.close()
+    assert read_position(path) == PlaybackPosition("a", 2, 2, 3)
 
 
-def test_a_foreign_or_unreachable_position_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "problem"), [("", "is empty"), (" " * 1024, "is empty"), ("hello", "is damaged"), ("{}", "is damaged")]
+)
+def test_a_position_that_is_lost_is_refused(tmp_path: Path, content: str, problem: str) -> None:
     path = tmp_path / "position.json"
-    path.write_text("hello")
-    file = PlaybackFile(path)
-    with pytest.raises(PlaybackError, match=r"position\.json: holds no market position"):
-        file.read()
-    file.close()
+    path.write_text(content)
+    with pytest.raises(PlaybackError) as raised:
+        read_position(path)
+    assert str(raised.value) == (
+        f"{path}: {problem}, so the position of the market is lost; put a copy of the file back, "
+        "or begin with another state directory"
+    )
+
+
+def test_an_unreachable_position_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlaybackError, match="cannot be opened"):
         PlaybackFile(tmp_path / "none" / "position.json")

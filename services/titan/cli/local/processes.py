@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -56,6 +57,8 @@ class Supervised:
     state: ProcessState = ProcessState.STOPPED
     note: str = ""
     pid: int = 0
+    # UTC at which it came into its state.
+    since: str = ""
     restarts: Restarts = field(default_factory=Restarts)
     # Whether it was ready since its last start.
     was_ready: bool = False
@@ -66,6 +69,7 @@ class Supervised:
             "name": self.name,
             "pid": self.pid,
             "state": self.state.value,
+            "since": self.since,
             "restarts": self.restarts.total,
             "note": self.note,
         }
@@ -93,12 +97,18 @@ class Supervisor:
             for task in (self._runners[name], self._watchers[-1]):
                 task.add_done_callback(lambda _task: self._wake())
 
-    async def wait_ready(self, names: Sequence[str], timeout_s: float) -> bool:
-        """Wait until every named process is ready; return False when one has failed or time is up."""
+    async def wait_ready(self, names: Sequence[str], timeout_s: float, *, until_hopeless: bool = False) -> bool:
+        """Wait until every named process is ready; return False when one has failed or time is up.
+
+        Parameters
+        ----------
+        until_hopeless
+            Also end the wait when another start of one of them will not help.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 while not all(self.processes[name].state is ProcessState.READY for name in names):
-                    if self.failed or self.broken is not None:
+                    if self.failed or self.broken is not None or (until_hopeless and self.hopeless):
                         return False
                     await self.next_change()
         except TimeoutError:
@@ -121,6 +131,11 @@ class Supervisor:
     def failed(self) -> list[Supervised]:
         """Processes that are not started again."""
         return [process for process in self.processes.values() if process.state is ProcessState.FAILED]
+
+    @property
+    def hopeless(self) -> list[Supervised]:
+        """Processes that another start will not help."""
+        return [process for process in self.processes.values() if process.restarts.hopeless]
 
     @property
     def broken(self) -> BaseException | None:
@@ -156,6 +171,8 @@ class Supervisor:
 
     def _set(self, process: Supervised, state: ProcessState, note: str = "") -> None:
         if (process.state, process.note) != (state, note):
+            if process.state is not state:
+                process.since = datetime.now(UTC).isoformat(timespec="seconds")
             process.state, process.note = state, note
             self._on_change(process)
             self._wake()

@@ -74,11 +74,11 @@ class Authority:
         try:
             certificates = x509.load_pem_x509_certificates(certificate_pem)
         except ValueError as error:
-            raise IdentityError(f"{CA_FILE}: no PEM certificate ({error})") from error
+            raise IdentityError(f"{CA_FILE}: no PEM certificate; put a copy of it back") from error
         try:
             key = serialization.load_pem_private_key(key_pem, password=None)
         except (ValueError, TypeError) as error:
-            raise IdentityError(f"{CA_KEY_FILE}: not an unencrypted PEM private key ({error})") from error
+            raise IdentityError(f"{CA_KEY_FILE}: not an unencrypted PEM private key; put a copy of it back") from error
         own = [one for one in certificates if one.public_key() == key.public_key()]
         if not own or not isinstance(key, ec.EllipticCurvePrivateKey):
             raise IdentityError(f"{CA_KEY_FILE}: not the key of a certificate in {CA_FILE}")

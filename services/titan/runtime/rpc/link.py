@@ -21,7 +21,7 @@ _FINISH_S = 1.0
 def end_process_if_broken(task: asyncio.Task[None]) -> None:
     """Call the loop's exception handler when a task of ours ended by a defect: the process ends (runtime.process)."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        message = f"{task.get_name()} broke: {error!r}"
+        message = f"{task.get_name()} broke ({type(error).__name__}): {error}"
         task.get_loop().call_exception_handler({"message": message, "exception": error, "ends_process": True})
 
 

@@ -122,8 +122,13 @@ def test_an_authority_is_changed_over_without_a_moment_of_distrust() -> None:
 @pytest.mark.parametrize(
     ("description", "ca_pem", "key_pem", "says"),
     [
-        ("no certificate", b"no", make_authority(NOW).key_pem, "ca.pem: no PEM certificate"),
-        ("no key", make_authority(NOW).certificate_pem, b"no", "ca.key.pem: not an unencrypted PEM private key"),
+        ("no certificate", b"no", make_authority(NOW).key_pem, "ca.pem: no PEM certificate; put a copy of it back"),
+        (
+            "no key",
+            make_authority(NOW).certificate_pem,
+            b"no",
+            "ca.key.pem: not an unencrypted PEM private key; put a copy of it back",
+        ),
         ("of two", make_authority(NOW).certificate_pem, make_authority(NOW).key_pem, "ca.key.pem: not the key of"),
     ],
 )
