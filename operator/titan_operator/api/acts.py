@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
+from titan.domain.acts import REASON_ALLOWED, REASON_LONGEST, REASON_PATTERN
 from titan.domain.enums import Posture
 from titan.domain.policy_rules import PLAIN_LONGEST, PLAIN_PATTERN, IntegerRule, RuleError, WordRule
 from titan_operator.api.field_types import LINE, PHASE_NAME, Check, Model, PatternRule, by
@@ -36,7 +37,7 @@ POSTURE_OF = {
 _VERBS = tuple(verb.value for verb in ActVerb)
 _NONCE = PatternRule(r"^[A-Za-z0-9_-]{8,64}$", 64, "8 to 64 of A-Z, a-z, 0-9, - and _, another one for each act")
 _USER = PatternRule(LINE, 256, "a user name of the cluster: 1 to 256 characters on one line")
-_REASON = PatternRule(LINE, 200, "1 to 200 characters on one line")
+_REASON = PatternRule(REASON_PATTERN, REASON_LONGEST, REASON_ALLOWED)
 _BUNDLE = PatternRule(r"^\{[ -~]+\}$", 32_768, "a cosign bundle: JSON on one line, at most 32768 characters")
 _ACCOUNT = PatternRule(PLAIN_PATTERN, PLAIN_LONGEST, "1 to 200 plain characters")
 

@@ -13,6 +13,7 @@ import grpc
 
 from titan.brain.execution_client import ExecutionClient
 from titan.brain.stored_latch import StoredLatch
+from titan.domain.acts import reason_problem
 from titan.domain.enums import Posture
 from titan.domain.reasons import Reason
 from titan.durable.latch import LatchRefused, LatchUnavailable
@@ -57,6 +58,8 @@ class PostureActs:
             When the request itself is wrong: field, value, what is allowed.
         """
         posture, by = _posture(request.posture, "posture"), _by(request.by, peer)
+        if problem := reason_problem(request.reason, "reason"):
+            raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, problem)
         latch = self._latch
         if posture <= latch.posture and not (posture is Posture.ARMED or request.only_if_never_set):
             return await self._lower(posture, by, request.reason)
@@ -111,7 +114,8 @@ class PostureActs:
     async def _raise(self, posture: Posture, by: str, request: b.SetPostureRequest) -> b.SetPostureResponse:
         latch = self._latch
         if request.only_if_never_set and not latch.never_set:
-            sentence = f"the latch was set to {latch.posture.name} by {latch.by or 'an earlier act'} ({latch.reason})"
+            author, reason = latch.by or "an earlier act", latch.reason or "no reason given"
+            sentence = f"the latch was set to {latch.posture.name} by {author} ({reason})"
             return self._response(False, Reason.POSTURE, f"{sentence}; only a person raises it again")
         if latch.used(request.nonce):
             sentence = f"nonce {request.nonce!r} has been used; arming is a one-shot act"

@@ -57,7 +57,7 @@ def document(message: Message) -> dict[str, Any]:
 def print_document(value: object, output: Literal[Output.JSON, Output.YAML]) -> None:
     """Write plain values to standard output as one JSON or YAML document."""
     if output is Output.JSON:
-        text = json.dumps(value, indent=2, ensure_ascii=False)
+        text = _escape_in_json(json.dumps(value, indent=2, ensure_ascii=False))
     else:
         import yaml
 
@@ -65,9 +65,26 @@ def print_document(value: object, output: Literal[Output.JSON, Output.YAML]) -> 
     print_text(text)
 
 
+def printable(text: str, *, lines: bool = True) -> str:
+    """Escape what a terminal would carry out instead of show: reasons and messages are other people's text.
+
+    Line ends and tabs stay, except where ``lines`` is False: in a cell.
+    """
+    if text.isprintable():
+        return text
+    kept = "\n\t" if lines else ""
+    return "".join(sign if sign.isprintable() or sign in kept else ascii(sign)[1:-1] for sign in text)
+
+
+def _escape_in_json(text: str) -> str:
+    """Escape as JSON does, in a document whose strings alone have such characters: it stays the same document."""
+    signs = (sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in text)
+    return text if text.replace("\n", "").isprintable() else "".join(signs)
+
+
 def print_text(text: str) -> None:
     """Write one or more lines to standard output."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")
     sys.stdout.flush()
 
 
@@ -78,7 +95,7 @@ def print_wrapped(text: str, indent: str = "  ") -> None:
 
 def print_error(text: str) -> None:
     """Write one or more lines that are no result to standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
 
 
@@ -91,7 +108,7 @@ def make_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Tabl
         justify: Literal["left", "right"] = "right" if column.right else "left"
         table.add_column(column.title, justify=justify, overflow="fold", no_wrap=not column.wrap)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(printable(cell, lines=False) for cell in row))
     return table
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 import grpc
 
+from titan.domain.acts import reason_problem
 from titan.domain.enums import OrderRole, OrderState, Posture
 from titan.domain.numbers import format_decimal
 from titan.domain.reasons import Reason
@@ -108,6 +109,7 @@ class Queries:
         if int(request.posture) not in _LOWER:
             message = f"posture: {request.posture} is not allowed; Tighten only lowers, to one of "
             raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, message + ", ".join(Posture(one).name for one in _LOWER))
+        _check_reason(request.reason)
         by = f"{peer.role}: {request.by}" if request.by else peer.role
         # The latch stays where it is lower already: the request names the most that is allowed.
         outcome = self._brain.tighten(Posture(request.posture), by, request.reason)
@@ -120,6 +122,7 @@ class Queries:
             if not getattr(request, field).strip():
                 message = f"{field}: '' is not allowed; a rebase names its person, its reason and a new nonce"
                 raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, message)
+        _check_reason(request.reason)
         response = self._rebaser.rebase(RebaseAct(f"{request.by} ({peer.role})", request.reason, request.nonce))
         self._store.notify()
         self._brain.send_equity(self._valuer.equity)
@@ -186,3 +189,8 @@ class Queries:
 
 def _limit(requested: int) -> int:
     return min(requested or DEFAULT_LISTED, MAX_LISTED)
+
+
+def _check_reason(reason: str) -> None:
+    if problem := reason_problem(reason, "reason"):
+        raise RpcRefused(grpc.StatusCode.INVALID_ARGUMENT, problem)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 
 from titan.cli import output
 from titan.cli.output import Column, Output, clock, document, number, percent, print_document, print_table, word
@@ -77,3 +78,22 @@ def test_narrow_terminal_is_used_and_a_wide_one_is_not(monkeypatch: pytest.Monke
     for columns, used in ((80, 80), (200, 100)):
         monkeypatch.setenv("COLUMNS", str(columns))
         assert output.width() == used
+
+
+def test_what_a_terminal_would_carry_out_is_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "a\x1b[31mred\u202e\x9b"
+    output.print_text(f"{text}\nline → ü")
+    print_table((Column("A"),), [(f"{text}\nline",)], empty="none")
+    output.print_error(text)
+    captured = capsys.readouterr()
+    assert captured.out == "a\\x1b[31mred\\u202e\\x9b\nline → ü\nA\na\\x1b[31mred\\u202e\\x9b\\nline\n"
+    assert captured.err == "a\\x1b[31mred\\u202e\\x9b\n"
+
+
+@pytest.mark.parametrize("kind", [Output.JSON, Output.YAML])
+def test_a_document_stays_the_same_document(kind: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"reason": "a\x1b[31m\x7f\x9b\u202e ü\nline"}
+    output.print_document(value, kind)
+    printed = capsys.readouterr().out
+    assert printed.replace("\n", "").isprintable()
+    assert yaml.safe_load(printed) == value

@@ -12,8 +12,9 @@ from typing import Any
 
 from titan.cli.cluster.session import Cluster, ClusterTarget, with_cluster
 from titan.cli.cluster.stack_view import Item, StackView
-from titan.cli.errors import Refused, Unreachable
+from titan.cli.errors import BadInput, Refused, Unreachable
 from titan.cli.output import Output, print_document, print_wrapped
+from titan.domain.acts import reason_problem
 from titan.domain.enums import Posture
 from titan_operator.api.acts import LOOSENING, POSTURE_OF, ActVerb
 from titan_operator.cluster.resource_kinds import RISK_POLICY
@@ -66,11 +67,15 @@ def act(target: ClusterTarget, output: Output, command: PostureCommand) -> None:
 
     Raises
     ------
+    BadInput
+        When the reason is not allowed.
     Refused
         When the API server, the operator or Brain refuses.
     Unreachable
         When the API server cannot be reached, or no acknowledgement came in time; the act stays written.
     """
+    if problem := reason_problem(command.reason, "--reason"):
+        raise BadInput(problem)
     results = with_cluster(target, lambda cluster: _perform(cluster, command))
     failed = [result for result in results if not result.done]
     if output is not Output.TABLE:

@@ -11,6 +11,7 @@ from titan.cli.errors import BadInput, Refused, Unreachable
 from titan.cli.local.client import StackClient, call_stack, with_stack
 from titan.cli.local.state import State
 from titan.cli.output import Output, counted, document, print_document, print_error, print_text, usdt, word
+from titan.domain.acts import reason_problem
 
 if TYPE_CHECKING:
     from titan.v1 import brain_pb2 as b
@@ -30,16 +31,30 @@ def user_name() -> str:
         return f"uid {os.getuid()}"
 
 
+def check_reason(reason: str) -> None:
+    """Refuse a reason that Brain and Execution would refuse, before anything is sent.
+
+    Raises
+    ------
+    BadInput
+        With the flag and what is allowed.
+    """
+    if problem := reason_problem(reason, "--reason"):
+        raise BadInput(problem)
+
+
 def arm(state: State, output: Output, reason: str) -> None:
     """Arm through Brain; a refusal names every precondition that does not hold."""
     from titan.v1 import common_pb2 as c
 
+    check_reason(reason)
     response = with_stack(state, lambda client: set_posture(client, c.POSTURE_ARMED, user_name(), reason))
     _print_result(response, output)
 
 
 def tighten(state: State, output: Output, posture: c.Posture, reason: str) -> None:
     """Lower the posture through Brain; while Brain is away, directly at Execution."""
+    check_reason(reason)
 
     async def act(client: StackClient) -> b.SetPostureResponse | e.TightenResponse:
         try:
@@ -63,7 +78,7 @@ def rebase(state: State, output: Output, reason: str) -> None:
     Raises
     ------
     BadInput
-        When the reason is empty.
+        When the reason is empty or not allowed.
     Refused
         When Execution refuses.
     """
@@ -72,6 +87,7 @@ def rebase(state: State, output: Output, reason: str) -> None:
 
     if not reason.strip():
         raise BadInput(EMPTY_REASON)
+    check_reason(reason)
     request = e.RebasePeakRequest(by=user_name(), reason=reason, nonce=str(uuid.uuid4()))
     response = call_stack(state, "execution", EXECUTION_REBASE_PEAK, request, _TIMEOUT_S)
     if output is not Output.TABLE:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from titan.cli.local.processes import ProcessState, Supervised
 from titan.cli.local.status import PROCESS_COLUMNS, StackSnapshot, summary
-from titan.cli.output import make_table, print_error, width
+from titan.cli.output import make_table, print_error, printable, width
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Shortest interval between two groups of plain lines.
 _PLAIN_EVERY_S = 2.0
 _MESSAGES_SHOWN = 4
+_ENDED = (ProcessState.RESTARTING, ProcessState.CRASH_LOOP, ProcessState.FAILED)
 
 
 class View(Protocol):
@@ -63,7 +64,7 @@ class PlainView:
     def process(self, process: Supervised) -> None:
         """Print the new state, except for the steps of a start or stop."""
         if process.state not in (ProcessState.STARTING, ProcessState.STOPPED):
-            self.report(f"{process.name:<10}  {process.state.value}{': ' if process.note else ''}{process.note}")
+            self.report(_event(process))
 
     def snapshot(self, snapshot: StackSnapshot) -> None:
         """Print the lines that differ from the last ones."""
@@ -86,6 +87,7 @@ class LiveView:
         self._processes = processes
         self._summary: list[str] = []
         self._messages: list[str] = []
+        self._ended: set[str] = set()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -110,8 +112,16 @@ class LiveView:
         self._refresh()
 
     def process(self, process: Supervised) -> None:
-        """Redraw."""
-        self._refresh()
+        """Redraw; a process that ended or came back also gets a line, which stays when the table has changed."""
+        name = process.name
+        if process.state in _ENDED:
+            self._ended.add(name)
+            self.report(_event(process))
+        elif process.state is ProcessState.READY and name in self._ended:
+            self._ended.remove(name)
+            self.report(f"{_event(process)} again")
+        else:
+            self._refresh()
 
     def snapshot(self, snapshot: StackSnapshot) -> None:
         """Redraw."""
@@ -138,10 +148,13 @@ class LiveView:
             for process in self._processes.values()
         ]
         table = make_table(PROCESS_COLUMNS, rows)
-        lines = [
-            Text(line, overflow="fold") for line in (*self._summary, *([""] if self._messages else []), *self._messages)
-        ]
-        return Group(Text(self._title, style="bold"), Padding(table, (1, 0)), *lines)
+        lines = (*self._summary, *([""] if self._messages else []), *self._messages)
+        texts = [Text(printable(line, lines=False), overflow="fold") for line in lines]
+        return Group(Text(self._title, style="bold"), Padding(table, (1, 0)), *texts)
+
+
+def _event(process: Supervised) -> str:
+    return f"{process.name:<10}  {process.state.value}{': ' if process.note else ''}{process.note}"
 
 
 def choose_view(title: str, processes: dict[str, Supervised]) -> View:
