@@ -63,6 +63,6 @@ class StoredLatch:
     def finish_flatten(self) -> None:
         """Move from FLATTEN to HALTED: Execution reports the account flat."""
         try:
-            self._latch.finish_flatten("execution", "the account is flat")
+            self._latch.finish_flatten("the account is flat")
         except LatchUnavailable as error:
             self._log.error("latch stays at FLATTEN", reason=error.reason)

@@ -16,6 +16,11 @@ def resolve_flatten(posture: Posture, finished: bool) -> Posture:
     return FLATTENED if finished and posture is Posture.FLATTEN else posture
 
 
+def latch_cause(latch: Posture, by: str, reason: str) -> str:
+    """Describe a latch that holds the posture down; the same words at Brain and at Execution."""
+    return f"latch {latch.name} by {by or 'nobody'}: {reason or 'no reason'}"
+
+
 class PostureInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Everything that the posture in force at Execution depends on, at one moment.
 
@@ -49,7 +54,7 @@ class PostureInputs(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.venue_problem and min(self.latch, self.from_brain) is Posture.ARMED:
             return self.venue_problem
         if self.latch <= self.from_brain:
-            return f"latch {self.latch.name} by {self.latch_by or 'nobody'}: {self.latch_reason or 'no reason'}"
+            return latch_cause(self.latch, self.latch_by, self.latch_reason)
         if self.brain_silent:
             return "Brain is silent"
         if self.brain is None:

@@ -159,8 +159,8 @@ class Latch:
             )
         self._replace(posture, by, reason, (*self._nonces, nonce))
 
-    def finish_flatten(self, by: str, reason: str) -> None:
-        """Move the latch from FLATTEN to HALTED, which is no loosening.
+    def finish_flatten(self, outcome: str) -> None:
+        """Move the latch from FLATTEN to HALTED, which is no loosening; its author stays, ``outcome`` is added.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class Latch:
         """
         if self.posture is not Posture.FLATTEN:
             raise ValueError(f"posture: {self.posture.name}; only FLATTEN can be finished")
-        self._replace(FLATTENED, by, reason, self._nonces)
+        self._replace(FLATTENED, self.by, f"{self.reason}; {outcome}" if self.reason else outcome, self._nonces)
 
     def _replace(self, posture: Posture, by: str, reason: str, nonces: tuple[str, ...]) -> None:
         """Take new content once it is stored; keep the old when it cannot be."""

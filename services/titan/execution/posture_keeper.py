@@ -186,11 +186,11 @@ class PostureKeeper:
         if self.latch.posture is not Posture.FLATTEN:
             return
         try:
-            self.latch.finish_flatten("execution", message)
+            self.latch.finish_flatten(message)
         except LatchUnavailable as error:
             self._log.error("latch stays at FLATTEN", reason=error.reason)
             return
-        self._store.write(LatchChange(posture=Posture.HALTED, by="execution", reason=message))
+        self._store.write(LatchChange(posture=Posture.HALTED, by=self.latch.by, reason=self.latch.reason))
         self._log.warning("flatten finished", result=message)
 
     def to_wire(self) -> brain_pb2.PostureState:

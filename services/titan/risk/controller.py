@@ -10,7 +10,7 @@ from typing import Protocol
 from titan.domain.budgets import Budget
 from titan.domain.enums import Posture, RiskLevel
 from titan.domain.numbers import ONE
-from titan.domain.posture import PostureState
+from titan.domain.posture import PostureState, latch_cause
 from titan.risk.allocation import Allocation, AllocationState, allocate
 from titan.risk.budgets import grant
 from titan.risk.posture import level_posture, posture_in_force
@@ -162,7 +162,7 @@ class RiskController:
     def _posture_state(self) -> PostureState:
         latch, level = self._latch.posture, self.level.level
         in_force = posture_in_force(self.ceiling, latch, level)
-        reason = f"latch {latch.name}: {self._latch.reason}" + (f" (by {self._latch.by})" if self._latch.by else "")
+        reason = latch_cause(latch, self._latch.by, self._latch.reason)
         if self.blocked and in_force > Posture.CLOSE_ONLY:
             in_force, reason = Posture.CLOSE_ONLY, self.blocked
         elif in_force < latch and in_force == level_posture(level):

@@ -26,7 +26,7 @@ POSTURE = PostureState(
     ceiling=Posture.ARMED,
     latch=Posture.ARMED,
     risk_level=RiskLevel.CAUTIOUS,
-    reason="latch ARMED: a test (by ana)",
+    reason="latch ARMED by ana: a test",
     by="ana",
     policy_hash=HASH,
     term=3,
@@ -126,7 +126,7 @@ def test_status_shows_every_field() -> None:
         "term": 3,
         "posture": {
             "in_force": "ARMED",
-            "reason": "latch ARMED: a test (by ana)",
+            "reason": "latch ARMED by ana: a test",
             "ceiling": "ARMED",
             "latch": "ARMED",
             "latch_never_set": False,

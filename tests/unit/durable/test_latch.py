@@ -94,10 +94,11 @@ def test_bad_raise(path: Path, posture: Posture, by: str, nonce: str, message: s
 def test_finished_flatten_is_halted(path: Path) -> None:
     latch = Latch.load(path)
     with pytest.raises(ValueError, match="only FLATTEN can be finished"):
-        latch.finish_flatten("execution", "flat")
+        latch.finish_flatten("flat")
     latch.tighten(Posture.FLATTEN, "ana", "panic")
-    latch.finish_flatten("execution", "flat")
-    assert Latch.load(path).posture is Posture.HALTED
+    latch.finish_flatten("flat")
+    stored = Latch.load(path)
+    assert (stored.posture, stored.by, stored.reason) == (Posture.HALTED, "ana", "panic; flat")
 
 
 def test_every_damage_is_halted_with_the_reason(path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_lower_ceiling_lowers_the_latch_and_a_higher_one_raises_nothing() -> N
     ("latch", "in_force", "reason"),
     [
         (Posture.ARMED, Posture.CLOSE_ONLY, "the database is away"),
-        (Posture.HALTED, Posture.HALTED, "latch HALTED: a test (by tester)"),
+        (Posture.HALTED, Posture.HALTED, "latch HALTED by tester: a test"),
     ],
 )
 def test_what_blocks_opening_caps_the_posture(latch: Posture, in_force: Posture, reason: str) -> None:

@@ -122,15 +122,18 @@ def known_equity(state: State) -> Decimal | None:
 
 def why(state: State, output: Output) -> None:
     """Show what keeps the stack from trading now, the first obstacle first."""
-    from titan.cli.local.why import Observed, obstacles
+    from titan.cli.local.why import Observed, not_ready_obstacles, obstacles
 
     plan = state.read_plan()
     snapshot = with_stack(state, lambda client: read_snapshot(client, plan["http"]))
-    if snapshot.brain is None or snapshot.execution is None or snapshot.market is None:
-        raise Unreachable("; ".join(snapshot.missing.values()))
     not_ready = {role: health.reasons for role, health in snapshot.health.items() if not health.ready}
+    since = {str(process["name"]): str(process.get("since", ""))[11:19] for process in read_processes(state)}
+    if snapshot.brain is None or snapshot.execution is None or snapshot.market is None:
+        if not_ready:
+            print_obstacles(not_ready_obstacles(not_ready, since), output, none="")
+        raise Unreachable("; ".join(snapshot.missing.values()))
     print_obstacles(
-        obstacles(Observed(snapshot.brain, snapshot.execution, snapshot.market, not_ready)),
+        obstacles(Observed(snapshot.brain, snapshot.execution, snapshot.market, not_ready, since)),
         output,
         none="nothing is in the way: the next setup that passes the guards is traded",
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from titan.cli.obstacles import Obstacle
-from titan.cli.output import age, counted, truth_score, word
+from titan.cli.output import age, counted, time_of_day, truth_score, word
 from titan.domain.equity import EQUITY_MAX_AGE_NS
 
 if TYPE_CHECKING:
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Observed:
-    """Observed state of a stack. ``not_ready`` maps a process to the reasons why it is not ready."""
+    """Observed state of a stack.
+
+    ``not_ready`` maps a process to the reasons why it is not ready, ``since`` one to the UTC time of its state.
+    """
 
     brain: b.GetBrainResponse
     execution: e.GetExecutionResponse
     market: m.GetMarketResponse
     not_ready: Mapping[str, Sequence[str]]
+    since: Mapping[str, str] = field(default_factory=dict)
 
 
 def obstacles(observed: Observed) -> list[Obstacle]:
@@ -45,9 +49,19 @@ def _market(observed: Observed) -> list[Obstacle]:
 
 
 def _readiness(observed: Observed) -> list[Obstacle]:
+    return not_ready_obstacles(observed.not_ready, observed.since)
+
+
+def not_ready_obstacles(not_ready: Mapping[str, Sequence[str]], since: Mapping[str, str]) -> list[Obstacle]:
+    """Name every process that is not ready, since when, and why."""
     return [
-        Obstacle("process", f"{name} is not ready: {'; '.join(reasons)}", f"`titan logs {name}` shows more")
-        for name, reasons in observed.not_ready.items()
+        Obstacle(
+            "process",
+            f"{name} is not ready{f' since {since[name]} UTC' if since.get(name) else ''}: "
+            f"{'; '.join(reasons) or 'it gives no reason'}",
+            f"`titan logs {name}` shows more",
+        )
+        for name, reasons in not_ready.items()
     ]
 
 
@@ -65,7 +79,13 @@ def _posture(observed: Observed) -> list[Obstacle]:
     if posture.latch < c.POSTURE_ARMED:
         if posture.latch_never_set:
             return [Obstacle("posture", f"posture is {name}: this stack was never armed", "`titan arm` arms it")]
-        sentence = f"posture is {name}, set by {posture.by or 'unknown'}: {posture.reason or 'no reason given'}"
+        latch = f"latch {word(c.Posture, posture.latch, 'POSTURE_')} "
+        # Brain names the latch, its author and the reason; the posture in force is named already.
+        set_by = posture.reason.removeprefix(latch)
+        if set_by == posture.reason:
+            sentence = f"posture is {name}: {posture.reason or 'no reason given'}"
+        else:
+            sentence = f"posture is {name}, set {set_by}"
         return [Obstacle("posture", sentence, "`titan arm` arms it again, when that is right")]
     return []
 
@@ -146,7 +166,8 @@ def _phases(observed: Observed) -> list[Obstacle]:
             sentence = f"{phase.phase_id} has no stream to brain"
             blocking.append(Obstacle("phase", sentence, f"`titan logs {phase.phase_id}` shows why"))
         elif phase.paused_until_ns > observed.brain.market_time_ns:
-            sentence = f"{phase.phase_id} pauses after losses in a row"
+            until = time_of_day(phase.paused_until_ns)[:5]
+            sentence = f"{phase.phase_id} pauses after losses in a row until {until} UTC of the market's time"
             blocking.append(Obstacle("phase", sentence, "it goes on by itself when the pause is over"))
         elif budget.state in (b.BUDGET_STATE_CLOSE_ONLY, b.BUDGET_STATE_HALTED):
             state = word(b.BudgetState, budget.state, "BUDGET_STATE_")

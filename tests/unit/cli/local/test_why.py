@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from titan.cli.local.why import Observed, obstacles
+from titan.domain.enums import Posture
+from titan.domain.posture import latch_cause
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -44,6 +46,7 @@ def trading() -> Observed:
         execution=e.GetExecutionResponse(policy_hash=HASH, lease_held=True, venue_connected=True),
         market=m.GetMarketResponse(),
         not_ready={},
+        since={},
     )
 
 
@@ -66,7 +69,12 @@ def _frozen(observed: Observed) -> None:
 def _halted(observed: Observed) -> None:
     posture = observed.brain.posture
     posture.in_force = posture.latch = c.POSTURE_HALTED
-    posture.by, posture.reason = "anna", "looks odd"
+    posture.by, posture.reason = "anna (cli)", latch_cause(Posture.HALTED, "anna (cli)", "looks odd")
+
+
+def _halted_without_a_reason(observed: Observed) -> None:
+    _halted(observed)
+    observed.brain.posture.reason = latch_cause(Posture.HALTED, "root (cli)", "")
 
 
 def _ceiling(observed: Observed) -> None:
@@ -94,6 +102,11 @@ def _not_ready(observed: Observed) -> None:
     observed.not_ready["brain"] = ("execution is away",)
 
 
+def _frozen_process(observed: Observed) -> None:
+    observed.not_ready["brain"] = ("does not answer",)
+    observed.since["brain"] = "01:15:43"
+
+
 def _market_waits(observed: Observed) -> None:
     observed.market.waiting_for.append("scavenger")
     observed.not_ready["scavenger"] = ("does not listen",)
@@ -111,7 +124,21 @@ def _refused(observed: Observed) -> None:
         ("market waits", _market_waits, "market", "waits for scavenger", "titan logs scavenger"),
         ("a process is not ready", _not_ready, "process", "brain is not ready: execution is away", "titan logs brain"),
         ("never armed", _never_armed, "posture", "CLOSE_ONLY: this stack was never armed", "titan arm"),
-        ("halted by a person", _halted, "posture", "HALTED, set by anna: looks odd", "titan arm"),
+        ("halted by a person", _halted, "posture", "posture is HALTED, set by anna (cli): looks odd", "titan arm"),
+        (
+            "halted without a reason",
+            _halted_without_a_reason,
+            "posture",
+            "posture is HALTED, set by root (cli): no reason",
+            "titan arm",
+        ),
+        (
+            "not ready since",
+            _frozen_process,
+            "process",
+            "brain is not ready since 01:15:43 UTC: does not answer",
+            "logs",
+        ),
         ("ceiling", _ceiling, "posture", "the RiskPolicy's ceiling is CLOSE_ONLY", "spec.posture"),
         ("risk level", _defensive, "risk level", "DEFENSIVE: drawdown 0.11", "by itself"),
         ("another hash", _set("brain.execution_policy_hash", "sha256:bb"), "policy", "sha256:bb, brain", "one policy"),
@@ -125,7 +152,13 @@ def _refused(observed: Observed) -> None:
         ("execution is frozen", _frozen, "equity", "equity and truth are 12.0 s old", "titan logs execution"),
         ("equity unknown", _set("brain.equity.known", False), "equity", "equity is unknown", ""),
         ("phase away", _set("brain.phases.0.connected", False), "phase", "scavenger has no stream", "titan logs"),
-        ("loss streak", _set("brain.phases.0.paused_until_ns", 11), "phase", "pauses after losses", "by itself"),
+        (
+            "loss streak",
+            _set("brain.phases.0.paused_until_ns", 11),
+            "phase",
+            "losses in a row until 00:00 UTC",
+            "by itself",
+        ),
         (
             "budget",
             _set("brain.phases.0.budget.state", b.BUDGET_STATE_CLOSE_ONLY),
