@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +15,8 @@ import typer
 from typer.core import TyperCommand
 from typer.models import CommandFunctionType as CommandFunction
 
-from titan.cli.errors import BAD_INPUT, DONE, REFUSED, CommandError
-from titan.cli.output import Output
+from titan.cli.errors import BAD_INPUT, DONE, REFUSED, BadInput, CommandError
+from titan.cli.output import Output, print_error
 from titan.cli.usage import usage_message
 
 # Exit code that a shell expects of a program that Ctrl-C ended.
@@ -142,6 +143,7 @@ def add_verify_image(commands: typer.Typer) -> None:
 def run_app(app: typer.Typer, program: str, arguments: list[str]) -> int:
     """Run one command and return the exit code. Errors are printed as sentences, never as a trace."""
     try:
+        _refuse_empty(arguments)
         code = app(arguments or ["--help"], prog_name=program, standalone_mode=False)
     except CommandError as error:
         _print_failure(str(error))
@@ -160,9 +162,21 @@ def run_app(app: typer.Typer, program: str, arguments: list[str]) -> int:
     return code if isinstance(code, int) else DONE
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse a flag whose value is the empty string: a variable of a script that is not set.
+
+    As a path it would be the working directory, and as a namespace or context the default one.
+    """
+    for flag, following in pairwise((*arguments, None)):
+        name, separator, value = str(flag).partition("=")
+        empty = not value if separator else following == ""
+        if name.startswith("-") and name != "--reason" and empty:
+            raise BadInput(f"{name}: '' is not allowed; leave the flag out, or give it a value")
+
+
 def _print_failure(text: str) -> None:
     for line in text.splitlines():
-        sys.stderr.write(f"titan: {line}\n")
+        print_error(f"titan: {line}")
 
 
 def _unexpected(error: Exception) -> int:

@@ -9,6 +9,7 @@ from titan.domain.equity import Equity
 from titan.domain.posture import FLATTENED, resolve_flatten
 from titan.domain.truth import TruthSnapshot
 
+TWO_PERSONS = "policy: twoPersonArm is true; one person alone cannot arm"
 EXECUTION_AWAY = "execution: not connected; arming needs its stream"
 
 _OF_LEVEL = {
@@ -53,7 +54,7 @@ def arming_problems(facts: ArmingFacts) -> list[str]:
     """List every precondition of arming that does not hold, each as a sentence."""
     problems = []
     if facts.two_person_arm:
-        problems.append("policy: twoPersonArm is true; one person alone cannot arm")
+        problems.append(TWO_PERSONS)
     if facts.ceiling is not Posture.ARMED:
         problems.append(f"ceiling: {facts.ceiling.name} in the RiskPolicy resource; arming needs ARMED")
     if facts.mode_problem is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from google.protobuf.message import Message
 
 from titan.cli.errors import BadInput, Refused, Unreachable
-from titan.cli.local.state import State
+from titan.cli.local.state import State, start_command
 
 if TYPE_CHECKING:
     from titan.runtime.rpc.client import RpcChannel
@@ -79,7 +79,7 @@ def with_stack(state: State, use: Callable[[StackClient], Awaitable[T]]) -> T:
     """
     peers = peers_of_plan(state)
     if state.supervisor_pid() is None:
-        raise Unreachable(f"no stack runs on {state.path}; start it with `titan up --state {state.path}`")
+        raise Unreachable(f"no stack runs on {state.path}; start it with {start_command(state.path)}")
 
     async def run() -> T:
         client = StackClient(state, peers)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
 
 from titan.cli.errors import BadInput
 from titan.cli.local.certificates import Identities
@@ -192,6 +195,30 @@ def check_ports(prepared: Prepared) -> None:
                     f"port {port} ({use} of {process.role}) is in use by another program; "
                     "stop that one, or move this stack with --port-offset"
                 )
+
+
+def check_market(prepared: Prepared) -> None:
+    """Refuse a market that marketdata would refuse: its files, and the market that the state directory holds.
+
+    Raises
+    ------
+    BadInput
+        With the sentence of marketdata.
+    """
+    from titan.marketdata.opening import open_market
+    from titan.marketdata.settings import MarketDataSettings
+    from titan.runtime.process import StartError
+    from titan.runtime.settings import SettingsError, load_settings
+
+    for process in prepared.processes:
+        if process.role == "marketdata":
+            # Settings need a folder that exists, and this one may be made later.
+            env = {**process.env, "TITAN_STATE_DIR": str(Path.cwd())}
+            try:
+                settings = load_settings(MarketDataSettings, process.argv[1:], env)
+                open_market(msgspec.structs.replace(settings, state_dir=process.state_dir), time.time_ns)
+            except (SettingsError, StartError) as error:
+                raise BadInput(f"marketdata cannot start: {error}") from error
 
 
 def _is_free(port: int) -> bool:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class State:
         try:
             plan = json.loads(self.plan.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise BadInput(f"--state: {self.path} holds no stack; `titan up --state {self.path}` makes one") from error
+            raise BadInput(f"--state: {self.path} holds no stack; {start_command(self.path)} makes one") from error
         except OSError as error:
             raise BadInput(f"{self.plan}: cannot be read: {error.strerror or error}") from error
         except ValueError as error:
@@ -89,7 +90,27 @@ class State:
                     return int(text) if text.isdigit() else -1
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise unwritable(self.path, error) from error
         return None
+
+    def refuse_second(self) -> None:
+        """Refuse a directory that another ``titan up`` holds now, without any change on disk.
+
+        Raises
+        ------
+        BadInput
+            With its process id.
+        """
+        pid = self.supervisor_pid()
+        if pid is not None:
+            raise self._in_use(str(pid))
+
+    def _in_use(self, pid: str) -> BadInput:
+        return BadInput(
+            f"--state: {self.path} is in use by another `titan up` (process {pid}); "
+            "stop it with `titan down`, or name another directory"
+        )
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -109,11 +130,7 @@ class State:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                pid = os.pread(descriptor, 32, 0).decode().strip()
-                raise BadInput(
-                    f"--state: {self.path} is in use by another `titan up` (process {pid}); "
-                    "stop it with `titan down`, or name another directory"
-                ) from error
+                raise self._in_use(os.pread(descriptor, 32, 0).decode().strip()) from error
             try:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -123,6 +140,11 @@ class State:
             yield
         finally:
             os.close(descriptor)
+
+
+def start_command(path: Path) -> str:
+    """A command that works as it stands: it starts the demo's stack in ``path``."""
+    return f"`titan up -f policies/demo.yaml -f examples/quickstart.yaml --state {shlex.quote(str(path))}`"
 
 
 def unwritable(path: Path, error: OSError) -> BadInput:

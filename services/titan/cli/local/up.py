@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from titan.cli.errors import DONE, REFUSED, BadInput, CommandError, Refused, Unreachable
-from titan.cli.local.acts import kept, sentence, set_posture
+from titan.cli.errors import DONE, REFUSED, BadInput, CommandError, Refused
+from titan.cli.local.arming import FirstArming, NeverArmedError
 from titan.cli.local.certificates import Identities
 from titan.cli.local.client import StackClient
-from titan.cli.local.prepare import Prepared, UpOptions, check_ports, migrate, prepare, write
+from titan.cli.local.prepare import Prepared, UpOptions, check_market, check_ports, migrate, prepare, write
 from titan.cli.local.processes import Supervised, Supervisor
 from titan.cli.local.results import collect_totals, print_totals, wait_for_end
 from titan.cli.local.state import State
@@ -23,11 +23,9 @@ from titan.cli.local.view import View, choose_view
 from titan.cli.output import Output
 
 READY_S = 60.0
-ARM_S = 20.0
 # One stop may arrive as two signals: `timeout` signals the program and its group. A person needs longer than this.
 SAME_SIGNAL_S = 0.3
 _SNAPSHOT_EVERY_S = 1.0
-_ARM_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,13 @@ def up(options: UpOptions, run: RunOptions, state: State) -> int:
     """
     if run.output is not Output.TABLE and not run.until_end:
         raise BadInput(f"-o: {run.output} needs --until-end: only a run that ends has a result")
+    state.refuse_second()
     prepared = prepare(options, state)
     if run.arm and prepared.plan.mode != "paper":
         raise BadInput(f"--arm: mode is {prepared.plan.mode}; allowed is paper (`titan arm` arms a live stack)")
+    check_ports(prepared)
+    check_market(prepared)
     with state.hold():
-        check_ports(prepared)
         identities = write(prepared, state)
         return asyncio.run(_Run(prepared, run, state, identities).run())
 
@@ -161,8 +161,11 @@ class _Run:
             # The market waits for the phases. A stack that is armed before they start is armed for the whole market.
             await self._arm()
         supervisor.start(prepared.phases)
-        ready = await supervisor.wait_ready(prepared.roles, READY_S)
+        until_end = self._options.until_end
+        ready = await supervisor.wait_ready(prepared.roles, READY_S, until_hopeless=until_end)
         self._raise_if_failed()
+        if until_end:
+            self._raise_if_hopeless()
         if ready:
             self._view.report(f"ready: {self._address()}")
         else:
@@ -178,33 +181,24 @@ class _Run:
             raise broken
 
     def _raise_if_hopeless(self) -> None:
-        for process in self._supervisor.processes.values():
-            if process.restarts.hopeless:
-                raise Refused(f"{process.name} fails again and again: {process.note.partition('; again in ')[0]}")
+        for process in self._supervisor.hopeless:
+            raise Refused(f"{process.name} fails again and again: {process.note.partition('; again in ')[0]}")
 
     async def _arm(self) -> None:
-        from titan.v1 import common_pb2 as c
+        arming = FirstArming(self._client, self._prepared.plan.policy_name)
+        try:
+            self._view.report(await arming.run(self._next_change, self._view.report))
+        except NeverArmedError as error:
+            if self._options.until_end:
+                # Its totals would be those of a market that nobody traded.
+                raise Refused(f"never armed: {error}") from error
+            self._view.report(f'Not armed: {error}. Run "titan arm" when that has changed.')
 
-        deadline_s = time.monotonic() + ARM_S
-        problem = "brain does not answer"
-        while time.monotonic() < deadline_s:
-            self._raise_if_failed()
-            try:
-                response = await set_posture(
-                    self._client, c.POSTURE_ARMED, "titan up --arm", "armed at the first start", only_if_never_set=True
-                )
-            except (Unreachable, Refused) as error:
-                problem = str(error)
-            else:
-                if response.done:
-                    self._view.report(f"armed: paper money only, policy {self._prepared.plan.policy_name}")
-                    return
-                problem = sentence(response)
-                if not response.posture.latch_never_set:
-                    self._view.report(kept(response.posture))
-                    return
-            await asyncio.sleep(_ARM_EVERY_S)
-        self._view.report(f'Not armed within {ARM_S:g} s: {problem}. Run "titan arm" to arm.')
+    async def _next_change(self) -> None:
+        self._raise_if_failed()
+        if self._options.until_end:
+            self._raise_if_hopeless()
+        await self._supervisor.next_change()
 
     async def _for_ever(self) -> None:
         while True:

@@ -100,7 +100,7 @@ def test_locate(
 @pytest.mark.parametrize(
     ("description", "content", "message"),
     [
-        ("no stack", None, "holds no stack; `titan up --state"),
+        ("no stack", None, "holds no stack; `titan up -f policies/demo.yaml -f examples/quickstart.yaml --state"),
         ("torn", "{", "cannot be read"),
         ("something else", "[]", "no plan"),
     ],
