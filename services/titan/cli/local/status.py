@@ -219,7 +219,7 @@ def last_decision(brain: b.GetBrainResponse) -> str:
 
     last = brain.last_decision
     if not last.intent_id:
-        return "none yet"
+        return "none since brain started; `titan explain` shows earlier ones"
     side = word(c.Side, last.side, "SIDE_")
     if last.approved:
         return f"{short_id(last.intent_id)} {side} {last.symbol}: taken, {usdt(last.notional, 2)}"

@@ -181,7 +181,7 @@ def _setups(observed: Observed) -> list[Obstacle]:
 
     brain = observed.brain
     if brain.intents == 0:
-        return [Obstacle("setups", "no phase has seen a setup yet", "wait; a quiet market gives none")]
+        return [Obstacle("setups", "no phase has seen a setup since brain started", "wait; a quiet market gives none")]
     last = brain.last_decision
     if last.intent_id and not last.approved:
         sentence = f"the last intent was refused: {last.message or word(c.Reason, last.reason, 'REASON_')}"

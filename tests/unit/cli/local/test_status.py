@@ -29,7 +29,7 @@ def test_every_number_explains_itself() -> None:
         "policy": "not enforced: venueErrorsDefensive, onVenueFailure",
         "equity": "199.88 USDT, realized 0 USDT before fees, fees 0.1235 USDT, drawdown 0.06 %",
         "orders": "3 sent, 1 filled, 0 rejected, 2 working; 1 fill, 0 round trips, 1 open position",
-        "decision": "none yet",
+        "decision": "none since brain started; `titan explain` shows earlier ones",
     }
 
 

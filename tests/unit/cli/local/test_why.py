@@ -166,7 +166,7 @@ def _refused(observed: Observed) -> None:
             "budget is CLOSE_ONLY",
             "allocation",
         ),
-        ("no setup yet", _set("brain.intents", 0), "setups", "no phase has seen a setup", "wait"),
+        ("no setup yet", _set("brain.intents", 0), "setups", "no phase has seen a setup since brain started", "wait"),
         ("last refused", _refused, "decision", "EDGE_TOO_SMALL: min=0.001", "titan explain 0190"),
     ],
 )
