@@ -66,7 +66,6 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             identity=identity,
             step_ns=settings.step_ns,
             lockstep=settings.lockstep,
-            steps_ahead=settings.steps_ahead,
             pace=Pace(settings.speed_factor, catch_up=not settings.lockstep),
             required=settings.required_subscribers,
             run=run,

@@ -1,28 +1,23 @@
 """Plays a source to its subscribers: in lockstep with them, or at the machine's pace.
 
 In lockstep a step is over when every connected subscriber has acknowledged it and every required one is connected; so
-market time stands still while one of them restarts. Steps are published ahead of the acknowledgements, several in one
-message: the subscribers themselves keep the order of a step by their markers. What is not over is kept, and a
-subscriber that comes back receives the state before it and then all of it.
-
-In real time the market waits only at the start: a subscriber that falls too far behind receives nothing until it has
-caught up, and then a new snapshot, so that its cost is bounded.
+market time stands still while one of them restarts. In real time the market waits only at the start: a subscriber
+that falls too far behind receives nothing until it has caught up, and then a new snapshot, so that its cost is
+bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from titan.domain.time import NS_PER_S
 from titan.marketdata.playback_position import PlaybackFile, PlaybackPosition
 from titan.marketdata.steps import Step
-from titan.marketdata.subscribers import GroupBatches, MarketStream, StepBatches, Subscriber, SubscriptionFilter
+from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, SubscriptionFilter
 from titan.marketdata.view import MarketView
-from titan.recordings.source import MarketSource, SourceError
+from titan.recordings.source import MarketSource
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import market_pb2 as pb
@@ -59,19 +54,6 @@ class Pace:
         return self._due_ns
 
 
-@dataclass(frozen=True)
-class StepGroup:
-    """Steps that are sent in one message; ``prices`` are the source's after the last of them.
-
-    ``due_ns`` is the monotonic time at which the first of them was due.
-    """
-
-    steps: tuple[Step, ...]
-    prices: dict[str, str]
-    batches: GroupBatches
-    due_ns: int
-
-
 class MarketPlayer:
     """The market of one run.
 
@@ -85,8 +67,6 @@ class MarketPlayer:
         The file that records the position, and the market's identity in it.
     lockstep
         Whether steps wait for acknowledgements.
-    steps_ahead
-        In lockstep: how many steps may be published and not acknowledged. From 2 on, half of them make one message.
     required
         Names of the subscribers without which the market does not start, and in lockstep does not go on.
     run
@@ -102,7 +82,6 @@ class MarketPlayer:
         identity: str,
         step_ns: int,
         lockstep: bool,
-        steps_ahead: int,
         pace: Pace,
         required: Sequence[str],
         run: str,
@@ -119,15 +98,12 @@ class MarketPlayer:
         self._identity = identity
         self._step_ns = step_ns
         self._pace = pace
-        self._group_steps = max(1, steps_ahead // 2) if lockstep else 1
-        self._groups_ahead = min(steps_ahead, 2)
-        # Published and not over, oldest first.
-        self._outstanding: deque[StepGroup] = deque()
-        self._failure: SourceError | None = None
         self._required = tuple(required)
         self._run = run
         self._log = log
         self._subscribers: dict[str, Subscriber] = {}
+        self._current: Step | None = None
+        self._current_batches: StepBatches | None = None
         self._wake = asyncio.Event()
         # No snapshot is sent while the past is still being read again.
         self._past_read = asyncio.Event()
@@ -153,9 +129,9 @@ class MarketPlayer:
         if self.ended or (self.started and not self.lockstep):
             return []
         missing = [name for name in self._required if name not in self._subscribers]
-        if self._outstanding:
-            over = self._outstanding[0].batches.number
-            missing += [one.name for one in self._subscribers.values() if one.acknowledged < over]
+        step = self._current
+        if step is not None:
+            missing += [one.name for one in self._subscribers.values() if one.acknowledged < step.number]
         return missing
 
     @property
@@ -186,84 +162,36 @@ class MarketPlayer:
         await self._wait_for_all()
         self.started = True
         self._log.info("market starts", label=self.source.label, lockstep=self.lockstep, after_step=self.view.step)
-        if self.lockstep:
-            await self._play_in_lockstep()
-        else:
-            for step in self._steps:
-                await self._play(step)
+        for step in self._steps:
+            await self._play(step)
         self.ended = True
         self._log.info("market ended", step=self.view.step, events=self.view.sequence)
-
-    async def _play_in_lockstep(self) -> None:
-        while (group := await self._draw()) is not None:
-            self._outstanding.append(group)
-            queued_ns = max(0, time.monotonic_ns() - group.due_ns)
-            for subscriber in list(self._subscribers.values()):
-                subscriber.post_steps(group.batches, queued_ns)
-            self._lag.set(queued_ns / NS_PER_S)
-            while len(self._outstanding) >= self._groups_ahead:
-                await self._finish_oldest()
-        while self._outstanding:
-            await self._finish_oldest()
-        if self._failure is not None:
-            raise self._failure
-
-    async def _draw(self) -> StepGroup | None:
-        """Read the next steps when they are due; None at the end of the source, or where it breaks off."""
-        drawn: list[Step] = []
-        due_ns = 0
-        try:
-            while self._failure is None and len(drawn) < self._group_steps:
-                step = next(self._steps, None)
-                if step is None:
-                    break
-                step_due_ns = await self._pace.wait(self._step_ns)
-                due_ns = due_ns or step_due_ns
-                drawn.append(step)
-        except SourceError as error:
-            # The steps before are played to their end first.
-            self._failure = error
-        if not drawn:
-            return None
-        batches = GroupBatches([StepBatches(step, step.events) for step in drawn])
-        return StepGroup(tuple(drawn), self._prices(), batches, due_ns)
-
-    async def _finish_oldest(self) -> None:
-        await self._wait_for_all()
-        group = self._outstanding.popleft()
-        for step in group.steps:
-            self._finish(step)
-        self._store(group.steps[-1], group.prices)
 
     async def _play(self, step: Step) -> None:
         due_ns = await self._pace.wait(self._step_ns)
         batches = StepBatches(step, step.events)
+        self._current, self._current_batches = step, batches
         for subscriber in list(self._subscribers.values()):
-            self._publish(subscriber, batches, due_ns)
+            self._publish(subscriber, batches, step, due_ns)
         self._lag.set((time.monotonic_ns() - due_ns) / NS_PER_S)
-        self._finish(step)
-        self._store(step, self._prices())
-
-    def _finish(self, step: Step) -> None:
+        if self.lockstep:
+            await self._wait_for_all()
+        self._current = self._current_batches = None
         self.view.apply(step)
-        self._events_total.inc(len(step.events))
-        self._steps_total.inc()
-
-    def _prices(self) -> dict[str, str]:
-        return {base: str(price) for base, price in self.source.last_prices().items()}
-
-    def _store(self, step: Step, prices: dict[str, str]) -> None:
         counts = self.source.counts
         self._checks.set(counts.checks.checked)
         self._mismatches.set(counts.checks.mismatches)
         self._gaps.set(counts.gaps)
         self._repeated_trades.set(counts.repeated_trades)
+        self._events_total.inc(len(step.events))
+        self._steps_total.inc()
+        prices = {base: str(price) for base, price in self.source.last_prices().items()}
         self._position.write(
             PlaybackPosition(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices, self._run)
         )
 
-    def _publish(self, subscriber: Subscriber, batches: StepBatches, due_ns: int) -> None:
-        if subscriber.behind >= MAX_BEHIND_STEPS and not subscriber.lagging:
+    def _publish(self, subscriber: Subscriber, batches: StepBatches, step: Step, due_ns: int) -> None:
+        if not self.lockstep and subscriber.behind >= MAX_BEHIND_STEPS and not subscriber.lagging:
             subscriber.lagging = True
             self._resyncs.labels(subscriber.name).inc()
             self._log.warning("subscriber falls behind: it receives a snapshot later", subscriber=subscriber.name)
@@ -271,9 +199,9 @@ class MarketPlayer:
             if subscriber.behind > 0:
                 return
             self._log.info("subscriber has caught up", subscriber=subscriber.name, after_step=self.view.step)
-            subscriber.post_state(self._state())
+            subscriber.post_state(self._state(), self.view.step)
         # A sleep may end a moment early; then the step did not wait.
-        subscriber.post_steps(batches, max(0, time.monotonic_ns() - due_ns))
+        subscriber.post_step(batches, step.number, max(0, time.monotonic_ns() - due_ns))
 
     async def _wait_for_all(self) -> None:
         while self.waiting_for:
@@ -295,7 +223,6 @@ class MarketPlayer:
             step_ns=self._step_ns,
             market_time_ns=self.view.market_time_ns,
             run=self._run,
-            steps_ahead=self._group_steps * self._groups_ahead if self.lockstep else 0,
             instruments=[instrument_to_wire(one) for one in instruments],
             history=[bar_to_wire(bar) for bar in bars],
         )
@@ -324,12 +251,12 @@ class MarketPlayer:
         self._connected.set(len(self._subscribers))
         self._log.info("subscribed", subscriber=name, after_step=self.view.step)
         stream.post(pb.SubscribeResponse(hello=self._hello(event_filter)))
-        subscriber.post_state(self._state())
-        for group in self._outstanding:
-            subscriber.post_steps(group.batches, 0)
-        if self.ended:
+        subscriber.post_state(self._state(), self.view.step)
+        if self._current is not None and self._current_batches is not None:
+            subscriber.post_step(self._current_batches, self._current.number, 0)
+        elif self.ended:
             end = Step(self.view.step, self.view.market_time_ns, (), last=True)
-            subscriber.post_steps(StepBatches(end, ()), 0)
+            subscriber.post_step(StepBatches(end, ()), end.number, 0)
         self._wake.set()
         try:
             async for request in stream:

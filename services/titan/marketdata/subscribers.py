@@ -49,62 +49,32 @@ class StepBatches:
         self._events = events
         self._snapshot = snapshot
         self._wires: dict[int, pb.MarketEvent] = {}
-        self._messages: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
+        self._batches: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
 
-    @property
-    def number(self) -> int:
-        """The step's number."""
-        return self._step.number
-
-    def message(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
-        """Return the message of this filter; it waited ``queued_ns`` monotonic nanoseconds here."""
-        made = self._messages.get(event_filter)
+    def batch(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
+        """Return the batch of this filter; it waited ``queued_ns`` monotonic nanoseconds here."""
+        made = self._batches.get(event_filter)
         if made is None:
-            made = self._messages[event_filter] = pb.SubscribeResponse(batch=self.batch(event_filter, queued_ns))
+            step = self._step
+            made = pb.SubscribeResponse(
+                batch=pb.MarketBatch(
+                    step=step.number,
+                    market_time_ns=step.end_ns,
+                    events=[self._wire(index) for index in event_filter.select(self._events)],
+                    step_complete=not self._snapshot,
+                    snapshot=self._snapshot,
+                    end_of_market=step.last and not self._snapshot,
+                    queued_ns=queued_ns,
+                )
+            )
+            self._batches[event_filter] = made
         return made
-
-    def batch(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.MarketBatch:
-        """Make the batch of this filter."""
-        step = self._step
-        return pb.MarketBatch(
-            step=step.number,
-            market_time_ns=step.end_ns,
-            events=[self._wire(index) for index in event_filter.select(self._events)],
-            step_complete=not self._snapshot,
-            snapshot=self._snapshot,
-            end_of_market=step.last and not self._snapshot,
-            queued_ns=queued_ns,
-        )
 
     def _wire(self, index: int) -> pb.MarketEvent:
         wire = self._wires.get(index)
         if wire is None:
             wire = self._wires[index] = event_to_wire(self._events[index])
         return wire
-
-
-class GroupBatches:
-    """The batches of several steps that are sent as one message, made once for each filter."""
-
-    def __init__(self, steps: Sequence[StepBatches]) -> None:
-        self._steps = steps
-        self._messages: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
-
-    @property
-    def number(self) -> int:
-        """Number of the last step."""
-        return self._steps[-1].number
-
-    def message(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
-        """Return the message of this filter; its first step waited ``queued_ns`` monotonic nanoseconds here."""
-        if len(self._steps) == 1:
-            return self._steps[0].message(event_filter, queued_ns)
-        made = self._messages.get(event_filter)
-        if made is None:
-            batches = [step.batch(event_filter, queued_ns) for step in self._steps]
-            made = pb.SubscribeResponse(batches=pb.MarketBatches(batches=batches))
-            self._messages[event_filter] = made
-        return made
 
 
 class Subscriber:
@@ -124,13 +94,13 @@ class Subscriber:
         """Steps posted and not acknowledged."""
         return self.posted - self.acknowledged
 
-    def post_steps(self, batches: StepBatches | GroupBatches, queued_ns: int) -> None:
-        """Send one step or several."""
-        self.posted = batches.number
-        self.stream.post(batches.message(self.event_filter, queued_ns))
+    def post_step(self, batches: StepBatches, number: int, queued_ns: int) -> None:
+        """Send a step."""
+        self.posted = number
+        self.stream.post(batches.batch(self.event_filter, queued_ns))
 
-    def post_state(self, state: StepBatches) -> None:
-        """Send the state as of the end of a step."""
-        self.posted = self.acknowledged = state.number
+    def post_state(self, batches: StepBatches, number: int) -> None:
+        """Send the state as of the end of step ``number``."""
+        self.posted = self.acknowledged = number
         self.lagging = False
-        self.stream.post(state.message(self.event_filter, 0))
+        self.stream.post(batches.batch(self.event_filter, 0))

@@ -62,7 +62,6 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
         )
         self.execution_marker = Watermark()
         self._last_marker: VenueMarker | None = None
-        self._repeated_ns = 0
         self._streams: set[TradeStream] = set()
         self._heart: asyncio.Task[None] | None = None
         self.server = RpcServer(settings, self.metrics, self.log)
@@ -139,8 +138,6 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
     # --- the market --------------------------------------------------------------------------------------------------
 
     def _on_hello(self, hello: market_pb2.MarketHello) -> None:
-        # Steps that were not over when this process ended are sent again, and events that were matched are known.
-        self._repeated_ns = hello.steps_ahead * hello.step_ns
         self.venue.engine.list_instruments({each.symbol: instrument_from_wire(each) for each in hello.instruments})
 
     async def _on_batch(self, batch: market_pb2.MarketBatch) -> None:
@@ -163,7 +160,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
                 self.venue.engine.on_snapshot(event)
             return
         if batch.step_complete and events:
-            self._check_numbering(events[-1].sequence, batch.market_time_ns)
+            self._check_numbering(events[-1].sequence)
         for update in await self.venue.on_events(events, batch.market_time_ns):
             if isinstance(update, VenueTrade):
                 self._trades.inc()
@@ -171,13 +168,10 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
                 self._rejects.labels(update.reason.name).inc()
             self._post_all(wire.update_to_wire(update))
 
-    def _check_numbering(self, last_sequence: int, market_time_ns: int) -> None:
+    def _check_numbering(self, last_sequence: int) -> None:
         """Refuse or renumber a step that ends before the last matched event: another market, or a restarted source."""
-        state = self.venue.engine.state
-        matched = state.last_sequence
+        matched = self.venue.engine.state.last_sequence
         if last_sequence >= matched:
-            return
-        if self.feed.lockstep and state.market_time_ns - market_time_ns <= self._repeated_ns:
             return
         message = f"the market is at event {last_sequence}, and event {matched} has been matched in {self._store.path}"
         if self.feed.lockstep:

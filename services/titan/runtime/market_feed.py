@@ -98,8 +98,7 @@ class MarketFeed:
         self._on_hello = on_hello
         self._on_batch = on_batch
         self._log = log
-        # Batches, each with whether it is the last of its message: only that one is acknowledged.
-        self._queue: asyncio.Queue[tuple[pb.MarketBatch, bool]] = asyncio.Queue()
+        self._queue: asyncio.Queue[pb.MarketBatch] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._subscription = pb.SubscribeRequest(
             subscription=pb.Subscription(
@@ -167,12 +166,8 @@ class MarketFeed:
             self.clock.rejoin()
             self.hello = response.hello
             self._on_hello(response.hello)
-        elif response.HasField("batches"):
-            batches = response.batches.batches
-            for number, batch in enumerate(batches, start=1):
-                self._queue.put_nowait((batch, number == len(batches)))
         else:
-            self._queue.put_nowait((response.batch, True))
+            self._queue.put_nowait(response.batch)
 
     def _lost(self, reason: str) -> None:
         # The market sends queued batches again after the reconnection.
@@ -181,11 +176,9 @@ class MarketFeed:
 
     async def _work(self) -> None:
         while True:
-            batch, last = await self._queue.get()
+            batch = await self._queue.get()
             self._lag.set(self._queue.qsize())
             if not self._is_new(batch):
-                if last and batch.step_complete and not batch.snapshot:
-                    self._acknowledge(batch)
                 continue
             self._working_step = batch.step + 1 if batch.snapshot else batch.step
             if batch.market_time_ns:
@@ -203,14 +196,15 @@ class MarketFeed:
                 self.ended = True
             if batch.step_complete and not batch.snapshot:
                 self.last_step = batch.step
-                if last:
-                    self._acknowledge(batch)
+                self._acknowledge(batch)
 
     def _is_new(self, batch: pb.MarketBatch) -> bool:
         if batch.snapshot:
             # Our own state is as new, unless we have just started or missed something.
             return batch.step >= max(self._working_step, self.last_step + 1) or self._working_step < 0
         if batch.step <= self.last_step:
+            if batch.step_complete:
+                self._acknowledge(batch)
             return False
         if batch.events and batch.events[0].sequence <= self._last_sequence:
             fresh = [event for event in batch.events if event.sequence > self._last_sequence]
