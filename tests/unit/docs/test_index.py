@@ -89,7 +89,8 @@ def test_cited_sections_of_the_domain_exist() -> None:
 
 
 def test_terms_are_in_alphabetical_order_and_defined_once() -> None:
-    rows = re.findall(r"^\| ([^|]+?) \|", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    text = (DOCS / "glossary.md").read_text().partition("\n## Kept for compatibility\n")[0]
+    rows = re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE)
     terms = [term.lower().replace(",", "") for term in rows if term not in ("Term", "---")]
     assert terms == sorted(set(terms))
 
@@ -135,3 +136,11 @@ def test_every_path_of_the_glossary_is_there() -> None:
     named = re.findall(r"`(operator: |)([a-z_]+/[a-z_/]*(?:\.py)?)`", text.partition("| Term |")[2])
     assert named
     assert [path for root, path in named if not (roots[root] / path).exists()] == []
+
+
+def test_the_recordings_that_the_readme_replays_are_there() -> None:
+    text = (DOCS.parent / "README.md").read_text()
+    folder = DOCS.parent / re.findall(r"^recordings=(\S+)$", text, re.MULTILINE)[0]
+    names = re.findall(r"--market \$recordings/(\S+)", text)
+    assert len(names) == 2
+    assert [name for name in names if not (folder / name).is_file()] == []
