@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from support.processes.execution_neighbours import PERP, Brain
+from support.processes.execution_neighbors import PERP, Brain
 from support.processes.execution_scene import Scene, scene
 from support.processes.waiting import until
 from support.stack.local_processes import Stack
