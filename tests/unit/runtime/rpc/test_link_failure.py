@@ -31,7 +31,7 @@ async def test_a_defect_ends_the_process() -> None:
 
     (context,) = await ended(defective())
     assert context["ends_process"] is True
-    assert context["message"] == "link Brain.Submit broke: KeyError('symbol')"
+    assert context["message"] == "link Brain.Submit broke (KeyError): 'symbol'"
 
 
 async def test_a_stop_does_not() -> None:
