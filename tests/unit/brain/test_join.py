@@ -51,50 +51,50 @@ class TheJoin(RuleBasedStateMachine):
     @rule(index=_INDEXES, whole=st.booleans(), protected=st.booleans(), passed=_PASSED)
     def fill(self, index: int, whole: bool, protected: bool, passed: tuple[int, int]) -> None:
         """Any order, whatever the others do: a stop may fire beside its phase's exit."""
-        working = self.join.working()
+        working = self.join.execution.working()
         if working:
             order = working[index % len(working)]
             rest = order.remaining_quantity
-            self.join.fill(order, rest if whole else min(rest, _PART))
+            self.join.execution.fill(order, rest if whole else min(rest, _PART))
         if protected:
-            self.join.protect()
+            self.join.execution.protect()
         self.deliver(passed)
 
     @rule(passed=_PASSED)
     def acknowledge(self, passed: tuple[int, int]) -> None:
-        for order in self.join.working():
+        for order in self.join.execution.working():
             if order.state in _CAN_ACK:
-                self.join.happen(order, OrderEventKind.ACK)
-        self.join.protect()
+                self.join.execution.happen(order, OrderEventKind.ACK)
+        self.join.execution.protect()
         self.deliver(passed)
 
     @rule(index=_INDEXES, how=st.sampled_from(["cancel", "late trade", "lost"]))
     def end(self, index: int, how: str) -> None:
         """The venue ends an order, never had it, or reports a trade of it after its end."""
-        working = self.join.working()
+        working = self.join.execution.working()
         if not working:
             return
         order = working[index % len(working)]
         if how == "lost":
             if order.state is OrderState.SENT:
-                self.join.lose(order)
+                self.join.execution.lose(order)
             return
-        ended = self.join.happen(order, OrderEventKind.CANCEL)
+        ended = self.join.execution.happen(order, OrderEventKind.CANCEL)
         if how == "late trade" and ended.remaining_quantity:
-            self.join.fill(ended, min(ended.remaining_quantity, _PART))
+            self.join.execution.fill(ended, min(ended.remaining_quantity, _PART))
 
     @rule()
     def flatten(self) -> None:
-        self.join.flatten()
+        self.join.execution.flatten()
 
     @rule(night=st.booleans())
     def reconcile(self, night: bool) -> None:
-        self.join.now_ns += NS_PER_DAY if night else 0
-        self.join.reconcile()
+        self.join.execution.now_ns += NS_PER_DAY if night else 0
+        self.join.execution.reconcile()
 
     @rule(passed=_PASSED)
     def digest(self, passed: tuple[int, int]) -> None:
-        self.join.send_digest()
+        self.join.execution.send_digest()
         self.deliver(passed)
 
     @precondition(lambda self: self.join.up)
@@ -121,23 +121,24 @@ class TheJoin(RuleBasedStateMachine):
     @invariant()
     def no_difference_was_found(self) -> None:
         if hasattr(self, "join"):
-            assert not self.join.drifts
+            assert not self.join.execution.drifts
 
     @rule()
     def settle(self) -> None:
         join = self.join
         join.settle()
         state = join.state
-        assert state.mirror.lines() == join.executions_view()
+        assert state.mirror.lines() == join.execution.view()
         assert not join.client.pending
-        entries = {one.intent_id for one in join.working() if one.order_role is OrderRole.ENTRY}
-        exits = {one.intent_id for one in join.working() if one.order_role in (OrderRole.EXIT, OrderRole.FLATTEN)}
+        working = join.execution.working()
+        entries = {one.intent_id for one in working if one.order_role is OrderRole.ENTRY}
+        exits = {one.intent_id for one in working if one.order_role in (OrderRole.EXIT, OrderRole.FLATTEN)}
         assert (set(state.reservations.entries), set(state.reservations.exits)) == (entries, exits)
-        assert state.symbols[PERP].net == join.account.positions.holdings.get(PERP, Holding()).quantity
+        assert state.symbols[PERP].net == join.execution.account.positions.holdings.get(PERP, Holding()).quantity
         totals = {
             (phase, setup): total for phase in PHASES for setup, total in state.phases[phase].history.by_setup.items()
         }
-        assert totals == {key: total for key, total in join.account.trip_results.by_setup.items() if key[0]}
+        assert totals == {key: total for key, total in join.execution.account.trip_results.by_setup.items() if key[0]}
 
     def teardown(self) -> None:
         """Whatever happened: everything can be closed, and then nothing is left or reserved."""
@@ -145,10 +146,10 @@ class TheJoin(RuleBasedStateMachine):
             return
         join = self.join
         self.settle()
-        for order in join.working():
+        for order in join.execution.working():
             if order.order_role in (OrderRole.ENTRY, OrderRole.EXIT, OrderRole.FLATTEN):
-                join.happen(order, OrderEventKind.CANCEL)
-        join.reconcile()
+                join.execution.happen(order, OrderEventKind.CANCEL)
+        join.execution.reconcile()
         join.settle()
         positions = join.state.mirror.positions
         for phase, quantity in positions.shares_of(PERP).items():
@@ -157,16 +158,16 @@ class TheJoin(RuleBasedStateMachine):
             if phase:
                 assert join.submit(phase, side, abs(quantity), Action.CLOSE)
         join.settle()
-        for order in join.working():
+        for order in join.execution.working():
             if order.order_role is OrderRole.EXIT:
-                join.fill(order, order.remaining_quantity)
-        join.send_digest()
+                join.execution.fill(order, order.remaining_quantity)
+        join.execution.send_digest()
         join.settle()
-        shares = join.account.positions.shares_of(PERP)
+        shares = join.execution.account.positions.shares_of(PERP)
         assert not [phase for phase in shares if phase], "all that a phase holds is closed"
         assert (join.state.reservations.entries, join.state.reservations.exits) == ({}, {})
-        assert join.state.mirror.lines() == join.executions_view()
-        assert not join.drifts
+        assert join.state.mirror.lines() == join.execution.view()
+        assert not join.execution.drifts
 
 
 TestTheJoin = TheJoin.TestCase
