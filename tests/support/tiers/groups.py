@@ -39,6 +39,8 @@ TOGETHER = {
     "tests/cluster/kubectl/test_kubectl_titan_explain.py": "one control plane",
     "tests/cluster/plane/test_apiproxy.py": "one control plane",
     "tests/cluster/plane/test_controlplane.py": "one control plane",
+    "tests/cluster/kubectl/test_kubectl_titan.py": "one control plane, kubectl",
+    "tests/cluster/kubectl/test_kubectl_titan_acts.py": "one control plane, kubectl",
     **dict.fromkeys(_LOOKED_AT, "one installation, stacks that are looked at"),
     **dict.fromkeys(_TRADED, "one installation, stacks that trade"),
     "tests/cluster/controller/guarded/": "one guarded control plane, faults",
