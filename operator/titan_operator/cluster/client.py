@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 import msgspec
+from aiohttp.connector import NEEDS_CLEANUP_CLOSED
 
 from titan_operator.api.names import FIELD_MANAGER
 from titan_operator.cluster.credentials import Connection
@@ -80,7 +81,13 @@ class Cluster:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self.connection.ssl_context(), limit=8, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(
+                ssl=self.connection.ssl_context(),
+                limit=8,
+                keepalive_timeout=60,
+                # Before Python 3.12.7 the end of a broken TLS connection is awaited for ever, also after the last call.
+                enable_cleanup_closed=NEEDS_CLEANUP_CLOSED,
+            ),
             timeout=self._timeout,
             headers={"Accept": _JSON, "User-Agent": self._agent},
             middlewares=(_no_resend,),

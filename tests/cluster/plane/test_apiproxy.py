@@ -14,6 +14,7 @@ import pytest
 from testcluster.controlplane import ControlPlane
 
 from support.cluster.apiproxy import ApiProxy, WatchFault
+from support.connectors import ending_connector
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import from_kubeconfig, in_cluster
 from titan_operator.cluster.errors import ApiError, Unreachable
@@ -138,7 +139,7 @@ class Watch:
         version = (await fixture.client.list(CONFIG_MAP, fixture.namespace)).resource_version
         query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
         async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=connection.ssl_context())) as session,
+            aiohttp.ClientSession(connector=ending_connector(connection.ssl_context())) as session,
             session.get(
                 connection.server + CONFIG_MAP.path(namespace=fixture.namespace),
                 params=query,

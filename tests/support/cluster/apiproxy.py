@@ -22,6 +22,7 @@ from aiohttp import web
 
 from support.cluster.api_requests import Mutation, Target, status
 from support.cluster.loopback_certificate import throw_away_certificate
+from support.connectors import ending_connector
 from titan_operator.cluster.credentials import Connection
 from titan_operator.cluster.resource_kinds import Kind
 
@@ -116,7 +117,7 @@ class ApiProxy:
         self._certificate_pem, self._key_pem = throw_away_certificate()
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._upstream.ssl_context(), limit=0)
+        connector = ending_connector(self._upstream.ssl_context())
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(total=None), read_bufsize=2**22, auto_decompress=False
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from support.connectors import ending_connector
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.resource_kinds import Kind
 
@@ -19,7 +20,7 @@ async def events(admin: Cluster, kind: Kind, namespace: str) -> AsyncIterator[tu
     What happens while the API server is away is seen by the list after it.
     """
     connection = admin.connection
-    connector = aiohttp.TCPConnector(ssl=connection.ssl_context())
+    connector = ending_connector(connection.ssl_context())
     async with aiohttp.ClientSession(connector=connector, read_bufsize=2**22) as session:
         while True:
             try:

@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 import yaml
 
+from support.connectors import ending_connector
+
 Object = dict[str, Any]
 Key = tuple[str, str]
 
@@ -47,7 +49,7 @@ class Api:
 
     async def open(self) -> None:
         """Be ready for calls; in the event loop that makes them."""
-        connector = aiohttp.TCPConnector(ssl=self._context, limit=0)
+        connector = ending_connector(self._context)
         self._session = aiohttp.ClientSession(self.server, connector=connector, read_bufsize=2**22)
 
     async def close(self) -> None:
