@@ -14,7 +14,7 @@ SLOWEST := --durations=10
 # More processes than cores: most of these tests wait for other processes. support/tiers/groups.py has the groups.
 SPREAD := --numprocesses=4 --dist=loadgroup
 # Control planes and whole stacks compute more than they wait.
-SPREAD_CLUSTER := --numprocesses=3 --dist=loadgroup
+SPREAD_CLUSTER := --numprocesses=4 --dist=loadgroup
 # The first interpreter that is new enough; lazily, so that `make help` needs none.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$python"; break; }; done)

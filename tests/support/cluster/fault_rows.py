@@ -241,7 +241,13 @@ ROWS: Sequence[Row] = (
     Row(
         "events late", "an overloaded API server", _watches(WatchFault.DELAY, times=30), (UPGRADE, POLICY_CHANGE, HALT)
     ),
-    Row("stale resources", "an old cache answers: specs of before", _stale(*RESOURCES), (UPGRADE, POLICY_CHANGE, HALT)),
+    Row(
+        "stale resources",
+        "an old cache answers: specs of before",
+        _stale(*RESOURCES),
+        (UPGRADE, POLICY_CHANGE, HALT),
+        sampled=True,
+    ),
     Row("stale pods", "an old cache answers: pods that are gone", _stale(KINDS["Pod"]), (UPGRADE, DELETE)),
     Row("stale workloads", "an old cache answers: templates of before", _stale(*WORKLOADS), (UPGRADE, DELETE)),
     Row(
@@ -249,7 +255,6 @@ ROWS: Sequence[Row] = (
         "a half-made picture is told as the present",
         _stale_later(*KINDS_WATCHED),
         (INSTALL, UPGRADE),
-        sampled=True,
     ),
     Row(
         "everything stale, time and again, while it changes and ends",
