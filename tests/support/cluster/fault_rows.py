@@ -241,13 +241,7 @@ ROWS: Sequence[Row] = (
     Row(
         "events late", "an overloaded API server", _watches(WatchFault.DELAY, times=30), (UPGRADE, POLICY_CHANGE, HALT)
     ),
-    Row(
-        "stale resources",
-        "an old cache answers: specs of before",
-        _stale(*RESOURCES),
-        (UPGRADE, POLICY_CHANGE, HALT),
-        sampled=True,
-    ),
+    Row("stale resources", "an old cache answers: specs of before", _stale(*RESOURCES), (UPGRADE, POLICY_CHANGE, HALT)),
     Row("stale pods", "an old cache answers: pods that are gone", _stale(KINDS["Pod"]), (UPGRADE, DELETE)),
     Row("stale workloads", "an old cache answers: templates of before", _stale(*WORKLOADS), (UPGRADE, DELETE)),
     Row(
