@@ -77,10 +77,10 @@ def row(name: str, values: list[int]) -> str:
 
 
 def policy_file(folder: Path) -> tuple[Path, str]:
-    """The demo policy with room for an order each tenth of a second, all day."""
+    """The demo policy with room for an order each tenth of a second, all day, each beside those before."""
     rules = yaml.safe_load((ROOT / "policies" / "demo.yaml").read_text())["spec"]["rules"]
     rules |= {"lossStreakCount": 100, "maxEntryOrdersPerSymbol": 100, "minEdgeToCost": "0", "maxDailyLoss": "100000"}
-    rules |= {"maxDailyLossFraction": "0.5", "latencyReduceMs": 5000, "latencyRejectMs": 10000}
+    rules |= {"maxDailyLossFraction": "0.5", "maxCorrelation": "1", "latencyReduceMs": 5000, "latencyRejectMs": 10000}
     path = folder / "rules.json"
     path.write_text(json.dumps(rules))
     return path, policy_hash(rules)
