@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any, Literal
+from weakref import WeakSet
 
 from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 Schema = Literal["brain", "execution"]
 
@@ -21,6 +26,8 @@ CONNECTIONS = 3
 CONNECT_S = 5.0
 WAIT_S = 5.0
 STATEMENT_S = 10.0
+# One that a disk holds longer is left behind.
+_THREAD_END_S = 1.0
 _PLAIN = re.compile(r"[A-Za-z0-9._:-]*")
 # Errors of a broken or foreign database; drivers let the network's own errors through.
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
@@ -98,15 +105,7 @@ def make_engine(url: str, schema: Schema, statement_s: float = STATEMENT_S) -> A
     read = read_url(url)
     if read.get_backend_name() == "postgresql":
         return _postgresql(read, schema, statement_s)
-    engine = create_async_engine(read)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA busy_timeout=2000")
-
-    return engine
+    return _sqlite(read)
 
 
 def error_text(error: Exception) -> str:
@@ -146,6 +145,42 @@ async def schema_problem(engine: AsyncEngine, schema: Schema, head: str) -> Sche
         why = f"database: {schema} schema is {has}, this program needs {head}; run the upgrade"
         return SchemaProblem(why, away=False)
     return None
+
+
+def _sqlite(url: URL) -> AsyncEngine:
+    import aiosqlite
+
+    threads: WeakSet[Thread] = WeakSet()
+
+    def connect(*given: Any, **named: Any) -> aiosqlite.Connection:
+        connection = aiosqlite.connect(*given, **named)
+        thread = connection._thread  # noqa: SLF001 - SQLAlchemy's own dialect reads it too.
+        # A process that is told to end does not wait for a disk.
+        thread.daemon = True
+        threads.add(thread)
+        return connection
+
+    engine = create_async_engine(url, connect_args={"async_creator_fn": connect})
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA busy_timeout=2000")
+
+    @event.listens_for(engine.sync_engine, "engine_disposed")
+    def _end_threads(_engine: object) -> None:
+        # Each tells its event loop that it ends, also after a connect that failed or was canceled, for which aiosqlite
+        # does not wait. A loop that is closed by then makes the thread fail.
+        if left := [thread for thread in threads if thread.is_alive()]:
+            await_only(asyncio.to_thread(_join, left))
+
+    return engine
+
+
+def _join(threads: Iterable[Thread]) -> None:
+    for thread in threads:
+        thread.join(_THREAD_END_S)
 
 
 def _postgresql(url: URL, schema: Schema, statement_s: float) -> AsyncEngine:

@@ -80,7 +80,11 @@ class Spool:
     async def _made(self) -> AsyncEngine:
         if self._engine is None:
             engine = make_engine(f"sqlite+aiosqlite:///{self._path}", "brain")
-            async with engine.begin() as connection:
-                await connection.run_sync(_metadata.create_all)
+            try:
+                async with engine.begin() as connection:
+                    await connection.run_sync(_metadata.create_all)
+            except BaseException:
+                await engine.dispose()
+                raise
             self._engine = engine
         return self._engine

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import aiosqlite
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from titan.storage.decisions import DecisionStore
 from titan.storage.migrate import upgrade_async
@@ -120,3 +125,29 @@ async def test_with_no_room_anywhere_it_counts_what_it_drops(
     assert any("nor" in (said or "") for said in problems), problems
     await store.stop()
     assert store.unsaved == 3
+
+
+async def test_no_thread_of_a_file_outlives_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow_end(*given: object) -> None:
+        worker(*given)
+        time.sleep(0.2)
+
+    worker = aiosqlite.core._connection_worker_thread
+    monkeypatch.setattr(aiosqlite.core, "_connection_worker_thread", slow_end)
+    before = set(threading.enumerate())
+    url = f"sqlite+aiosqlite:///{tmp_path}/brain.db"
+    await upgrade_async(url, "brain")
+    for folder in (tmp_path, tmp_path / "no such folder"):
+        store = store_of(url, folder)
+        await begun(store)
+        store.save(decision("intent-1"))
+        await store.flush(5.0)
+        await store._engine.dispose()
+        store.save(decision("intent-2"))
+        await store.stop()
+    missing = make_engine(f"sqlite+aiosqlite:///{tmp_path}/no such folder/brain.db", "brain")
+    with pytest.raises(OperationalError):
+        await missing.connect()
+    await missing.dispose()
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not {name for name in left if "slow_end" in name}
