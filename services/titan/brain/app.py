@@ -81,6 +81,7 @@ class BrainApp(ServiceApp[BrainSettings]):
             updater,
             self.controller,
             decisions,
+            self.intent_handler.finish,
             self.phases,
             latch,
             self.now_ns,
@@ -148,6 +149,7 @@ class BrainApp(ServiceApp[BrainSettings]):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        self.intent_handler.finish()
         await self.feed.stop()
         await self.server.stop()
         await self.execution.stop()

@@ -41,6 +41,7 @@ class ExecutionUpdates:
         updater: StateUpdater,
         controller: RiskController,
         decisions: IntentDecisions,
+        finish_decision: Callable[[], None],
         phases: PhaseSessions,
         latch: StoredLatch,
         now_ns: Callable[[], int],
@@ -53,6 +54,7 @@ class ExecutionUpdates:
         self._risk_state = updater.risk_state
         self._controller = controller
         self._decisions = decisions
+        self._finish_decision = finish_decision
         self._phases = phases
         self._latch = latch
         self._now_ns = now_ns
@@ -68,13 +70,14 @@ class ExecutionUpdates:
         return self._controller.state
 
     def on_report(self, message: e.PlaceResponse) -> None:
-        """Apply one message.
+        """Apply one message, after the decision that it may be about.
 
         Raises
         ------
         ValueError
             When the message is of no known kind.
         """
+        self._finish_decision()
         kind = message.WhichOneof("message")
         if kind == "order":
             self._on_order(message.order, message.sequence)

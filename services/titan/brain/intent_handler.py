@@ -1,4 +1,8 @@
-"""The order path through Brain: decode an intent, decide, post the order, in one synchronous handler."""
+"""The order path through Brain: decode an intent, decide, post the order, in one synchronous handler.
+
+What an order does not need follows it a millisecond later: to write the decision out, to answer the phase, to count and
+to store. Until then Execution has the processor, where the two share one.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +14,31 @@ from titan.brain.decision_counts import DecisionCounts
 from titan.brain.phase_sessions import PhaseSession
 from titan.brain.recent_decisions import RecentDecisions
 from titan.domain.decisions import Decision
-from titan.domain.enums import Verdict
-from titan.domain.intents import Intent
+from titan.domain.enums import PositionEffect, Verdict
 from titan.domain.numbers import format_decimal
-from titan.risk.decisions import IntentDecisions, needs_order
+from titan.risk.decisions import IntentDecisions
+from titan.risk.engine import Assessment
 from titan.risk.guards.table import GUARDS
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import brain_pb2 as b
 from titan.v1 import execution_pb2 as e
 from titan.wire.brain import MAX_ID_LENGTH, InvalidIntentError, decision_to_wire, intent_from_wire
+from titan.wire.fields import enum_number
 
 # The first order of an intent; Execution counts on from here when it must send a reducing one again.
 _FIRST_ATTEMPT = 1
 # Characters of an unreadable symbol in the decision's record.
 _SYMBOL_LENGTH = 40
+# The shortest time of the event loop's timers.
+_REST_S = 0.001
 
 
 class IntentHandler:
-    """Decides each intent once. ``place`` sends an order and ``save`` stores a decision, both without waiting."""
+    """Decides each intent once. ``place`` sends an order and ``save`` stores a decision, both without waiting.
+
+    Who handles a report of Execution calls :meth:`finish` first: a phase hears of a decision before its order's events.
+    """
 
     def __init__(
         self,
@@ -42,6 +52,8 @@ class IntentHandler:
         self.recent = RecentDecisions()
         self.counts = DecisionCounts()
         self.last: b.Decision | None = None
+        # An order on its way whose decision is not written out: with its intent's session, and Brain's duration in ns.
+        self._unfinished: tuple[Assessment, PhaseSession, int] | None = None
         self._decisions = decisions
         self._now_ns = now_ns
         self._place = place
@@ -72,40 +84,59 @@ class IntentHandler:
                 self._remember(decision)
 
     def handle(self, message: b.Intent, session: PhaseSession, received_ns: int) -> None:
-        """Answer one intent; the order of an approved one is posted before the phase's answer."""
+        """Decide one intent; the order of an approved one is posted before the phase's answer."""
+        self.finish()
         known = self.recent.get(message.intent_id)
         if known is not None:
             self._repeated_counter.inc()
             session.post(b.SubmitResponse(decision=known))
             return
         now_ns = self._now_ns()
-        intent: Intent | None = None
         try:
             intent = intent_from_wire(message)
-            decision = self._decisions.decide(intent, session.phase_id, now_ns)
         except InvalidIntentError as error:
-            decision = self._decisions.engine.unreadable(
+            unreadable = self._decisions.engine.unreadable(
                 message.intent_id[:MAX_ID_LENGTH],
                 session.phase_id,
                 message.symbol[:_SYMBOL_LENGTH],
                 str(error),
                 now_ns,
             )
-        wire = decision_to_wire(decision)
-        if intent is not None and needs_order(decision):
-            order = _place_order(message, wire)
-            wire.hops.add(name="brain", duration_ns=time.monotonic_ns() - received_ns)
-            order.hops.extend(wire.hops)
-            order.decision.CopyFrom(wire)
-            self._place(order)
-            self._decisions.reserve(intent, decision)
-        else:
-            wire.hops.add(name="brain", duration_ns=time.monotonic_ns() - received_ns)
-        session.post(b.SubmitResponse(decision=wire))
+            self._answer(unreadable, session, time.monotonic_ns() - received_ns)
+            return
+        assessed = self._decisions.consider(intent, session.phase_id, now_ns)
+        if isinstance(assessed, Assessment):
+            if not assessed.rejected:
+                order = _place_order(message, assessed)
+                brain_ns = time.monotonic_ns() - received_ns
+                order.hops.add(name="brain", duration_ns=brain_ns)
+                self._place(order)
+                self._decisions.reserve(intent, assessed)
+                self._unfinished = assessed, session, brain_ns
+                self._duration.observe((time.monotonic_ns() - received_ns) / 1e9)
+                if self._decisions.lockstep:
+                    self.finish()
+                else:
+                    asyncio.get_running_loop().call_later(_REST_S, self.finish)
+                return
+            assessed = self._decisions.engine.record(assessed)
+        self._answer(assessed, session, time.monotonic_ns() - received_ns)
         self._duration.observe((time.monotonic_ns() - received_ns) / 1e9)
-        # The rest can wait: the order is on its way when the loop gets to it.
-        asyncio.get_running_loop().call_soon(self._record, decision, wire, session)
+
+    def finish(self) -> None:
+        """Write out the decision of an order that was posted, and answer its phase."""
+        if self._unfinished is not None:
+            assessed, session, brain_ns = self._unfinished
+            self._unfinished = None
+            self._answer(self._decisions.engine.record(assessed), session, brain_ns)
+
+    def _answer(self, decision: Decision, session: PhaseSession, brain_ns: int) -> None:
+        wire = decision_to_wire(decision)
+        wire.hops.add(name="brain", duration_ns=brain_ns)
+        session.post(b.SubmitResponse(decision=wire))
         self._remember(wire)
+        # The rest can wait: the answer is on its way when the loop gets to it.
+        asyncio.get_running_loop().call_soon(self._record, decision, wire, session)
 
     def _remember(self, wire: b.Decision) -> None:
         if not wire.intent_id:
@@ -134,25 +165,28 @@ class IntentHandler:
         )
 
 
-def _place_order(intent: b.Intent, decision: b.Decision) -> e.PlaceOrder:
+def _place_order(intent: b.Intent, approved: Assessment) -> e.PlaceOrder:
     """Build the order of an approved intent: Brain's size, in the way that the phase requested."""
     order = e.PlaceOrder(
         intent_id=intent.intent_id,
         phase_id=intent.phase_id,
         attempt=_FIRST_ATTEMPT,
-        position_effect=decision.position_effect,
+        position_effect=enum_number(approved.position_effect),
         symbol=intent.symbol,
         side=intent.side,
         order_type=intent.order_type,
         time_in_force=intent.time_in_force,
-        quantity=decision.quantity,
+        quantity=format_decimal(approved.quantity),
         limit_price=intent.limit_price,
-        policy_hash=decision.policy_hash,
-        term=decision.term,
+        policy_hash=approved.evaluation.limits.policy_hash,
+        term=approved.term,
         event_time_ns=intent.event_time_ns,
         ttl_ns=intent.ttl_ns,
+        hops=intent.hops,
+        setup=intent.setup,
+        explain=approved.explain(),
     )
-    if decision.position_effect == b.POSITION_EFFECT_OPENING:
+    if approved.position_effect is PositionEffect.OPENING:
         order.stop_price = intent.stop_price
         order.target_price = intent.target_price
     return order

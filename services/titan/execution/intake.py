@@ -107,7 +107,8 @@ class OrderIntake:
         accepted = list(self._accept(requests, answer))
         if accepted:
             try:
-                self._store.sync()
+                # The record of the sending follows.
+                self._store.sync(mark=False)
             except JournalUnavailable as error:
                 rejection = Rejection.of(Reason.JOURNAL_UNAVAILABLE, str(error))
                 for each in accepted:

@@ -68,8 +68,8 @@ class JournalledAccount:
         self._append(encode_intake(request, intake.position_effect, record.market_time_ns, self.term), record, change)
         return change
 
-    def sync(self) -> None:
-        """Make every written record durable.
+    def sync(self, *, mark: bool = True) -> None:
+        """Make every written record durable; see :meth:`Journal.sync`.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class JournalledAccount:
         if self._sync_timer is not None:
             self._sync_timer.cancel()
             self._sync_timer = None
-        self.journal.sync()
+        self.journal.sync(mark=mark)
 
     def notify(self) -> None:
         """Send ``events.recorded`` for each record since the last call."""

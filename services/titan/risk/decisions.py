@@ -14,7 +14,7 @@ from titan.domain.decisions import Decision
 from titan.domain.enums import Action
 from titan.domain.intents import Intent
 from titan.domain.reasons import Reason
-from titan.risk.engine import RiskEngine, reserve
+from titan.risk.engine import Assessment, RiskEngine, reserve
 from titan.risk.evaluation import signal_age_ns
 from titan.risk.frequency import FrequencyState
 from titan.risk.state import RiskState
@@ -48,8 +48,18 @@ class IntentDecisions:
         self._on_frequency = on_frequency
         self._openings: OrderedDict[_OpeningKey, None] = OrderedDict()
 
+    @property
+    def lockstep(self) -> bool:
+        """Whether the market clock moves only when every process has done its step."""
+        return self._risk_state.lockstep
+
     def decide(self, intent: Intent, phase_id: str, now_ns: int) -> Decision:
-        """Decide on an intent that the phase ``phase_id`` sent, at ``now_ns`` of the market clock."""
+        """Decide on an intent that the phase ``phase_id`` sent, at ``now_ns`` of the market clock; write it out."""
+        assessed = self.consider(intent, phase_id, now_ns)
+        return self.engine.record(assessed) if isinstance(assessed, Assessment) else assessed
+
+    def consider(self, intent: Intent, phase_id: str, now_ns: int) -> Assessment | Decision:
+        """Assess an intent. An approved assessment needs an order; a decision at once never does."""
         if intent.phase_id != phase_id:
             sentence = f"phase_id: {intent.phase_id!r} on the stream of {phase_id}; allowed is its own"
             return self.engine.invalid(intent, sentence, now_ns)
@@ -57,14 +67,14 @@ class IntentDecisions:
             return self._decided_before(intent, now_ns)
         # A phase that was killed and processed the same event again sends a new intent id.
         seen = intent.action is Action.OPEN and _opening_key(intent) in self._openings
-        decision = self.engine.decide(intent, self._risk_state, now_ns, seen=seen)
+        assessed = self.engine.consider(intent, self._risk_state, now_ns, seen=seen)
         if intent.action is Action.OPEN and not seen:
-            self._count(intent, decision, now_ns)
-        return decision
+            self._count(intent, assessed, now_ns)
+        return assessed
 
-    def reserve(self, intent: Intent, decision: Decision) -> None:
-        """Count an approved decision as if done."""
-        reserve(self._risk_state, intent, decision)
+    def reserve(self, intent: Intent, approved: Assessment | Decision) -> None:
+        """Count what was approved as if done."""
+        reserve(self._risk_state, intent, approved)
         self._risk_state.refresh()
 
     def remember_opening(self, phase_id: str, setup: str, symbol: str, side: int, event_time_ns: int) -> None:
@@ -77,16 +87,16 @@ class IntentDecisions:
         """Forget all openings, before they are restored in their order."""
         self._openings.clear()
 
-    def _count(self, intent: Intent, decision: Decision, now_ns: int) -> None:
+    def _count(self, intent: Intent, assessed: Assessment | Decision, now_ns: int) -> None:
         """Count what later decisions compare: the pipeline's latency, thinned and explored setups."""
         risk_state = self._risk_state
         risk_state.latency.add(now_ns, signal_age_ns(intent, now_ns, risk_state.lockstep))
         frequency = risk_state.frequency
         changed = frequency.set_horizon(intent.phase_id, intent.setup, intent.timeframe_ns)
-        if decision.thinned is not None:
-            frequency.set_thinned(intent.phase_id, intent.symbol, decision.thinned)
+        if assessed.thinned is not None:
+            frequency.set_thinned(intent.phase_id, intent.symbol, assessed.thinned)
             changed = True
-        if decision.explores and decision.approved:
+        if assessed.explores and assessed.approved:
             frequency.add_explored(intent.phase_id, intent.setup, now_ns)
             changed = True
         if changed:
@@ -97,11 +107,6 @@ class IntentDecisions:
         sentence = "Execution has its order; the decision was made before a restart and its record is Execution's"
         decision = self.engine.invalid(intent, sentence, now_ns)
         return replace(decision, approved=True, reason=Reason.DUPLICATE_INTENT, message=sentence)
-
-
-def needs_order(decision: Decision) -> bool:
-    """Return whether an order has to be sent: an intent approved before a restart has its order already."""
-    return decision.approved and decision.reason is Reason.OK
 
 
 def _opening_key(intent: Intent) -> _OpeningKey:

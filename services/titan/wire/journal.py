@@ -64,7 +64,7 @@ def intake_from_wire(request: execution_pb2.PlaceOrder) -> Intake:
         limit_price=read_limit(request.limit_price, "limit_price"),
         stop_price=read_amount(request.stop_price, "stop_price"),
         target_price=read_amount(request.target_price, "target_price"),
-        setup=request.decision.setup,
+        setup=request.setup or request.decision.setup,
     )
 
 
@@ -75,7 +75,7 @@ def encode_intake(
     request.position_effect = enum_number(position_effect)
     body = request.SerializeToString()
     # A message is the bytes of its fields one after another: to embed the request as bytes spares the order path a
-    # copy of all of Brain's guards.
+    # copy.
     head = journal_pb2.JournalRecord(market_time_ns=market_time_ns, term=term).SerializeToString()
     return b"".join((head, _INTAKE_TAG, _varint(len(body)), body))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -16,7 +17,7 @@ from titan.v1 import order_pb2 as o
 OTHER_HASH = "sha256:" + "1" * 64
 
 
-async def test_an_intent_becomes_an_order_with_its_decision_inside(stack: Stack) -> None:
+async def test_an_intent_becomes_an_order_that_explains_itself(stack: Stack) -> None:
     async with scene(stack) as made:
         await made.armed()
         decision = await made.phase.submit()
@@ -26,8 +27,10 @@ async def test_an_intent_becomes_an_order_with_its_decision_inside(stack: Stack)
         assert order.intent_id == decision.intent_id
         assert order.policy_hash == made.policy_hash
         assert order.term == made.app.term == 1
-        assert [guard.number for guard in order.decision.guards] == [guard.number for guard in GUARDS]
-        assert all(guard.verdict in (b.VERDICT_PASS, b.VERDICT_SHRINK) for guard in order.decision.guards)
+        explained = json.loads(order.explain)
+        assert len(explained["guards"]) == len(GUARDS)
+        assert {guard[0] for guard in explained["guards"]} <= {b.VERDICT_PASS, b.VERDICT_SHRINK}
+        assert (order.setup, explained["setup_score"]) == (decision.setup, decision.setup_score)
         assert [hop.name for hop in order.hops] == ["phase", "brain"]
         assert (order.stop_price, order.target_price) == ("61112.1", "61540.8")
         # .01 of 200 USDT at risk over stop and cost: 2 / .003002 = 666 USDT of notional, floored to the step.

@@ -86,6 +86,7 @@ class Join:
             updater,
             controller,
             IntentDecisions(RiskEngine(self.state.limits, 1), self.state, lambda _state: None),
+            lambda: None,
             PhaseSessions(PHASES),
             latch,
             lambda: self.execution.now_ns,

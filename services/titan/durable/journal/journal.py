@@ -177,8 +177,13 @@ class Journal:
         self.last_sequence = sequence
         return sequence
 
-    def sync(self) -> None:
+    def sync(self, *, mark: bool = True) -> None:
         """Make every record appended so far durable; do nothing when they are.
+
+        Parameters
+        ----------
+        mark
+            Declare it in the file. False where a record follows at once, which declares it too.
 
         Raises
         ------
@@ -200,7 +205,8 @@ class Journal:
         duration_ns = time.perf_counter_ns() - started_ns
         self.synced_sequence = self.last_sequence
         self.syncs += 1
-        self._mark()
+        if mark:
+            self._mark()
         if self.on_sync is not None:
             self.on_sync(duration_ns)
 
