@@ -223,7 +223,7 @@ async def test_a_higher_term_ends_this_execution_and_nothing_more_is_sent(quick:
 
 
 async def test_a_journal_that_does_not_sync_sends_nothing_and_ends(quick: Scene) -> None:
-    def broken() -> None:
+    def broken(*, mark: bool) -> None:
         quick.session.store.journal.failed = "journal: cannot sync: Input/output error"
         raise JournalUnavailable("journal: cannot sync: Input/output error")
 
