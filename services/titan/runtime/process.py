@@ -20,6 +20,7 @@ from titan.runtime.pki.identity import IdentityUnreadableError
 from titan.runtime.settings import ProcessSettings, SettingsError, load_settings
 from titan.runtime.telemetry.logs import Log, capture_native_log, configure_logging, get_logger
 from titan.runtime.telemetry.metrics import Metrics
+from titan.runtime.topology import processors_of
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
 
@@ -180,6 +181,18 @@ async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> 
     return EXIT_FAILED if failed else EXIT_DONE
 
 
+def _place(role: str) -> None:
+    """Run on the role's processors; before the first thread, which inherits them."""
+    available = os.sched_getaffinity(0)
+    wanted = processors_of(role, available)
+    if wanted == available:
+        return
+    try:
+        os.sched_setaffinity(0, wanted)
+    except OSError as error:
+        get_logger(role).warning("runs on all processors", reason=error.strerror)
+
+
 def run(app_type: type[ServiceApp[Any]]) -> NoReturn:
     """Run a process: its ``main``. Exit codes: 0 stopped, 1 failed, 2 bad settings or cannot start."""
     # The handshake's failure is logged by gRPC at this level and nowhere else.
@@ -192,4 +205,5 @@ def run(app_type: type[ServiceApp[Any]]) -> NoReturn:
         sys.exit(EXIT_BAD_INPUT)
     import uvloop
 
+    _place(settings.role)
     sys.exit(uvloop.run(_serve(app_type, settings)))

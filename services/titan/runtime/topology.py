@@ -1,4 +1,4 @@
-"""Roles, ports and allowed calls: the one table of the stack's edges.
+"""Roles, ports, processors and allowed calls: the one table of the stack's edges.
 
 From it come the method check in every gRPC server (the peer's certificate names its role), the addresses of peers, the
 network policies in a cluster, and a test that tries every edge, allowed and forbidden.
@@ -6,6 +6,7 @@ network policies in a cluster, and a test that tries every edge, allowed and for
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from titan.runtime.rpc.contract import (
@@ -37,12 +38,16 @@ from titan.runtime.rpc.contract import (
 
 @dataclass(frozen=True)
 class Role:
-    """One role: its ports (gRPC 0: serves none) and the service of the contract it serves."""
+    """One role: its ports (gRPC 0: serves none), the service of the contract it serves, and its processors.
+
+    ``half`` 0 or 1 is the half of the machine's processors on which the role runs; None is all of them.
+    """
 
     name: str
     grpc_port: int
     http_port: int
     service: str = ""
+    half: int | None = None
 
 
 # HTTP ports are the ones people know; gRPC ports are ours.
@@ -51,8 +56,9 @@ ROLES: dict[str, Role] = {
     for role in (
         Role("marketdata", 3210, 3200, "MarketData"),
         Role("papervenue", 3310, 3300, "PaperVenue"),
-        Role("execution", 3012, 3002, "Execution"),
-        Role("brain", 3110, 3100, "Brain"),
+        # On one processor, an order that Brain has sent would wait there until Brain has done the rest of its work.
+        Role("execution", 3012, 3002, "Execution", half=1),
+        Role("brain", 3110, 3100, "Brain", half=0),
         Role("scavenger", 0, 8081),
         Role("hunter", 0, 8083),
         Role("sentinel", 0, 8084),
@@ -97,6 +103,16 @@ CALLERS: dict[str, tuple[str, ...]] = {
         (PAPERVENUE_TRANSFER, ("cli",)),
     )
 }
+
+
+def processors_of(role: str, available: Collection[int]) -> set[int]:
+    """Return the processors on which ``role`` runs, of those that are available to it; all where there is only one."""
+    half = ROLES[role].half if role in ROLES else None
+    ordered = sorted(available)
+    middle = len(ordered) // 2
+    if half is None or not middle:
+        return set(ordered)
+    return set(ordered[middle:] if half else ordered[:middle])
 
 
 def may_call(role: str, path: str) -> bool:

@@ -25,6 +25,7 @@ from support.stack.titan_up import (
     port_offset,
     wait_until_gone,
 )
+from titan.runtime.topology import processors_of
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +145,9 @@ def test_killed_process_is_started_again(tmp_path: Path) -> None:
             pid = stack.processes()[name]["pid"]
             os.kill(pid, signal.SIGKILL)
             stack.wait_ready(name, other_than_pid=pid)
+        for name in PROCESSES:
+            placed = os.sched_getaffinity(stack.processes()[name]["pid"])
+            assert placed == processors_of(name, os.sched_getaffinity(0))
         # Brain and Execution were both killed: the posture is what it was, or lower.
         assert stack.json("status")["brain"]["posture"]["in_force"] in ("POSTURE_ARMED", "POSTURE_CLOSE_ONLY")
 
