@@ -48,6 +48,11 @@ class Equity(msgspec.Struct, frozen=True, kw_only=True):
         """Equity at confirmed marks: all that ratchets reads it."""
         return self.equity - self.unconfirmed
 
+    @property
+    def opening_equity(self) -> Decimal:
+        """The lower of both, which sizes openings: a gain that one print shows opens no more, a loss opens less."""
+        return self.equity if self.unconfirmed <= ZERO else self.confirmed_equity
+
 
 class Peak(msgspec.Struct, frozen=True, kw_only=True):
     """References of drawdown and of the day's loss; 0: no known equity yet.

@@ -15,9 +15,11 @@ _PLACES = Decimal("1e-8")
 
 def grant(risk_state: RiskState, phase: PhaseState, allocation: Allocation, now_ns: int, budget_id: str) -> Budget:
     """Make the phase's next budget from the risk state at ``now_ns`` of the market clock."""
-    parameters = risk_state.limits.parameters
-    weight = allocation.weights.get(phase.phase_id, ZERO) if risk_state.equity.known else ZERO
-    allocated = risk_state.equity.confirmed_equity * weight if risk_state.equity.known else ZERO
+    parameters, equity = risk_state.limits.parameters, risk_state.equity
+    weight = allocation.weights.get(phase.phase_id, ZERO) if equity.known else ZERO
+    allocated = equity.confirmed_equity * weight if equity.known else ZERO
+    # The grant sizes openings; its state does not change by a single print.
+    opening = equity.opening_equity * weight if equity.known else ZERO
     leverage = min(allocation.max_leverage, risk_state.limits.max_account_leverage)
     state, reason = budget_state(risk_state, phase, weight, allocated, now_ns)
     opens = state in (BudgetState.ACTIVE, BudgetState.THROTTLED)
@@ -25,9 +27,9 @@ def grant(risk_state: RiskState, phase: PhaseState, allocation: Allocation, now_
         budget_id=budget_id,
         phase_id=phase.phase_id,
         state=state,
-        max_notional=(allocated * leverage).quantize(_PLACES) if opens else ZERO,
+        max_notional=(opening * leverage).quantize(_PLACES) if opens else ZERO,
         max_leverage=leverage,
-        max_drawdown=(parameters.budget_drawdown * allocated).quantize(_PLACES),
+        max_drawdown=(parameters.budget_drawdown * opening).quantize(_PLACES),
         orders_per_minute=(
             parameters.orders_per_minute if state is BudgetState.ACTIVE else parameters.orders_per_minute_throttled
         ),

@@ -265,7 +265,7 @@ class RiskState:
         self.gross_notional, self.worst_case = gross, worst
         self.exposed = [symbol for symbol in self.symbols.values() if symbol.net or symbol.entries]
         # A new trade counts a loss that only one print shows, too.
-        self.day_loss = daily_loss(self.equity, min(self.equity.equity, self.equity.confirmed_equity))
+        self.day_loss = daily_loss(self.equity, self.equity.opening_equity)
 
     def entries_open(self, symbol: str) -> int:
         """Count the entry orders on ``symbol`` that are decided and not final."""

@@ -178,3 +178,14 @@ def test_a_new_trade_counts_a_loss_that_one_print_shows() -> None:
     made.state.equity = equity("193", confirmed_equity=Decimal(200))
     made.controller.evaluate(NOW)
     assert (made.state.day_loss, made.controller.level.level) == (7, RiskLevel.NORMAL)
+
+
+def test_a_budget_opens_by_the_lower_equity_and_allocates_by_the_confirmed_one() -> None:
+    made = Controlled()
+    for shown, confirmed in (("190", 200), ("200", 190)):
+        made.state.equity = equity(shown, confirmed_equity=Decimal(confirmed))
+        made.controller.grant_budgets(NOW)
+        granted = made.state.phases["scavenger"].budget
+        assert granted is not None
+        assert granted.allocation == confirmed
+        assert (granted.max_notional, granted.max_drawdown) == (190 * granted.max_leverage, Decimal("3.8"))

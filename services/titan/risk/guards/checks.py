@@ -132,7 +132,7 @@ def budget(e: Evaluation) -> Outcome:
         value: Raw = "none" if grant is None else ("expired {} ms ago", (e.now_ns - grant.expires_at_ns) // NS_PER_MS)
         return REJECT, Reason.BUDGET_EXPIRED, value, "a live budget", None
     if grant.weight <= ZERO:
-        value = ("weight={} equity={}", grant.weight, e.risk_state.equity.equity)
+        value = ("weight={} equity={}", grant.weight, e.risk_state.equity.opening_equity)
         starts = phase.parameters.starts_at_equity
         if phase.parameters.rank == LOWEST_RANK:
             starts = equity_floor(e.risk_state.equity, e.limits.rules)

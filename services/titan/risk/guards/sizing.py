@@ -91,7 +91,7 @@ def edge(e: Evaluation) -> Outcome:
     reward = (target - cost) / (stop + cost)
     kelly = p - (1.0 - p) / reward if reward > 0.0 else 0.0
     factor = Decimal(int(e.limits.kelly_scale * max(kelly, 0.0) / stop * _PLACES)) * _PLACE
-    largest = e.risk_state.equity.equity * budget.weight * factor
+    largest = e.risk_state.equity.opening_equity * budget.weight * factor
     return (_explored(e, value, limit) if largest < e.least else None) or capped(e, largest, Reason.KELLY, value, limit)
 
 
@@ -139,7 +139,7 @@ def leverage(e: Evaluation) -> Outcome:
     risk_state, phase, symbol = e.risk_state, e.phase, e.symbol
     budget = phase.budget
     assert budget is not None  # guard 3
-    equity = risk_state.equity.equity
+    equity = risk_state.equity.opening_equity
     setting = min(symbol.margin_leverage, phase.parameters.margin_leverage)
     instrument = symbol.instrument
     if instrument.kind == "perp":
@@ -165,7 +165,7 @@ def losses(e: Evaluation) -> Outcome:
     budget = e.phase.budget
     assert budget is not None  # guard 3
     day_limit = daily_loss_limit(risk_state.equity, limits.rules)
-    trade_limit = limits.max_loss_per_trade * risk_state.equity.equity * budget.weight
+    trade_limit = limits.max_loss_per_trade * risk_state.equity.opening_equity * budget.weight
     day_room = day_limit - risk_state.day_loss - risk_state.worst_case
     value = (
         "day_loss={} reserved={} of the phase={} loss_fraction={}",

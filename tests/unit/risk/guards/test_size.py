@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.risk.changes import Change, explored, granted, phase, setting, unchanged
 from support.risk.scene import ETH, NOW, PERP, budget, decide, equity, hold, intent, reserved, risk_state, rules
 from titan.domain.enums import Action, OrderType, RiskLevel, Side, TimeInForce
+from titan.domain.equity import Equity
 from titan.domain.intents import Intent
 from titan.domain.reasons import Reason
 from titan.domain.trip_results import SetupRecord
@@ -338,3 +339,22 @@ def test_an_approved_size_keeps_every_limit(
 def test_a_decision_can_be_made_twice_and_is_the_same() -> None:
     made = risk_state()
     assert msgspec.structs.asdict(decide(made)) == msgspec.structs.asdict(decide(made))
+
+
+@pytest.mark.parametrize(("number", "change"), [(8, {}), (16, {"margin_used": Decimal(85)}), (17, {})])
+@pytest.mark.parametrize(("shown", "confirmed"), [("190", "200"), ("200", "190"), ("190", "190")])
+def test_openings_are_sized_by_the_lower_equity(
+    number: int, change: dict[str, Any], shown: str, confirmed: str
+) -> None:
+    """A print that nothing confirms can shrink what is opened, and never raise it."""
+
+    def largest(reported: Equity) -> Decimal | None:
+        made = risk_state()
+        made.equity = reported
+        made.refresh()
+        for name, value in change.items():
+            setattr(made.phases["scavenger"], name, value)
+        return next(guard for guard in decide(made).guards if guard.number == number).largest_notional
+
+    assert largest(equity(shown, confirmed_equity=Decimal(confirmed))) == largest(equity("190"))
+    assert largest(equity("190")) != largest(equity("200"))
