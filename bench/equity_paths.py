@@ -34,6 +34,7 @@ from titan.risk.decisions import IntentDecisions
 from titan.risk.engine import RiskEngine
 from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
+from titan.risk.performance import CapitalState
 from titan.risk.risk_level import RiskLevelState
 from titan.risk.state import RiskState
 from titan.risk.state_updater import StateUpdater
@@ -77,6 +78,9 @@ class Listener:
         """Ignore it."""
 
     def on_allocation_state(self, state: AllocationState) -> None:
+        """Ignore it."""
+
+    def on_capital_state(self, state: CapitalState) -> None:
         """Ignore it."""
 
     def on_quality(self, entries: tuple[float | None, ...]) -> None:

@@ -12,6 +12,7 @@ from titan.domain.posture import PostureState
 from titan.risk.allocation import AllocationState
 from titan.risk.controller import RISK_LEVEL_ACTOR
 from titan.risk.frequency import FrequencyState
+from titan.risk.performance import CapitalState
 from titan.risk.risk_level import RiskLevelState
 from titan.runtime.telemetry.logs import Log
 from titan.storage.decisions import DecisionStore
@@ -19,7 +20,7 @@ from titan.v1 import brain_pb2 as b
 from titan.wire.brain import budget_to_wire, posture_to_wire
 
 # Keys of the stored state.
-ALLOCATION, RISK_LEVEL, FREQUENCY, QUALITY = "allocation", "risk_level", "frequency", "quality"
+ALLOCATION, CAPITAL, RISK_LEVEL, FREQUENCY, QUALITY = "allocation", "capital", "risk_level", "frequency", "quality"
 
 
 class RiskNotifier:
@@ -40,6 +41,10 @@ class RiskNotifier:
     def on_allocation_state(self, state: AllocationState) -> None:
         """Store the hysteresis."""
         self._store.remember(ALLOCATION, msgspec.json.encode(state).decode())
+
+    def on_capital_state(self, state: CapitalState) -> None:
+        """Store the allocations by day."""
+        self._store.remember(CAPITAL, msgspec.json.encode(state).decode())
 
     def on_frequency_state(self, state: FrequencyState) -> None:
         """Store the counts of thinned and explored setups."""

@@ -9,10 +9,11 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.brain.intent_handler import IntentHandler
-from titan.brain.risk_notifier import ALLOCATION, FREQUENCY, QUALITY, RISK_LEVEL
+from titan.brain.risk_notifier import ALLOCATION, CAPITAL, FREQUENCY, QUALITY, RISK_LEVEL
 from titan.risk.allocation import AllocationState
 from titan.risk.controller import RiskController
 from titan.risk.frequency import FrequencyState
+from titan.risk.performance import CapitalState
 from titan.risk.risk_level import RiskLevelState
 from titan.risk.state import RiskState
 from titan.runtime.telemetry.logs import Log
@@ -98,6 +99,8 @@ class StateRestore:
                 self._controller.restore_level(msgspec.json.decode(state[RISK_LEVEL], type=RiskLevelState))
             if ALLOCATION in state:
                 self._controller.restore_allocation(msgspec.json.decode(state[ALLOCATION], type=AllocationState))
+            if CAPITAL in state:
+                self._controller.restore_capital(msgspec.json.decode(state[CAPITAL], type=CapitalState))
             if FREQUENCY in state:
                 self._risk_state.frequency.restore(msgspec.json.decode(state[FREQUENCY], type=FrequencyState))
             if QUALITY in state:

@@ -118,6 +118,8 @@ def _budget(phase: PhaseSnapshot) -> dict[str, object] | None:
         "max_notional": format_decimal(budget.max_notional),
         "used_notional": _fixed(phase.used_notional),
         "expired": phase.budget_expired,
+        "modifier": format_decimal(budget.modifier),
+        "modifier_reason": budget.modifier_reason,
     }
 
 

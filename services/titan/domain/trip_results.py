@@ -12,6 +12,8 @@ from titan.domain.time import utc_day
 
 # The weight of a trade in its setup's record halves with each hundred that follow it.
 _DECAY = 0.5 ** (1 / 100)
+# Days with a trip that are kept of each phase: the present one and those that its daily returns come from.
+KEPT_DAYS = 61
 
 
 def net_result(trip: RoundTrip) -> Decimal:
@@ -48,32 +50,43 @@ NO_RECORD = SetupRecord()
 
 
 class DayResult(msgspec.Struct, frozen=True):
-    """Result after fees, quote units, of a phase's trips that closed on the UTC day ``day`` (days since 1970)."""
+    """Result after fees, quote units, and count of a phase's trips that closed on the UTC day ``day`` (since 1970)."""
 
     day: int = 0
     result: Decimal = ZERO
+    trades: int = 0
 
-    def with_trip(self, trip: RoundTrip) -> DayResult:
-        """Add one more trip; the first one of a later day begins anew, one of an earlier day is left out."""
+
+class DayResults(msgspec.Struct, frozen=True):
+    """The results of a phase's last days with a trip, oldest first; a day without one has the result 0."""
+
+    days: tuple[DayResult, ...] = ()
+
+    def with_trip(self, trip: RoundTrip) -> DayResults:
+        """Return the results with one more trip; one of a day before all that are kept is left out."""
         day = utc_day(trip.closed_ns)
-        if day < self.day:
-            return self
-        return DayResult(day, (self.result if day == self.day else ZERO) + net_result(trip))
+        before = self.on(day)
+        after = DayResult(day, before.result + net_result(trip), before.trades + 1)
+        others = [one for one in self.days if one.day != day]
+        return DayResults(tuple(sorted([*others, after], key=lambda one: one.day)[-KEPT_DAYS:]))
 
-    def on_day_of(self, now_ns: int) -> Decimal:
-        """Return the result on the day of ``now_ns``, which is 0 before its first trip."""
-        return self.result if utc_day(now_ns) == self.day else ZERO
+    def on(self, day: int) -> DayResult:
+        """Return the result of a day, which is 0 before its first trip."""
+        return next((one for one in reversed(self.days) if one.day == day), DayResult(day))
+
+
+NO_DAYS = DayResults()
 
 
 class TripResults:
-    """Totals by phase and setup, and each phase's result of its last day."""
+    """Totals by phase and setup, and by phase and day."""
 
     def __init__(self) -> None:
         self.by_setup: dict[tuple[str, str], SetupRecord] = {}
-        self.by_day: dict[str, DayResult] = {}
+        self.by_day: dict[str, DayResults] = {}
 
     def add(self, trip: RoundTrip) -> None:
         """Count a finished trip."""
         key = (trip.phase_id, trip.setup)
         self.by_setup[key] = self.by_setup.get(key, NO_RECORD).with_trip(trip)
-        self.by_day[trip.phase_id] = self.by_day.get(trip.phase_id, DayResult()).with_trip(trip)
+        self.by_day[trip.phase_id] = self.by_day.get(trip.phase_id, NO_DAYS).with_trip(trip)

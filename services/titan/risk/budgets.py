@@ -7,7 +7,9 @@ from decimal import Decimal
 from titan.domain.budgets import Budget
 from titan.domain.enums import BudgetState, Posture, RiskLevel
 from titan.domain.numbers import ZERO
+from titan.domain.time import utc_day
 from titan.risk.allocation import Allocation
+from titan.risk.performance import modifier
 from titan.risk.state import PhaseState, RiskState
 
 _PLACES = Decimal("1e-8")
@@ -22,6 +24,7 @@ def grant(risk_state: RiskState, phase: PhaseState, allocation: Allocation, now_
     opening = equity.opening_equity * weight if equity.known else ZERO
     leverage = min(allocation.max_leverage, risk_state.limits.max_account_leverage)
     state, reason = budget_state(risk_state, phase, weight, allocated, now_ns)
+    scale = modifier(phase.history.days, risk_state.capital.of(phase.phase_id), utc_day(now_ns), parameters)
     opens = state in (BudgetState.ACTIVE, BudgetState.THROTTLED)
     return Budget(
         budget_id=budget_id,
@@ -37,6 +40,8 @@ def grant(risk_state: RiskState, phase: PhaseState, allocation: Allocation, now_
         expires_at_ns=now_ns + parameters.budget_lifetime_ns,
         allocation=allocated.quantize(_PLACES),
         weight=weight,
+        modifier=scale.factor,
+        modifier_reason=scale.reason,
     )
 
 

@@ -9,10 +9,12 @@ from typing import Protocol
 
 from titan.domain.budgets import Budget
 from titan.domain.enums import Posture, RiskLevel
-from titan.domain.numbers import ONE
+from titan.domain.numbers import ONE, ZERO
 from titan.domain.posture import PostureState, latch_cause
+from titan.domain.time import utc_day
 from titan.risk.allocation import Allocation, AllocationState, allocate
 from titan.risk.budgets import grant
+from titan.risk.performance import CapitalState
 from titan.risk.posture import level_posture, posture_in_force
 from titan.risk.risk_level import RiskLevelState, equity_floor, evaluate
 from titan.risk.state import RiskState
@@ -52,6 +54,9 @@ class RiskListener(Protocol):
 
     def on_allocation_state(self, state: AllocationState) -> None:
         """Store the allocation's hysteresis."""
+
+    def on_capital_state(self, state: CapitalState) -> None:
+        """Store the allocations by day that daily returns are measured on."""
 
     def on_quality(self, entries: tuple[float | None, ...]) -> None:
         """Store the entries by which execution is rated."""
@@ -111,6 +116,11 @@ class RiskController:
     def restore_allocation(self, stored: AllocationState) -> None:
         """Take over the stored hysteresis."""
         self.allocation_state = stored
+
+    def restore_capital(self, stored: CapitalState) -> None:
+        """Take over the stored allocations; those of this life are stored with them."""
+        if self._risk_state.capital.restore(stored):
+            self._listener.on_capital_state(self._risk_state.capital.state)
 
     def evaluate(self, now_ns: int) -> None:
         """Recompute everything at ``now_ns`` of the market clock (0: the market has not begun)."""
@@ -194,11 +204,17 @@ class RiskController:
                 self.budgets_issued += 1
                 budget_id = f"{phase.phase_id}-{self.term}-{self.budgets_issued}"
                 phase.budget = grant(risk_state, phase, self.allocation, now_ns, budget_id)
+                self._observe_capital(phase.budget, now_ns)
                 self._expired.discard(phase.phase_id)
                 self._listener.on_budget(phase.budget)
             elif phase.budget is not None and phase.budget.expired(now_ns) and phase.phase_id not in self._expired:
                 self._expired.add(phase.phase_id)
                 self._listener.on_budget_expired(phase.phase_id, f"budget {phase.budget.budget_id} has expired")
+
+    def _observe_capital(self, budget: Budget, now_ns: int) -> None:
+        capital = self._risk_state.capital
+        if budget.weight > ZERO and capital.observe(budget.phase_id, utc_day(now_ns), budget.allocation):
+            self._listener.on_capital_state(capital.state)
 
     def _allocate(self) -> None:
         risk_state = self._risk_state

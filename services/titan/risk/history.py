@@ -1,4 +1,4 @@
-"""A phase's finished trades: records of setups and the day's result as totals, the last trades for loss streaks."""
+"""A phase's finished trades: records of setups and results of days as totals, the last trades for loss streaks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from titan.domain.numbers import ZERO
 from titan.domain.positions import RoundTrip
-from titan.domain.trip_results import NO_RECORD, DayResult, SetupRecord, TripResults, net_result
+from titan.domain.time import utc_day
+from titan.domain.trip_results import NO_DAYS, NO_RECORD, SetupRecord, TripResults, net_result
 
 # The longest streak of any policy fits.
 _KEPT = 1_000
@@ -17,13 +18,13 @@ _KEPT = 1_000
 class PhaseHistory:
     """Finished round trips of one phase, newest last; a repeated trip is not counted twice."""
 
-    __slots__ = ("by_setup", "day", "seen", "trips")
+    __slots__ = ("by_setup", "days", "seen", "trips")
 
     def __init__(self) -> None:
         self.trips: deque[RoundTrip] = deque(maxlen=_KEPT)
         self.seen: set[tuple[str, int]] = set()
         self.by_setup: dict[str, SetupRecord] = {}
-        self.day = DayResult()
+        self.days = NO_DAYS
 
     def add(self, trip: RoundTrip) -> bool:
         """Count a finished trip; False when it was counted before."""
@@ -33,13 +34,13 @@ class PhaseHistory:
         self.seen.add(key)
         self.trips.append(trip)
         self.by_setup[trip.setup] = self.by_setup.get(trip.setup, NO_RECORD).with_trip(trip)
-        self.day = self.day.with_trip(trip)
+        self.days = self.days.with_trip(trip)
         return True
 
     def set_totals(self, phase_id: str, results: TripResults) -> None:
         """Replace the totals by Execution's, which count every trip and not only the last ones."""
         self.by_setup = {setup: total for (owner, setup), total in results.by_setup.items() if owner == phase_id}
-        self.day = results.by_day.get(phase_id, DayResult())
+        self.days = results.by_day.get(phase_id, NO_DAYS)
 
     def streak_pause_until(self, count: int, least_r: Decimal, window_ns: Callable[[str], int], pause_ns: int) -> int:
         """Compute the end (market time) of the pause that the last ``count`` trips cause; 0 where they cause none.
@@ -58,4 +59,4 @@ class PhaseHistory:
 
     def day_result(self, now_ns: int) -> Decimal:
         """Sum the net results, in quote units, of the trips closed since 00:00 UTC of ``now_ns``."""
-        return self.day.on_day_of(now_ns)
+        return self.days.on(utc_day(now_ns)).result

@@ -9,6 +9,7 @@ import msgspec
 
 from titan.domain.numbers import ONE, ZERO
 from titan.domain.time import NS_PER_S
+from titan.domain.trip_results import KEPT_DAYS
 
 _END = Decimal(10) ** 18
 
@@ -24,6 +25,22 @@ def _check_range(parameters: msgspec.Struct) -> None:
         value = getattr(parameters, field)
         if isinstance(value, Decimal):
             _check_decimal(field, value)
+
+
+def _check_sharpe(parameters: RiskParameters) -> None:
+    days, low, high = parameters.sharpe_days, parameters.sharpe_low, parameters.sharpe_high
+    if not 2 <= days < KEPT_DAYS:
+        raise ValueError(f"sharpe_days: {days} is not allowed; allowed are 2 to {KEPT_DAYS - 1}")
+    if not 0.0 <= low < high <= 1.0:
+        raise ValueError(f"sharpe_low: {low} is not allowed; allowed are 0 to sharpe_high={high}, which is at most 1")
+    if not ZERO < parameters.sharpe_low_scale <= ONE:
+        raise ValueError(
+            f"sharpe_low_scale: {parameters.sharpe_low_scale} is not allowed; allowed are decimals above 0, up to 1"
+        )
+    if parameters.sharpe_high_scale < ONE:
+        raise ValueError(
+            f"sharpe_high_scale: {parameters.sharpe_high_scale} is not allowed; allowed are decimals from 1 on"
+        )
 
 
 class PhaseParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,6 +159,14 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     quality_min_orders: int = 20
     tail_throttle_min: Decimal = Decimal("0.1")
     explorations_per_day: int = 3
+    # The Sharpe modifier: its days and fewest trades, and the scale at a probabilistic Sharpe ratio up to the low and
+    # from the high bound.
+    sharpe_days: int = 30
+    sharpe_min_trades: int = 30
+    sharpe_low: float = 0.1
+    sharpe_low_scale: Decimal = Decimal("0.5")
+    sharpe_high: float = 0.95
+    sharpe_high_scale: Decimal = Decimal("1.2")
 
     def __post_init__(self) -> None:
         """Check the range of each number.
@@ -155,6 +180,7 @@ class RiskParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         for bounds in self.leverage_tiers:
             for value in bounds:
                 _check_decimal("leverage_tiers", value)
+        _check_sharpe(self)
 
     def kelly_scale(self, alpha: float) -> float:
         """Interpolate the factor on the Kelly fraction at tail exponent ``alpha``."""

@@ -26,6 +26,7 @@ from titan.risk.latency import RollingLatency
 from titan.risk.limits import Limits
 from titan.risk.mirror import AccountMirror
 from titan.risk.parameters import PhaseParameters
+from titan.risk.performance import DailyCapital
 from titan.risk.quality import ExecutionQuality
 from titan.risk.reservations import Reservation, Reservations
 from titan.risk.risk_level import daily_loss
@@ -132,6 +133,7 @@ class RiskState:
     """Everything that the guards read. Mutable, without I/O and without a clock of its own."""
 
     __slots__ = (
+        "capital",
         "day_loss",
         "equity",
         "execution_connected",
@@ -161,6 +163,7 @@ class RiskState:
         self.symbols = {instrument.symbol: SymbolState(instrument, limits) for instrument in instruments}
         self.phases = {phase: PhaseState(phase, limits.parameters.phases[phase]) for phase in phases}
         self.frequency = Frequency()
+        self.capital = DailyCapital()
         self.latency = RollingLatency(limits.parameters.latency_window_ns)
         self.quality = ExecutionQuality()
         self.mirror = AccountMirror()

@@ -8,7 +8,7 @@ from titan.domain.account import Account
 from titan.domain.enums import OrderRole, Side
 from titan.domain.numbers import format_decimal
 from titan.domain.positions import Share, TripProgress
-from titan.domain.trip_results import DayResult, SetupRecord, TripResults
+from titan.domain.trip_results import DayResult, DayResults, SetupRecord, TripResults
 from titan.v1 import execution_pb2 as pb
 from titan.wire.fields import enum_number, optional_decimal, read_decimal, read_enum
 
@@ -89,10 +89,11 @@ def setup_results_to_wire(results: TripResults) -> list[pb.SetupResults]:
 
 
 def day_results_to_wire(results: TripResults) -> list[pb.DayResult]:
-    """Write each phase's result of its last day."""
+    """Write each phase's results of its last days with a trip, oldest first: older readers take the last one."""
     return [
-        pb.DayResult(phase_id=phase_id, day=day.day, result=format_decimal(day.result))
-        for phase_id, day in results.by_day.items()
+        pb.DayResult(phase_id=phase_id, day=one.day, result=format_decimal(one.result), trades=one.trades)
+        for phase_id, days in results.by_day.items()
+        for one in days.days
     ]
 
 
@@ -108,5 +109,11 @@ def trip_results_from_wire(by_setup: Iterable[pb.SetupResults], by_day: Iterable
     results.by_setup = {
         (one.phase_id, one.setup): SetupRecord(one.weight, one.weighted_r, one.trades) for one in by_setup
     }
-    results.by_day = {one.phase_id: DayResult(one.day, read_decimal(one.result, "day_results")) for one in by_day}
+    days: dict[str, list[DayResult]] = {}
+    for one in by_day:
+        day = DayResult(one.day, read_decimal(one.result, "day_results"), one.trades)
+        days.setdefault(one.phase_id, []).append(day)
+    results.by_day = {
+        phase_id: DayResults(tuple(sorted(found, key=lambda one: one.day))) for phase_id, found in days.items()
+    }
     return results

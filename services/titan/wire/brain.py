@@ -19,7 +19,7 @@ from titan.domain.enums import (
     Verdict,
 )
 from titan.domain.intents import Intent
-from titan.domain.numbers import ZERO, format_decimal, parse_decimal
+from titan.domain.numbers import ONE, ZERO, format_decimal, parse_decimal
 from titan.domain.posture import PostureState
 from titan.domain.reasons import Reason
 from titan.domain.symbols import is_unified
@@ -255,6 +255,8 @@ def budget_to_wire(budget: Budget) -> b.Budget:
         expires_at_ns=budget.expires_at_ns,
         allocation=format_decimal(budget.allocation),
         weight=format_decimal(budget.weight),
+        modifier=format_decimal(budget.modifier),
+        modifier_reason=budget.modifier_reason,
     )
 
 
@@ -278,6 +280,8 @@ def budget_from_wire(message: b.Budget) -> Budget:
         expires_at_ns=message.expires_at_ns,
         allocation=read_decimal(message.allocation, "allocation"),
         weight=read_decimal(message.weight, "weight"),
+        modifier=read_decimal(message.modifier, "modifier") if message.modifier else ONE,
+        modifier_reason=message.modifier_reason,
     )
 
 

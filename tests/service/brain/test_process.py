@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from support.processes.brain_scene import FakePhase, Scene, scene, state_folder, until
+from support.processes.brain_scene import START_NS, FakePhase, Scene, scene, state_folder, until
 from support.stack.local_processes import Stack
 from titan.brain.app import BrainApp
 from titan.brain.settings import BrainSettings
+from titan.domain.time import NS_PER_DAY, utc_day
 from titan.runtime.process import StartError, running
 from titan.runtime.rpc.contract import BRAIN_EXPLAIN_DECISION, BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
+from titan.v1 import execution_pb2 as e
 
 
 async def test_a_restart_keeps_posture_term_and_decisions(stack: Stack) -> None:
@@ -35,6 +37,32 @@ async def test_a_restart_keeps_posture_term_and_decisions(stack: Stack) -> None:
         await phase.close()
         await made.cli.close()
     assert again == first
+
+
+async def test_a_restart_keeps_the_days_of_the_sharpe_modifier(stack: Stack) -> None:
+    """Thirty days that lost: Execution's account has their results, Brain's own tables their allocations."""
+    first_day = utc_day(START_NS) + 1
+    results = [
+        e.DayResult(phase_id="scavenger", day=first_day + day, result=str(-1 - day % 2), trades=1) for day in range(30)
+    ]
+    async with scene(stack, before=lambda made: made.execution.account.day_results.extend(results)) as made:
+        for day in range(30):
+            made.market.post_step(jump_ns=NS_PER_DAY)
+            capital = made.app.risk_state.capital
+            await until(lambda at=first_day + day, known=capital: at in known.of("scavenger"), "the day's first budget")
+        ended_ns = made.market.now_ns
+        assert made.phase.of("budget")[-1].modifier_reason == "29 of 30 days"
+
+    def later(made: Scene) -> None:
+        made.execution.account.day_results.extend(results)
+        made.market.now_ns = ended_ns
+
+    async with scene(stack, migrate=False, before=later) as made:
+        made.market.post_step(jump_ns=NS_PER_DAY)
+        await until(lambda: made.phase.of("budget") and made.phase.of("budget")[-1].modifier, "a budget")
+        budget = made.phase.of("budget")[-1]
+        assert (budget.modifier, budget.modifier_reason) == ("0.5", "psr=0.000 of 30 days, 30 trades")
+        assert json.loads(json.dumps(made.app.status()))["phases"]["scavenger"]["budget"]["modifier"] == "0.5"
 
 
 async def test_people_see_state_and_decisions(stack: Stack) -> None:

@@ -40,7 +40,7 @@ SCAVENGER = PhaseSnapshot(
     approved=2,
     paused_until_ns=NOW + 1,
     used_notional=Decimal("612.346"),
-    budget=budget(),
+    budget=budget(modifier=Decimal("0.5"), modifier_reason="psr=0.04 of 30 days, 41 trades"),
     budget_expired=False,
 )
 HUNTER = PhaseSnapshot(
@@ -163,6 +163,8 @@ def test_status_shows_every_field() -> None:
                     "max_notional": "2000",
                     "used_notional": "612.346",
                     "expired": False,
+                    "modifier": "0.5",
+                    "modifier_reason": "psr=0.04 of 30 days, 41 trades",
                 },
             },
             "hunter": {"connected": False, "policy_hash": None, "intents": 0, "approved": 0, "budget": None},

@@ -10,8 +10,11 @@ from support.risk.scene import NOW, SECOND, equity, risk_state
 from titan.domain.budgets import Budget
 from titan.domain.enums import BudgetState, Posture, RiskLevel
 from titan.domain.posture import PostureState
+from titan.domain.time import NS_PER_DAY, utc_day
+from titan.domain.trip_results import DayResult, DayResults
 from titan.risk.allocation import AllocationState
 from titan.risk.controller import RISK_LEVEL_ACTOR, RiskController
+from titan.risk.performance import CapitalState
 from titan.risk.risk_level import RiskLevelState
 from titan.risk.state import RiskState
 
@@ -41,6 +44,9 @@ class Recorder:
 
     def on_allocation_state(self, state: AllocationState) -> None:
         self.events.append(("allocation", state.eligible))
+
+    def on_capital_state(self, state: CapitalState) -> None:
+        self.events.append(("capital", state.by_phase))
 
     def on_quality(self, entries: tuple[float | None, ...]) -> None:
         self.events.append(("quality", entries))
@@ -189,3 +195,46 @@ def test_a_budget_opens_by_the_lower_equity_and_allocates_by_the_confirmed_one()
         assert granted is not None
         assert granted.allocation == confirmed
         assert (granted.max_notional, granted.max_drawdown) == (190 * granted.max_leverage, Decimal("3.8"))
+
+
+def test_the_first_budget_with_weight_of_a_day_is_stored() -> None:
+    made = Controlled()
+    today = utc_day(NOW)
+    made.state.equity = equity(known=False)
+    made.controller.evaluate(NOW)
+    assert made.recorder.of("capital") == []
+    for number, amount in enumerate(("200", "210")):
+        made.state.equity = equity(amount)
+        made.controller.grant_budgets(NOW + number * SECOND)
+    made.controller.grant_budgets(NOW + NS_PER_DAY)
+    first, second = (today, Decimal(200)), (today + 1, Decimal(210))
+    assert made.recorder.of("capital") == [{"scavenger": (first,)}, {"scavenger": (first, second)}]
+
+
+def test_daily_returns_decide_the_modifier_and_a_restart_keeps_it() -> None:
+    """Thirty days that lose: the budget names half the size, here and in a Brain that starts with the stored days."""
+    before = Controlled()
+    for day in range(30):
+        before.controller.grant_budgets(NOW + day * NS_PER_DAY)
+    yesterdays = tuple(DayResult(utc_day(NOW) + day, Decimal(-1 - day % 2), 1) for day in range(30))
+    after, forgetful = Controlled(), Controlled()
+    after.controller.restore_capital(before.state.capital.state)
+    assert after.recorder.events == [], "what is stored already is not stored again"
+    reasons = []
+    for made in (before, after, forgetful):
+        made.state.phases["scavenger"].history.days = DayResults(yesterdays)
+        made.controller.grant_budgets(NOW + 30 * NS_PER_DAY)
+        granted = made.state.phases["scavenger"].budget
+        assert granted is not None
+        reasons.append((granted.modifier, granted.modifier_reason))
+    half = (Decimal("0.5"), "psr=0.000 of 30 days, 30 trades")
+    assert reasons == [half, half, (1, "0 of 30 days")]
+
+
+def test_allocations_that_the_database_did_not_have_are_stored_again() -> None:
+    made = Controlled()
+    made.controller.grant_budgets(NOW)
+    stored = CapitalState({"scavenger": ((utc_day(NOW) - 1, Decimal(180)),)})
+    made.controller.restore_capital(stored)
+    both = (*stored.by_phase["scavenger"], (utc_day(NOW), Decimal(200)))
+    assert made.recorder.of("capital")[-1] == {"scavenger": both}

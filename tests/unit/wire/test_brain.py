@@ -55,7 +55,12 @@ def test_decision_budget_and_posture_come_back_as_they_went() -> None:
         decide(risk_state(), close("1")),
     ):
         assert decision_from_wire(decision_to_wire(decision)) == decision
-    assert budget_from_wire(budget_to_wire(budget())) == budget()
+    for granted in (budget(), budget(modifier=Decimal("1.2"), modifier_reason="psr=0.97 of 30 days, 64 trades")):
+        assert budget_from_wire(budget_to_wire(granted)) == granted
+    # A Brain of an earlier version names none.
+    older = budget_to_wire(budget())
+    older.ClearField("modifier")
+    assert budget_from_wire(older).modifier == 1
     state = PostureState(
         in_force=Posture.HALTED,
         ceiling=Posture.ARMED,

@@ -141,7 +141,7 @@ def why(state: State, output: Output) -> None:
 
 def summary(snapshot: StackSnapshot) -> list[str]:
     """Describe market, posture, equity, orders and the last decision in a few lines of at most 100 columns."""
-    parts = (_market_line, _posture_line, _policy_line, _equity_line, _orders_line, _decision_line)
+    parts = (_market_line, _posture_line, _policy_line, _equity_line, _budget_line, _orders_line, _decision_line)
     return [f"{name:<10}{text}" for name, text in (part(snapshot) for part in parts)]
 
 
@@ -187,6 +187,20 @@ def _equity_line(snapshot: StackSnapshot) -> tuple[str, str]:
         old += f", prices {age(equity.oldest_mark_ns, now_ns)}"
     earned = f"realized {usdt(equity.realized_pnl, 4)} before fees, fees {usdt(equity.fees, 4)}"
     return "equity", f"{usdt(equity.equity, 2)}{old}, {earned}, drawdown {percent(equity.drawdown)}"
+
+
+def _budget_line(snapshot: StackSnapshot) -> tuple[str, str]:
+    from titan.v1 import brain_pb2 as b
+
+    if snapshot.brain is None:
+        return "budgets", "unknown"
+    budgets = [
+        f"{phase.phase_id} {word(b.BudgetState, phase.budget.state, 'BUDGET_STATE_')}, "
+        f"{usdt(phase.budget.allocation, 2)}, sizes x {phase.budget.modifier or '1'} ({phase.budget.modifier_reason})"
+        for phase in snapshot.brain.phases
+        if phase.HasField("budget")
+    ]
+    return "budgets", "; ".join(budgets) or "none granted yet"
 
 
 def _shows_age(brain: b.GetBrainResponse) -> bool:

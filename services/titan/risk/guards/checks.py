@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.enums import Action, BudgetState, PositionEffect, Posture, RiskLevel, Side
-from titan.domain.numbers import ZERO, is_multiple
+from titan.domain.numbers import ONE, ZERO, is_multiple
 from titan.domain.position_effect import Reducible, reducible
 from titan.domain.reasons import Reason
 from titan.domain.time import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
@@ -123,7 +123,7 @@ def posture(e: Evaluation) -> Outcome:
 
 
 def budget(e: Evaluation) -> Outcome:
-    """3: equity known, a live grant with weight, orders a minute, and the unused part of the grant."""
+    """3: equity known, a live grant with weight, orders a minute, the unused part of the grant, and its modifier."""
     phase = e.phase
     grant = phase.budget
     if not e.risk_state.equity.known:
@@ -142,13 +142,17 @@ def budget(e: Evaluation) -> Outcome:
     openings, most = phase.openings_ns, grant.orders_per_minute
     if len(openings) >= most and openings[-most] > e.now_ns - NS_PER_MINUTE:
         return REJECT, Reason.ORDER_RATE, ("orders_in_a_minute={} or more", most), ("max={}", most), None
-    return capped(
+    outcome = capped(
         e,
         grant.max_notional - phase.used_notional,
         Reason.BUDGET_EXHAUSTED,
         ("used={}", phase.used_notional),
-        ("budget={}", grant.max_notional),
+        ("budget={} modifier={} ({})", grant.max_notional, grant.modifier, grant.modifier_reason),
     )
+    if grant.modifier >= ONE or outcome[0] is REJECT:
+        # One above 1 acts on the Kelly cap, in guard 8.
+        return outcome
+    return scaled(e, grant.modifier, outcome[2], outcome[3])
 
 
 def symbol(e: Evaluation) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from titan.domain.enums import Side
-from titan.domain.numbers import ZERO
+from titan.domain.numbers import ONE, ZERO
 from titan.domain.reasons import Reason
 from titan.domain.trip_results import NO_RECORD, SetupRecord
 from titan.risk.evaluation import REJECT, Evaluation, Outcome, Raw, capped
@@ -92,6 +92,9 @@ def edge(e: Evaluation) -> Outcome:
     kelly = p - (1.0 - p) / reward if reward > 0.0 else 0.0
     factor = Decimal(int(e.limits.kelly_scale * max(kelly, 0.0) / stop * _PLACES)) * _PLACE
     largest = e.risk_state.equity.opening_equity * budget.weight * factor
+    if budget.modifier > ONE:
+        # It raises what the phase may ask for; every other limit holds.
+        largest *= budget.modifier
     return (_explored(e, value, limit) if largest < e.least else None) or capped(e, largest, Reason.KELLY, value, limit)
 
 

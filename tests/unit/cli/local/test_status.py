@@ -20,6 +20,13 @@ def test_every_number_explains_itself() -> None:
         truth=o.TruthSnapshot(known=True, score=100),
         equity=o.Equity(known=True, equity="199.876", realized_pnl="0", fees="0.1235", drawdown="0.0006"),
     )
+    granted = b.Budget(
+        state=b.BUDGET_STATE_ACTIVE,
+        allocation="199.876",
+        modifier="0.5",
+        modifier_reason="psr=0.04 of 30 days, 41 trades",
+    )
+    brain.phases.extend([b.PhaseState(phase_id="scavenger", budget=granted), b.PhaseState(phase_id="hunter")])
     brain.not_enforced.extend(["venueErrorsDefensive", "onVenueFailure"])
     execution = e.GetExecutionResponse(orders_sent=3, orders_filled=1, working_orders=2, fills=1, open_positions=1)
     market = m.GetMarketResponse(label="SIMULATED MARKET", market_time_ns=1_723_161_255_123_456_789, events=6064)
@@ -28,6 +35,7 @@ def test_every_number_explains_itself() -> None:
         "posture": "ARMED (set by anna), paper, risk level NORMAL, truth score 100 of 100",
         "policy": "not enforced: venueErrorsDefensive, onVenueFailure",
         "equity": "199.88 USDT, realized 0 USDT before fees, fees 0.1235 USDT, drawdown 0.06 %",
+        "budgets": "scavenger ACTIVE, 199.88 USDT, sizes x 0.5 (psr=0.04 of 30 days, 41 trades)",
         "orders": "3 sent, 1 filled, 0 rejected, 2 working; 1 fill, 0 round trips, 1 open position",
         "decision": "none since brain started; `titan explain` shows earlier ones",
     }
@@ -48,6 +56,7 @@ def test_an_old_equity_shows_its_age_and_that_of_its_prices() -> None:
 def test_unknown_values_are_no_numbers() -> None:
     shown = lines(StackSnapshot(b.GetBrainResponse(), None, None, {}, {}))
     assert shown["policy"] == "every rule is enforced"
+    assert shown["budgets"] == "none granted yet"
     assert shown["posture"].endswith("truth score unknown")
     assert shown["equity"] == "unknown: no reason given"
     assert set(lines(StackSnapshot(None, None, None, {}, {})).values()) == {"unknown"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from support.risk.changes import Change, explored, granted, phase, setting, unchanged
 from support.risk.scene import ETH, NOW, PERP, budget, decide, equity, hold, intent, reserved, risk_state, rules
+from titan.domain.decisions import Decision
 from titan.domain.enums import Action, OrderType, RiskLevel, Side, TimeInForce
 from titan.domain.equity import Equity
 from titan.domain.intents import Intent
@@ -26,11 +27,14 @@ from titan.risk.limits import Limits
 from titan.risk.parameters import RiskParameters
 from titan.risk.state import RiskState
 
+D = Decimal
+
 SHRINKS: list[tuple[str, Change, dict[str, Any], int, str]] = [
     ("the requested notional", unchanged, {"max_notional": Decimal(130)}, 3, "0.002"),
     ("the budget", granted(max_notional=Decimal(400)), {}, 17, "0.006"),
     ("the margin", phase(margin_used=Decimal(85)), {}, 16, "0.004"),
     ("the day", setting(equity=equity("181.0")), {}, 17, "0.005"),
+    ("a modifier halves", granted(modifier=D("0.5"), modifier_reason="psr=0.04"), {}, 3, "0.005"),
     ("CAUTIOUS halves", setting(risk_level=RiskLevel.CAUTIOUS, risk_reason="x"), {}, 2, "0.005"),
 ]
 
@@ -341,7 +345,41 @@ def test_a_decision_can_be_made_twice_and_is_the_same() -> None:
     assert msgspec.structs.asdict(decide(made)) == msgspec.structs.asdict(decide(made))
 
 
-@pytest.mark.parametrize(("number", "change"), [(8, {}), (16, {"margin_used": Decimal(85)}), (17, {})])
+def test_a_modifier_above_one_raises_the_kelly_cap_alone() -> None:
+    """Where Kelly binds, the size is 1.2 times as large; where another limit binds, it stays."""
+    plenty = {name: D(10**6) for name in ("max_order_notional", "max_position_notional", "max_total_notional")}
+    plain, raised = (rich_kelly(modifier, **plenty) for modifier in ("1", "1.2"))
+    assert raised.guards[8].largest_notional == pytest.approx(
+        plain.guards[8].largest_notional * D("1.2"), abs=D("1e-6")
+    )
+    assert raised.notional > plain.notional
+    assert "modifier=1.2 (psr=0.97)" in raised.guards[3].limit
+    for modifier in ("1", "1.2"):
+        bound = rich_kelly(modifier, **{**plenty, "max_order_notional": D(1_000)})
+        assert Decimal(800) < bound.notional <= 1_000
+
+
+def rich_kelly(modifier: str, **changed: Any) -> Decision:
+    made = risk_state(rules(max_loss_per_trade=D(1), max_daily_loss=D(10**6), max_daily_loss_fraction=D(1), **changed))
+    made.equity = equity("20000", day_start_equity=D(20_000))
+    made.phases["scavenger"].budget = budget(
+        max_notional=D(10**6), max_drawdown=D(10**6), modifier=D(modifier), modifier_reason="psr=0.97"
+    )
+    return decide(made)
+
+
+def test_a_modifier_below_one_thins_a_small_account() -> None:
+    made = risk_state(rules(max_order_notional=D(130)))
+    made.phases["scavenger"].budget = budget(modifier=D("0.5"), modifier_reason="psr=0.04")
+    first = decide(made)
+    assert first.reason is Reason.THINNED
+    made.frequency.set_thinned("scavenger", PERP, D("0.5"))
+    second = decide(made)
+    assert second.approved
+    assert second.quantity == D("0.002")
+
+
+@pytest.mark.parametrize(("number", "change"), [(8, {}), (16, {"margin_used": D(85)}), (17, {})])
 @pytest.mark.parametrize(("shown", "confirmed"), [("190", "200"), ("200", "190"), ("190", "190")])
 def test_openings_are_sized_by_the_lower_equity(
     number: int, change: dict[str, Any], shown: str, confirmed: str
@@ -356,5 +394,5 @@ def test_openings_are_sized_by_the_lower_equity(
             setattr(made.phases["scavenger"], name, value)
         return next(guard for guard in decide(made).guards if guard.number == number).largest_notional
 
-    assert largest(equity(shown, confirmed_equity=Decimal(confirmed))) == largest(equity("190"))
+    assert largest(equity(shown, confirmed_equity=D(confirmed))) == largest(equity("190"))
     assert largest(equity("190")) != largest(equity("200"))
