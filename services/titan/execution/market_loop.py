@@ -113,6 +113,9 @@ class MarketLoop:
             if self._feed.lockstep:
                 # Market time stands between two steps; only the machine's clock may change the posture.
                 self.enforce_posture()
+                if self._feed.ended:
+                    # No step follows that would report a transfer.
+                    self._brain.send_equity(self._valuer.value())
             else:
                 self.react()
             if count % _PULSES_PER_SECOND == 0:

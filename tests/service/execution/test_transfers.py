@@ -76,6 +76,21 @@ async def test_transfers_change_neither_drawdown_nor_profit(armed: Scene) -> Non
     armed.check_equal()
 
 
+async def test_brain_follows_a_transfer_after_the_end_of_the_market(armed: Scene) -> None:
+    """No step of lockstep follows that would bring it."""
+    await hold_with_a_drawdown(armed)
+    await armed.market.step(end=True)
+    before = armed.session.valuer.value()
+    assert (await transfer(armed, "a", "1000")).done
+
+    def told() -> list[e.PlaceResponse]:
+        return [one for one in armed.brain.received if one.HasField("equity") and one.equity.net_deposits == "1200"]
+
+    await until(lambda: bool(told()), "the transfer at Brain")
+    assert D(told()[-1].equity.equity) == before.equity + 1000
+    assert len(told()) == 1, "and nothing is sent while nothing changes"
+
+
 async def test_a_transfer_while_execution_is_away_is_settled_with_the_first_known_equity(stack: Stack) -> None:
     async with scene(stack, app=False) as made:
         first = ExecutionApp(made.settings)

@@ -43,19 +43,23 @@ class Market:
         self._sequence = itertools.count(1)
         self._pending: m.MarketBatch | None = None
 
-    async def step(self, price: int | None = None, count: int = 1) -> None:
-        """Let ``count`` steps pass at a price, and wait until both have finished them."""
+    async def step(self, price: int | None = None, count: int = 1, end: bool = False) -> None:
+        """Let ``count`` steps pass at a price, and wait until both have finished them; ``end``: each is the last."""
         for _ in range(count):
-            self.begin(price)
+            self.begin(price, end)
             await self.finished()
 
-    def begin(self, price: int | None = None) -> None:
+    def begin(self, price: int | None = None, end: bool = False) -> None:
         """Send the next step, without waiting."""
         self.price = Decimal(price) if price is not None else self.price
         self.number += 1
         self.now_ns += STEP_NS
         self._pending = m.MarketBatch(
-            step=self.number, market_time_ns=self.now_ns, events=self._events(), step_complete=True
+            step=self.number,
+            market_time_ns=self.now_ns,
+            events=self._events(),
+            step_complete=True,
+            end_of_market=end,
         )
         for stream in self._streams.values():
             stream.post(m.SubscribeResponse(batch=self._pending))
