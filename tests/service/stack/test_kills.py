@@ -135,13 +135,14 @@ def run_with_kills(
             code, out = stack.result(timeout_s=400)
         finally:
             watch.end()
-    print(out)
-    # An Execution that starts with the last prints confirms none of them, and an order under way has no answer yet.
-    result = ended_well(code, out, stack.stderr, also=("is not confirmed", "unresolved with the venue"))
+        print(out)
+        # In lockstep the market waits for an Execution that was killed, in real time it does not.
+        late_start = RECORDED.speed != "max" and "execution" in victims
+        result, books = ended_well(stack, code, out, late_start)
     assert result["book_checks"] == {"checked": RECORDED.checked, "mismatches": 0}
     assert result["ledger_balanced"] is True
     assert {role for moment, role, _ in watch.seen if moment > killed_s} == {"brain", "execution"}
-    return read_both(tmp_path / "state", tmp_path / "copy"), watch, halted_s
+    return books, watch, halted_s
 
 
 def test_every_process_killed_and_nothing_lost_or_doubled(tmp_path: Path, resources: tuple[str, str]) -> None:
@@ -149,13 +150,11 @@ def test_every_process_killed_and_nothing_lost_or_doubled(tmp_path: Path, resour
     random.Random(SEED + 1).shuffle(victims)
     books, watch, _ = run_with_kills(tmp_path, resources, victims)
     assert books.venue.trades, "no trade: nothing was put to the test"
-    assert disagreements(books) == []
     assert {said for _, _, said in watch.seen} <= {"ARMED", "CLOSE_ONLY"}
 
 
 def test_a_halt_outlives_every_kill(tmp_path: Path, resources: tuple[str, str]) -> None:
     books, watch, halted_s = run_with_kills(tmp_path, resources, list(PROCESSES), halt_after=1)
-    assert disagreements(books) == []
     after = [(role, said) for moment, role, said in watch.seen if moment > halted_s]
     assert {role for role, _ in after} == {"brain", "execution"}
     assert {said for _, said in after} <= {"HALTED", "FLATTEN"}
@@ -167,7 +166,6 @@ def test_a_halt_outlives_every_kill(tmp_path: Path, resources: tuple[str, str]) 
 def test_one_process_killed_ten_times(tmp_path: Path, resources: tuple[str, str], name: str) -> None:
     books, watch, _ = run_with_kills(tmp_path, resources, [name] * 10)
     assert books.venue.trades, "no trade: nothing was put to the test"
-    assert disagreements(books) == []
     assert {said for _, _, said in watch.seen} <= {"ARMED", "CLOSE_ONLY"}
 
 
@@ -176,14 +174,12 @@ def test_two_undisturbed_runs_are_equal(tmp_path: Path, resources: tuple[str, st
     for number in ("one", "two"):
         with local_stack(tmp_path / number, *replay_arguments(port_offset(), "max"), resources=resources) as stack:
             code, out = stack.result(timeout_s=400)
-        outs.append(ended_well(code, out, stack.stderr))
+            outs.append(ended_well(stack, code, out)[0])
     assert outs[0] == outs[1]
     result = outs[0]
     assert result["book_checks"] == {"checked": RECORDED.checked, "mismatches": 0}
     assert result["round_trips"] >= 1
     assert sum(count for reason, count in result["decisions"].items() if reason != "OK") >= 1
-    books = read_both(tmp_path / "one", tmp_path / "copy")
-    assert disagreements(books) == []
 
 
 def test_a_position_open_at_the_end_keeps_its_stop(tmp_path: Path) -> None:

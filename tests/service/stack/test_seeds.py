@@ -23,7 +23,8 @@ def test_first_fill_within_a_minute_of_market_time(tmp_path: Path) -> None:
         arguments = ("--arm", "--seed", str(seed), "--speed", "max", "--duration", "60", "--until-end", "-o", "json")
         with local_stack(tmp_path / str(seed), *arguments) as stack:
             code, out = stack.result(timeout_s=300)
-        if ended_well(code, out, stack.stderr)["fills"] == 0:
+            result, _ = ended_well(stack, code, out)
+        if result["fills"] == 0:
             late.append(seed)
     print(f"{len(SAMPLE) - len(late)} of {len(SAMPLE)} seeds filled within 60 s; not: {late}")
     # 19 of 20: one may be late, but none of the sample is.

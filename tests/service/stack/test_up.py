@@ -36,7 +36,7 @@ def test_run_to_the_end_prints_one_object_and_leaves_nothing(tmp_path: Path) -> 
     arguments = ("--arm", "--speed", "max", "--duration", "60", "--until-end", "-o", "json")
     with local_stack(tmp_path / "state", *arguments) as stack:
         code, out = stack.result(timeout_s=120)
-        result = ended_well(code, out, stack.stderr)
+        result, _ = ended_well(stack, code, out)
         assert list(result) == [
             "events",
             "book_checks",

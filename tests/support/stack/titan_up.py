@@ -13,7 +13,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from support.stack.both_accounts import BothAccounts, disagreements, read_both
 from support.stack.local_processes import REPOSITORY, free_port_offset
+from titan.cli.output import counted
+from titan.domain.venue import VenueOrderState
 from titan.runtime.topology import ROLES
 
 TITAN = str(Path(sys.executable).parent / "titan")
@@ -117,17 +120,38 @@ class LocalStack:
         return self.process.returncode, out
 
 
-def ended_well(code: int, out: str, errors: str, also: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the totals of a run until the end; fail unless it was a good one.
+def ended_well(stack: LocalStack, code: int, out: str, late_start: bool = False) -> tuple[dict[str, Any], BothAccounts]:
+    """Return the totals of a run until the end, with both records; fail unless it was a good one.
 
-    A market that breaks off may leave a position open: that is said, also by the exit code, and is no defect.
-    ``also`` are words of other causes that the test itself may bring about.
+    A market that breaks off may leave positions open, each with its stop, and orders on their way into it. The totals
+    name exactly as many as the venue's own records hold, and the exit code says so.
+
+    Parameters
+    ----------
+    late_start
+        Execution may have started when only the last prints were left, which a second one never confirms. Then equity
+        may be unknown, by the price of an open position.
     """
     result: dict[str, Any] = json.loads(out) if out else {"degraded": ["no totals"]}
-    expected = ("open at the end", *also)
-    assert [cause for cause in result["degraded"] if not any(words in cause for words in expected)] == [], errors
-    assert code == (1 if result["degraded"] else 0), errors
-    return result
+    books = read_both(stack.state, stack.state.with_name(f"{stack.state.name}-copy"))
+    open_symbols = [symbol for symbol, position in books.venue.positions.items() if position.quantity]
+    under_way = [order for order in books.ours.working.values() if not order.at_venue]
+    expected = [
+        f"{counted(number, noun)} {fact}"
+        for number, noun, fact in (
+            (len(open_symbols), "position", "open at the end"),
+            (len(under_way), "order", "unresolved with the venue"),
+        )
+        if number
+    ]
+    unconfirmed = [f"equity unknown: price of {one} is not confirmed: it needs a second print" for one in open_symbols]
+    causes = [cause for cause in result["degraded"] if not (late_start and cause in unconfirmed)]
+    assert causes == expected, stack.stderr
+    states = {order.client_order_id: books.venue.orders[order.client_order_id].state for order in under_way}
+    assert set(states.values()) <= {VenueOrderState.PENDING}, f"not on their way into the market: {states}"
+    assert disagreements(books) == []
+    assert code == (1 if result["degraded"] else 0), stack.stderr
+    return result, books
 
 
 @contextmanager
