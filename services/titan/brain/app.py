@@ -74,7 +74,13 @@ class BrainApp(ServiceApp[BrainSettings]):
             decisions, self.now_ns, self.execution.place, self.store.save, self.metrics, self.log
         )
         self.restore = StateRestore(
-            self._database, self.store, self.intent_handler, self.controller, self.risk_state, self.log
+            self._database,
+            self.store,
+            self.intent_handler,
+            self.controller,
+            self.risk_state,
+            self.notifier,
+            self.log,
         )
         self._execution_updates = ExecutionUpdates(
             self.execution,

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from titan.brain.intent_handler import IntentHandler
-from titan.brain.risk_notifier import ALLOCATION, CAPITAL, FREQUENCY, QUALITY, RISK_LEVEL
+from titan.brain.risk_notifier import ALLOCATION, CAPITAL, FREQUENCY, QUALITY, RISK_LEVEL, RiskNotifier
 from titan.risk.allocation import AllocationState
 from titan.risk.controller import RiskController
 from titan.risk.frequency import FrequencyState
@@ -43,6 +43,7 @@ class StateRestore:
         intent_handler: IntentHandler,
         controller: RiskController,
         risk_state: RiskState,
+        notifier: RiskNotifier,
         log: Log,
     ) -> None:
         self.problem: SchemaProblem | None = None
@@ -51,6 +52,7 @@ class StateRestore:
         self._intent_handler = intent_handler
         self._controller = controller
         self._risk_state = risk_state
+        self._notifier = notifier
         self._log = log
         # Decisions of earlier lives that were not in the table when this one started, newest first.
         self._unwritten: list[b.Decision] = []
@@ -102,10 +104,24 @@ class StateRestore:
             if CAPITAL in state:
                 self._controller.restore_capital(msgspec.json.decode(state[CAPITAL], type=CapitalState))
             if FREQUENCY in state:
-                self._risk_state.frequency.restore(msgspec.json.decode(state[FREQUENCY], type=FrequencyState))
+                self._restore_frequency(msgspec.json.decode(state[FREQUENCY], type=FrequencyState))
             if QUALITY in state:
-                self._risk_state.quality.restore(msgspec.json.decode(state[QUALITY], type=tuple[float | None, ...]))
+                self._restore_quality(msgspec.json.decode(state[QUALITY], type=tuple[float | None, ...]))
         except msgspec.DecodeError as error:
             return SchemaProblem(f"database: the stored state cannot be read ({error})", away=False)
         self._controller.update_posture()
         return None
+
+    def _restore_frequency(self, stored: FrequencyState) -> None:
+        """Take over the stored counts; with those of this life, which wait to be written, they are stored again."""
+        frequency = self._risk_state.frequency
+        frequency.restore(stored)
+        if frequency.state != stored:
+            self._notifier.on_frequency_state(frequency.state)
+
+    def _restore_quality(self, stored: tuple[float | None, ...]) -> None:
+        """Take over the stored entries; with those of this life, which wait to be written, they are stored again."""
+        quality = self._risk_state.quality
+        quality.restore(stored)
+        if quality.entries != stored:
+            self._notifier.on_quality(quality.entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from support.processes.brain_scene import FakePhase
 from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from support.storage.postgres import Postgres
+from titan.domain.time import utc_day
 from titan.execution.app import ExecutionApp
 from titan.runtime.process import running
 from titan.runtime.rpc.contract import BRAIN_GET_BRAIN, BRAIN_LIST_DECISIONS
@@ -313,6 +315,30 @@ async def test_a_brain_that_began_without_its_database_takes_up_a_worse_risk_lev
         await started(server)
         await until(lambda: again.app.restore.problem is None, "the past is known")
         assert (again.app.controller.level.level, again.app.controller.level.reason) == (3, "of before")
+
+
+async def test_what_a_brain_counted_without_its_database_is_stored_with_what_it_had(
+    both: Stack, server: Postgres
+) -> None:
+    async with brain_scene.scene(both) as made:
+        made.app.store.remember("frequency", '{"thinned":{"scavenger ETH/USDT:USDT":"0.5"}}')
+        made.app.store.remember("quality", "[0.001]")
+        made.app.store.remember("capital", '{"by_phase":{"scavenger":[[19000,"180"]]}}')
+        assert await made.app.store.flush(5.0)
+    server.kill()
+    async with restarted(both) as (again, phase):
+        # A refusal gives the setup's horizon, and the venue refuses an entry of which Brain knows.
+        assert not (await phase.submit()).approved
+        again.app.risk_state.quality.refused()
+        await started(server)
+        await until(lambda: again.app.restore.problem is None, "the past is known")
+        assert await again.app.store.flush(5.0)
+        stored = {name: json.loads(value) for name, value in (await again.app.store.load_state()).items()}
+    assert stored["frequency"]["thinned"] == {"scavenger ETH/USDT:USDT": "0.5"}
+    assert stored["frequency"]["horizons"] == {"scavenger breakout": 60_000_000_000}
+    assert stored["quality"] == [0.001, None]
+    days = stored["capital"]["by_phase"]["scavenger"]
+    assert [day for day, _ in days] == [19000, utc_day(brain_scene.START_NS)]
 
 
 async def test_a_schema_that_is_upgraded_later_is_used_without_a_restart(both: Stack) -> None:
