@@ -16,26 +16,20 @@ _KEPT = 1_000
 
 
 class PhaseHistory:
-    """Finished round trips of one phase, newest last; a repeated trip is not counted twice."""
+    """Finished round trips of one phase, newest last; the sequence of its last fill keeps one from coming twice."""
 
-    __slots__ = ("by_setup", "days", "seen", "trips")
+    __slots__ = ("by_setup", "days", "trips")
 
     def __init__(self) -> None:
         self.trips: deque[RoundTrip] = deque(maxlen=_KEPT)
-        self.seen: set[tuple[str, int]] = set()
         self.by_setup: dict[str, SetupRecord] = {}
         self.days = NO_DAYS
 
-    def add(self, trip: RoundTrip) -> bool:
-        """Count a finished trip; False when it was counted before."""
-        key = (trip.intent_id, trip.closed_ns)
-        if key in self.seen:
-            return False
-        self.seen.add(key)
+    def add(self, trip: RoundTrip) -> None:
+        """Count a finished trip."""
         self.trips.append(trip)
         self.by_setup[trip.setup] = self.by_setup.get(trip.setup, NO_RECORD).with_trip(trip)
         self.days = self.days.with_trip(trip)
-        return True
 
     def set_totals(self, phase_id: str, results: TripResults) -> None:
         """Replace the totals by Execution's, which count every trip and not only the last ones."""

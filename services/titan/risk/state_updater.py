@@ -88,8 +88,9 @@ class StateUpdater:
     def on_trip(self, trip: RoundTrip) -> None:
         """Count a finished trip, and pause its phase after losses in a row."""
         phase = self.risk_state.phases.get(trip.phase_id)
-        if phase is None or not phase.history.add(trip):
+        if phase is None:
             return
+        phase.history.add(trip)
         limits = self.risk_state.limits
         parameters = limits.parameters
 

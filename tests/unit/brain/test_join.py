@@ -16,6 +16,7 @@ from titan.domain.orders import OrderEventKind
 from titan.domain.position_effect import reducible
 from titan.domain.positions import Holding
 from titan.domain.time import NS_PER_DAY
+from titan.domain.trip_results import NO_DAYS
 
 D = Decimal
 _SIDES = st.sampled_from([Side.BUY, Side.SELL])
@@ -138,7 +139,10 @@ class TheJoin(RuleBasedStateMachine):
         totals = {
             (phase, setup): total for phase in PHASES for setup, total in state.phases[phase].history.by_setup.items()
         }
-        assert totals == {key: total for key, total in join.execution.account.trip_results.by_setup.items() if key[0]}
+        results = join.execution.account.trip_results
+        assert totals == {key: total for key, total in results.by_setup.items() if key[0]}
+        for phase in PHASES:
+            assert state.phases[phase].history.days == results.by_day.get(phase, NO_DAYS)
 
     def teardown(self) -> None:
         """Whatever happened: everything can be closed, and then nothing is left or reserved."""
@@ -172,3 +176,20 @@ class TheJoin(RuleBasedStateMachine):
 
 TestTheJoin = TheJoin.TestCase
 TestTheJoin.settings = settings(max_examples=400 if CHAOS else 25, stateful_step_count=60 if CHAOS else 40)
+
+
+def test_two_trips_of_one_intent_that_end_at_one_time_both_count() -> None:
+    """Its stop and its target both fill: what the target opened ends as a trip of the same intent."""
+    join = TheJoin()
+    join.begin()
+    none = (0, 0)
+    join.open("scavenger", Side.BUY, _PART, (1, 0))
+    join.fill(0, whole=False, protected=True, passed=none)
+    join.fill(0, whole=False, protected=False, passed=none)
+    join.fill(0, whole=False, protected=False, passed=none)
+    join.open("scavenger", Side.BUY, _PART, none)
+    join.settle()
+    join.fill(0, whole=False, protected=False, passed=none)
+    join.settle()
+    assert sum(one.trades for one in join.join.state.phases["scavenger"].history.days.days) == 2
+    join.teardown()

@@ -149,6 +149,7 @@ def test_a_fill_that_closes_an_unlisted_position_finishes_the_whole_trip() -> No
     updater = StateUpdater(unlisted_state())
     updater.on_account(account(HELD), frozenset())
     assert updater.on_fill(fill("9", "0.004", Side.BUY, OrderRole.STOP), 9)
+    assert not updater.on_fill(fill("9", "0.004", Side.BUY, OrderRole.STOP), 9), "reported twice, counted once"
     updater.risk_state.list_instruments(PAPER_INSTRUMENTS.values())
     held = updater.risk_state.symbols[PERP]
     assert (held.net, held.shares) == (0, {})
