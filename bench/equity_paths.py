@@ -1,9 +1,10 @@
 """How often, and why, a 200 USDT account under ``micro`` stops trading: paths without drift, and with a real edge.
 
-Run: ``python bench/equity_paths.py [PATHS]`` (default 1000 of each kind). Each path is a sequence of setups, one an
-hour, on Brain's own guards, risk level, allocation and budgets. A setup ends at its stop or its target. Without drift
-the target is reached with the probability stop / (stop + target); with an edge, with so much more that the expected
-result before costs is a fraction of R. Nothing is to reach here: the table is for people who choose a policy.
+Run: ``python bench/equity_paths.py [PATHS [SETUPS]]`` (default 1000 of each kind, 400 long). Each path is a sequence
+of setups, one an hour, on Brain's own guards, risk level, allocation and budgets. A setup ends at its stop or its
+target. Without drift the target is reached with the probability stop / (stop + target); with an edge, with so much
+more that the expected result before costs is a fraction of R. Nothing is to reach here: the table is for people who
+choose a policy.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ class Latch:
 
 
 class Listener:
-    """Keeps the reason of an emergency; the rest is of no interest here."""
+    """Keeps the reason of an emergency and counts budgets; the rest is of no interest here."""
 
     def __init__(self) -> None:
         self.emergency = ""
+        self.modifiers: Counter[str] = Counter()
 
     def on_emergency(self, reason: str) -> None:
         """Keep it."""
@@ -90,7 +92,8 @@ class Listener:
         """Ignore it."""
 
     def on_budget(self, budget: Budget) -> None:
-        """Ignore it."""
+        """Count it by its modifier."""
+        self.modifiers[f"x {budget.modifier}"] += 1
 
     def on_budget_expired(self, phase_id: str, reason: str) -> None:
         """Ignore it."""
@@ -99,7 +102,7 @@ class Listener:
 class Account:
     """One account on its path."""
 
-    def __init__(self, rules: PolicyRules, win: float, chance: random.Random) -> None:
+    def __init__(self, rules: PolicyRules, win: float, chance: random.Random, setups: int) -> None:
         limits = Limits(rules, HASH, RiskParameters(), "paper")
         self.state = RiskState(limits, PAPER_INSTRUMENTS.values(), (PHASE,))
         self.state.truth = TruthSnapshot(known=True, score=100)
@@ -114,7 +117,7 @@ class Account:
         self.peak, self.equity, self.now_ns = Peak(), START_EQUITY, START_NS
         self.win, self.chance = win, chance
         self.reasons: Counter[str] = Counter()
-        self.trades = 0
+        self.trades, self.setups = 0, setups
 
     def observe(self) -> None:
         """Take the account's equity in, as two prints would bring it."""
@@ -135,7 +138,7 @@ class Account:
     def run(self) -> str:
         """Let the setups of the path come, and return why it ended."""
         refused = 0
-        for number in range(SETUPS):
+        for number in range(self.setups):
             self.now_ns += PERIOD_NS
             self.observe()
             self.state.symbols[PERP].quote(BID, ASK, self.now_ns)
@@ -215,6 +218,7 @@ def cause(reason: str) -> str:
 
 def main() -> int:
     paths = int(sys.argv[1]) if len(sys.argv) > 1 else PATHS
+    setups = int(sys.argv[2]) if len(sys.argv) == 3 else SETUPS
     document = yaml.safe_load((Path(__file__).parents[1] / "policies" / "micro.yaml").read_text())
     rules = parse_rules(document["spec"]["rules"])
     fair = STOP_BPS / (STOP_BPS + TARGET_BPS)
@@ -222,19 +226,23 @@ def main() -> int:
     for name, win in (("without drift", fair), (f"edge of {EDGE_R} R", fair + edge)):
         start_s, ends, trades, last = time.perf_counter(), Counter[str](), 0, []
         reasons: Counter[str] = Counter()
+        modifiers: Counter[str] = Counter()
         for seed in range(paths):
-            account = Account(rules, win, random.Random(seed))
+            account = Account(rules, win, random.Random(seed), setups)
             ends[account.run()] += 1
             trades += account.trades
             reasons += account.reasons
+            modifiers += account.listener.modifiers
             last.append(account.equity)
         last.sort()
         print(
-            f"{name}: {paths} paths of {SETUPS} setups, target reached in {win:.1%}, {trades / paths:.0f} trades each"
+            f"{name}: {paths} paths of {setups} setups, target reached in {win:.1%}, {trades / paths:.0f} trades each"
         )
         print(f"  equity at the end: median {last[len(last) // 2]:.0f}, 5 % {last[len(last) // 20]:.0f} USDT")
         for end, count in ends.most_common():
             print(f"  {count / paths:6.1%}  {end}")
+        scales = ", ".join(f"{one} {count / modifiers.total():.1%}" for one, count in modifiers.most_common())
+        print(f"  Sharpe modifier of the budgets: {scales}")
         refusals = ", ".join(f"{reason} {count / paths:.0f}" for reason, count in reasons.most_common(6))
         print(f"  refusals a path: {refusals or 'none'} ({time.perf_counter() - start_s:.0f} s)")
     return 0
