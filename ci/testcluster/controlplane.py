@@ -15,10 +15,12 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from testcluster.api import Api, ApiError
 from testcluster.pki import Pki
 from testcluster.ports import free_ports
 from testcluster.processes import ClusterError, Processes, end_leftovers
@@ -181,10 +183,35 @@ class ControlPlane:
 
     def service_account(self, namespace: str, name: str) -> Path:
         """Path of a kubeconfig with a fresh token of a ServiceAccount."""
-        token = self.kubectl("create", "token", name, "-n", namespace, "--duration=1h").stdout.strip()
         path = self.folder / f"sa-{namespace}-{name}.kubeconfig"
-        self._write_kubeconfig(path, {"token": token})
+        self._write_kubeconfig(path, {"token": self.token(namespace, name)})
         return path
+
+    def create_namespace(self, name: str) -> None:
+        """Make a namespace, until it has what the cluster puts into each: pods need its ServiceAccount."""
+        self.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        own = ("serviceaccounts/default", "configmaps/kube-root-ca.crt")
+        path = f"/api/v1/namespaces/{name}"
+        self._wait(f"{name} has {own}", lambda: all(self._get(f"{path}/{one}") is not None for one in own))
+
+    def token(self, namespace: str, name: str, lasts_s: int = 3600) -> str:
+        """A fresh token of a ServiceAccount."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        return str(self.call("POST", path, {"spec": {"expirationSeconds": lasts_s}})["status"]["token"])
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One plain call as an administrator, over a connection of its own: a tenth of the price of a kubectl.
+
+        Raises
+        ------
+        ClusterError
+            The API server refused, or cannot be reached.
+        """
+        with closing(Api(self.admin)) as api:
+            try:
+                return api.call(method, path, body)
+            except (ApiError, OSError) as error:
+                raise ClusterError(str(error)) from error
 
     def kubectl(
         self, *arguments: str, kubeconfig: Path | None = None, stdin: str | None = None, check: bool = True

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from testcluster.controlplane import ControlPlane
 
+from support.cluster.accounts import token_of_new
 from support.cluster.apiproxy import ApiProxy
 from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.client import Cluster
@@ -136,13 +137,8 @@ async def test_released_and_handed_on_while_running(admin: Cluster, namespace: s
 
 
 async def test_a_holder_that_is_cut_off_stops_in_time(cluster: ControlPlane, admin: Cluster, namespace: str) -> None:
-    cluster.kubectl("create", "serviceaccount", "op", "-n", namespace)
-    cluster.kubectl(
-        "create", "rolebinding", "op", "--clusterrole=admin", f"--serviceaccount={namespace}:op", "-n", namespace
-    )
-    cluster.kubectl("create", "role", "op", "--verb=*", "--resource=leases.coordination.k8s.io", "-n", namespace)
-    cluster.kubectl("create", "rolebinding", "op2", "--role=op", f"--serviceaccount={namespace}:op", "-n", namespace)
-    token = from_kubeconfig({"KUBECONFIG": str(cluster.service_account(namespace, "op"))}).token
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}
+    token = token_of_new(cluster, namespace, "op", "admin", [leases])
     changes: list[bool] = []
     async with ApiProxy(admin.connection) as proxy, Cluster(proxy.connection(token), timeout_s=1) as cut_off:
         one = contender(cut_off, namespace, await pod(admin, namespace, "one"), duration_s=3.0, changed=changes.append)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from testcluster.controlplane import ControlPlane
 
+from support.cluster.accounts import token_of_new
 from support.cluster.apiproxy import ApiProxy, WatchFault
 from titan.runtime.telemetry.logs import get_logger
 from titan_operator.cluster.client import Cluster, Object
@@ -80,11 +81,9 @@ async def fixture(
 
     # As in a pod, whose user is a number.
     monkeypatch.setattr("getpass.getuser", nameless)
-    cluster.kubectl("create", "serviceaccount", "op", "-n", namespace)
     # Namespaced rights only: neither CRDs nor namespaces can be watched.
-    cluster.kubectl("create", "role", "op", "--verb=get,list,watch", "--resource=configmaps", "-n", namespace)
-    cluster.kubectl("create", "rolebinding", "op", "--role=op", f"--serviceaccount={namespace}:op", "-n", namespace)
-    token = from_kubeconfig({"KUBECONFIG": str(cluster.service_account(namespace, "op"))}).token
+    reads = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}
+    token = token_of_new(cluster, namespace, "op", rules=[reads])
     admin = from_kubeconfig({"KUBECONFIG": str(cluster.admin)})
     async with ApiProxy(admin) as proxy, Cluster(admin) as direct:
         fixture: ReceiverFixture

@@ -22,6 +22,7 @@ from support.cluster.apiproxy import ApiProxy
 from support.cluster.controller_fixture import SYSTEM, ControllerFixture, ScriptedStack, mark_pods
 from support.cluster.guarded_plane import beside
 from support.cluster.stack_acts import DELETE, INSTALL, STACK_ACTS, StackAct
+from titan_operator.api.names import OPERATOR
 from titan_operator.cluster.client import Cluster
 from titan_operator.cluster.credentials import Connection, load
 from titan_operator.cluster.resource_kinds import KINDS
@@ -81,7 +82,7 @@ class Setting:
 @pytest.fixture
 async def setting(guarded_plane: ControlPlane, lives: Iterator[str], tmp_path: Path) -> AsyncIterator[Setting]:
     connection = load({"KUBECONFIG": str(guarded_plane.admin)})
-    token = guarded_plane.kubectl("create", "token", "titan-operator", "-n", SYSTEM, "--duration=2h").stdout.strip()
+    token = guarded_plane.token(SYSTEM, OPERATOR, 7200)
     async with Cluster(connection, timeout_s=60) as admin:
         yield Setting(guarded_plane, admin, connection, token, tmp_path, lives)
 

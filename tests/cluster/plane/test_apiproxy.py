@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from testcluster.controlplane import ControlPlane
 
+from support.cluster.accounts import token_of_new
 from support.cluster.apiproxy import ApiProxy, WatchFault
 from support.connectors import ending_connector
 from titan_operator.cluster.client import Cluster
@@ -38,11 +39,7 @@ class ProxyFixture:
 
 @pytest.fixture
 async def fixture(cluster: ControlPlane, namespace: str) -> AsyncIterator[ProxyFixture]:
-    cluster.kubectl("create", "serviceaccount", "op", "-n", namespace)
-    cluster.kubectl(
-        "create", "rolebinding", "op", "--clusterrole=edit", f"--serviceaccount={namespace}:op", "-n", namespace
-    )
-    token = from_kubeconfig({"KUBECONFIG": str(cluster.service_account(namespace, "op"))}).token
+    token = token_of_new(cluster, namespace, "op", "edit")
     admin = from_kubeconfig({"KUBECONFIG": str(cluster.admin)})
     async with ApiProxy(admin) as proxy, Cluster(proxy.connection(token), timeout_s=5) as client:
         yield ProxyFixture(proxy, client, token, namespace)

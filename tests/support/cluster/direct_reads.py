@@ -70,6 +70,10 @@ class DirectReads(ClusterUser):
             found += [about | _shown(item) for item in answer.get("items") or ()]
         return found
 
+    def namespaces(self) -> set[str]:
+        """Names of all namespaces, also of those on their way out."""
+        return {item["metadata"]["name"] for item in self._read("/api/v1/namespaces")["items"]}
+
     def _read(self, path: str) -> dict[str, Any]:
         api: Api | None = getattr(self._of_thread, "api", None)
         if api is None:

@@ -72,9 +72,8 @@ class Stage:
         self.plane.kubectl("delete", "titanphases,riskpolicies", "--all", "-n", DESK)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        found = self.plane.kubectl("get", kind, name, "-n", DESK, "-o", "json", "--show-managed-fields").stdout
-        document: dict[str, Any] = json.loads(found)
-        return document
+        plural = {"riskpolicy": "riskpolicies", "titanphase": "titanphases"}[kind]
+        return self.plane.call("GET", f"/apis/titan.trading/v1alpha1/namespaces/{DESK}/{plural}/{name}")
 
     def say(self, kind: str, name: str, **status: Any) -> None:
         """Write a status as the operator does."""

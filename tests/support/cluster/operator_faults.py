@@ -220,7 +220,7 @@ class GuardedCluster:
 @asynccontextmanager
 async def guarded_cluster(plane: ControlPlane, folder: Path, names: Iterator[str]) -> AsyncIterator[GuardedCluster]:
     """Open the ways to a guarded control plane."""
-    token = plane.kubectl("create", "token", OPERATOR, "-n", SYSTEM, "--duration=2h").stdout.strip()
+    token = plane.token(SYSTEM, OPERATOR, 7200)
     async with Cluster(load({"KUBECONFIG": str(plane.admin)}), timeout_s=60) as admin:
         yield GuardedCluster(plane, admin, token, folder, names)
 

@@ -94,7 +94,7 @@ class Hands:
 
     def pods(self) -> dict[str, dict[str, Any]]:
         """Pods by name."""
-        found = json.loads(self.kubectl("get", "pods", "-o", "json"))
+        found = self.cluster.call("GET", f"/api/v1/namespaces/{self.namespace}/pods")
         return {item["metadata"]["name"]: item for item in found["items"]}
 
 
