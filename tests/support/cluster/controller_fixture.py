@@ -43,7 +43,7 @@ from titan_operator.supplychain.verdict import TrustTerms, Verdict
 
 SYSTEM = "titan-system"
 # The controller has no watches here; it is woken this often instead, in seconds.
-WAKE_S = 0.15
+WAKE_S = 0.3
 # Objects that the cluster puts into every namespace by itself.
 _CLUSTERS_OWN = (("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default"))
 # Fields that differ between two equal runs: identities, times and random values.
@@ -207,7 +207,7 @@ async def mark_pods(admin: Cluster, namespace: str, kubeconfig: Path) -> None:
             except ApiException as error:
                 if error.status != 404:
                     raise
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 
 @dataclass

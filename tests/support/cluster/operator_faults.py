@@ -111,7 +111,8 @@ class FaultedStack:
                     if not await act.ended(self.fixture) or writes != self.writes():
                         writes, passes = self.writes(), self._passes()
                     assert all(operator.runs for operator in self.operators), self._logs()
-                    await asyncio.sleep(0.1)
+                    # Each look lists two kinds; more looks would only take the processors from what is looked at.
+                    await asyncio.sleep(0.25)
         except TimeoutError:
             message = f"{act.name}: not within {timeout_s:.0f} s; {await self.fixture.describe()}\n{self._logs()}"
             raise AssertionError(message) from None
