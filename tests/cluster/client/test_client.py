@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -221,44 +222,44 @@ async def test_another_authority_is_refused(cluster: ControlPlane) -> None:
             await client.create(SELF_SUBJECT_REVIEW, {})
 
 
-async def test_a_denial_names_its_policy(own_cluster: ControlPlane) -> None:
-    name = "no-x.test"
+async def test_a_denial_names_its_policy(admin: Cluster, namespace: str) -> None:
+    name = f"no-x.{namespace}"
     policy = {
         "metadata": {"name": name},
         "spec": {
             "matchConstraints": {
                 "resourceRules": [
                     {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
-                ]
+                ],
+                # The control plane is not this test's alone.
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
             },
             "validations": [{"expression": "!('x' in object.data)", "message": "no x here"}],
         },
     }
     binding = {"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}
-    async with Cluster(connection_of(own_cluster.admin)) as client:
-        await client.create(VALIDATING_ADMISSION_POLICY, policy)
-        await client.create(VALIDATING_ADMISSION_POLICY_BINDING, binding)
-        async with asyncio.timeout(120):
-            while True:
-                try:
-                    await client.create(CONFIG_MAP, config_map("default"), dry_run=True)
-                except ApiError as error:
-                    denial = error
-                    break
-                await asyncio.sleep(0.1)
+    await admin.create(VALIDATING_ADMISSION_POLICY, policy)
+    await admin.create(VALIDATING_ADMISSION_POLICY_BINDING, binding)
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                await admin.create(CONFIG_MAP, config_map(namespace), dry_run=True)
+            except ApiError as error:
+                denial = error
+                break
+            await asyncio.sleep(0.1)
     assert denial.denied_by_policy == name
     assert denial.message.endswith("no x here")
     assert not denial.transient
 
 
-async def test_it_goes_on_after_the_server_was_killed(own_cluster: ControlPlane) -> None:
-    async with Cluster(connection_of(own_cluster.admin)) as client:
-        await client.create(CONFIG_MAP, config_map("default"))
-        # Not in a thread: the server's processes end with the thread that started them.
-        own_cluster.restart_apiserver(kill=True)
-        found = await client.get(CONFIG_MAP, "a", "default")
-        assert found is not None
-        assert await client.delete(CONFIG_MAP, "a", "default", uid=found["metadata"]["uid"])
-        own_cluster.stop()
-        with pytest.raises(Unreachable):
-            await client.get(CONFIG_MAP, "a", "default")
+async def test_it_goes_on_after_the_server_was_killed(cluster: ControlPlane, admin: Cluster, namespace: str) -> None:
+    await admin.create(CONFIG_MAP, config_map(namespace))
+    cluster.processes.end("kube-apiserver", signal.SIGKILL)
+    with pytest.raises(Unreachable):
+        await admin.get(CONFIG_MAP, "a", namespace)
+    # Not in a thread: the server's processes end with the thread that started them.
+    cluster.restart_apiserver()
+    found = await admin.get(CONFIG_MAP, "a", namespace)
+    assert found is not None
+    assert await admin.delete(CONFIG_MAP, "a", namespace, uid=found["metadata"]["uid"])

@@ -95,12 +95,12 @@ def test_the_audit_keeps_who_did_what_to_our_resources(cluster: ControlPlane, na
     assert {event["responseStatus"]["code"] for event in found} == {403}
 
 
-def test_what_was_written_outlives_api_server_and_datastore(own_cluster: ControlPlane) -> None:
-    own_cluster.kubectl("create", "configmap", "kept", "--from-literal=a=1")
-    before = pids(own_cluster.folder)
-    own_cluster.restart_apiserver(kill=True)
-    own_cluster.restart_datastore()
-    after = pids(own_cluster.folder)
+def test_what_was_written_outlives_api_server_and_datastore(cluster: ControlPlane, namespace: str) -> None:
+    cluster.kubectl("create", "configmap", "kept", "--from-literal=a=1", "-n", namespace)
+    before = pids(cluster.folder)
+    cluster.restart_apiserver(kill=True)
+    cluster.restart_datastore()
+    after = pids(cluster.folder)
     assert {name for name in PARTS if before[name] != after[name]} == {"kube-apiserver", "etcd"}
     assert all(alive(pid) for pid in after.values())
-    assert own_cluster.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.a}").stdout == "1"
+    assert cluster.kubectl("get", "configmap", "kept", "-n", namespace, "-o", "jsonpath={.data.a}").stdout == "1"
