@@ -29,9 +29,13 @@ PRIORITY = {
 }
 
 
-@pytest.fixture
-async def api(cluster: ControlPlane) -> AsyncIterator[Cluster]:
+@pytest.fixture(scope="module")
+def priority(cluster: ControlPlane) -> None:
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(PRIORITY))
+
+
+@pytest.fixture
+async def api(cluster: ControlPlane, priority: None) -> AsyncIterator[Cluster]:
     async with Cluster(from_kubeconfig({"KUBECONFIG": str(cluster.admin)})) as made:
         yield made
 

@@ -35,7 +35,7 @@ def runner(module_cluster: ControlPlane, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def hands(module_cluster: ControlPlane, runner: PodRunner) -> Iterator[Hands]:
     name = f"test-{next(_numbers)}"
-    module_cluster.kubectl("create", "namespace", name)
+    module_cluster.create_namespace(name)
     yield Hands(module_cluster, name)
     module_cluster.kubectl("delete", "namespace", name, "--wait=false")
 

@@ -79,9 +79,9 @@ class Hands:
         self.namespace = namespace
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
-        """Write objects."""
-        for manifest in manifests:
-            self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(manifest))
+        """Write objects, in their order."""
+        whole = {"apiVersion": "v1", "kind": "List", "items": manifests}
+        self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(whole))
 
     def kubectl(self, *arguments: str, check: bool = True) -> str:
         """Run kubectl in the namespace."""
