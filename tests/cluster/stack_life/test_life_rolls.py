@@ -281,12 +281,12 @@ def test_its_namespace_is_deleted(stack: RunningStack) -> None:
         stack.at.titan("flatten", namespace=DESK)
         stack.at.wait("the end of the position", lambda: not stack.venue().positions)
     stack.at.wait("the end of all processes", lambda: not stack.processes(""))
-    stack.at.wait("the end of its namespace", lambda: DESK not in stack.at.namespaces())
+    stack.at.wait("the end of its namespace", lambda: DESK not in stack.at.all_namespaces())
 
 
 def test_nothing_is_stuck_for_good(at: Installation) -> None:
     """Last: the namespaces of all stacks that traded go, whatever was done in them, and the operator's rights too."""
     traded = {DESK, "news", "released", "orphaned"}
     at.plane.kubectl("delete", "namespace", *traded, "--ignore-not-found", "--wait=false")
-    at.wait("the end of the namespaces", lambda: not at.namespaces() & traded)
+    at.wait("the end of the namespaces", lambda: not at.all_namespaces() & traded)
     at.restore()

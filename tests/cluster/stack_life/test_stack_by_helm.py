@@ -51,7 +51,7 @@ def test_an_upgraded_operator_restarts_no_pod_of_the_stack(at: Installation) -> 
 def test_a_namespace_that_is_deleted_goes_when_its_stack_is_drained(at: Installation) -> None:
     """By an administrator, who may release: the operator keeps its rights in it until its last finalizer is off."""
     at.plane.kubectl("delete", "namespace", STACK, "--wait=false")
-    at.wait("the namespace is gone", lambda: STACK not in at.namespaces())
+    at.wait("the namespace is gone", lambda: STACK not in at.all_namespaces())
     left: list[dict[str, Any]] = at.list("secrets", SYSTEM)
     assert f"authority-{STACK}" in {secret["metadata"]["name"] for secret in left}
     assert (

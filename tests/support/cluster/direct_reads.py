@@ -70,7 +70,7 @@ class DirectReads(ClusterUser):
             found += [about | _shown(item) for item in answer.get("items") or ()]
         return found
 
-    def namespaces(self) -> set[str]:
+    def all_namespaces(self) -> set[str]:
         """Names of all namespaces, also of those on their way out."""
         return {item["metadata"]["name"] for item in self._read("/api/v1/namespaces")["items"]}
 
