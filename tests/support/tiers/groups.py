@@ -75,6 +75,7 @@ FIRST = (
     "tests/cluster/controller/guarded/test_faults",
     "tests/cluster/admission/test_trust_life.py",
     "tests/cluster/controller/test_cut_writes.py",
+    "tests/cluster/plane/test_podrunner.py",
     *(path for path, group in TOGETHER.items() if group == "one control plane"),
     "tests/cluster/admission/test_admission_life.py",
     "tests/cluster/charts/test_charts_",
