@@ -45,6 +45,7 @@ class BrainCore:
         self._on_defect = on_defect
         # Intents are decided as they come. Before the first evaluation, and between lockstep steps, they wait.
         self.deciding = False
+        self._ended = False
         self.waiting: deque[tuple[b.Intent, PhaseSession, int]] = deque()
 
     async def run_heartbeats(self, period_s: float) -> None:
@@ -82,6 +83,8 @@ class BrainCore:
         """Take over the traded instruments."""
         self._risk_state.list_instruments(instrument_from_wire(wire) for wire in hello.instruments)
         self._risk_state.lockstep = hello.lockstep
+        # The end of the market has come once: nothing waits for a marker after it.
+        self._execution.lockstep = hello.lockstep and not self._ended
 
     async def on_batch(self, batch: m.MarketBatch) -> None:
         """Process a batch of the market; a defect in it ends the process."""
@@ -112,7 +115,8 @@ class BrainCore:
         execution.mark(batch.step, batch.market_time_ns)
         if batch.end_of_market:
             # No marker follows that would release the held reports.
-            execution.holding = False
+            self._ended = True
+            execution.lockstep = execution.holding = False
             execution.release()
 
     def _apply_quotes(self, batch: m.MarketBatch) -> None:

@@ -23,6 +23,8 @@ from titan.wire.brain import posture_to_wire
 # Pause before a Brain that waits for another one's silence asks again, and before it connects with its new term.
 _STALE_RETRY_S = 1.0
 _RISE_S = 0.02
+# Reports that Execution makes within a step.
+_OF_A_STEP = ("order", "fill", "equity", "digest")
 
 
 class ExecutionListener(Protocol):
@@ -50,9 +52,10 @@ class ExecutionClient:
 
     Attributes
     ----------
+    lockstep
+        Whether reports of a step wait for its marker, so that two runs apply them at the same place.
     holding
-        Set while a lockstep step waits for its marker: reports wait with it, so that two runs apply them at the same
-        place.
+        Set from the first lockstep step on: every report waits for the next marker.
     pending
         Orders without an answer, by intent id.
     stale
@@ -76,6 +79,7 @@ class ExecutionClient:
     ) -> None:
         self.marker = Watermark()
         self.connected = False
+        self.lockstep = False
         self.holding = False
         self.flatten_act = 0
         self.reported_ns = 0
@@ -229,7 +233,7 @@ class ExecutionClient:
             self._on_account(message)
         elif kind == "stale_term":
             self._on_stale_term(message.stale_term)
-        elif self.holding:
+        elif self.holding or (self.lockstep and kind in _OF_A_STEP):
             self._held.append(message)
         else:
             self._listener.on_report(message)

@@ -74,6 +74,7 @@ class MarketLoop:
                 self.react()
             return
         if self._feed.lockstep:
+            self._venue_updates.begin_step(batch.step)
             # The venue's part of this step comes first, and leaves nothing in doubt.
             await self._venue_updates.markers.reached(batch.step)
             await self._reconciler.settled.wait()
@@ -83,6 +84,8 @@ class MarketLoop:
             await self._brain.markers.reached(batch.step)
         self._venue_marker = VenueMarker(step=batch.step, market_time_ns=batch.market_time_ns)
         self._venue.send_marker(self._venue_marker)
+        if batch.end_of_market:
+            self._venue_updates.end_market()
 
     def react(self) -> None:
         """Do everything that time, prices and posture require now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
 from titan.domain.enums import OrderState
 from titan.domain.numbers import ZERO
@@ -33,6 +34,9 @@ from titan.venues.base import VenueUpdate
 class VenueUpdates:
     """Follows the private stream, and takes the venue's answers to queries in the same way.
 
+    In lockstep the venue may be ahead of this process's market data. What it reports after the marker of a step belongs
+    to the next one and waits until that has begun here; or chance would decide at which market time it is applied.
+
     Attributes
     ----------
     markers
@@ -62,6 +66,9 @@ class VenueUpdates:
         self.streamed: set[int] = set()
         self.highest_sequence = max((fill.venue_sequence for fill in store.account.fills), default=0)
         self.settled_sequence = 0
+        # The step that has begun, in lockstep; reports of a later one are held.
+        self._step: int | None = None
+        self._held: deque[VenueUpdate] = deque()
         self._store = store
         self._account = store.account
         self._sender = sender
@@ -72,8 +79,35 @@ class VenueUpdates:
         self._misfits = metrics.counter("titan_venue_oddities", "Venue messages that did not fit our orders.", ["kind"])
 
     def receive(self, update: VenueUpdate) -> None:
-        """Take one message of the private stream."""
+        """Take one message of the private stream, or hold it until its step has begun."""
         self.last_answer_monotonic_ns = time.monotonic_ns()
+        if isinstance(update, VenueTrade):
+            self.streamed.add(update.sequence)
+        # A heartbeat counts the trades before it, and is of no step: transfers are made while the market stands.
+        if self._held or (self._ahead and not isinstance(update, VenueHeartbeat)):
+            self._held.append(update)
+        else:
+            self._apply(update)
+
+    def begin_step(self, step: int) -> None:
+        """Apply what the venue has reported of this step, in lockstep."""
+        self._step = step
+        self._release()
+
+    def end_market(self) -> None:
+        """Apply whatever the venue reports from now on at once: no step follows."""
+        self._step = None
+        self._release()
+
+    @property
+    def _ahead(self) -> bool:
+        return self._step is not None and self.markers.value >= self._step
+
+    def _release(self) -> None:
+        while self._held and not self._ahead:
+            self._apply(self._held.popleft())
+
+    def _apply(self, update: VenueUpdate) -> None:
         if isinstance(update, VenueMarker):
             self.markers.advance(update.step)
             return
@@ -85,7 +119,6 @@ class VenueUpdates:
                 self._events.reconciliation_requested(f"deposits at the venue are {update.deposits}, here {known}")
             return
         if isinstance(update, VenueTrade):
-            self.streamed.add(update.sequence)
             self.apply_trade(update)
             return
         order = self._account.orders.get(update.client_order_id)
@@ -155,6 +188,8 @@ class VenueUpdates:
 
     def connection_lost(self) -> None:
         """Mark every order UNKNOWN that was sent and not acknowledged: the stream broke."""
+        while self._held:
+            self._apply(self._held.popleft())
         self.streamed.clear()
         self._sender.connection_lost()
         for order in list(self._account.working.values()):

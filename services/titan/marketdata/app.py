@@ -66,6 +66,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             identity=identity,
             step_ns=settings.step_ns,
             lockstep=settings.lockstep,
+            steps_ahead=settings.steps_ahead if settings.speed == "max" else 1,
             pace=Pace(settings.speed_factor, catch_up=not settings.lockstep),
             required=settings.required_subscribers,
             run=run,
@@ -123,7 +124,7 @@ class MarketDataApp(ServiceApp[MarketDataSettings]):
             event_filter = SubscriptionFilter(
                 frozenset(subscription.symbols), frozenset(subscription.channels), subscription.conflate
             )
-            await self._player.serve(name, event_filter, stream)
+            await self._player.serve(name, event_filter, stream, subscription.ends_steps)
             return
 
     async def _get_market(self, _request: pb.GetMarketRequest, _peer: Peer) -> pb.GetMarketResponse:

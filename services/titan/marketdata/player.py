@@ -1,23 +1,29 @@
 """Plays a source to its subscribers: in lockstep with them, or at the machine's pace.
 
-In lockstep a step is over when every connected subscriber has acknowledged it and every required one is connected; so
-market time stands still while one of them restarts. In real time the market waits only at the start: a subscriber
-that falls too far behind receives nothing until it has caught up, and then a new snapshot, so that its cost is
-bounded.
+In lockstep steps are published ahead of the acknowledgements, several in one message: the subscribers themselves keep
+the order of a step by their markers. A message is acknowledged once by every connected subscriber, and every required
+one must be connected; so market time stands still while one of them restarts. A step is over when the subscriber that
+ends steps has acknowledged it: every other one has finished it then. Without such a subscriber it is over with its
+message. What is not over is kept, and a subscriber that comes back receives the state before it and then all of it.
+
+In real time the market waits only at the start: a subscriber that falls too far behind receives nothing until it has
+caught up, and then a new snapshot, so that its cost is bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from titan.domain.time import NS_PER_S
 from titan.marketdata.playback_position import PlaybackFile, PlaybackPosition
 from titan.marketdata.steps import Step
-from titan.marketdata.subscribers import MarketStream, StepBatches, Subscriber, SubscriptionFilter
+from titan.marketdata.subscribers import GroupBatches, MarketStream, StepBatches, Subscriber, SubscriptionFilter
 from titan.marketdata.view import MarketView
-from titan.recordings.source import MarketSource
+from titan.recordings.source import MarketSource, SourceError
 from titan.runtime.telemetry.logs import Log
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import market_pb2 as pb
@@ -54,6 +60,14 @@ class Pace:
         return self._due_ns
 
 
+@dataclass(frozen=True)
+class PublishedStep:
+    """A step that was read; ``prices`` are the source's after it."""
+
+    step: Step
+    prices: dict[str, str]
+
+
 class MarketPlayer:
     """The market of one run.
 
@@ -67,6 +81,8 @@ class MarketPlayer:
         The file that records the position, and the market's identity in it.
     lockstep
         Whether steps wait for acknowledgements.
+    steps_ahead
+        In lockstep: how many steps may be published and not acknowledged. Half of them make one message.
     required
         Names of the subscribers without which the market does not start, and in lockstep does not go on.
     run
@@ -82,6 +98,7 @@ class MarketPlayer:
         identity: str,
         step_ns: int,
         lockstep: bool,
+        steps_ahead: int,
         pace: Pace,
         required: Sequence[str],
         run: str,
@@ -98,12 +115,18 @@ class MarketPlayer:
         self._identity = identity
         self._step_ns = step_ns
         self._pace = pace
+        self._group_steps = max(1, steps_ahead // 2)
+        self._groups_ahead = min(steps_ahead, 2)
+        # Messages that not all have acknowledged, and published steps that are not over; oldest first.
+        self._groups: deque[GroupBatches] = deque()
+        self._open_steps: deque[PublishedStep] = deque()
+        self._acknowledged_by_all = 0
+        self._last_over: PublishedStep | None = None
+        self._failure: SourceError | None = None
         self._required = tuple(required)
         self._run = run
         self._log = log
         self._subscribers: dict[str, Subscriber] = {}
-        self._current: Step | None = None
-        self._current_batches: StepBatches | None = None
         self._wake = asyncio.Event()
         # No snapshot is sent while the past is still being read again.
         self._past_read = asyncio.Event()
@@ -129,9 +152,9 @@ class MarketPlayer:
         if self.ended or (self.started and not self.lockstep):
             return []
         missing = [name for name in self._required if name not in self._subscribers]
-        step = self._current
-        if step is not None:
-            missing += [one.name for one in self._subscribers.values() if one.acknowledged < step.number]
+        if self._groups:
+            number = self._groups[0].number
+            missing += [one.name for one in self._subscribers.values() if one.acknowledged < number]
         return missing
 
     @property
@@ -162,36 +185,98 @@ class MarketPlayer:
         await self._wait_for_all()
         self.started = True
         self._log.info("market starts", label=self.source.label, lockstep=self.lockstep, after_step=self.view.step)
-        for step in self._steps:
-            await self._play(step)
+        if self.lockstep:
+            await self._play_in_lockstep()
+        else:
+            for step in self._steps:
+                await self._play(step)
         self.ended = True
         self._log.info("market ended", step=self.view.step, events=self.view.sequence)
+
+    async def _play_in_lockstep(self) -> None:
+        while (group := await self._read_group()) is not None:
+            self._groups.append(group)
+            subscribers = list(self._subscribers.values())
+            # All messages are made before the first is sent, or the first subscriber would be ahead of the others.
+            for subscriber in subscribers:
+                group.message(subscriber.event_filter)
+            for subscriber in subscribers:
+                subscriber.post_steps(group)
+            await self._wait_for_groups(self._groups_ahead - 1)
+        await self._wait_for_groups(0)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _read_group(self) -> GroupBatches | None:
+        """Read the next steps when they are due; None at the end of the source, or where it breaks off."""
+        steps: list[StepBatches] = []
+        queued_ns = 0
+        try:
+            while self._failure is None and len(steps) < self._group_steps:
+                step = next(self._steps, None)
+                if step is None:
+                    break
+                queued_ns = max(0, time.monotonic_ns() - await self._pace.wait(self._step_ns))
+                self._open_steps.append(PublishedStep(step, self._prices()))
+                steps.append(StepBatches(step, step.events))
+        except SourceError as error:
+            # The steps before are played to their end first.
+            self._failure = error
+        self._lag.set(queued_ns / NS_PER_S)
+        return GroupBatches(steps, queued_ns) if steps else None
+
+    async def _wait_for_groups(self, limit: int) -> None:
+        """Return when at most ``limit`` messages are not acknowledged; the position follows meanwhile."""
+        while True:
+            while self._groups and not self.waiting_for:
+                self._acknowledged_by_all = self._groups.popleft().number
+            self._end_steps()
+            if self._last_over is not None:
+                self._store(self._last_over)
+                self._last_over = None
+            if len(self._groups) <= limit:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def _end_steps(self) -> None:
+        """Apply the published steps that are over."""
+        enders = [one.acknowledged for one in self._subscribers.values() if one.ends_steps]
+        number = min(enders, default=self._acknowledged_by_all)
+        while self._open_steps and self._open_steps[0].step.number <= number:
+            self._last_over = self._open_steps.popleft()
+            self._finish(self._last_over.step)
 
     async def _play(self, step: Step) -> None:
         due_ns = await self._pace.wait(self._step_ns)
         batches = StepBatches(step, step.events)
-        self._current, self._current_batches = step, batches
         for subscriber in list(self._subscribers.values()):
-            self._publish(subscriber, batches, step, due_ns)
+            self._publish(subscriber, batches, due_ns)
         self._lag.set((time.monotonic_ns() - due_ns) / NS_PER_S)
-        if self.lockstep:
-            await self._wait_for_all()
-        self._current = self._current_batches = None
+        self._finish(step)
+        self._store(PublishedStep(step, self._prices()))
+
+    def _finish(self, step: Step) -> None:
         self.view.apply(step)
-        counts = self.source.counts
+        self._events_total.inc(len(step.events))
+        self._steps_total.inc()
+
+    def _prices(self) -> dict[str, str]:
+        return {base: str(price) for base, price in self.source.last_prices().items()}
+
+    def _store(self, over: PublishedStep) -> None:
+        counts, step = self.source.counts, over.step
         self._checks.set(counts.checks.checked)
         self._mismatches.set(counts.checks.mismatches)
         self._gaps.set(counts.gaps)
         self._repeated_trades.set(counts.repeated_trades)
-        self._events_total.inc(len(step.events))
-        self._steps_total.inc()
-        prices = {base: str(price) for base, price in self.source.last_prices().items()}
-        self._position.write(
-            PlaybackPosition(self._identity, step.number, step.end_ns, self.view.sequence, step.last, prices, self._run)
+        position = PlaybackPosition(
+            self._identity, step.number, step.end_ns, self.view.sequence, step.last, over.prices, self._run
         )
+        self._position.write(position)
 
-    def _publish(self, subscriber: Subscriber, batches: StepBatches, step: Step, due_ns: int) -> None:
-        if not self.lockstep and subscriber.behind >= MAX_BEHIND_STEPS and not subscriber.lagging:
+    def _publish(self, subscriber: Subscriber, batches: StepBatches, due_ns: int) -> None:
+        if subscriber.behind >= MAX_BEHIND_STEPS and not subscriber.lagging:
             subscriber.lagging = True
             self._resyncs.labels(subscriber.name).inc()
             self._log.warning("subscriber falls behind: it receives a snapshot later", subscriber=subscriber.name)
@@ -199,9 +284,9 @@ class MarketPlayer:
             if subscriber.behind > 0:
                 return
             self._log.info("subscriber has caught up", subscriber=subscriber.name, after_step=self.view.step)
-            subscriber.post_state(self._state(), self.view.step)
+            subscriber.post_state(self._state())
         # A sleep may end a moment early; then the step did not wait.
-        subscriber.post_step(batches, step.number, max(0, time.monotonic_ns() - due_ns))
+        subscriber.post_step(batches, max(0, time.monotonic_ns() - due_ns))
 
     async def _wait_for_all(self) -> None:
         while self.waiting_for:
@@ -223,6 +308,7 @@ class MarketPlayer:
             step_ns=self._step_ns,
             market_time_ns=self.view.market_time_ns,
             run=self._run,
+            steps_ahead=self._group_steps * self._groups_ahead if self.lockstep else 0,
             instruments=[instrument_to_wire(one) for one in instruments],
             history=[bar_to_wire(bar) for bar in bars],
         )
@@ -235,15 +321,18 @@ class MarketPlayer:
             for late in pending:
                 late.cancel()
 
-    async def serve(self, name: str, event_filter: SubscriptionFilter, stream: MarketStream) -> None:
+    async def serve(
+        self, name: str, event_filter: SubscriptionFilter, stream: MarketStream, ends_steps: bool = False
+    ) -> None:
         """Serve one subscriber until its stream ends.
 
         A newer subscription of the same name ends the older one: the successor of a frozen process must not wait for
         it.
         """
         await self._past_read.wait()
+        self._end_steps()
         older = self._subscribers.get(name)
-        subscriber = Subscriber(name, stream, event_filter)
+        subscriber = Subscriber(name, stream, event_filter, ends_steps)
         self._subscribers[name] = subscriber
         if older is not None:
             self._log.warning("a newer subscription of the same name ends the older one", subscriber=name)
@@ -251,18 +340,19 @@ class MarketPlayer:
         self._connected.set(len(self._subscribers))
         self._log.info("subscribed", subscriber=name, after_step=self.view.step)
         stream.post(pb.SubscribeResponse(hello=self._hello(event_filter)))
-        subscriber.post_state(self._state(), self.view.step)
-        if self._current is not None and self._current_batches is not None:
-            subscriber.post_step(self._current_batches, self._current.number, 0)
-        elif self.ended:
+        subscriber.post_state(self._state())
+        for group in self._groups:
+            if (rest := group.after(self.view.step)) is not None:
+                subscriber.post_steps(rest)
+        if self.ended:
             end = Step(self.view.step, self.view.market_time_ns, (), last=True)
-            subscriber.post_step(StepBatches(end, ()), end.number, 0)
+            subscriber.post_step(StepBatches(end, ()), 0)
         self._wake.set()
         try:
             async for request in stream:
                 if request.HasField("ack"):
                     subscriber.acknowledged = max(subscriber.acknowledged, request.ack.step)
-                    if not self.waiting_for:
+                    if subscriber.ends_steps or not self.waiting_for:
                         self._wake.set()
         finally:
             if self._subscribers.get(name) is subscriber:

@@ -17,7 +17,8 @@ class MarketDataSettings(ProcessSettings, kw_only=True, frozen=True):
     """The source that marketdata plays, and its speed.
 
     ``speed`` is ``1`` (real time), a greater number (lockstep, paced) or ``max`` (lockstep, as fast as the
-    subscribers). ``step_ms`` 0 takes the source's own: 50, or 20 for a replay in real time. ``duration_s`` ends any
+    subscribers). At ``max`` up to ``steps_ahead`` steps are published and not acknowledged; 1 waits for each.
+    ``step_ms`` 0 takes the source's own: 50, or 20 for a replay in real time. ``duration_s`` ends any
     source after that much market time; 0 does not. ``symbols`` empty takes all that the files hold, or BTC's perpetual
     and spot. ``bar_quantity`` is the currency of the volume in an OHLCV file.
     """
@@ -28,6 +29,7 @@ class MarketDataSettings(ProcessSettings, kw_only=True, frozen=True):
     seed: int = 1
     speed: str = "1"
     step_ms: int = 0
+    steps_ahead: int = 16
     duration_s: int = 0
     required_subscribers: tuple[str, ...] = ()
     bar_quantity: Literal["base", "quote"] = "base"
@@ -72,6 +74,7 @@ class MarketDataSettings(ProcessSettings, kw_only=True, frozen=True):
         """
         for field, value, low, high in (
             ("step_ms", self.step_ms, 0, 3_600_000),
+            ("steps_ahead", self.steps_ahead, 1, 1_000),
             ("duration_s", self.duration_s, 0, 10**9),
             ("seed", self.seed, 0, 2**63 - 1),
         ):

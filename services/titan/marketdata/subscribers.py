@@ -49,26 +49,32 @@ class StepBatches:
         self._events = events
         self._snapshot = snapshot
         self._wires: dict[int, pb.MarketEvent] = {}
-        self._batches: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
+        self._messages: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
 
-    def batch(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
-        """Return the batch of this filter; it waited ``queued_ns`` monotonic nanoseconds here."""
-        made = self._batches.get(event_filter)
+    @property
+    def number(self) -> int:
+        """The step's number."""
+        return self._step.number
+
+    def message(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.SubscribeResponse:
+        """Return the message of this filter; it waited ``queued_ns`` monotonic nanoseconds here."""
+        made = self._messages.get(event_filter)
         if made is None:
-            step = self._step
-            made = pb.SubscribeResponse(
-                batch=pb.MarketBatch(
-                    step=step.number,
-                    market_time_ns=step.end_ns,
-                    events=[self._wire(index) for index in event_filter.select(self._events)],
-                    step_complete=not self._snapshot,
-                    snapshot=self._snapshot,
-                    end_of_market=step.last and not self._snapshot,
-                    queued_ns=queued_ns,
-                )
-            )
-            self._batches[event_filter] = made
+            made = self._messages[event_filter] = pb.SubscribeResponse(batch=self.batch(event_filter, queued_ns))
         return made
+
+    def batch(self, event_filter: SubscriptionFilter, queued_ns: int) -> pb.MarketBatch:
+        """Make the batch of this filter."""
+        step = self._step
+        return pb.MarketBatch(
+            step=step.number,
+            market_time_ns=step.end_ns,
+            events=[self._wire(index) for index in event_filter.select(self._events)],
+            step_complete=not self._snapshot,
+            snapshot=self._snapshot,
+            end_of_market=step.last and not self._snapshot,
+            queued_ns=queued_ns,
+        )
 
     def _wire(self, index: int) -> pb.MarketEvent:
         wire = self._wires.get(index)
@@ -77,13 +83,54 @@ class StepBatches:
         return wire
 
 
-class Subscriber:
-    """One connected subscriber. ``acknowledged`` and ``posted`` are step numbers."""
+class GroupBatches:
+    """The batches of several steps that are sent as one message, made once for each filter.
 
-    def __init__(self, name: str, stream: MarketStream, event_filter: SubscriptionFilter) -> None:
+    The steps waited ``queued_ns`` monotonic nanoseconds here.
+    """
+
+    def __init__(self, steps: Sequence[StepBatches], queued_ns: int) -> None:
+        self._steps = steps
+        self._queued_ns = queued_ns
+        self._messages: dict[SubscriptionFilter, pb.SubscribeResponse] = {}
+
+    @property
+    def number(self) -> int:
+        """Number of the last step."""
+        return self._steps[-1].number
+
+    def after(self, number: int) -> GroupBatches | None:
+        """Return the steps after step ``number``; None where there are none."""
+        rest = [step for step in self._steps if step.number > number]
+        if len(rest) == len(self._steps):
+            return self
+        return GroupBatches(rest, 0) if rest else None
+
+    def message(self, event_filter: SubscriptionFilter) -> pb.SubscribeResponse:
+        """Return the message of this filter."""
+        made = self._messages.get(event_filter)
+        if made is None:
+            made = self._messages[event_filter] = self._make(event_filter)
+        return made
+
+    def _make(self, event_filter: SubscriptionFilter) -> pb.SubscribeResponse:
+        if len(self._steps) == 1:
+            return self._steps[0].message(event_filter, self._queued_ns)
+        batches = [step.batch(event_filter, self._queued_ns) for step in self._steps]
+        return pb.SubscribeResponse(batches=pb.MarketBatches(batches=batches))
+
+
+class Subscriber:
+    """One connected subscriber. ``acknowledged`` and ``posted`` are step numbers.
+
+    One that ``ends_steps`` finishes each step last, and acknowledges every one.
+    """
+
+    def __init__(self, name: str, stream: MarketStream, event_filter: SubscriptionFilter, ends_steps: bool) -> None:
         self.name = name
         self.stream = stream
         self.event_filter = event_filter
+        self.ends_steps = ends_steps
         self.posted = 0
         self.acknowledged = 0
         # It fell behind and receives nothing until it has acknowledged every step; then a new snapshot.
@@ -94,13 +141,18 @@ class Subscriber:
         """Steps posted and not acknowledged."""
         return self.posted - self.acknowledged
 
-    def post_step(self, batches: StepBatches, number: int, queued_ns: int) -> None:
-        """Send a step."""
-        self.posted = number
-        self.stream.post(batches.batch(self.event_filter, queued_ns))
+    def post_step(self, batches: StepBatches, queued_ns: int) -> None:
+        """Send one step."""
+        self.posted = batches.number
+        self.stream.post(batches.message(self.event_filter, queued_ns))
 
-    def post_state(self, batches: StepBatches, number: int) -> None:
-        """Send the state as of the end of step ``number``."""
-        self.posted = self.acknowledged = number
+    def post_steps(self, group: GroupBatches) -> None:
+        """Send several steps in one message."""
+        self.posted = group.number
+        self.stream.post(group.message(self.event_filter))
+
+    def post_state(self, state: StepBatches) -> None:
+        """Send the state as of the end of a step."""
+        self.posted = self.acknowledged = state.number
         self.lagging = False
-        self.stream.post(batches.batch(self.event_filter, 0))
+        self.stream.post(state.message(self.event_filter, 0))

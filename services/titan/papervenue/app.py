@@ -62,6 +62,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
         )
         self.execution_marker = Watermark()
         self._last_marker: VenueMarker | None = None
+        self._repeated_ns = 0
         self._streams: set[TradeStream] = set()
         self._heart: asyncio.Task[None] | None = None
         self.server = RpcServer(settings, self.metrics, self.log)
@@ -78,6 +79,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
             self._on_batch,
             self.metrics,
             self.log,
+            ends_steps=True,
         )
         self._requests = self.metrics.counter("titan_venue_requests", "Requests received, by kind.", ["kind"])
         self._rejects = self.metrics.counter("titan_venue_rejects", "Requests refused, by reason.", ["reason"])
@@ -138,6 +140,8 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
     # --- the market --------------------------------------------------------------------------------------------------
 
     def _on_hello(self, hello: market_pb2.MarketHello) -> None:
+        # Steps that were not over when this process ended are sent again, and events that were matched are known.
+        self._repeated_ns = hello.steps_ahead * hello.step_ns
         self.venue.engine.list_instruments({each.symbol: instrument_from_wire(each) for each in hello.instruments})
 
     async def _on_batch(self, batch: market_pb2.MarketBatch) -> None:
@@ -160,7 +164,7 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
                 self.venue.engine.on_snapshot(event)
             return
         if batch.step_complete and events:
-            self._check_numbering(events[-1].sequence)
+            self._check_numbering(events[-1].sequence, batch.market_time_ns)
         for update in await self.venue.on_events(events, batch.market_time_ns):
             if isinstance(update, VenueTrade):
                 self._trades.inc()
@@ -168,10 +172,13 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
                 self._rejects.labels(update.reason.name).inc()
             self._post_all(wire.update_to_wire(update))
 
-    def _check_numbering(self, last_sequence: int) -> None:
+    def _check_numbering(self, last_sequence: int, market_time_ns: int) -> None:
         """Refuse or renumber a step that ends before the last matched event: another market, or a restarted source."""
-        matched = self.venue.engine.state.last_sequence
+        state = self.venue.engine.state
+        matched = state.last_sequence
         if last_sequence >= matched:
+            return
+        if self.feed.lockstep and 0 < state.market_time_ns - market_time_ns <= self._repeated_ns:
             return
         message = f"the market is at event {last_sequence}, and event {matched} has been matched in {self._store.path}"
         if self.feed.lockstep:

@@ -73,8 +73,9 @@ class MarketFeed:
     Steps and sequences count within one run of the market. A marketdata that lost its state begins another run: then
     the numbers of the former run are forgotten, or its events would be taken for known ones.
 
-    ``on_batch`` is awaited batch by batch. A step is acknowledged when ``on_batch`` returned for the batch that
-    completes it: in lockstep the market waits for that.
+    ``on_batch`` is awaited batch by batch. A message is acknowledged when ``on_batch`` returned for the batch that
+    completes its last step: in lockstep the market waits for that. A subscriber that ``ends_steps`` is the last to
+    finish each step, and acknowledges every one.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class MarketFeed:
         log: Log,
         symbols: Sequence[str] = (),
         conflate: bool = False,
+        ends_steps: bool = False,
     ) -> None:
         self.clock = MarketClock()
         self.hello: pb.MarketHello | None = None
@@ -97,12 +99,18 @@ class MarketFeed:
         self._run = ""
         self._on_hello = on_hello
         self._on_batch = on_batch
+        self._ends_steps = ends_steps
         self._log = log
-        self._queue: asyncio.Queue[pb.MarketBatch] = asyncio.Queue()
+        # Batches, each with whether it is acknowledged.
+        self._queue: asyncio.Queue[tuple[pb.MarketBatch, bool]] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._subscription = pb.SubscribeRequest(
             subscription=pb.Subscription(
-                subscriber=settings.role, symbols=symbols, channels=channels, conflate=conflate
+                subscriber=settings.role,
+                symbols=symbols,
+                channels=channels,
+                conflate=conflate,
+                ends_steps=ends_steps,
             )
         )
         self._link: Link[pb.SubscribeRequest, pb.SubscribeResponse] = Link(
@@ -166,8 +174,12 @@ class MarketFeed:
             self.clock.rejoin()
             self.hello = response.hello
             self._on_hello(response.hello)
+        elif response.HasField("batches"):
+            batches = response.batches.batches
+            for number, batch in enumerate(batches, start=1):
+                self._queue.put_nowait((batch, self._ends_steps or number == len(batches)))
         else:
-            self._queue.put_nowait(response.batch)
+            self._queue.put_nowait((response.batch, True))
 
     def _lost(self, reason: str) -> None:
         # The market sends queued batches again after the reconnection.
@@ -176,9 +188,11 @@ class MarketFeed:
 
     async def _work(self) -> None:
         while True:
-            batch = await self._queue.get()
+            batch, acknowledged = await self._queue.get()
             self._lag.set(self._queue.qsize())
             if not self._is_new(batch):
+                if acknowledged and batch.step_complete and not batch.snapshot:
+                    self._acknowledge(batch)
                 continue
             self._working_step = batch.step + 1 if batch.snapshot else batch.step
             if batch.market_time_ns:
@@ -196,15 +210,14 @@ class MarketFeed:
                 self.ended = True
             if batch.step_complete and not batch.snapshot:
                 self.last_step = batch.step
-                self._acknowledge(batch)
+                if acknowledged:
+                    self._acknowledge(batch)
 
     def _is_new(self, batch: pb.MarketBatch) -> bool:
         if batch.snapshot:
             # Our own state is as new, unless we have just started or missed something.
             return batch.step >= max(self._working_step, self.last_step + 1) or self._working_step < 0
         if batch.step <= self.last_step:
-            if batch.step_complete:
-                self._acknowledge(batch)
             return False
         if batch.events and batch.events[0].sequence <= self._last_sequence:
             fresh = [event for event in batch.events if event.sequence > self._last_sequence]

@@ -69,6 +69,22 @@ async def test_a_fill_that_the_stream_swallowed_is_fetched_and_counted(quick: Sc
     assert len(quick.venue_working()) == 2, "stop and target, also for a fill that had to be fetched"
 
 
+async def test_what_the_venue_reports_of_a_step_waits_until_the_step_has_begun_here(quick: Scene) -> None:
+    market, session = quick.market, quick.session
+    quick.brain.place("i1")
+    await until(quick.venue_working, "the order is at the venue")
+    market.begin(to=("papervenue",))
+    await until(lambda: session.venue_updates.streamed, "the trade has been received")
+    assert not session.store.account.fills, "it is of a step that has not begun"
+    market.send_to("execution")
+    await market.finished()
+    children = [each for each in session.store.account.orders.values() if each.order_role.name in ("STOP", "TARGET")]
+    assert [each.created_ns for each in children] == [market.now_ns] * 2
+    await market.step(count=2)
+    quick.check_equal()
+    assert drifts(quick) == {}
+
+
 def foreign_order(made: Scene, **fields: Any) -> SendOrder:
     return msgspec.structs.replace(
         SendOrder(

@@ -49,7 +49,7 @@ class Market:
             self.begin(price, end)
             await self.finished()
 
-    def begin(self, price: int | None = None, end: bool = False) -> None:
+    def begin(self, price: int | None = None, end: bool = False, to: tuple[str, ...] = SUBSCRIBERS) -> None:
         """Send the next step, without waiting."""
         self.price = Decimal(price) if price is not None else self.price
         self.number += 1
@@ -61,8 +61,13 @@ class Market:
             step_complete=True,
             end_of_market=end,
         )
-        for stream in self._streams.values():
-            stream.post(m.SubscribeResponse(batch=self._pending))
+        for role in to:
+            self.send_to(role)
+
+    def send_to(self, role: str) -> None:
+        """Send the step that began last to one subscriber, if it is connected."""
+        if role in self._streams:
+            self._streams[role].post(m.SubscribeResponse(batch=self._pending))
 
     async def finished(self) -> None:
         """Wait until both have finished the last step."""

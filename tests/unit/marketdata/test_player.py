@@ -53,6 +53,7 @@ async def test_a_subscriber_that_comes_while_the_past_is_read_gets_the_state_at_
         identity="a",
         step_ns=STEP_NS,
         lockstep=True,
+        steps_ahead=1,
         pace=Pace(0, catch_up=False),
         run="a run",
         required=("brain",),

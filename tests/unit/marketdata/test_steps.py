@@ -97,7 +97,7 @@ def test_a_filter_selects_events(
     description: str, symbols: tuple[str, ...], channels: tuple[int, ...], conflate: bool, sequences: list[int]
 ) -> None:
     event_filter = SubscriptionFilter(frozenset(symbols), frozenset(channels), conflate)
-    batch = StepBatches(Step(3, 50, EVENTS), EVENTS).batch(event_filter, 7).batch
+    batch = StepBatches(Step(3, 50, EVENTS), EVENTS).message(event_filter, 7).batch
     assert [event.sequence for event in batch.events] == sequences, description
     assert (batch.step, batch.market_time_ns, batch.step_complete, batch.queued_ns) == (3, 50, True, 7)
 
@@ -105,7 +105,7 @@ def test_a_filter_selects_events(
 def test_equal_filters_share_a_batch() -> None:
     batches = StepBatches(Step(1, 50, EVENTS), EVENTS)
     one, other = (SubscriptionFilter(frozenset(), frozenset(ALL), False) for _ in range(2))
-    assert batches.batch(one, 0) is batches.batch(other, 0)
+    assert batches.message(one, 0) is batches.message(other, 0)
 
 
 def test_the_view_is_what_a_subscriber_that_saw_all_would_know() -> None:
