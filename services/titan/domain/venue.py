@@ -146,10 +146,14 @@ class VenueReject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VenueMarker(msgspec.Struct, frozen=True, kw_only=True):
-    """All updates of this slice of market time have been sent."""
+    """All updates of this slice of market time have been sent.
+
+    ``quiet``: the venue has no order that is working or on its way, so nothing follows until the next request.
+    """
 
     step: int
     market_time_ns: int
+    quiet: bool = False
 
 
 class VenueHeartbeat(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ import asyncio
 
 from titan.domain.enums import Posture
 from titan.domain.reasons import Reason
-from titan.domain.venue import VenueMarker
 from titan.execution.brain_session import BrainSession
 from titan.execution.events import ExecutionEvents
 from titan.execution.flatten import Flattener
@@ -15,6 +14,7 @@ from titan.execution.posture_keeper import PostureKeeper
 from titan.execution.protector import Protector
 from titan.execution.reconciler import Reconciler
 from titan.execution.valuation import Valuer
+from titan.execution.venue_steps import VenueSteps
 from titan.execution.venue_updates import VenueUpdates
 from titan.execution.venue_watch import VenueWatch
 from titan.runtime.market_feed import MarketFeed
@@ -59,7 +59,7 @@ class MarketLoop:
         self._brain = brain
         self._watch = watch
         self._events = events
-        self._venue_marker: VenueMarker | None = None
+        self._venue_steps = VenueSteps(venue, venue_updates)
 
     async def on_batch(self, batch: market_pb2.MarketBatch) -> None:
         """Take the quotes of a batch; where it completes a step, bring the step to its end."""
@@ -76,14 +76,14 @@ class MarketLoop:
         if self._feed.lockstep:
             self._venue_updates.begin_step(batch.step)
             # The venue's part of this step comes first, and leaves nothing in doubt.
-            await self._venue_updates.markers.reached(batch.step)
+            await self._venue_steps.reached(batch)
             await self._reconciler.settled.wait()
         self.react()
         self._brain.send_marker(batch.step, batch.market_time_ns)
         if self._feed.lockstep:
             await self._brain.markers.reached(batch.step)
-        self._venue_marker = VenueMarker(step=batch.step, market_time_ns=batch.market_time_ns)
-        self._venue.send_marker(self._venue_marker)
+            self._venue_updates.end_step(batch.step)
+        self._venue_steps.finish(batch, self._feed.lockstep and self._feed.behind)
         if batch.end_of_market:
             self._venue_updates.end_market()
 
@@ -104,8 +104,7 @@ class MarketLoop:
 
     def resend_marker(self) -> None:
         """Send the last marker on a new stream to the venue, which may not have had it."""
-        if self._venue_marker is not None:
-            self._venue.send_marker(self._venue_marker)
+        self._venue_steps.resend()
 
     async def pulse(self) -> None:
         """Follow the machine's clock: silence, heartbeats, space, and in real time the market between two batches."""

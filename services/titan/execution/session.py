@@ -102,6 +102,7 @@ class TradingSession:
             metrics,
             log,
             conflate=True,
+            ends_steps=True,
         )
         self.store = store = JournalledAccount(journal, account, lambda: self.now_ns, lease.term, events)
         self.venue = PaperVenue(settings, log)

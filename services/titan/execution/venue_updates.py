@@ -34,13 +34,15 @@ from titan.venues.base import VenueUpdate
 class VenueUpdates:
     """Follows the private stream, and takes the venue's answers to queries in the same way.
 
-    In lockstep the venue may be ahead of this process's market data. What it reports after the marker of a step belongs
-    to the next one and waits until that has begun here; or chance would decide at which market time it is applied.
+    In lockstep the venue may be ahead of this process's market data. What it reports after a step has ended belongs to
+    the next one and waits until that has begun here; or chance would decide at which market time it is applied.
 
     Attributes
     ----------
     markers
         The last step of market time for which the venue has reported everything.
+    quiet_step
+        The step after which the venue reported that it has no order; -1 where it has, or is not connected.
     last_answer_monotonic_ns
         Time of the venue's last message, by stream or answer.
     streamed
@@ -62,12 +64,14 @@ class VenueUpdates:
         log: Log,
     ) -> None:
         self.markers = Watermark()
+        self.quiet_step = -1
         self.last_answer_monotonic_ns = time.monotonic_ns()
         self.streamed: set[int] = set()
         self.highest_sequence = max((fill.venue_sequence for fill in store.account.fills), default=0)
         self.settled_sequence = 0
         # The step that has begun, in lockstep; reports of a later one are held.
         self._step: int | None = None
+        self._ended_step = -1
         self._held: deque[VenueUpdate] = deque()
         self._store = store
         self._account = store.account
@@ -94,6 +98,10 @@ class VenueUpdates:
         self._step = step
         self._release()
 
+    def end_step(self, step: int) -> None:
+        """Note that this process has finished a step."""
+        self._ended_step = step
+
     def end_market(self) -> None:
         """Apply whatever the venue reports from now on at once: no step follows."""
         self._step = None
@@ -101,7 +109,7 @@ class VenueUpdates:
 
     @property
     def _ahead(self) -> bool:
-        return self._step is not None and self.markers.value >= self._step
+        return self._step is not None and max(self.markers.value, self._ended_step) >= self._step
 
     def _release(self) -> None:
         while self._held and not self._ahead:
@@ -109,6 +117,7 @@ class VenueUpdates:
 
     def _apply(self, update: VenueUpdate) -> None:
         if isinstance(update, VenueMarker):
+            self.quiet_step = update.step if update.quiet else -1
             self.markers.advance(update.step)
             return
         if isinstance(update, VenueHeartbeat):
@@ -190,6 +199,7 @@ class VenueUpdates:
         """Mark every order UNKNOWN that was sent and not acknowledged: the stream broke."""
         while self._held:
             self._apply(self._held.popleft())
+        self.quiet_step = -1
         self.streamed.clear()
         self._sender.connection_lost()
         for order in list(self._account.working.values()):

@@ -3,8 +3,8 @@
 In lockstep steps are published ahead of the acknowledgements, several in one message: the subscribers themselves keep
 the order of a step by their markers. A message is acknowledged once by every connected subscriber, and every required
 one must be connected; so market time stands still while one of them restarts. A step is over when the subscriber that
-ends steps has acknowledged it: every other one has finished it then. Without such a subscriber it is over with its
-message. What is not over is kept, and a subscriber that comes back receives the state before it and then all of it.
+ends steps has acknowledged it: nobody has anything left to do in it then. Without such a subscriber it is over with
+its message. What is not over is kept, and a subscriber that comes back receives the state before it and then all of it.
 
 In real time the market waits only at the start: a subscriber that falls too far behind receives nothing until it has
 caught up, and then a new snapshot, so that its cost is bounded.

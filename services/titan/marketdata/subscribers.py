@@ -123,7 +123,7 @@ class GroupBatches:
 class Subscriber:
     """One connected subscriber. ``acknowledged`` and ``posted`` are step numbers.
 
-    One that ``ends_steps`` finishes each step last, and acknowledges every one.
+    One that ``ends_steps`` acknowledges every step, once nobody has anything left to do in it.
     """
 
     def __init__(self, name: str, stream: MarketStream, event_filter: SubscriptionFilter, ends_steps: bool) -> None:

@@ -274,6 +274,11 @@ class MatchingEngine:
         pending = self._on_the_way.get(client_order_id)
         return None if pending is None else _order_on_the_way(pending)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether no order is working and no request on its way: the market alone changes nothing then."""
+        return not self._queue and self._matcher.idle
+
     def open_orders(self) -> list[VenueOrder]:
         """Orders that are not final, and those on their way, oldest first."""
         found = [order.to_update() for order in self._matcher.all_working()]

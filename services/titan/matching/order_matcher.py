@@ -82,6 +82,11 @@ class OrderMatcher:
         """Orders of the symbol that are not final, first come first."""
         return self._working.get(symbol, [])
 
+    @property
+    def idle(self) -> bool:
+        """Whether no order is working."""
+        return not any(self._working.values())
+
     def all_working(self) -> list[WorkingOrder]:
         """Orders of every symbol that are not final, first come first."""
         return sorted((order for orders in self._working.values() for order in orders), key=lambda each: each.priority)

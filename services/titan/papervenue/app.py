@@ -79,7 +79,6 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
             self._on_batch,
             self.metrics,
             self.log,
-            ends_steps=True,
         )
         self._requests = self.metrics.counter("titan_venue_requests", "Requests received, by kind.", ["kind"])
         self._rejects = self.metrics.counter("titan_venue_rejects", "Requests refused, by reason.", ["reason"])
@@ -152,7 +151,12 @@ class PaperVenueApp(ServiceApp[PaperVenueSettings]):
             raise
         if batch.snapshot or not batch.step_complete:
             return
-        marker = self._last_marker = VenueMarker(step=batch.step, market_time_ns=batch.market_time_ns)
+        marker = self._last_marker = VenueMarker(
+            step=batch.step, market_time_ns=batch.market_time_ns, quiet=self.venue.engine.quiet
+        )
+        if self.feed.lockstep and self.execution_marker.value >= batch.step:
+            # Execution did not wait for this step: we were quiet.
+            return
         self._post_all(wire.update_to_wire(marker))
         if self.feed.lockstep:
             await self.execution_marker.reached(batch.step)

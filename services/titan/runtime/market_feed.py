@@ -74,8 +74,8 @@ class MarketFeed:
     the numbers of the former run are forgotten, or its events would be taken for known ones.
 
     ``on_batch`` is awaited batch by batch. A message is acknowledged when ``on_batch`` returned for the batch that
-    completes its last step: in lockstep the market waits for that. A subscriber that ``ends_steps`` is the last to
-    finish each step, and acknowledges every one.
+    completes its last step: in lockstep the market waits for that. A subscriber that ``ends_steps`` acknowledges every
+    step, once nobody has anything left to do in it.
     """
 
     def __init__(
@@ -123,6 +123,11 @@ class MarketFeed:
         )
         self._events = metrics.counter("titan_feed_events", "Market events received.")
         self._lag = metrics.gauge("titan_feed_queued_batches", "Batches received and not yet processed.")
+
+    @property
+    def behind(self) -> bool:
+        """Whether further batches have arrived."""
+        return not self._queue.empty()
 
     @property
     def connected(self) -> bool:

@@ -231,7 +231,8 @@ def update_to_wire(update: VenueUpdate) -> pb.TradeResponse:
             )
         )
     if isinstance(update, VenueMarker):
-        return pb.TradeResponse(marker=common_pb2.StepMarker(step=update.step, market_time_ns=update.market_time_ns))
+        marker = common_pb2.StepMarker(step=update.step, market_time_ns=update.market_time_ns)
+        return pb.TradeResponse(marker=marker, quiet=update.quiet)
     return pb.TradeResponse(
         heartbeat=pb.VenueHeartbeat(
             wall_time_ns=update.wall_time_ns,
@@ -264,7 +265,8 @@ def update_from_wire(message: pb.TradeResponse) -> VenueUpdate:
             market_time_ns=reject.market_time_ns,
         )
     if kind == "marker":
-        return VenueMarker(step=message.marker.step, market_time_ns=message.marker.market_time_ns)
+        marker = message.marker
+        return VenueMarker(step=marker.step, market_time_ns=marker.market_time_ns, quiet=message.quiet)
     if kind == "heartbeat":
         heartbeat = message.heartbeat
         return VenueHeartbeat(

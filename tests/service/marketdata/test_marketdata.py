@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import grpc
 import pytest
 
 from support.market.recordings import START_NS, spot_lines, write
+from support.market.subscribers import Client, ended, market, sequences, settings, subscribed, two_recordings
 from support.processes.waiting import until
 from support.stack.local_processes import Stack
 from titan.brain.settings import BrainSettings
@@ -21,102 +20,18 @@ from titan.marketdata.app import MarketDataApp
 from titan.marketdata.settings import MarketDataSettings
 from titan.runtime.market_feed import MarketFeed
 from titan.runtime.process import StartError, running
-from titan.runtime.rpc.client import ClientStream, RpcChannel
-from titan.runtime.rpc.contract import MARKETDATA_GET_MARKET, MARKETDATA_SUBSCRIBE
+from titan.runtime.rpc.client import RpcChannel
+from titan.runtime.rpc.contract import MARKETDATA_SUBSCRIBE
 from titan.runtime.rpc.errors import RpcError
 from titan.runtime.telemetry.logs import get_logger
 from titan.runtime.telemetry.metrics import Metrics
 from titan.v1 import common_pb2
 from titan.v1 import market_pb2 as pb
 
-ALL = (pb.CHANNEL_QUOTES, pb.CHANNEL_TRADES, pb.CHANNEL_BOOK)
-SILENCE_S = 0.15
-
-
-class Client:
-    """One subscriber that acknowledges only on request."""
-
-    def __init__(self, stream: ClientStream[pb.SubscribeRequest, pb.SubscribeResponse]) -> None:
-        self.stream = stream
-        self._messages = stream.__aiter__()
-
-    async def next(self, timeout_s: float = 5.0) -> Any:
-        """The hello, or a batch."""
-        message = await asyncio.wait_for(self._messages.__anext__(), timeout_s)
-        return getattr(message, message.WhichOneof("message"))
-
-    async def silent(self) -> bool:
-        """Whether nothing comes for a while; what would come is not lost."""
-        waiting = asyncio.ensure_future(self._messages.__anext__())
-        done, _ = await asyncio.wait([waiting], timeout=SILENCE_S)
-
-        async def later() -> AsyncIterator[Any]:
-            yield await waiting
-            async for message in messages:
-                yield message
-
-        messages, self._messages = self._messages, later()
-        return not done
-
-    def ack(self, batch: Any) -> None:
-        marker = common_pb2.StepMarker(step=batch.step, market_time_ns=batch.market_time_ns)
-        self.stream.post(pb.SubscribeRequest(ack=marker))
-
-    async def play(self) -> list[Any]:
-        """Acknowledge everything to the end of the market."""
-        batches = []
-        while not batches or not batches[-1].end_of_market:
-            batches.append(await self.next())
-            self.ack(batches[-1])
-        return batches
-
-
-@asynccontextmanager
-async def subscribed(
-    stack: Stack, role: str, channels: Sequence[Any] = ALL, symbols: Sequence[str] = (), **fields: Any
-) -> AsyncIterator[Client]:
-    channel = RpcChannel(stack.client(role), "marketdata")
-    stream = channel.open(MARKETDATA_SUBSCRIBE)
-    fields.setdefault("subscriber", role)
-    stream.post(pb.SubscribeRequest(subscription=pb.Subscription(channels=channels, symbols=symbols, **fields)))
-    try:
-        yield Client(stream)
-    finally:
-        stream.close()
-        await channel.close()
-
-
-async def market(stack: Stack) -> pb.GetMarketResponse:
-    channel = RpcChannel(stack.client("cli"), "marketdata")
-    try:
-        return await channel.call(MARKETDATA_GET_MARKET, pb.GetMarketRequest())
-    finally:
-        await channel.close()
-
-
-async def ended(stack: Stack) -> pb.GetMarketResponse:
-    """The market after its end; it has ended when all have acknowledged the end."""
-    async with asyncio.timeout(60):
-        while not (response := await market(stack)).ended:
-            pass
-    return response
-
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, ...]:
-    """Two recordings of 60 ms each, 5 ms apart; in steps of 20 ms they make four and the end."""
-    btc = write(tmp_path / "btc.gz", spot_lines())
-    eth = write(tmp_path / "eth.gz", spot_lines("ETHUSDT"), START_NS + 5_000_000)
-    return str(btc), str(eth)
-
-
-def settings(stack: Stack, recordings: Sequence[str], **fields: Any) -> MarketDataSettings:
-    common = {"source": "replay", "files": tuple(recordings), "speed": "max", "step_ms": 20, "steps_ahead": 1}
-    return stack.settings(MarketDataSettings, "marketdata", **{**common, **fields})
-
-
-def sequences(batch: Any) -> list[int]:
-    return [event.sequence for event in batch.events]
+    return two_recordings(tmp_path)
 
 
 async def test_a_step_waits_for_every_acknowledgement_and_the_market_for_its_subscribers(
@@ -378,89 +293,3 @@ async def test_a_feed_goes_on_with_a_restarted_market(
             assert (batches[-1].step < last) is lost, description
     finally:
         await feed.stop()
-
-
-async def test_steps_are_published_ahead_and_all_that_is_not_over_is_sent_again(
-    stack: Stack, files: tuple[str, ...]
-) -> None:
-    own = settings(stack, files, required_subscribers=("brain", "scavenger"), steps_ahead=4)
-    whole: list[Any] = []
-    async with running(MarketDataApp(own)), subscribed(stack, "scavenger") as other:
-        async with subscribed(stack, "brain") as brain:
-            assert (await brain.next()).steps_ahead == 4
-            await brain.next()
-            for _ in range(2):
-                await other.next()
-            first, second = await brain.next(), await brain.next()
-            assert [[one.step for one in each.batches] for each in (first, second)] == [[1, 2], [3, 4]]
-            assert await brain.silent(), "no more than four steps ahead"
-            whole += [*first.batches, *second.batches]
-            brain.ack(second.batches[-1])
-            assert (await market(stack)).waiting_for == ["scavenger"]
-            assert (await market(stack)).step == 0, "a step is over when all have acknowledged it"
-        # Brain starts again: it had acknowledged four steps, and none of them is over.
-        async with subscribed(stack, "brain") as brain:
-            await brain.next()
-            state, *again = [await brain.next() for _ in range(3)]
-            assert (state.snapshot, state.step) == (True, 0)
-            assert [one for each in again for one in each.batches] == whole
-            for client, number in ((other, 2), (brain, 2)):
-                client.ack(next(one for one in whole if one.step == number))
-            assert [(await brain.next()).step] == [5]
-            assert (await market(stack)).step == 2
-    async with running(MarketDataApp(own)), subscribed(stack, "scavenger"), subscribed(stack, "brain") as brain:
-        await brain.next()
-        assert (await brain.next()).step == 2, "the stored position is what all have acknowledged"
-        assert [one.step for one in (await brain.next()).batches] == [3, 4]
-
-
-async def test_a_step_is_over_when_the_subscriber_that_ends_steps_has_acknowledged_it(
-    stack: Stack, files: tuple[str, ...]
-) -> None:
-    own = settings(stack, files, required_subscribers=("brain", "papervenue"), steps_ahead=4)
-    async with running(MarketDataApp(own)), subscribed(stack, "papervenue", ends_steps=True) as venue:
-        async with subscribed(stack, "brain") as brain:
-            for client in (brain, venue):
-                for _ in range(3):
-                    await client.next()
-            venue.ack(pb.MarketBatch(step=3))
-            async with asyncio.timeout(60):
-                while (await market(stack)).step < 3:
-                    pass
-        # Brain has acknowledged nothing, and is sent what is not over.
-        async with subscribed(stack, "brain") as brain:
-            await brain.next()
-            state, rest = await brain.next(), await brain.next()
-            assert (state.snapshot, state.step, rest.step) == (True, 3, 4)
-            assert (await market(stack)).waiting_for == ["papervenue", "brain"]
-    async with running(MarketDataApp(own)), subscribed(stack, "papervenue"), subscribed(stack, "brain") as brain:
-        await brain.next()
-        assert (await brain.next()).step == 3, "the stored position is the last step that is over"
-
-
-async def test_a_feed_works_on_each_step_once_and_acknowledges_a_message_once(
-    stack: Stack, files: tuple[str, ...]
-) -> None:
-    own = settings(stack, files, required_subscribers=("brain",), steps_ahead=4)
-    subscriber = stack.settings(BrainSettings, "brain", phases=("scavenger",))
-    seen: list[tuple[int, bool, list[int]]] = []
-
-    async def receive(batch: pb.MarketBatch) -> None:
-        seen.append((batch.step, batch.snapshot, sequences(batch)))
-        if batch.step == 3 and len(seen) < 6:
-            # The stream breaks while the second message is worked on, and everything that is not over comes again.
-            assert feed._link._stream is not None
-            feed._link._stream.close()
-            await asyncio.sleep(0)
-
-    feed = MarketFeed(subscriber, ALL, lambda _hello: None, receive, Metrics(), get_logger("brain"))
-    try:
-        async with running(MarketDataApp(own)):
-            feed.start()
-            await until(lambda: feed.ended, "the end of the market")
-            assert (await ended(stack)).events == 12
-    finally:
-        await feed.stop()
-    steps = [(step, numbers) for step, snapshot, numbers in seen if not snapshot]
-    assert [step for step, _ in steps] == [1, 2, 3, 4, 5]
-    assert [number for _, numbers in steps for number in numbers] == list(range(1, 13))

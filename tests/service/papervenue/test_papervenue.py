@@ -369,3 +369,20 @@ async def test_kill_minus_9_neither_matches_twice_nor_loses_an_answer(stack: Sta
             assert [str(trade.quantity) for trade in await client.venue.get_trades(3, 100)] == ["0.3"]
     finally:
         process.kill()
+
+
+async def test_a_quiet_venue_follows_an_execution_that_did_not_wait_for_it(stack: Stack) -> None:
+    async with a_venue(stack) as (_, market, client):
+        await client.play(market, market.book(*BOOK))
+        client.updates.clear()
+        first = market.publish(market.book(*BOOK))
+        await client.until(lambda: client.of(VenueMarker))
+        rest = [market.publish(market.book(*BOOK)) for _ in range(3)]
+        client.send("a", market)
+        client.mark(rest[1], market)
+        await client.until(lambda: len(client.of(VenueMarker)) == 2)
+        assert [(marker.step, marker.quiet) for marker in client.of(VenueMarker)] == [(first, True), (rest[2], False)]
+        client.mark(rest[2], market)
+        await client.play(market, market.book(*BOOK))
+        await client.play(market, market.book(*BOOK))
+        assert client.of(VenueMarker)[-1].quiet, "the order is filled"

@@ -285,3 +285,15 @@ def test_orders_and_trades_can_be_queried(bench: Bench) -> None:
     assert bench.engine.trades_after(2, 10) == []
     assert bench.engine.order("nobody") is None
     assert PERP in {position.symbol for position in bench.engine.positions()}
+
+
+def test_it_is_quiet_without_an_order_that_works_or_is_on_its_way(bench: Bench) -> None:
+    assert bench.engine.quiet
+    bench.post(send("a", "buy", "1", limit="60000"))
+    assert not bench.engine.quiet, "on its way"
+    bench.wait(50)
+    assert not bench.engine.quiet, "working"
+    bench.send("b", "sell", "1", limit="60000")
+    assert not bench.engine.quiet
+    bench.cancel("a")
+    assert bench.engine.quiet, "a position alone changes by nothing"
