@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -88,7 +88,7 @@ class OrderIntake:
             self._store.write(BrainTerm(term))
         return None
 
-    def place(self, requests: Iterable[tuple[execution_pb2.PlaceOrder, int]], answer: Answer) -> None:
+    def place(self, requests: Sequence[tuple[execution_pb2.PlaceOrder, int]], answer: Answer) -> None:
         """Take a group of orders: the accepted ones are journalled, synced once, then sent in order.
 
         Parameters
@@ -145,7 +145,7 @@ class OrderIntake:
             raise
 
     def _accept(
-        self, requests: Iterable[tuple[execution_pb2.PlaceOrder, int]], answer: Answer
+        self, requests: Sequence[tuple[execution_pb2.PlaceOrder, int]], answer: Answer
     ) -> Iterator[AcceptedOrder]:
         for request, received_ns in requests:
             first = first_result(self._account, request.intent_id, request.attempt)
@@ -157,7 +157,7 @@ class OrderIntake:
             if isinstance(checked, Rejection):
                 answer(self._refuse(request, checked))
                 continue
-            change = self._store.write_intake(checked, request)
+            change = self._store.write_intake(checked, request, alone=len(requests) == 1)
             assert change.order is not None
             yield AcceptedOrder(change.order, checked.position_effect, received_ns)
 

@@ -61,11 +61,22 @@ class JournalledAccount:
             self._sync_timer = asyncio.get_running_loop().call_later(SYNC_DELAY_S, self._sync_late)
         return change
 
-    def write_intake(self, intake: Intake, request: execution_pb2.PlaceOrder) -> Change:
-        """Write that an order was taken. The caller syncs before the order is sent to the venue."""
+    def write_intake(self, intake: Intake, request: execution_pb2.PlaceOrder, *, alone: bool) -> Change:
+        """Write that an order was taken. The caller syncs before the order is sent to the venue.
+
+        Parameters
+        ----------
+        alone
+            No other order shares the sync: the disk begins while the account takes the order in.
+        """
         record = Record(intake, self.now_ns, self.term)
+        payload = encode_intake(request, intake.position_effect, record.market_time_ns, self.term)
+        # An intake fits any account: no error can come between the journal and the account.
+        sequence = self.journal.append(payload)
+        if alone:
+            self.journal.begin_sync()
         change = self.account.apply(record)
-        self._append(encode_intake(request, intake.position_effect, record.market_time_ns, self.term), record, change)
+        self._pending.append((sequence, record, change))
         return change
 
     def sync(self, *, mark: bool = True) -> None:

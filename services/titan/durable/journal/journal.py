@@ -86,6 +86,7 @@ class Journal:
         self._path = folder
         self._seed = 0
         self._end = FRAMES_OFFSET
+        self._synced_end = FRAMES_OFFSET
         self._allocated = 0
 
     @classmethod
@@ -177,6 +178,11 @@ class Journal:
         self.last_sequence = sequence
         return sequence
 
+    def begin_sync(self) -> None:
+        """Let the disk begin with the records that are not durable; :meth:`sync` then has less to wait for."""
+        if not self.failed:
+            self._files.start_writing(self._descriptor, self._synced_end, self._end - self._synced_end)
+
     def sync(self, *, mark: bool = True) -> None:
         """Make every record appended so far durable; do nothing when they are.
 
@@ -204,6 +210,7 @@ class Journal:
             ) from error
         duration_ns = time.perf_counter_ns() - started_ns
         self.synced_sequence = self.last_sequence
+        self._synced_end = self._end
         self.syncs += 1
         if mark:
             self._mark()
@@ -269,6 +276,7 @@ class Journal:
                 self._write(frame, self._end)
                 self._end += len(frame)
             self.last_sequence = self.synced_sequence = recovered.last_sequence
+            self._synced_end = self._end
             self._allocated = self._end
             self._write(self._zeros, self._end)
             self._allocated += len(self._zeros)
