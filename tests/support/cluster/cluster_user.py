@@ -63,13 +63,13 @@ class ClusterUser:
             *("wait", "--for=condition=Ready", "titanphases", "--all", "-n", namespace, f"--timeout={timeout_s:.0f}s")
         )
 
-    def wait(self, what: str, holds: Callable[[], object], timeout_s: float = 120.0) -> Any:
+    def wait(self, what: str, holds: Callable[[], object], timeout_s: float = 120.0, every_s: float = 0.2) -> Any:
         """Until ``holds()`` is true; what it returned."""
         deadline = time.monotonic() + timeout_s
         while not (found := holds()):
             if time.monotonic() > deadline:
                 raise WaitError(f"not within {timeout_s:.0f} s: {what}\n{self.describe()}")
-            time.sleep(0.2)
+            time.sleep(every_s)
         return found
 
     def describe(self) -> str:
