@@ -14,7 +14,7 @@ ARGS ?=
 # How pytest reports each tier; support/tiers/summary.py adds the tier's seconds.
 SLOWEST := --durations=10
 # More processes than cores: most of these tests wait for other processes. support/tiers/groups.py has the groups.
-SPREAD := --numprocesses=4 --dist=loadgroup
+SPREAD := --numprocesses=5 --dist=loadgroup
 # Control planes and whole stacks compute more than they wait.
 SPREAD_CLUSTER := --numprocesses=4 --dist=loadgroup
 # The first interpreter that is new enough; lazily, so that `make help` needs none.

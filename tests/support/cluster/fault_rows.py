@@ -265,7 +265,6 @@ ROWS: Sequence[Row] = (
         "half-open streams, found by their silence",
         "a middlebox that went away",
         _half_open(OVERDUE_S - 1),
-        sampled=True,
         settings={"TITAN_WATCH_SILENCE_S": "3"},
     ),
     Row(
@@ -294,7 +293,7 @@ ROWS: Sequence[Row] = (
     Row("datastore killed", "it starts again on the same data", _beside(_datastore)),
     Row("two operators, one killed", "a rollout that overlaps", _beside(_second), sampled=True),
     Row("two operators, one frozen", "a machine that was suspended", _beside(_frozen)),
-    Row("bindings gone and restored", "somebody takes the guard away", _beside(_unbound), sampled=True),
+    Row("bindings gone and restored", "somebody takes the guard away", _beside(_unbound)),
     Row("Execution lies", "a pod that enforces other rules than it mounts", _lies("execution")),
     Row("Brain lies", "a pod that enforces other rules than it mounts", _lies("brain")),
 )
