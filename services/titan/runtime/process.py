@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import json
 import os
@@ -28,7 +29,10 @@ EXIT_DONE, EXIT_FAILED, EXIT_BAD_INPUT = 0, 1, 2
 
 
 class StartError(Exception):
-    """The process cannot start; the message is one sentence for a person. Exit code 2: it will not heal by itself."""
+    """The process cannot start; the message is one sentence for a person.
+
+    Exit code 2: it will not heal by itself. Where a full disk is the cause, exit code 1: it is started again.
+    """
 
 
 class ServiceApp(ABC, Generic[Settings]):
@@ -176,9 +180,18 @@ async def _serve(app_type: type[ServiceApp[Any]], settings: ProcessSettings) -> 
     except (StartError, IdentityUnreadableError) as error:
         # One sentence for a person; a trace would hide it.
         log.error("cannot start", reason=str(error))  # noqa: TRY400
-        return EXIT_BAD_INPUT
+        return EXIT_FAILED if _disk_was_full(error) else EXIT_BAD_INPUT
     log.info("stopped")
     return EXIT_FAILED if failed else EXIT_DONE
+
+
+def _disk_was_full(error: BaseException | None) -> bool:
+    """Whether an error comes from a full disk: room may come, so the process is started again."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _place(role: str) -> None:

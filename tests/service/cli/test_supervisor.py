@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,6 +87,23 @@ async def test_killed_process_comes_back_with_another_pid(tmp_path: Path) -> Non
     await supervisor.stop(["a"])
 
 
+async def test_a_folder_that_was_deleted_ends_nothing_but_its_process(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    one, other = process(tmp_path, "a"), process(tmp_path, "b")
+    one.log = folder / "log.jsonl"
+    supervisor = Supervisor([one, other], lambda _: None)
+    supervisor.start(["a", "b"])
+    assert await supervisor.wait_ready(["a", "b"], 15)
+    shutil.rmtree(folder)
+    os.kill(one.pid, signal.SIGKILL)
+    await until(supervisor, lambda: one.restarts.total == 1)
+    assert one.note.startswith("ended by SIGKILL; again in ")
+    assert await supervisor.wait_ready(["a", "b"], 15)
+    assert other.restarts.total == 0
+    await supervisor.stop(["a", "b"])
+
+
 async def test_crash_loop_is_shown_with_the_last_line_of_the_log(tmp_path: Path) -> None:
     one = process(tmp_path, "a", "import sys; sys.exit('boom')")
     supervisor = Supervisor([one], lambda _: None)
@@ -146,11 +164,12 @@ async def test_program_that_cannot_be_executed_is_a_crash_not_a_hang(tmp_path: P
 
 async def test_defect_of_the_supervisor_wakes_every_waiter(tmp_path: Path) -> None:
     one = process(tmp_path, "a")
-    one.log = tmp_path / "no" / "such" / "folder"
+    (tmp_path / "file").touch()
+    one.log = tmp_path / "file" / "log.jsonl"
     supervisor = Supervisor([one], lambda _: None)
     supervisor.start(["a"])
     assert not await supervisor.wait_ready(["a"], 15)
-    assert isinstance(supervisor.broken, FileNotFoundError)
+    assert isinstance(supervisor.broken, FileExistsError)
     await supervisor.stop(["a"])
 
 

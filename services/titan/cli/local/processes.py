@@ -210,6 +210,8 @@ class Supervisor:
             for name, value in os.environ.items()
             if not name.startswith("TITAN_") and name != "GRPC_VERBOSITY"
         }
+        # Somebody may have deleted the folder: the process then says what it misses, and the others go on.
+        process.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         rotate(process.log)
         with process.log.open("ab") as log:
             running = await asyncio.create_subprocess_exec(
@@ -288,6 +290,8 @@ def _reason(line: str) -> str:
 
 
 def _tail(log: Path, begins: int) -> list[str]:
+    if not log.exists():
+        return []
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _LOG_TAIL_BYTES, min(begins, size)))
