@@ -157,12 +157,16 @@ def kept(posture: b.PostureState) -> str:
 
 
 def _print_result(response: b.SetPostureResponse, output: Output) -> None:
+    acknowledged = response.done and bool(response.acknowledged_by)
     if output is not Output.TABLE:
         print_document(document(response), output)
-    elif response.done:
+    elif acknowledged:
         print_text(sentence(response))
     if not response.done:
         raise Refused(sentence(response))
+    if not acknowledged:
+        # Execution falls to CLOSE_ONLY without Brain's word, not lower: a script must not go on as if it were halted.
+        raise Unreachable(sentence(response))
 
 
 def _print_execution_result(response: e.TightenResponse, output: Output) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from titan.cli.local.acts import kept, rebase_sentence, sentence
+from titan.cli.errors import Unreachable
+from titan.cli.local.acts import _print_result, kept, rebase_sentence, sentence
+from titan.cli.output import Output
 from titan.v1 import brain_pb2 as b
 from titan.v1 import common_pb2 as c
 from titan.v1 import execution_pb2 as e
@@ -57,6 +59,18 @@ def test_acknowledgement_counts_in_words(orders: int, positions: int, text: str)
         open_positions=positions,
     )
     assert sentence(response) == text
+
+
+def test_an_act_that_execution_has_not_acknowledged_is_not_done_for_a_script(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    response = b.SetPostureResponse(done=True, posture=b.PostureState(in_force=c.POSTURE_HALTED))
+    with pytest.raises(Unreachable, match=r"^HALTED at brain; execution has not acknowledged it yet$"):
+        _print_result(response, Output.TABLE)
+    assert capsys.readouterr().out == ""
+    response.acknowledged_by = "execution"
+    _print_result(response, Output.TABLE)
+    assert capsys.readouterr().out.startswith("HALTED, acknowledged by execution")
 
 
 def test_a_rebase_names_both_peaks_and_what_is_left_to_do() -> None:
