@@ -20,6 +20,13 @@ from titan_operator.cluster.resource_kinds import CONFIG_MAP, Kind
 from titan_operator.cluster.supervisor import Supervisor
 from titan_operator.cluster.watches import WatchTracker
 
+# kopf closes its loop without waiting for the end of TLS with a peer that does not answer, as these peers do: uvloop
+# finds the connection open then. The process ends with kopf's thread, so nothing is left behind.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in.*uv_walk_close:pytest.PytestUnraisableExceptionWarning"),
+]
+
 _LABELS = "watched=yes"
 _OVERDUE_S = 2.0
 
